@@ -1,0 +1,339 @@
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use crate::bindings::pointsman::partitioner::{message, routes, topology};
+
+/// The record that is being routed.
+///
+/// The key is there from the start. All else is fetched from the host when it is first asked for, and kept until the
+/// call ends; a partitioner pays only for what it looks at.
+///
+/// In a test, [`Record::builder`] makes one that holds what it is given.
+#[derive(Debug, Default)]
+pub struct Record<'a> {
+    key: Option<Cow<'a, [u8]>>,
+    // An empty cell means "ask the host". A built record has none, so that it never does.
+    topic: OnceCell<String>,
+    value: OnceCell<Option<Vec<u8>>>,
+    timestamp: OnceCell<Option<i64>>,
+    headers: OnceCell<Vec<Header>>,
+    leaderless: OnceCell<Vec<u32>>,
+    queued_bytes: OnceCell<Vec<u64>>,
+    /// The assignments of a built record; never filled from the host, which is asked tenant by tenant.
+    routes: OnceCell<BTreeMap<String, Assignment>>,
+}
+
+impl<'a> Record<'a> {
+    /// For tests: a record of this topic, without key, value, timestamp and headers until they are given.
+    pub fn builder(topic: impl Into<String>) -> RecordBuilder {
+        RecordBuilder {
+            record: Record {
+                key: None,
+                topic: topic.into().into(),
+                value: None.into(),
+                timestamp: None.into(),
+                headers: Vec::new().into(),
+                leaderless: Vec::new().into(),
+                queued_bytes: Vec::new().into(),
+                routes: BTreeMap::new().into(),
+            },
+        }
+    }
+
+    pub(crate) fn from_host(key: Option<&'a [u8]>) -> Self {
+        Self {
+            key: key.map(Cow::Borrowed),
+            ..Self::default()
+        }
+    }
+
+    /// The key; `None` when the record has none, which is different from an empty one.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    /// The topic that the record is for.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.topic.get_or_init(message::topic)
+    }
+
+    /// The value, byte for byte as it will be produced; `None` when the record is a tombstone.
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        self.value.get_or_init(message::value).as_deref()
+    }
+
+    /// The time that the application gave the record, in milliseconds since 1970-01-01T00:00:00Z; `None` when it gave
+    /// none and the time of producing will be used.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<i64> {
+        *self.timestamp.get_or_init(message::timestamp)
+    }
+
+    /// The value of the last header of that name, upper and lower case being different; `None` when there is none. A
+    /// header without a value gives no bytes.
+    ///
+    /// Only this one header is fetched from the host, each time that it is asked for, unless [`Record::headers`] has
+    /// fetched them all.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match self.headers.get() {
+            None => message::header(name).map(Cow::Owned),
+            Some(headers) => {
+                let last = headers.iter().rfind(|header| header.name == name)?;
+                Some(Cow::Borrowed(&last.value))
+            }
+        }
+    }
+
+    /// All headers, in the order in which the application gave them.
+    #[must_use]
+    pub fn headers(&self) -> &[Header] {
+        self.headers.get_or_init(|| {
+            let headers = message::headers().into_iter();
+            headers
+                .map(|header| Header {
+                    name: header.name,
+                    value: header.value,
+                })
+                .collect()
+        })
+    }
+
+    /// What the host knows about the partitions of the record's topic.
+    #[must_use]
+    pub fn topology(&self) -> Topology<'_> {
+        Topology { record: self }
+    }
+
+    /// The routing table, as far as it is about the record's topic.
+    #[must_use]
+    pub fn routes(&self) -> Routes<'_> {
+        Routes { record: self }
+    }
+}
+
+/// One header of a record. There may be several of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its bytes; none when it has no value.
+    pub value: Vec<u8>,
+}
+
+/// What the host knows about the partitions of the record's topic: from the producer's last metadata, so it may be some
+/// seconds old. Got by [`Record::topology`].
+#[derive(Clone, Copy, Debug)]
+pub struct Topology<'r> {
+    record: &'r Record<'r>,
+}
+
+impl<'r> Topology<'r> {
+    /// The partitions that have no leader at the moment, in rising order. Records sent there wait for one. Normally
+    /// there are none.
+    #[must_use]
+    pub fn leaderless(&self) -> &'r [u32] {
+        self.record.leaderless.get_or_init(topology::leaderless)
+    }
+
+    /// How many bytes wait in the producer for each partition, by partition. In a test, as long as what the builder
+    /// was given.
+    #[must_use]
+    pub fn queued_bytes(&self) -> &'r [u64] {
+        self.record.queued_bytes.get_or_init(topology::queued_bytes)
+    }
+}
+
+/// The routing table, as far as it is about the record's topic. Got by [`Record::routes`].
+///
+/// To follow the table, answer [`Decision::Tenant`](crate::Decision::Tenant); looking up is for partitioners that do
+/// something of their own with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Routes<'r> {
+    record: &'r Record<'r>,
+}
+
+impl Routes<'_> {
+    /// Where the tenant's records go; `None` when there is no routing table, or the tenant does not stand in it.
+    #[must_use]
+    pub fn lookup(&self, tenant: &str) -> Option<Assignment> {
+        match self.record.routes.get() {
+            None => routes::lookup(tenant).map(Assignment::from_host),
+            Some(routes) => routes.get(tenant).cloned(),
+        }
+    }
+}
+
+/// How a tenant is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// On partitions that other tenants use too.
+    Shared,
+    /// On one or more partitions that no other tenant uses.
+    Dedicated,
+    /// Spread over several partitions by its records' shard keys.
+    Sharded,
+}
+
+/// Where a tenant's records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// How the tenant is placed.
+    pub status: Status,
+    /// Its partitions, counted from 0; at least one.
+    pub partitions: Vec<u32>,
+    /// The version of the routing table that holds this assignment for the first time. Rises with every change.
+    pub version: u64,
+}
+
+impl Assignment {
+    fn from_host(assignment: routes::Assignment) -> Self {
+        let status = match assignment.status {
+            routes::Status::Shared => Status::Shared,
+            routes::Status::Dedicated => Status::Dedicated,
+            routes::Status::Sharded => Status::Sharded,
+        };
+        Self {
+            status,
+            partitions: assignment.partitions,
+            version: assignment.version,
+        }
+    }
+}
+
+/// Puts together a [`Record`] for a test. Got by [`Record::builder`].
+///
+/// ```
+/// # use pointsman_plugin::{Assignment, Record, Status};
+/// let record = Record::builder("orders")
+///     .key("o-17")
+///     .value(r#"{"total": 3}"#)
+///     .header("region", "eu")
+///     .timestamp(1_700_000_000_000)
+///     .leaderless([2])
+///     .queued_bytes([0, 900, 0])
+///     .route("acme", Assignment { status: Status::Dedicated, partitions: vec![1], version: 4 })
+///     .build();
+/// assert_eq!(record.key(), Some("o-17".as_bytes()));
+/// assert_eq!(record.topology().leaderless(), [2]);
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct RecordBuilder {
+    record: Record<'static>,
+}
+
+impl RecordBuilder {
+    /// Gives the record a key, as bytes or text.
+    pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.record.key = Some(Cow::Owned(key.into()));
+        self
+    }
+
+    /// Gives the record a value, as bytes or text. Without one it is a tombstone.
+    pub fn value(mut self, value: impl Into<Vec<u8>>) -> Self {
+        self.record.value = Some(value.into()).into();
+        self
+    }
+
+    /// Gives the record one more header, after those that it has.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        let header = Header {
+            name: name.into(),
+            value: value.into(),
+        };
+        let mut headers = self.record.headers.take().unwrap_or_default();
+        headers.push(header);
+        self.record.headers = headers.into();
+        self
+    }
+
+    /// Gives the record a time, in milliseconds since 1970-01-01T00:00:00Z.
+    pub fn timestamp(mut self, milliseconds: i64) -> Self {
+        self.record.timestamp = Some(milliseconds).into();
+        self
+    }
+
+    /// Says which partitions have no leader.
+    pub fn leaderless(mut self, partitions: impl Into<Vec<u32>>) -> Self {
+        self.record.leaderless = partitions.into().into();
+        self
+    }
+
+    /// Says how many bytes wait for each partition.
+    pub fn queued_bytes(mut self, by_partition: impl Into<Vec<u64>>) -> Self {
+        self.record.queued_bytes = by_partition.into().into();
+        self
+    }
+
+    /// Puts a tenant into the routing table.
+    pub fn route(mut self, tenant: impl Into<String>, assignment: Assignment) -> Self {
+        let mut routes = self.record.routes.take().unwrap_or_default();
+        routes.insert(tenant.into(), assignment);
+        self.record.routes = routes.into();
+        self
+    }
+
+    /// The record.
+    #[must_use]
+    pub fn build(self) -> Record<'static> {
+        self.record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Asking the host ends the process here, so this also shows that a built record never does.
+    #[test]
+    fn a_built_record_holds_what_it_was_given_and_nothing_else() {
+        let bare = Record::builder("t").build();
+        assert_eq!(
+            (bare.topic(), bare.key(), bare.value(), bare.timestamp()),
+            ("t", None, None, None)
+        );
+        assert_eq!((bare.header("h"), bare.headers().len()), (None, 0));
+        assert!(bare.topology().leaderless().is_empty() && bare.topology().queued_bytes().is_empty());
+        assert_eq!(bare.routes().lookup("acme"), None);
+
+        let assignment = Assignment {
+            status: Status::Sharded,
+            partitions: vec![1, 2],
+            version: 9,
+        };
+        let full = Record::builder("t")
+            .key("")
+            .value(b"v")
+            .timestamp(-1)
+            .leaderless([0])
+            .queued_bytes([5])
+            .route("acme", assignment.clone())
+            .build();
+        assert_eq!(
+            (full.key(), full.value(), full.timestamp()),
+            (Some(&b""[..]), Some(&b"v"[..]), Some(-1))
+        );
+        assert_eq!(
+            (full.topology().leaderless(), full.topology().queued_bytes()),
+            (&[0][..], &[5][..])
+        );
+        assert_eq!(full.routes().lookup("acme"), Some(assignment));
+    }
+
+    #[test]
+    fn of_headers_with_one_name_the_last_is_given() {
+        let record = Record::builder("t")
+            .header("h", "1")
+            .header("H", "2")
+            .header("h", "3")
+            .build();
+        assert_eq!(record.header("h").as_deref(), Some(&b"3"[..]));
+        assert_eq!(record.header("H").as_deref(), Some(&b"2"[..]));
+        assert_eq!(record.headers().len(), 3);
+    }
+}
