@@ -1,0 +1,312 @@
+import java.io.BufferedOutputStream;
+import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.FileReader;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.io.Reader;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.clients.admin.NewPartitions;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.Node;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/**
+ * Does to a cluster what tests ask for, one command a line on standard input, so that they pay for one JVM only. It is
+ * the Java client throughout: what librdkafka wrote is checked by something that shares no code with it.
+ *
+ * <pre>java -cp 'target/kafka/libs/*' tests/kafka/Admin.java BOOTSTRAP [CLIENT_PROPERTIES_FILE]</pre>
+ *
+ * Fields are separated by tabs:
+ * <pre>
+ * ready BROKERS                            waits until so many brokers are there
+ * create TOPIC PARTITIONS [NAME=VALUE…]    replicated as the brokers' default says
+ * delete TOPIC
+ * add-partitions TOPIC TOTAL
+ * describe TOPIC                           adds "partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]
+ * produce TOPIC KEY VALUE                  base64, or "-" for null; to the partition that the Java client picks, which
+ *                                          is in the answer with the offset
+ * read TOPIC                               from the first record to those there now, a line each, before the answer:
+ *                                          {"partition":0,"offset":0,"timestamp":1,"key":"…","value":null,"headers":[["a","…"]]}
+ * </pre>
+ *
+ * Each is answered by a line that begins with {"ok" or {"error". Bytes are base64, or null. A command that takes longer
+ * than a minute has failed. At the end of the input the exit code is 1 if any did.
+ */
+public final class Admin implements AutoCloseable {
+    private static final Duration DEADLINE = Duration.ofSeconds(60);
+    private static final long FIRST_PAUSE_MS = 20;
+    /** Asking for the state of a thousand partitions keeps a broker from making them. */
+    private static final long LONGEST_PAUSE_MS = 320;
+
+    private final Properties client;
+    private final PrintStream out;
+    private final org.apache.kafka.clients.admin.Admin admin;
+    /** Made by the first `produce`: most tests have a producer of their own to prove. */
+    private KafkaProducer<byte[], byte[]> producer;
+
+    public static void main(String[] args) throws Exception {
+        // Logging goes to what System.out is, and the answers must stay alone on theirs.
+        PrintStream out = new PrintStream(
+                new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16), false, StandardCharsets.UTF_8);
+        System.setOut(System.err);
+
+        // The end of the input is seen only between commands. If the tests are killed during one, nobody wants its answer.
+        ProcessHandle.current().parent().ifPresent(
+                parent -> parent.onExit().thenRun(() -> Runtime.getRuntime().halt(1)));
+
+        Properties client = new Properties();
+        if (args.length > 1) {
+            try (Reader file = new FileReader(args[1], StandardCharsets.UTF_8)) {
+                client.load(file);
+            }
+        }
+        client.put(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, args[0]);
+        // Tests start this together with the brokers: it should notice soon when they are up.
+        client.putIfAbsent(CommonClientConfigs.RECONNECT_BACKOFF_MAX_MS_CONFIG, "100");
+        // And to fail soon, not after the producer's minute, when it is given a topic that is not there.
+        client.putIfAbsent("max.block.ms", "10000");
+
+        boolean failed = false;
+        try (Admin helper = new Admin(client, out);
+                BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
+            for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+                failed |= !helper.answer(line.split("\t", -1));
+            }
+        }
+        System.exit(failed ? 1 : 0);
+    }
+
+    private Admin(Properties client, PrintStream out) {
+        this.client = client;
+        this.out = out;
+        this.admin = org.apache.kafka.clients.admin.Admin.create(client);
+    }
+
+    /** Runs one command and says how it went; false if it failed. */
+    private boolean answer(String[] command) {
+        String answer;
+        boolean done = true;
+        try {
+            answer = "{\"ok\":true" + run(command) + "}";
+        } catch (Exception e) {
+            done = false;
+            // The client wraps what the broker said.
+            Throwable cause = e instanceof ExecutionException && e.getCause() != null ? e.getCause() : e;
+            answer = "{\"error\":" + quoted(cause.getClass().getSimpleName() + ": " + cause.getMessage()) + "}";
+        }
+        out.println(answer);
+        out.flush();
+        return done;
+    }
+
+    /** The rest of the answer, after "ok". */
+    private String run(String[] command) throws Exception {
+        String topic = command.length > 1 ? command[1] : "";
+        return switch (command[0]) {
+            case "ready" -> ready(Integer.parseInt(command[1]));
+            case "create" -> create(topic, Integer.parseInt(command[2]), Arrays.asList(command).subList(3, command.length));
+            case "delete" -> delete(topic);
+            case "add-partitions" -> addPartitions(topic, Integer.parseInt(command[2]));
+            case "describe" -> describe(topic);
+            case "produce" -> produce(topic, bytes(command[2]), bytes(command[3]));
+            case "read" -> read(topic);
+            default -> throw new IllegalArgumentException("unknown command " + command[0]);
+        };
+    }
+
+    private String ready(int brokers) throws Exception {
+        until("there are " + brokers + " brokers", () -> nodes().size() == brokers);
+        return "";
+    }
+
+    private String create(String topic, int partitions, List<String> settings) throws Exception {
+        Map<String, String> configs = new HashMap<>();
+        for (String setting : settings) {
+            String[] pair = setting.split("=", 2);
+            configs.put(pair[0], pair[1]);
+        }
+        NewTopic wanted = new NewTopic(topic, Optional.of(partitions), Optional.empty()).configs(configs);
+        get(admin.createTopics(List.of(wanted)).all());
+        everyBrokerHas(topic, partitions);
+        return "";
+    }
+
+    private String delete(String topic) throws Exception {
+        get(admin.deleteTopics(List.of(topic)).all());
+        everyBrokerHas(topic, 0);
+        return "";
+    }
+
+    private String addPartitions(String topic, int total) throws Exception {
+        get(admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(total))).all());
+        everyBrokerHas(topic, total);
+        return "";
+    }
+
+    /**
+     * The controller answers before the brokers have heard; a test that goes on at once would now and then meet one
+     * that does not know its topic. A broker updates its metadata before it makes or removes its replicas, so when the
+     * replicas are right on all of them, the metadata is too (every topic is replicated to every broker here).
+     */
+    private void everyBrokerHas(String topic, int partitions) throws Exception {
+        List<Integer> brokers = nodes().stream().map(Node::id).toList();
+        until("every broker has " + partitions + " partitions of " + topic, () -> {
+            long replicas = get(admin.describeLogDirs(brokers).allDescriptions()).values().stream()
+                    .flatMap(folders -> folders.values().stream())
+                    .flatMap(folder -> folder.replicaInfos().keySet().stream())
+                    .filter(replica -> replica.topic().equals(topic))
+                    .count();
+            return replicas == (long) partitions * brokers.size();
+        });
+    }
+
+    private String describe(String topic) throws Exception {
+        TopicDescription description = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic);
+        return description.partitions().stream()
+                .map(Admin::partition)
+                .collect(Collectors.joining(",", ",\"partitions\":[", "]"));
+    }
+
+    private static String partition(TopicPartitionInfo info) {
+        return "{\"partition\":" + info.partition() + ",\"leader\":" + (info.leader() == null ? "null" : info.leader().id())
+                + ",\"replicas\":" + ids(info.replicas()) + ",\"isr\":" + ids(info.isr()) + "}";
+    }
+
+    private static String ids(List<Node> nodes) {
+        return nodes.stream().map(Node::idString).collect(Collectors.joining(",", "[", "]"));
+    }
+
+    private String produce(String topic, byte[] key, byte[] value) throws Exception {
+        if (producer == null) {
+            producer = new KafkaProducer<>(client, new ByteArraySerializer(), new ByteArraySerializer());
+        }
+        RecordMetadata written = producer.send(new ProducerRecord<>(topic, key, value))
+                .get(DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+        return ",\"partition\":" + written.partition() + ",\"offset\":" + written.offset();
+    }
+
+    private String read(String topic) throws Exception {
+        Properties settings = new Properties();
+        settings.putAll(client);
+        settings.put("allow.auto.create.topics", "false");
+        settings.put("enable.auto.commit", "false");
+        long count = 0;
+        long deadline = System.nanoTime() + DEADLINE.toNanos();
+        try (KafkaConsumer<byte[], byte[]> consumer =
+                new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            // Asked of the admin client: a consumer answers for an unknown topic with an empty list, or waits.
+            List<TopicPartition> partitions = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic)
+                    .partitions().stream().map(info -> new TopicPartition(topic, info.partition())).toList();
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions, DEADLINE);
+            // Positions, not counted records: compaction and transaction markers leave holes.
+            while (partitions.stream().anyMatch(partition -> consumer.position(partition) < ends.get(partition))) {
+                if (System.nanoTime() > deadline) {
+                    throw new IllegalStateException("the end of " + topic + " was not reached in " + DEADLINE);
+                }
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
+                    if (record.offset() < ends.get(new TopicPartition(topic, record.partition()))) {
+                        out.println(line(record));
+                        count++;
+                    }
+                }
+            }
+        }
+        return ",\"records\":" + count;
+    }
+
+    private static String line(ConsumerRecord<byte[], byte[]> record) {
+        StringBuilder line = new StringBuilder();
+        line.append("{\"partition\":").append(record.partition())
+                .append(",\"offset\":").append(record.offset())
+                .append(",\"timestamp\":").append(record.timestamp())
+                .append(",\"key\":").append(base64(record.key()))
+                .append(",\"value\":").append(base64(record.value()))
+                .append(",\"headers\":[");
+        String separator = "";
+        for (Header header : record.headers()) {
+            line.append(separator).append('[').append(quoted(header.key())).append(',').append(base64(header.value())).append(']');
+            separator = ",";
+        }
+        return line.append("]}").toString();
+    }
+
+    private Collection<Node> nodes() throws Exception {
+        return get(admin.describeCluster().nodes());
+    }
+
+    private interface Check {
+        boolean holds() throws Exception;
+    }
+
+    private static void until(String what, Check check) throws Exception {
+        long deadline = System.nanoTime() + DEADLINE.toNanos();
+        for (long pause = FIRST_PAUSE_MS; !check.holds(); pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+            if (System.nanoTime() > deadline) {
+                throw new IllegalStateException("not seen in " + DEADLINE + ": " + what);
+            }
+            Thread.sleep(pause);
+        }
+    }
+
+    private static <T> T get(KafkaFuture<T> future) throws Exception {
+        return future.get(DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    private static byte[] bytes(String field) {
+        return field.equals("-") ? null : Base64.getDecoder().decode(field);
+    }
+
+    private static String base64(byte[] bytes) {
+        return bytes == null ? "null" : '"' + Base64.getEncoder().encodeToString(bytes) + '"';
+    }
+
+    private static String quoted(String text) {
+        StringBuilder quoted = new StringBuilder("\"");
+        for (char c : text.toCharArray()) {
+            if (c == '"' || c == '\\') {
+                quoted.append('\\').append(c);
+            } else if (c < ' ') {
+                quoted.append(String.format("\\u%04x", (int) c));
+            } else {
+                quoted.append(c);
+            }
+        }
+        return quoted.append('"').toString();
+    }
+
+    @Override
+    public void close() {
+        if (producer != null) {
+            producer.close(Duration.ofSeconds(1));
+        }
+        admin.close(Duration.ofSeconds(1));
+    }
+}

@@ -1,0 +1,244 @@
+//! Real Apache Kafka for the tests, without containers: a shared single node and a shared cluster of three.
+//!
+//! Both are started at their first use and serve all tests of the process, so a test makes topics of its own with names
+//! that no other test uses. They end with the process, however it ends; `tests/kafka/node.sh` sees to that. Whatever
+//! they need is brought by `.ci/need`; if that fails, so does the test.
+//!
+//! | | [`Kafka::single`] | [`Kafka::three`] |
+//! |---|---|---|
+//! | replication, `min.insync.replicas` | 1, 1 | 3, 2 |
+//! | `auto.create.topics.enable` | false | true, with 6 partitions |
+//!
+//! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same user).
+
+#![allow(
+    dead_code,
+    reason = "what it offers is one piece; which parts the tests use changes with them"
+)]
+
+// Both beside the programs that they run.
+#[path = "../kafka/helper.rs"]
+mod helper;
+#[path = "../kafka/node.rs"]
+mod node;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use helper::{Helper, Reply};
+use node::Node;
+
+const USER: &str = "pointsman";
+/// Also the password of the brokers' key store.
+const PASSWORD: &str = "pointsman-secret";
+
+/// One node takes 5 to 10 s, three on two cores 20 s; a busy machine gets this much.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+
+static SINGLE: OnceLock<Result<Kafka, String>> = OnceLock::new();
+static THREE: OnceLock<Result<Kafka, String>> = OnceLock::new();
+
+/// A running cluster. Dropping it ends its processes and removes its data.
+pub(crate) struct Kafka {
+    /// Before the nodes, as fields are dropped in order: it would complain when they go away.
+    helper: Mutex<Helper>,
+    nodes: Vec<Node>,
+    ca_pem: PathBuf,
+}
+
+impl Kafka {
+    /// The shared single node.
+    ///
+    /// Panics with the reason if it cannot be started: a test without its broker must not pass.
+    pub(crate) fn single() -> &'static Self {
+        Self::shared(&SINGLE, 1)
+    }
+
+    /// The shared cluster of three nodes, each broker and controller.
+    ///
+    /// Panics as [`Kafka::single`] does.
+    pub(crate) fn three() -> &'static Self {
+        Self::shared(&THREE, 3)
+    }
+
+    fn shared(slot: &'static OnceLock<Result<Self, String>>, nodes: usize) -> &'static Self {
+        // A failure is kept too: the next test would only wait for the same one again.
+        let started = slot.get_or_init(|| Self::start(nodes).map_err(|error| format!("{error:#}")));
+        match started {
+            Ok(kafka) => kafka,
+            Err(error) => panic!("no Kafka for the tests: {error}"),
+        }
+    }
+
+    /// A cluster of one's own, for a test that does to it what others could not bear. The error says what is missing on
+    /// this machine, or shows the log of the node that did not start.
+    pub(crate) fn start(nodes: usize) -> Result<Self> {
+        let installed = Installed::get()?;
+        match Self::try_start(installed, nodes) {
+            // Ports are free when they are looked up, and somebody else's by the time the broker binds them: seldom,
+            // but a test run is long.
+            Err(error) if format!("{error:#}").contains("Address already in use") => Self::try_start(installed, nodes),
+            started => started,
+        }
+    }
+
+    fn try_start(installed: &Installed, nodes: usize) -> Result<Self> {
+        let ports = node::free_ports(nodes)?;
+        let nodes = (0..nodes)
+            .map(|index| Node::spawn(installed, &ports, index))
+            .collect::<Result<Vec<_>>>()?;
+        // The helper is compiled while the brokers start.
+        let bootstrap = addresses(ports.iter().map(|ports| ports.plain));
+        let helper = Helper::spawn(installed, &bootstrap)?;
+        let deadline = Instant::now() + START_DEADLINE;
+        for node in &nodes {
+            node.wait_until_started(deadline)?;
+        }
+        let kafka = Self {
+            helper: Mutex::new(helper),
+            nodes,
+            ca_pem: installed.tls.join("ca.pem"),
+        };
+        kafka.ask(&["ready", &kafka.nodes.len().to_string()])?;
+        Ok(kafka)
+    }
+
+    /// The plain listeners, for `bootstrap.servers`.
+    pub(crate) fn bootstrap(&self) -> String {
+        addresses(self.nodes.iter().map(|node| node.ports.plain))
+    }
+
+    /// The listeners that speak TLS and want a SASL login.
+    pub(crate) fn sasl_ssl_bootstrap(&self) -> String {
+        addresses(self.nodes.iter().map(|node| node.ports.sasl_ssl))
+    }
+
+    /// The certificate authority behind the TLS listeners, for `ssl.ca.location`.
+    pub(crate) fn ca_pem(&self) -> PathBuf {
+        self.ca_pem.clone()
+    }
+
+    /// The user that SASL knows, in PLAIN and in SCRAM-SHA-512.
+    pub(crate) fn user(&self) -> &'static str {
+        USER
+    }
+
+    /// The user's password.
+    pub(crate) fn password(&self) -> &'static str {
+        PASSWORD
+    }
+
+    // The errors of the methods below are what the broker or the Java client says, or that it took more than a minute.
+
+    /// Makes a topic, replicated to all brokers, and waits until each of them knows it.
+    pub(crate) fn create_topic(&self, name: &str, partitions: u32, configs: &[(&str, &str)]) -> Result<()> {
+        let partitions = partitions.to_string();
+        let configs: Vec<String> = configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut command = vec!["create", name, &partitions];
+        command.extend(configs.iter().map(String::as_str));
+        self.ask(&command).map(drop)
+    }
+
+    /// Removes a topic and waits until no broker has it.
+    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.ask(&["delete", name]).map(drop)
+    }
+
+    /// Grows a topic to `total` partitions and waits until each broker has them.
+    pub(crate) fn add_partitions(&self, name: &str, total: u32) -> Result<()> {
+        self.ask(&["add-partitions", name, &total.to_string()]).map(drop)
+    }
+
+    /// A topic's partitions as JSON:
+    /// `{"ok":true,"partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]}`, the leader null if it has none.
+    pub(crate) fn describe(&self, topic: &str) -> Result<String> {
+        Ok(self.ask(&["describe", topic])?.answer)
+    }
+
+    /// Writes one record with the Java client, to the partition that its default partitioner picks. Key and value are
+    /// base64; the answer is JSON: `{"ok":true,"partition":0,"offset":0}`.
+    pub(crate) fn produce(&self, topic: &str, key: Option<&str>, value: Option<&str>) -> Result<String> {
+        Ok(self
+            .ask(&["produce", topic, key.unwrap_or("-"), value.unwrap_or("-")])?
+            .answer)
+    }
+
+    /// All records that a topic has now, read with the Java consumer, as JSON; those of one partition are in the order
+    /// of their offsets. Keys, values and headers' values are base64 or null:
+    /// `{"partition":0,"offset":0,"timestamp":1,"key":"…","value":null,"headers":[["a","…"]]}`.
+    pub(crate) fn read(&self, topic: &str) -> Result<Vec<String>> {
+        Ok(self.ask(&["read", topic])?.records)
+    }
+
+    fn ask(&self, command: &[&str]) -> Result<Reply> {
+        // Whoever panicked with the lock did so in a test of their own; one command is whole or has failed.
+        self.helper.lock().unwrap_or_else(PoisonError::into_inner).ask(command)
+    }
+}
+
+fn addresses(ports: impl Iterator<Item = u16>) -> String {
+    ports
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// What all clusters of this process share, looked for or made once.
+struct Installed {
+    /// `tests/kafka` of this repository.
+    scripts: PathBuf,
+    /// Java's class path: all jars of the folder.
+    jars: String,
+    /// Kept between runs, since making keys takes longer than half a broker's start.
+    tls: PathBuf,
+}
+
+impl Installed {
+    fn get() -> Result<&'static Self> {
+        static INSTALLED: OnceLock<Result<Installed, String>> = OnceLock::new();
+        let installed = INSTALLED.get_or_init(|| Self::install().map_err(|error| format!("{error:#}")));
+        installed.as_ref().map_err(|error| anyhow::Error::msg(error.clone()))
+    }
+
+    fn install() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("the package is not in a workspace")?;
+        let scripts = root.join("tests/kafka");
+        let kafka = root.join("target/kafka");
+        let tls = kafka.join("tls");
+        run(Command::new(root.join(".ci/need")).args(["jdk", "kafka"]))?;
+        if !tls.exists() {
+            run(Command::new("sh").arg(scripts.join("tls.sh")).arg(&tls).arg(PASSWORD))?;
+        }
+        Ok(Self {
+            scripts,
+            jars: format!("{}/libs/*", kafka.display()),
+            tls,
+        })
+    }
+
+    /// The options that all of the JVMs take. Starting is most of what they do: without the second compiler it costs a
+    /// third less of the CPU time, which three nodes on two cores feel.
+    fn java_options(&self, heap: &'static str) -> [&str; 5] {
+        [heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &self.jars]
+    }
+}
+
+/// Runs a command to its end; its complaint is the error.
+fn run(command: &mut Command) -> Result<()> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    );
+    Ok(())
+}
