@@ -1,0 +1,223 @@
+//! The admin listener: on a thread of its own, so that it answers whatever the ingest side is doing.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::{ingest::problem::Problem, pipeline::Pipeline, produce::Health, token};
+
+/// Probes and scrapers are few.
+const MAX_CONNECTIONS: usize = 64;
+/// A connection's life without a request, and a header's time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the admin listener shows.
+pub struct Admin {
+    /// Counters, the producer's health, buffered bytes.
+    pub pipeline: Arc<Pipeline>,
+    /// Where it listens, and so what needs a token.
+    pub loopback: bool,
+    /// Its bearer token.
+    pub token: Option<String>,
+    /// The configuration without its secrets.
+    pub config: Value,
+    /// The routes and their plugins.
+    pub plugins: Value,
+    /// Whether `/ready` waits for Kafka.
+    pub ready_requires_kafka: bool,
+    /// Set once the ingest listeners are served.
+    pub serving: AtomicBool,
+    /// Set when the end has begun.
+    pub draining: AtomicBool,
+}
+
+/// Binds the listener.
+pub fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address} ([listen] admin)"))?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// Serves it on a new thread until the process ends.
+pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => accept(admin, listener).await,
+                Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
+            }
+        });
+    })?;
+    Ok(())
+}
+
+async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&connections).acquire_owned().await;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let service =
+                service_fn(|request| std::future::ready(Ok::<_, std::convert::Infallible>(admin.handle(&request))));
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            drop(permit);
+        });
+    }
+}
+
+impl Admin {
+    fn handle(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        self.answer(request.method(), request.uri().path(), request.headers())
+            .unwrap_or_else(|problem| problem.response())
+    }
+
+    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Problem> {
+        let guarded = match path {
+            "/live" | "/ready" | "/metrics" => false,
+            "/plugins" | "/config" => true,
+            _ => {
+                return Err(Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "not_found",
+                    "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config",
+                ));
+            }
+        };
+        if method != Method::GET && method != Method::HEAD {
+            return Err(Problem::method("GET"));
+        }
+        if guarded {
+            self.authorize(headers)?;
+        }
+        Ok(match path {
+            "/live" => self.live(),
+            "/ready" => self.ready(),
+            "/metrics" => self.metrics(),
+            "/plugins" => document(StatusCode::OK, &self.plugins),
+            _ => document(StatusCode::OK, &self.config),
+        })
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        match (&self.token, headers.get(AUTHORIZATION)) {
+            (None, _) if self.loopback => Ok(()),
+            (Some(token), Some(given)) if token::is_bearer(given.as_bytes(), token) => Ok(()),
+            (Some(_), _) => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.admin_token_file>",
+            )),
+            (None, _) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "off loopback this needs a token; set listen.admin_token_file, or ask on loopback",
+            )),
+        }
+    }
+
+    /// Fails only when a restart is the cure.
+    fn live(&self) -> Response<Full<Bytes>> {
+        match self.pipeline.producer.health() {
+            Health::Fatal(reason) => document(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &json!({"live": false, "reason": format!("the producer cannot go on: {reason}")}),
+            ),
+            _ => document(StatusCode::OK, &json!({"live": true})),
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let serving = self.serving.load(Ordering::Relaxed);
+        let draining = self.draining.load(Ordering::Relaxed);
+        let (state, detail) = match self.pipeline.producer.health() {
+            Health::Starting => ("starting", None),
+            Health::Up => ("up", None),
+            Health::Down(reason) => ("down", Some(reason)),
+            Health::Fatal(reason) => ("fatal", Some(reason)),
+        };
+        let kafka = match state {
+            "up" => true,
+            "fatal" => false,
+            _ => !self.ready_requires_kafka,
+        };
+        let ready = serving && !draining && kafka;
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        document(
+            status,
+            &json!({
+                "ready": ready,
+                "listeners": serving,
+                "draining": draining,
+                // The process does not start without them.
+                "plugins": true,
+                "kafka": {"state": state, "detail": detail, "required": self.ready_requires_kafka},
+            }),
+        )
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let pipeline = &self.pipeline;
+        let metrics = &pipeline.metrics;
+        metrics
+            .kafka_up
+            .set(i64::from(pipeline.producer.health() == Health::Up));
+        metrics
+            .buffered_bytes
+            .set(pipeline.admission.buffered().cast_signed() as i64);
+        let mut response = Response::new(Full::from(metrics.render()));
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+        );
+        response
+    }
+}
+
+fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{value:#}\n")));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A sidecar that sets the Kafka partition of every record by your own plugin.
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve: take records, ask the plugin, produce, answer.
+    Run(Run),
+    /// Work with plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+/// `pointsman run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration file (TOML).
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The configuration file (TOML); else POINTSMAN_CONFIG names it"
+    )]
+    pub config: Option<PathBuf>,
+    /// Use a broker inside this process, for trying things out. Nothing is kept.
+    #[arg(long)]
+    pub embedded: bool,
+}
+
+/// `pointsman plugin`.
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// Build Rust plugins (a crate, or a workspace of them) into components.
+    Build(Build),
+}
+
+/// `pointsman plugin build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The crate or workspace.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Where `<name>.wasm` goes; `<dir>/dist` by default.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object a plugin.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,381 @@
+//! Configuration: one TOML file, the environment over it, and nothing unknown in either.
+//!
+//! [`Config::load`] reads the file, lays the environment over it ([`env`]), resolves `<secret>_file`
+//! keys and checks what the types alone cannot say. Whatever is wrong becomes one [`ConfigError`]: the
+//! file, the line, the key and what was expected. The raw Kafka block is translated and checked by
+//! [`kafka_properties`].
+
+mod check;
+pub mod env;
+pub mod java_properties;
+pub mod kafka_properties;
+mod raw_properties;
+mod source;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    raw_properties::RawProperties,
+    source::{ConfigError, Source},
+};
+
+/// What replaces a secret wherever the configuration is shown.
+pub const REDACTED: &str = "[redacted]";
+
+/// Everything that `pointsman run` can be told.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Listen,
+    /// The bounds on everything that clients can make it hold or wait for.
+    pub limits: Limits,
+    /// The brokers and the producer.
+    pub kafka: Kafka,
+    /// Where plugins come from and what they may use.
+    pub plugins: Plugins,
+    /// Which plugin decides for which topics; the first match wins.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+    /// How it ends.
+    pub shutdown: Shutdown,
+    /// What it logs.
+    pub log: Log,
+}
+
+/// `[listen]`: the sockets. Port 0 takes a free port, which is logged.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Path of the ingest Unix socket; its folder is made with mode 0700 if it is not there, the socket
+    /// gets 0660. Default: none.
+    pub unix: Option<PathBuf>,
+    /// User ids that may connect to the Unix socket, by the peer credentials that the kernel gives.
+    /// Default: whoever the file's mode lets in.
+    pub allow_uids: Option<Vec<u32>>,
+    /// Address of the ingest TCP listener; `""` turns it off. Default `127.0.0.1:8644`.
+    #[serde(with = "optional_address")]
+    pub http: Option<SocketAddr>,
+    /// File that holds the bearer token which TCP clients must send. Required when `http` is not loopback.
+    pub token_file: Option<PathBuf>,
+    /// Address of the admin listener. Default `127.0.0.1:8645`.
+    pub admin: SocketAddr,
+    /// File that holds the bearer token of the admin listener. Off loopback, only `/live`, `/ready` and
+    /// `/metrics` are served without it.
+    pub admin_token_file: Option<PathBuf>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            unix: None,
+            allow_uids: None,
+            http: Some(SocketAddr::from(([127, 0, 0, 1], 8644))),
+            token_file: None,
+            admin: SocketAddr::from(([127, 0, 0, 1], 8645)),
+            admin_token_file: None,
+        }
+    }
+}
+
+/// `[limits]`: every bound that a client can run into.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest request body, bytes. Default 8 MiB.
+    pub max_body_bytes: usize,
+    /// Most records in one request. Default 10 000.
+    pub max_records: usize,
+    /// Largest header block, bytes. Default 16 KiB.
+    pub max_header_bytes: usize,
+    /// Most connections at once, over all ingest listeners. Default 1 024.
+    pub max_connections: usize,
+    /// From a connection's start, or a request's first byte, to the end of its header, ms. Default 10 000.
+    pub header_timeout_ms: u64,
+    /// From the end of the header to the end of the body, ms. Default 30 000.
+    pub body_timeout_ms: u64,
+    /// How long a connection without a request is kept, ms. Default 75 000.
+    pub idle_timeout_ms: u64,
+    /// Bytes of all bodies and queued records together. Default 64 MiB.
+    pub max_buffered_bytes: usize,
+    /// How long a request waits for room before it is told 503, ms. Default 5 000.
+    pub max_wait_ms: u64,
+    /// Plugin time of one request, ms; the records after that follow `on_error`. Default 1 000.
+    pub max_plugin_ms: u64,
+    /// Most topics that are known at once. Default 1 000.
+    pub max_topics: usize,
+    /// Deepest nesting of arrays and objects in a record's JSON value. Default 128.
+    pub json_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 8 << 20,
+            max_records: 10_000,
+            max_header_bytes: 16 << 10,
+            max_connections: 1_024,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            idle_timeout_ms: 75_000,
+            max_buffered_bytes: 64 << 20,
+            max_wait_ms: 5_000,
+            max_plugin_ms: 1_000,
+            max_topics: 1_000,
+            json_depth: 128,
+        }
+    }
+}
+
+/// `[kafka]`: the brokers and the producer.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port,…`, or `embedded` for a broker inside this process that keeps nothing. Required.
+    pub bootstrap_servers: Option<String>,
+    /// Whether settings that would break the ordering guarantee are refused. Default `strict`.
+    pub ordering: kafka_properties::Ordering,
+    /// How old the knowledge of a topic's partitions may get, ms. Default 30 000.
+    pub metadata_refresh_ms: u64,
+    /// Whether `/ready` waits for Kafka. Default false: a pod must not fall with the cluster.
+    pub ready_requires_kafka: bool,
+    /// librdkafka's properties, or the Java producer's: a table, or the text of a `producer.properties`.
+    pub properties: RawProperties,
+    /// A `producer.properties` file to read; keys in `properties` win over it.
+    pub properties_file: Option<PathBuf>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: None,
+            ordering: kafka_properties::Ordering::Strict,
+            metadata_refresh_ms: 30_000,
+            ready_requires_kafka: false,
+            properties: RawProperties::default(),
+            properties_file: None,
+        }
+    }
+}
+
+impl Kafka {
+    /// Whether the broker is the one inside this process.
+    pub fn is_embedded(&self) -> bool {
+        self.bootstrap_servers.as_deref() == Some("embedded")
+    }
+}
+
+/// `[plugins]`: where plugins come from and what each may use.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plugins {
+    /// Folder of the `<name>.wasm` files. Default `plugins/dist`.
+    pub dir: PathBuf,
+    /// Memory of one instance, bytes: the sum of all its memories and tables. Default 32 MiB.
+    pub memory_bytes: usize,
+    /// CPU time of one call, ms. Default 5.
+    pub call_cpu_ms: u64,
+    /// Wall time of one call, ms: what a call may take on a busy machine. Default 100.
+    pub call_wall_ms: u64,
+    /// Time of one `configure`, ms. Default 1 000.
+    pub configure_ms: u64,
+    /// Largest component file, bytes. Default 32 MiB.
+    pub component_bytes: u64,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("plugins/dist"),
+            memory_bytes: 32 << 20,
+            call_cpu_ms: 5,
+            call_wall_ms: 100,
+            configure_ms: 1_000,
+            component_bytes: 32 << 20,
+        }
+    }
+}
+
+/// `[[route]]`: which plugin decides for which topics.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Globs (`*`, `?`, `[a-z]`, `{a,b}`) over topic names.
+    pub topics: Vec<String>,
+    /// `<dir>/<plugin>.wasm`. Absent: the host's own key-hash, which picks as Java's default partitioner does.
+    pub plugin: Option<String>,
+    /// Handed to the plugin's `configure` as JSON. Default `{}`.
+    #[serde(default)]
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// What a record gets when the plugin traps or runs over a limit. Default `reject`.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// SHA-256 that the plugin's file must have, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+}
+
+/// What a record gets when its plugin cannot decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// The record is rejected and says why.
+    #[default]
+    Reject,
+    /// The host's own key-hash decides.
+    KeyHash,
+}
+
+/// `[shutdown]`: how it ends.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// From the signal to the exit at the latest, ms. Default 25 000.
+    pub drain_ms: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain_ms: 25_000 }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `text` for people, `json` for collectors. Default `text`.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs after commas. Default `info`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the command line adds to the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--embedded`: the broker inside this process, whatever the file says.
+    pub embedded: bool,
+}
+
+/// A checked configuration with what was derived from it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration, secrets in place: show it through [`Loaded::redacted`] only.
+    pub config: Config,
+    /// The producer's properties in librdkafka's names.
+    pub kafka: kafka_properties::Translated,
+    /// The bearer token of the ingest TCP listener.
+    pub token: Option<String>,
+    /// The bearer token of the admin listener.
+    pub admin_token: Option<String>,
+}
+
+impl Config {
+    /// Reads, overlays and checks. `file` is `--config` or `POINTSMAN_CONFIG`; none is an empty file.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Result<Loaded, ConfigError> {
+        let source = Source::read(file)?;
+        let config = source.parse()?;
+        let mut config = env::overlay(&source, config, environment)?;
+        if overrides.embedded {
+            config.kafka.bootstrap_servers = Some("embedded".to_owned());
+        }
+        check::finish(&source, config)
+    }
+}
+
+impl Loaded {
+    /// The configuration as `/config` shows it: no secret in it.
+    pub fn redacted(&self) -> serde_json::Value {
+        let mut shown = self.config.clone();
+        shown.kafka.properties.redact();
+        let mut value = serde_json::to_value(shown).unwrap_or_default();
+        let effective: BTreeMap<&str, &str> = self
+            .kafka
+            .properties
+            .iter()
+            .map(|(key, value)| {
+                let secret = kafka_properties::is_secret(key);
+                (key.as_str(), if secret { REDACTED } else { value.as_str() })
+            })
+            .collect();
+        value["kafka"]["effective_properties"] = serde_json::to_value(effective).unwrap_or_default();
+        value
+    }
+}
+
+impl Limits {
+    /// `header_timeout_ms` as a duration.
+    pub fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms)
+    }
+
+    /// `body_timeout_ms` as a duration.
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+
+    /// `idle_timeout_ms` as a duration.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// `max_wait_ms` as a duration.
+    pub fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.max_wait_ms)
+    }
+}
+
+/// An address, or the empty string for none: TOML has no null.
+mod optional_address {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SocketAddr>, D::Error> {
+        let text = String::deserialize(de)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|_| {
+            D::Error::custom(format!(
+                "invalid address \"{text}\", expected ip:port such as 127.0.0.1:8644, or \"\" for none"
+            ))
+        })
+    }
+
+    pub(super) fn serialize<S: Serializer>(address: &Option<SocketAddr>, ser: S) -> Result<S::Ok, S::Error> {
+        address
+            .map(|address| address.to_string())
+            .unwrap_or_default()
+            .serialize(ser)
+    }
+}

@@ -1,0 +1,281 @@
+//! What the types alone cannot say: keys that depend on one another, secrets in files, the Kafka block.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::{Config, ConfigError, Limits, Loaded, Route, Source, java_properties, kafka_properties};
+
+/// Checks and completes a parsed configuration.
+pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, ConfigError> {
+    listen(source, &config)?;
+    properties_file(source, &mut config)?;
+    let kafka = kafka(source, &mut config)?;
+    limits(source, &config.limits)?;
+    plugins(source, &config)?;
+    if config.routes.is_empty() {
+        config.routes.push(everything());
+    }
+    for (index, route) in config.routes.iter().enumerate() {
+        self::route(source, index, route)?;
+    }
+    if crate::logging::targets(&config.log.level).is_err() {
+        return Err(source.error(
+            &["log", "level"],
+            format!(
+                "\"{}\" is no log level, expected error, warn, info, debug, trace, or target=level pairs after commas",
+                config.log.level
+            ),
+        ));
+    }
+    let token = token(source, "token_file", config.listen.token_file.as_deref())?;
+    let admin_token = token_of_admin(source, &config)?;
+    Ok(Loaded {
+        config,
+        kafka,
+        token,
+        admin_token,
+    })
+}
+
+/// With no route at all, every topic is partitioned as Java's default partitioner does.
+fn everything() -> Route {
+    Route {
+        topics: vec!["*".to_owned()],
+        plugin: None,
+        config: serde_json::Map::new(),
+        on_error: super::OnError::Reject,
+        sha256: None,
+    }
+}
+
+fn listen(source: &Source, config: &Config) -> Result<(), ConfigError> {
+    let listen = &config.listen;
+    if listen.unix.is_none() && listen.http.is_none() {
+        return Err(source.error(
+            &["listen"],
+            "nothing to listen on, expected unix = \"<path>\" or http = \"<ip:port>\"",
+        ));
+    }
+    if listen.allow_uids.is_some() && listen.unix.is_none() {
+        return Err(source.error(
+            &["listen", "allow_uids"],
+            "it is for the Unix socket, expected unix = \"<path>\" beside it",
+        ));
+    }
+    match listen.http {
+        Some(address) if !address.ip().is_loopback() && listen.token_file.is_none() => Err(source.error(
+            &["listen", "http"],
+            format!("{address} is reachable from other machines, expected a loopback address, or token_file beside it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn token(source: &Source, key: &str, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
+    let Some(file) = file else { return Ok(None) };
+    let token = secret_file(source, &["listen", key], file)?;
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(source.error(
+            &["listen", key],
+            format!("{} holds no token, expected visible ASCII characters", file.display()),
+        ));
+    }
+    Ok(Some(token))
+}
+
+fn token_of_admin(source: &Source, config: &Config) -> Result<Option<String>, ConfigError> {
+    token(source, "admin_token_file", config.listen.admin_token_file.as_deref())
+}
+
+fn secret_file(source: &Source, key: &[&str], file: &Path) -> Result<String, ConfigError> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        source.error(
+            key,
+            format!("cannot read {} ({error}), expected a readable file", file.display()),
+        )
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn properties_file(source: &Source, config: &mut Config) -> Result<(), ConfigError> {
+    let Some(file) = &config.kafka.properties_file else {
+        return Ok(());
+    };
+    let key = ["kafka", "properties_file"];
+    let text = secret_file(source, &key, file)?;
+    let pairs = java_properties::parse(&text)
+        .map_err(|problem| source.error(&key, format!("{}: {problem}", file.display())))?;
+    for (name, value) in pairs {
+        config.kafka.properties.0.entry(name).or_insert(value);
+    }
+    Ok(())
+}
+
+fn kafka(source: &Source, config: &mut Config) -> Result<kafka_properties::Translated, ConfigError> {
+    let embedded = config.kafka.is_embedded();
+    let raw = resolve_secrets(source, &config.kafka.properties.0)?;
+    let mut translated = kafka_properties::translate(&raw, config.kafka.ordering)
+        .map_err(|problem| source.error(&["kafka", "properties", &problem.key.clone()], problem.to_string()))?;
+    let pasted = translated.properties.remove("bootstrap.servers");
+    let servers = &mut config.kafka.bootstrap_servers;
+    match (servers.as_deref(), pasted) {
+        (None, Some(pasted)) => *servers = Some(pasted),
+        (Some(given), Some(pasted)) if given != pasted && !embedded => {
+            return Err(source.error(
+                &["kafka", "bootstrap_servers"],
+                format!("\"{given}\" here, \"{pasted}\" in properties: keep one of them"),
+            ));
+        }
+        _ => {}
+    }
+    match servers.as_deref().map(str::trim) {
+        None | Some("") => Err(source.error(
+            &["kafka", "bootstrap_servers"],
+            "missing, expected \"host:port,…\", or \"embedded\" (run --embedded) for a broker in this process that keeps nothing",
+        )),
+        Some("embedded") if translated.properties.get("security.protocol").is_some_and(|p| p != "plaintext") => {
+            Err(source.error(
+                &["kafka", "properties", "security.protocol"],
+                "the embedded broker speaks plaintext only, expected no security.protocol beside it",
+            ))
+        }
+        Some(servers) => {
+            let servers = servers.to_owned();
+            if !embedded {
+                translated.properties.insert("bootstrap.servers".to_owned(), servers);
+            }
+            adopt_limits(&mut config.limits, &translated);
+            Ok(translated)
+        }
+    }
+}
+
+/// The Java producer's two admission settings are this process's limits: librdkafka's queue must never be the one that
+/// says no, since it would do so in the middle of a request.
+fn adopt_limits(limits: &mut Limits, translated: &kafka_properties::Translated) {
+    if let Some(bytes) = translated.buffer_memory {
+        limits.max_buffered_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    if let Some(wait) = translated.max_block_ms {
+        limits.max_wait_ms = wait;
+    }
+}
+
+/// `sasl.password_file = "/run/secrets/kafka"` stands for `sasl.password` with the file's text.
+fn resolve_secrets(source: &Source, raw: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut resolved = BTreeMap::new();
+    for (key, value) in raw {
+        let Some(base) = key
+            .strip_suffix("_file")
+            .filter(|base| kafka_properties::is_secret(base))
+        else {
+            resolved.insert(key.clone(), value.clone());
+            continue;
+        };
+        let path = ["kafka", "properties", key];
+        if raw.contains_key(base) {
+            return Err(source.error(&path, format!("\"{base}\" is given too: keep one of them")));
+        }
+        resolved.insert(base.to_owned(), secret_file(source, &path, Path::new(value))?);
+    }
+    Ok(resolved)
+}
+
+fn limits(source: &Source, limits: &Limits) -> Result<(), ConfigError> {
+    let positive = [
+        ("max_body_bytes", limits.max_body_bytes),
+        ("max_records", limits.max_records),
+        ("max_connections", limits.max_connections),
+        ("max_buffered_bytes", limits.max_buffered_bytes),
+        ("max_topics", limits.max_topics),
+        ("json_depth", limits.json_depth),
+    ];
+    for (key, value) in positive {
+        if value == 0 {
+            return Err(source.error(&["limits", key], "0 would refuse everything, expected at least 1"));
+        }
+    }
+    if limits.max_header_bytes < 1024 {
+        return Err(source.error(&["limits", "max_header_bytes"], "expected at least 1024"));
+    }
+    if limits.max_records > 1_000_000 {
+        return Err(source.error(&["limits", "max_records"], "expected at most 1000000"));
+    }
+    // Permits are counted in 32 bits, and so is a Content-Length that may be reserved in one go.
+    if limits.max_buffered_bytes > u32::MAX as usize {
+        return Err(source.error(&["limits", "max_buffered_bytes"], "expected at most 4294967295 (4 GiB)"));
+    }
+    if limits.max_body_bytes > limits.max_buffered_bytes / 2 {
+        return Err(source.error(
+            &["limits", "max_body_bytes"],
+            format!(
+                "{} is over half of max_buffered_bytes ({}, or buffer.memory), which is what bodies being read may hold; \
+                 expected a smaller body or a larger buffer",
+                limits.max_body_bytes, limits.max_buffered_bytes
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn plugins(source: &Source, config: &Config) -> Result<(), ConfigError> {
+    let plugins = &config.plugins;
+    if plugins.memory_bytes < 1 << 20 {
+        return Err(source.error(&["plugins", "memory_bytes"], "expected at least 1048576 (1 MiB)"));
+    }
+    for (key, value) in [
+        ("call_cpu_ms", plugins.call_cpu_ms),
+        ("call_wall_ms", plugins.call_wall_ms),
+        ("configure_ms", plugins.configure_ms),
+    ] {
+        if value == 0 {
+            return Err(source.error(&["plugins", key], "0 would stop every call, expected at least 1"));
+        }
+    }
+    Ok(())
+}
+
+fn route(source: &Source, index: usize, route: &Route) -> Result<(), ConfigError> {
+    let index = index.to_string();
+    let at = |key: &'static str| ["route".to_owned(), index.clone(), key.to_owned()];
+    let error = |key, message: String| {
+        let path = at(key);
+        Err(source.error(&[&path[0], &path[1], &path[2]], message))
+    };
+    if route.topics.is_empty() {
+        return error(
+            "topics",
+            "expected at least one topic or glob, such as \"orders\" or \"*\"".to_owned(),
+        );
+    }
+    for glob in &route.topics {
+        if let Err(problem) = globset::Glob::new(glob) {
+            return error(
+                "topics",
+                format!(
+                    "\"{glob}\" is no glob ({}), expected such as \"billing.*\"",
+                    problem.kind()
+                ),
+            );
+        }
+    }
+    if let Some(plugin) = &route.plugin
+        && (plugin.is_empty() || !plugin.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
+    {
+        return error(
+            "plugin",
+            format!(
+                "\"{plugin}\" is no plugin name, expected the file's name in the plugin folder without .wasm: letters, digits, - and _"
+            ),
+        );
+    }
+    match &route.sha256 {
+        Some(_) if route.plugin.is_none() => error(
+            "sha256",
+            "there is no plugin to pin, expected plugin beside it".to_owned(),
+        ),
+        Some(pin) if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            error("sha256", "expected 64 hexadecimal digits".to_owned())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,167 @@
+//! The configuration file as text, so that every complaint can name its line.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+
+/// What is wrong with the configuration, and where. Its `Display` is one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// The file, or the environment variable.
+    pub origin: String,
+    /// 1-based line in the file.
+    pub line: Option<usize>,
+    /// The key with its table, `limits.max_body_bytes`.
+    pub key: Option<String>,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ": {key}")?;
+        }
+        // A TOML message may span lines; an operator greps for one.
+        write!(f, ": {}", self.message.replace('\n', " "))
+    }
+}
+
+/// The file's text and path.
+#[derive(Debug)]
+pub struct Source {
+    path: Option<PathBuf>,
+    text: String,
+}
+
+impl Source {
+    /// Reads the file; no path is an empty file.
+    pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else {
+            return Ok(Self {
+                path: None,
+                text: String::new(),
+            });
+        };
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Self {
+                path: Some(path.to_owned()),
+                text,
+            }),
+            Err(error) => Err(ConfigError {
+                origin: path.display().to_string(),
+                line: None,
+                key: None,
+                message: format!("cannot read the configuration file ({error}), expected a readable TOML file"),
+            }),
+        }
+    }
+
+    /// The typed configuration.
+    pub(super) fn parse(&self) -> Result<Config, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| self.toml_error(&error))
+    }
+
+    /// The file as a table that the environment can be laid over.
+    pub(super) fn table(&self) -> Result<toml::Table, ConfigError> {
+        self.text.parse().map_err(|error| self.toml_error(&error))
+    }
+
+    /// A complaint about the key at `path`, with the line where it (or the nearest table above it) stands.
+    pub(super) fn error(&self, path: &[&str], message: impl Into<String>) -> ConfigError {
+        ConfigError {
+            origin: self.origin(),
+            line: self.line_of(path),
+            key: Some(path.join(".")),
+            message: message.into(),
+        }
+    }
+
+    /// The folder of the file: relative paths of `_file` keys are the process's own, so this is for messages only.
+    pub(super) fn origin(&self) -> String {
+        match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "configuration (no file given: use --config or POINTSMAN_CONFIG)".to_owned(),
+        }
+    }
+
+    fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
+        let start = error.span().map(|span| span.start);
+        ConfigError {
+            origin: self.origin(),
+            line: start.map(|at| self.line_at(at)),
+            key: start.and_then(|at| self.key_at(at)),
+            message: error.message().to_owned(),
+        }
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        let end = offset.min(self.text.len());
+        self.text.as_bytes()[..end].iter().filter(|&&b| b == b'\n').count() + 1
+    }
+
+    /// The innermost key whose definition covers `offset`.
+    fn key_at(&self, offset: usize) -> Option<String> {
+        let root = DeTable::parse(&self.text).ok()?;
+        let mut path = Vec::new();
+        descend(root.get_ref(), offset, &mut path);
+        (!path.is_empty()).then(|| path.join("."))
+    }
+
+    /// A path segment that is a number picks from an array of tables.
+    fn line_of(&self, path: &[&str]) -> Option<usize> {
+        let root = DeTable::parse(&self.text).ok()?;
+        let mut table = root.get_ref();
+        let mut line = None;
+        let mut segments = path.iter().peekable();
+        while let Some(segment) = segments.next() {
+            let Some((key, value)) = table.get_key_value(*segment) else {
+                break;
+            };
+            line = Some(self.line_at(key.span().start));
+            let mut value = value;
+            if let DeValue::Array(items) = value.get_ref()
+                && let Some(index) = segments.next_if(|next| next.parse::<usize>().is_ok())
+            {
+                value = items.get(index.parse::<usize>().ok()?)?;
+                line = Some(self.line_at(value.span().start));
+            }
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        line
+    }
+}
+
+fn descend(table: &DeTable<'_>, offset: usize, path: &mut Vec<String>) {
+    for (key, value) in table.iter() {
+        if key.span().contains(&offset) || value.span().contains(&offset) {
+            path.push(key.get_ref().to_string());
+            if let DeValue::Table(inner) = value.get_ref() {
+                descend(inner, offset, path);
+            }
+            return;
+        }
+        // A `[table]` spans its header only, so what stands below it is found by looking inside.
+        if let DeValue::Table(inner) = value.get_ref() {
+            let before = path.len();
+            path.push(key.get_ref().to_string());
+            descend(inner, offset, path);
+            if path.len() > before + 1 {
+                return;
+            }
+            path.truncate(before);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! How records come in: HTTP/1.1 and h2c on the Unix socket and on TCP.
+//!
+//! [`listen`] binds, [`serve`] accepts and keeps the time of connections, [`api`] is the request handler: it reads the body
+//! within its bounds ([`body`]), parses it ([`parse`]), hands it to the [pipeline](crate::pipeline) and answers
+//! ([`reply`]). A request that cannot be read becomes a [`problem`].
+
+pub mod api;
+mod body;
+pub mod listen;
+pub mod parse;
+pub mod problem;
+pub mod reply;
+pub mod serve;
+mod timed;

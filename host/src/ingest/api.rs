@@ -1,0 +1,259 @@
+//! The request handler of the ingest listeners.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
+};
+
+use super::{
+    body,
+    parse::{self, Format},
+    problem::Problem,
+    reply,
+};
+use crate::{
+    batch::Answer,
+    config::Limits,
+    outcome::{Code, RecordError},
+    pipeline::{Mode, Pipeline},
+    record::valid_topic,
+    token,
+    topics::TopicError,
+};
+
+const EMBEDDED: HeaderName = HeaderName::from_static("pointsman-embedded");
+const TRACE: &str = "pointsman-trace";
+
+/// Handles ingest requests. Built once, shared by all connections.
+pub struct Api {
+    pipeline: Arc<Pipeline>,
+    limits: Limits,
+    /// Bearer token of TCP clients.
+    token: Option<String>,
+    /// Whether replies say that nothing is kept.
+    embedded: bool,
+}
+
+/// What a path and its query ask for.
+#[derive(Debug, PartialEq, Eq)]
+struct Target<'a> {
+    /// The path's topic; none: each record names its own.
+    topic: Option<&'a str>,
+    answer: Answer,
+}
+
+impl Api {
+    /// A handler over this pipeline.
+    pub fn new(pipeline: Arc<Pipeline>, limits: Limits, token: Option<String>, embedded: bool) -> Self {
+        Self {
+            pipeline,
+            limits,
+            token,
+            embedded,
+        }
+    }
+
+    /// What it hands requests to.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.pipeline
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn handle(&self, request: Request<Incoming>, is_tcp: bool) -> Response<Full<Bytes>> {
+        let begun = Instant::now();
+        let mut response = match self.produce(request, is_tcp).await {
+            Ok(response) => response,
+            Err(problem) => problem.response(),
+        };
+        if self.embedded {
+            response
+                .headers_mut()
+                .insert(EMBEDDED, HeaderValue::from_static("true"));
+        }
+        self.pipeline
+            .metrics
+            .request(response.status().as_u16(), begun.elapsed());
+        response
+    }
+
+    async fn produce(&self, request: Request<Incoming>, is_tcp: bool) -> Result<Response<Full<Bytes>>, Problem> {
+        if is_tcp {
+            self.authorize(request.headers())?;
+        }
+        self.check_header_size(&request)?;
+        let target = target(request.method(), request.uri().path(), request.uri().query())?;
+        let topic = match target.topic {
+            Some(topic) => Some(self.topic(topic).await?),
+            None => None,
+        };
+        let answer = target.answer;
+        let (head, body) = request.into_parts();
+        let format = Format::of(&head.headers)?;
+        let trace = head.headers.get(TRACE).is_some_and(|value| value == "1");
+        let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
+        let context = parse::Context {
+            topic,
+            limits: &self.limits,
+        };
+        let records = format.parse(&whole.bytes, &head.headers, &context)?;
+        let pipeline = Arc::clone(&self.pipeline);
+        // A task of its own: the client going away drops this future, and must not cancel what was accepted.
+        let task = tokio::spawn(async move {
+            let submitted = pipeline.submit(records, whole.room, Mode { answer, trace }).await?;
+            if answer == Answer::Waited {
+                submitted.batch.done().await;
+            }
+            Ok::<_, Problem>(submitted)
+        });
+        let submitted = task.await.map_err(|error| {
+            tracing::error!(%error, "a request could not be handled");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the request met a mistake in the sidecar; its records may or may not be written",
+            )
+        })??;
+        Ok(match answer {
+            Answer::Waited => reply::outcomes(&submitted),
+            Answer::Unwaited => reply::accepted(&submitted),
+        })
+    }
+
+    /// The path's topic, before any of the body is read.
+    async fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
+        valid_topic(name).map_err(|problem| Problem::topic(&RecordError::new(Code::InvalidTopic, problem)))?;
+        let name: Arc<str> = Arc::from(name);
+        match self.pipeline.topics.get(&name).await {
+            Ok(_) => Ok(name),
+            Err(TopicError::Refused(error)) => Err(Problem::topic(&error)),
+            Err(TopicError::Unavailable(reason)) => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "kafka_unavailable",
+                format!("the partitions of topic \"{name}\" cannot be had from Kafka: {reason}; nothing was taken"),
+            )),
+        }
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(token) = &self.token else {
+            return Ok(());
+        };
+        match headers.get(AUTHORIZATION) {
+            Some(given) if token::is_bearer(given.as_bytes(), token) => Ok(()),
+            _ => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.token_file>",
+            )),
+        }
+    }
+
+    fn check_header_size(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        // Each line has a colon, a blank and a line break; the first has the method, two blanks and the version.
+        let lines: usize = request
+            .headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
+        let first = request.uri().path_and_query().map_or(0, |path| path.as_str().len()) + 20;
+        if lines + first <= self.limits.max_header_bytes {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "header_too_large",
+            format!(
+                "the header block is over limits.max_header_bytes ({}); send less in it, or raise that",
+                self.limits.max_header_bytes
+            ),
+        ))
+    }
+}
+
+fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Problem> {
+    let topic = match path.strip_prefix("/v1/") {
+        Some("records") => None,
+        Some(rest) => match rest
+            .strip_prefix("topics/")
+            .and_then(|rest| rest.strip_suffix("/records"))
+        {
+            Some(topic) => Some(topic),
+            None => return Err(not_found()),
+        },
+        None => return Err(not_found()),
+    };
+    if method != Method::POST {
+        return Err(Problem::method("POST"));
+    }
+    Ok(Target {
+        topic,
+        answer: answer(query)?,
+    })
+}
+
+fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "this is the ingest listener; it has POST /v1/topics/{topic}/records and POST /v1/records \
+         (/ready, /metrics and the like are on the admin listener)",
+    )
+}
+
+fn answer(query: Option<&str>) -> Result<Answer, Problem> {
+    let mut answer = Answer::Waited;
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        answer = match pair {
+            "ack=all" => Answer::Waited,
+            "ack=none" => Answer::Unwaited,
+            other => {
+                let shown: String = other.chars().take(64).collect();
+                return Err(Problem::bad_request(
+                    "bad_query",
+                    format!("the query has \"{shown}\"; it may have ack=all or ack=none"),
+                ));
+            }
+        };
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic_of(path: &str) -> Option<Option<&str>> {
+        target(&Method::POST, path, None).ok().map(|target| target.topic)
+    }
+
+    #[test]
+    fn a_path_means_one_thing() {
+        assert_eq!(topic_of("/v1/topics/orders/records"), Some(Some("orders")));
+        assert_eq!(topic_of("/v1/records"), Some(None));
+        // Not a topic, but refused as one.
+        assert_eq!(topic_of("/v1/topics/../../etc/records"), Some(Some("../../etc")));
+        for path in [
+            "/",
+            "/v1",
+            "/v1/topics/orders",
+            "/v2/records",
+            "/v1/topics/orders/records/x",
+        ] {
+            assert_eq!(topic_of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_ack_is_not_taken_for_the_default() {
+        assert!(answer(Some("ack=none")).is_ok_and(|answer| answer == Answer::Unwaited));
+        assert!(answer(None).is_ok_and(|answer| answer == Answer::Waited));
+        for query in ["ack=1", "acks=none", "ack", "ack=none&x=1"] {
+            assert!(answer(Some(query)).is_err(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Reading a body within its bounds: room first, then bytes.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::{
+    StatusCode,
+    body::{Body as _, Incoming},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::problem::Problem;
+use crate::{admission::Admission, config::Limits};
+
+/// A whole body and the room that it holds.
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.
+pub(super) async fn read(body: Incoming, limits: &Limits, admission: &Arc<Admission>) -> Result<Whole, Problem> {
+    let length = body.size_hint().exact();
+    let length = match length.map(usize::try_from) {
+        Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
+        Some(_) => return Err(too_large(limits)),
+        None => None,
+    };
+    let room = admission.body(length).await?;
+    match tokio::time::timeout(limits.body_timeout(), collect(body, length, limits, room)).await {
+        Ok(whole) => whole,
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            format!(
+                "the body was not complete {} ms after its header (limits.body_timeout_ms); nothing was taken",
+                limits.body_timeout_ms
+            ),
+        )),
+    }
+}
+
+async fn collect(
+    mut body: Incoming,
+    length: Option<usize>,
+    limits: &Limits,
+    mut room: crate::admission::Room,
+) -> Result<Whole, Problem> {
+    let mut bytes = BytesMut::with_capacity(length.unwrap_or_default());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::bad_request(
+                "incomplete_body",
+                format!("the body broke off: {error}; nothing was taken"),
+            )
+        })?;
+        let Ok(data) = frame.into_data() else {
+            // Trailers.
+            continue;
+        };
+        let size = bytes.len() + data.len();
+        if size > limits.max_body_bytes {
+            return Err(too_large(limits));
+        }
+        room.grow(size).await?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Whole {
+        bytes: bytes.freeze(),
+        room: room.whole(),
+    })
+}
+
+fn too_large(limits: &Limits) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!(
+            "the body is over limits.max_body_bytes ({}); send it in parts, or raise that; nothing was taken",
+            limits.max_body_bytes
+        ),
+    )
+}

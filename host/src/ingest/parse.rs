@@ -1,0 +1,112 @@
+//! From a body to records, whose bytes stay those of the body.
+//!
+//! A body that cannot be read at all is a [`Problem`]; a record that cannot be read in a body that can is that record's own
+//! refusal.
+
+mod json;
+mod octet;
+mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+
+use super::problem::Problem;
+use crate::{config::Limits, pipeline::Parsed};
+
+/// The types that are taken, as messages name them.
+const ACCEPTED: &str = "application/json, application/x-ndjson or application/octet-stream";
+
+/// What a body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `{"records":[R…]}` or one R.
+    Json,
+    /// One R a line.
+    Ndjson,
+    /// The value of one record; the rest is in headers.
+    Octet,
+}
+
+/// What parsing needs to know beside the body.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The path's topic; none: each record names its own.
+    pub topic: Option<Arc<str>>,
+    /// The bounds.
+    pub limits: &'a Limits,
+}
+
+impl Format {
+    /// From the request's headers: 415 for anything else.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        if let Some(encoding) = headers.get(CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_content_encoding",
+                "Content-Encoding is not supported; send the body as it is",
+            ));
+        }
+        let given = headers
+            .get(CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or_default());
+        let Some(given) = given else {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "missing_content_type",
+                format!("there is no Content-Type; send {ACCEPTED}"),
+            ));
+        };
+        let essence = given.split(';').next().unwrap_or_default().trim();
+        let known = [
+            ("application/json", Self::Json),
+            ("application/x-ndjson", Self::Ndjson),
+            ("application/octet-stream", Self::Octet),
+        ];
+        known
+            .into_iter()
+            .find(|(name, _)| essence.eq_ignore_ascii_case(name))
+            .map(|(_, format)| format)
+            .ok_or_else(|| {
+                let shown: String = essence.chars().take(64).collect();
+                Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_content_type",
+                    format!("Content-Type \"{shown}\" is not supported; send {ACCEPTED}"),
+                )
+            })
+    }
+
+    /// Reads a body.
+    pub fn parse(self, body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+        if body.iter().all(u8::is_ascii_whitespace) && (body.is_empty() || self != Self::Octet) {
+            return Err(Problem::bad_request(
+                "empty_body",
+                "the body is empty; a record without a value is {\"key\":…,\"value\":null} as application/json",
+            ));
+        }
+        match self {
+            Self::Json => json::document(body, context),
+            Self::Ndjson => json::lines(body, context),
+            Self::Octet => octet::record(body, headers, context).map(|record| vec![record]),
+        }
+    }
+}
+
+/// 413: more records than a request may have.
+fn too_many(limits: &Limits) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_many_records",
+        format!(
+            "the request has more than limits.max_records ({}) records; send it in parts, or raise that; nothing was taken",
+            limits.max_records
+        ),
+    )
+}

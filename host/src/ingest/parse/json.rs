@@ -1,0 +1,194 @@
+//! `application/json` and `application/x-ndjson`.
+//!
+//! A document is read in one pass into typed records. Only when that fails is it read again, into the raw text of each
+//! record, so that one malformed record costs the others nothing but time.
+
+use std::{cell::Cell, fmt, marker::PhantomData};
+
+use bytes::Bytes;
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    Context, Problem, too_many,
+    wire::{Wire, malformed},
+};
+use crate::pipeline::Parsed;
+
+/// `{"records":[R…]}` or one R.
+pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+    if !is_batch(body) {
+        return single(body, context).map(|record| vec![record]);
+    }
+    let over = Cell::new(false);
+    if let Ok(wires) = read::<Wire<'_>>(body, context, &over) {
+        let records: Vec<Parsed> = wires.into_iter().map(|wire| wire.into_record(body, context)).collect();
+        return some(records);
+    }
+    if over.get() {
+        return Err(too_many(context.limits));
+    }
+    match read::<&RawValue>(body, context, &over) {
+        Ok(raws) => some(raws.into_iter().map(|raw| one(raw.get(), body, context)).collect()),
+        Err(_) if over.get() => Err(too_many(context.limits)),
+        Err(error) => Err(Problem::json(&error)),
+    }
+}
+
+/// One R a line; blank lines are skipped.
+pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+    let mut records = Vec::new();
+    for (number, line) in (1..).zip(body.split(|&byte| byte == b'\n')) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        if records.len() == context.limits.max_records {
+            return Err(too_many(context.limits));
+        }
+        let parsed = match serde_json::from_slice::<Wire<'_>>(line) {
+            Ok(wire) => wire.into_record(body, context),
+            Err(error) => Err(malformed(format!("line {number} of the body: {}", described(&error)))),
+        };
+        records.push(parsed);
+    }
+    Ok(records)
+}
+
+fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
+    if records.is_empty() {
+        return Err(Problem::bad_request(
+            "empty_body",
+            "\"records\" is empty; send at least one record",
+        ));
+    }
+    Ok(records)
+}
+
+fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
+    let error = match serde_json::from_slice::<Wire<'_>>(body) {
+        Ok(wire) => return Ok(wire.into_record(body, context)),
+        Err(error) => error,
+    };
+    // Whether it is JSON at all is the request's matter; whether it is a record, the record's.
+    match serde_json::from_slice::<&RawValue>(body) {
+        Ok(raw) if raw.get().starts_with('{') => Ok(Err(malformed(described(&error)))),
+        Ok(_) => Err(Problem::bad_request(
+            "not_an_object",
+            "the body is no JSON object; send {\"records\":[…]} or one record such as {\"key\":\"k\",\"value\":1}",
+        )),
+        Err(error) => Err(Problem::json(&error)),
+    }
+}
+
+fn one(text: &str, body: &Bytes, context: &Context<'_>) -> Parsed {
+    match serde_json::from_str::<Wire<'_>>(text) {
+        Ok(wire) => wire.into_record(body, context),
+        Err(error) => Err(malformed(described(&error))),
+    }
+}
+
+/// serde_json's message ends with the place, which is that in the record.
+fn described(error: &serde_json::Error) -> String {
+    format!("the record cannot be read: {error} of the record")
+}
+
+/// Whether the first key is `records`: a batch has no other.
+fn is_batch(body: &[u8]) -> bool {
+    body.trim_ascii_start()
+        .strip_prefix(b"{")
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"records\""))
+}
+
+fn read<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    context: &Context<'_>,
+    over: &Cell<bool>,
+) -> Result<Vec<T>, serde_json::Error> {
+    let mut de = serde_json::Deserializer::from_slice(body);
+    let records = BatchSeed {
+        bound: Bound {
+            max: context.limits.max_records,
+            over,
+            of: PhantomData,
+        },
+    }
+    .deserialize(&mut de)?;
+    de.end()?;
+    Ok(records)
+}
+
+/// `{"records":[…]}` with a bound on the array, so that a body of empty records cannot grow far beyond its own size.
+struct BatchSeed<'s, T> {
+    bound: Bound<'s, T>,
+}
+
+struct Bound<'s, T> {
+    max: usize,
+    over: &'s Cell<bool>,
+    of: PhantomData<T>,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Field {
+    Records,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for BatchSeed<'_, T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Vec<T>, D::Error> {
+        de.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for BatchSeed<'_, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{\"records\":[…]}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
+        let Some(Field::Records) = map.next_key()? else {
+            return Err(A::Error::missing_field("records"));
+        };
+        let records = map.next_value_seed(self.bound)?;
+        match map.next_key::<Field>()? {
+            None => Ok(records),
+            Some(Field::Records) => Err(A::Error::duplicate_field("records")),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Bound<'_, T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Vec<T>, D::Error> {
+        de.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Bound<'_, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut records = Vec::new();
+        while let Some(record) = seq.next_element()? {
+            if records.len() == self.max {
+                self.over.set(true);
+                return Err(A::Error::custom("too many records"));
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+}

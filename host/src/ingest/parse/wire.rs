@@ -1,0 +1,264 @@
+//! R, the JSON form of a record, and its way to a [`Record`].
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::Context;
+use crate::{
+    outcome::{Code, RecordError},
+    record::{Header, Record, valid_topic},
+};
+
+/// R as it stands in a body. Everything borrows from it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a record: an object with key, value, headers, …")]
+pub(super) struct Wire<'a> {
+    #[serde(borrow)]
+    topic: Option<Text<'a>>,
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    #[serde(borrow)]
+    key_base64: Option<Text<'a>>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value_base64: Option<Text<'a>>,
+    #[serde(borrow)]
+    headers: Option<Headers<'a>>,
+    partition: Option<u32>,
+    timestamp: Option<u64>,
+}
+
+/// A string without escapes stays a slice of the body.
+#[derive(Debug)]
+struct Text<'a>(Cow<'a, str>);
+
+/// Header names may repeat, and their order counts.
+#[derive(Debug)]
+struct Headers<'a>(Vec<(Text<'a>, HeaderValue<'a>)>);
+
+#[derive(Debug)]
+enum HeaderValue<'a> {
+    Null,
+    Text(Text<'a>),
+    Base64(Text<'a>),
+}
+
+impl Wire<'_> {
+    /// The record, with slices of `body`, of which this is a part.
+    pub(super) fn into_record(self, body: &Bytes, context: &Context<'_>) -> Result<Record, RecordError> {
+        let topic = topic(self.topic.as_ref(), context)?;
+        let key = match (self.key, self.key_base64) {
+            (Some(_), Some(_)) => return Err(malformed("both key and key_base64 are given; keep one of them")),
+            (Some(text), None) => Some(text.bytes(body)),
+            (None, Some(text)) => Some(text.decode("key_base64")?),
+            (None, None) => None,
+        };
+        let value = match (self.value, self.value_base64) {
+            (Some(_), Some(_)) => return Err(malformed("both value and value_base64 are given; keep one of them")),
+            (Some(json), None) => {
+                check_depth(json.get(), context.limits.json_depth)?;
+                Some(body.slice_ref(json.get().as_bytes()))
+            }
+            (None, Some(text)) => Some(text.decode("value_base64")?),
+            (None, None) => None,
+        };
+        let headers = self.headers.map_or_else(Vec::new, |headers| headers.0);
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| header(name, value, body))
+            .collect::<Result<_, _>>()?;
+        Ok(Record {
+            topic,
+            key,
+            value,
+            headers,
+            partition: self.partition,
+            timestamp: self.timestamp.map(timestamp).transpose()?,
+        })
+    }
+}
+
+fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
+    i64::try_from(milliseconds).map_err(|_| malformed("timestamp is too large; it is in milliseconds since 1970"))
+}
+
+fn topic(given: Option<&Text<'_>>, context: &Context<'_>) -> Result<Arc<str>, RecordError> {
+    match (&context.topic, given) {
+        (Some(path), None) => Ok(Arc::clone(path)),
+        (Some(path), Some(given)) if *given.0 == **path => Ok(Arc::clone(path)),
+        (Some(path), Some(_)) => Err(RecordError::new(
+            Code::TopicMismatch,
+            format!("the record names another topic than the path (\"{path}\"); leave it out, or send to /v1/records"),
+        )),
+        (None, Some(given)) => match valid_topic(&given.0) {
+            Ok(()) => Ok(Arc::from(&*given.0)),
+            Err(problem) => Err(RecordError::new(Code::InvalidTopic, problem)),
+        },
+        (None, None) => Err(malformed(
+            "the record names no topic; add \"topic\", or send to /v1/topics/{topic}/records",
+        )),
+    }
+}
+
+fn header(name: Text<'_>, value: HeaderValue<'_>, body: &Bytes) -> Result<Header, RecordError> {
+    Ok(Header {
+        // librdkafka takes names as C strings.
+        name: match name.0 {
+            name if name.contains('\0') => return Err(malformed("a header's name has a zero byte")),
+            name => name.into_owned().into_boxed_str(),
+        },
+        value: match value {
+            HeaderValue::Null => None,
+            HeaderValue::Text(text) => Some(text.bytes(body)),
+            HeaderValue::Base64(text) => Some(text.decode("a header's base64")?),
+        },
+    })
+}
+
+pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> RecordError {
+    RecordError::new(Code::MalformedRecord, message)
+}
+
+/// The parser skips a value without recursion, so depth costs this process nothing; it is bounded for whoever reads it.
+fn check_depth(json: &str, limit: usize) -> Result<(), RecordError> {
+    // Each level takes two bytes, so most values need no look.
+    if json.len() < 2 * (limit + 1) {
+        return Ok(());
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > limit {
+                    return Err(malformed(format!(
+                        "value is nested deeper than limits.json_depth ({limit}); flatten it, or send it as value_base64"
+                    )));
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl Text<'_> {
+    fn bytes(self, body: &Bytes) -> Bytes {
+        match self.0 {
+            Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        }
+    }
+
+    fn decode(&self, field: &str) -> Result<Bytes, RecordError> {
+        base64_simd::STANDARD
+            .decode_to_vec(self.0.as_bytes())
+            .map(Bytes::from)
+            .map_err(|_| malformed(format!("{field} is no base64 (standard alphabet, padded)")))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        de.deserialize_str(TextVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct HeadersVisitor;
+
+        impl<'de> Visitor<'de> for HeadersVisitor {
+            type Value = Headers<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of headers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers<'de>, A::Error> {
+                let mut headers = Vec::new();
+                while let Some(header) = map.next_entry()? {
+                    headers.push(header);
+                }
+                Ok(Headers(headers))
+            }
+        }
+
+        de.deserialize_map(HeadersVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for HeaderValue<'a> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "lowercase")]
+        enum Field {
+            Base64,
+        }
+
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = HeaderValue<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a header's value: a string, null, or {\"base64\":\"…\"}")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<HeaderValue<'de>, E> {
+                Ok(HeaderValue::Null)
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<HeaderValue<'de>, E> {
+                Ok(HeaderValue::Text(Text(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<HeaderValue<'de>, E> {
+                Ok(HeaderValue::Text(Text(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderValue<'de>, A::Error> {
+                let mut value = None;
+                while let Some(Field::Base64) = map.next_key()? {
+                    if value.replace(map.next_value()?).is_some() {
+                        return Err(A::Error::duplicate_field("base64"));
+                    }
+                }
+                value
+                    .map(HeaderValue::Base64)
+                    .ok_or_else(|| A::Error::missing_field("base64"))
+            }
+        }
+
+        de.deserialize_any(ValueVisitor)
+    }
+}

@@ -1,0 +1,148 @@
+//! A request that was not taken, as `application/problem+json` (RFC 9457): the one place where errors become statuses.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+
+use crate::{
+    admission::Busy,
+    outcome::{Code, RecordError},
+    pipeline::NotTaken,
+};
+
+/// Seconds after which a client that was told 503 may try again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Why a request was not taken.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    /// 1-based place in the body.
+    place: Option<(usize, usize)>,
+    /// For 405.
+    allow: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+}
+
+impl Problem {
+    /// A status, a code for programs, a sentence for people.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            place: None,
+            allow: None,
+        }
+    }
+
+    /// 400.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 405, with the one method that is allowed.
+    pub fn method(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                format!("this path takes {allow} only"),
+            )
+        }
+    }
+
+    /// 404: the topic of the path.
+    pub fn topic(error: &RecordError) -> Self {
+        let status = match error.code {
+            Code::InvalidTopic => StatusCode::BAD_REQUEST,
+            Code::TopicUnauthorized => StatusCode::FORBIDDEN,
+            Code::TooManyTopics => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::NOT_FOUND,
+        };
+        Self::new(status, error.code.as_str(), error.message.to_string())
+    }
+
+    /// 400: broken JSON, with its place.
+    pub fn json(error: &serde_json::Error) -> Self {
+        Self {
+            place: Some((error.line(), error.column())),
+            ..Self::bad_request("invalid_json", format!("the body is no valid JSON: {error}"))
+        }
+    }
+
+    /// As the client gets it.
+    pub fn response(&self) -> Response<Full<Bytes>> {
+        let document = Document {
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            line: self.place.map(|(line, _)| line),
+            column: self.place.map(|(_, column)| column),
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What is left of the body will not be read.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            format!("{busy}; nothing was taken"),
+        )
+    }
+}
+
+impl From<NotTaken> for Problem {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Busy(busy) => busy.into(),
+            NotTaken::Unavailable(reason) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "kafka_unavailable",
+                format!("{reason}; nothing was taken"),
+            ),
+        }
+    }
+}

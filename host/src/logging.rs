@@ -1,0 +1,32 @@
+//! Structured logs on standard error: text for people, JSON for collectors.
+//!
+//! Levels say what an operator must do. ERROR: records are lost or somebody must act. WARN: it works, but not as
+//! configured or not for long. INFO: what a person wants to see at start, at stop and when something changes. DEBUG: for
+//! finding out why.
+
+use std::io::{IsTerminal as _, stderr};
+
+use tracing_subscriber::{
+    filter::{ParseError, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::config::{Log, LogFormat};
+
+/// Reads `[log] level`.
+pub fn targets(level: &str) -> Result<Targets, ParseError> {
+    level.parse()
+}
+
+/// Starts logging for the process. A second call changes nothing.
+pub fn init(log: &Log) {
+    let filter = targets(&log.level).unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
+    // An error means that a subscriber is there already.
+    let _ = match log.format {
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(stderr().is_terminal())).try_init(),
+    };
+}

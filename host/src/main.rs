@@ -1,0 +1,77 @@
+//! The `pointsman` program: reads the command line, starts what it names, turns the end into an exit code.
+//!
+//! 0 fine, 1 failed, 2 usage, 64 bad configuration.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its terminal"
+)]
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use clap::Parser as _;
+use pointsman::{
+    cli::{Build, Cli, Command, Plugin, Run},
+    config::{Config, ConfigError, Overrides},
+    logging, plugin_build, run,
+};
+
+const BAD_CONFIGURATION: u8 = 64;
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Run(options) => serve(&options),
+        Command::Plugin(Plugin::Build(options)) => build(&options),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pointsman: {error:#}");
+            match error.downcast_ref::<ConfigError>() {
+                Some(_) => ExitCode::from(BAD_CONFIGURATION),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn serve(options: &Run) -> anyhow::Result<ExitCode> {
+    let file = options
+        .config
+        .clone()
+        .or_else(|| env::var_os("POINTSMAN_CONFIG").map(PathBuf::from));
+    let overrides = Overrides {
+        embedded: options.embedded,
+    };
+    // A variable that is no text cannot be one of ours.
+    let environment =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let loaded = Config::load(file.as_deref(), environment, &overrides)?;
+    logging::init(&loaded.config.log);
+    run::run(loaded)
+}
+
+fn build(options: &Build) -> anyhow::Result<ExitCode> {
+    let built = plugin_build::build(&options.dir, options.out.as_deref(), &mut |line| eprintln!("{line}"))?;
+    for plugin in built {
+        if options.json {
+            println!(
+                "{}",
+                serde_json::json!({
+                    "name": plugin.name,
+                    "file": plugin.file,
+                    "bytes": plugin.bytes,
+                    "sha256": plugin.sha256,
+                })
+            );
+        } else {
+            println!(
+                "{}  {} bytes  sha256 {}",
+                plugin.file.display(),
+                plugin.bytes,
+                plugin.sha256
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

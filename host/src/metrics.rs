@@ -1,0 +1,223 @@
+//! Prometheus metrics: base units, `pointsman_` prefix, every label set bounded (topics by `limits.max_topics`, plugins by
+//! the routes).
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+
+use crate::outcome::Kind;
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    records: IntCounterVec,
+    unwaited: IntCounterVec,
+    requests: IntCounterVec,
+    /// From a request's header to its reply.
+    pub request_seconds: Histogram,
+    ack_seconds: Histogram,
+    plugin_seconds: HistogramVec,
+    plugin_errors: IntCounterVec,
+    plugin_info: IntGaugeVec,
+    queue_messages: IntGauge,
+    queue_bytes: IntGauge,
+    /// Ingest connections open now.
+    pub connections: IntGauge,
+    /// Bytes reserved by bodies and queued records.
+    pub buffered_bytes: IntGauge,
+    /// 1 while a Kafka broker can be reached.
+    pub kafka_up: IntGauge,
+    /// Outcomes of records that were handed over, by kind: what a drain reports.
+    handed_over: [AtomicU64; 4],
+}
+
+/// One topic's counters, looked up once.
+#[derive(Debug, Clone)]
+pub struct TopicCounters([IntCounter; 4]);
+
+impl TopicCounters {
+    /// Counts an outcome.
+    pub fn count(&self, kind: Kind) {
+        self.0[kind as usize].inc();
+    }
+}
+
+/// One plugin's metrics, looked up once.
+#[derive(Debug, Clone)]
+pub struct PluginMetrics {
+    /// Time of a call; sampled.
+    pub seconds: Histogram,
+    /// The plugin panicked or broke its sandbox.
+    pub trapped: IntCounter,
+    /// A call ran over its time.
+    pub over_time: IntCounter,
+    /// No instance could be made.
+    pub unavailable: IntCounter,
+}
+
+/// From 50 µs to 50 s: a request waits for brokers, sometimes for long.
+const REQUEST_BUCKETS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 50.0,
+];
+/// From 100 ns to 100 ms: a call takes a fraction of a microsecond, or far too long.
+const CALL_BUCKETS: [f64; 10] = [1e-7, 2.5e-7, 5e-7, 1e-6, 5e-6, 2.5e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+
+/// Registers a metric. A clash of names is a mistake in this file that every start and every test would meet.
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> prometheus::Result<C> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counters =
+            |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let gauge = |name, help| register(&registry, IntGauge::new(name, help));
+        let histogram = |name, help, buckets: &[f64]| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            register(&registry, Histogram::with_opts(opts))
+        };
+        let generation = gauge("pointsman_generation", "Producer generation")?;
+        generation.set(1);
+        Ok(Self {
+            records: counters(
+                "pointsman_records_total",
+                "Records by topic and outcome",
+                &["topic", "outcome"],
+            )?,
+            unwaited: counters(
+                "pointsman_unwaited_records_total",
+                "Records sent with ack=none, by the outcome that nobody waited for",
+                &["outcome"],
+            )?,
+            requests: counters(
+                "pointsman_requests_total",
+                "Ingest requests by HTTP status",
+                &["status"],
+            )?,
+            request_seconds: histogram(
+                "pointsman_request_duration_seconds",
+                "From a request's header to its reply",
+                &REQUEST_BUCKETS,
+            )?,
+            ack_seconds: histogram(
+                "pointsman_ack_duration_seconds",
+                "From a record's hand-over to its outcome",
+                &REQUEST_BUCKETS,
+            )?,
+            plugin_seconds: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new("pointsman_plugin_call_duration_seconds", "Plugin calls, 1 in 64 timed")
+                        .buckets(CALL_BUCKETS.to_vec()),
+                    &["plugin"],
+                ),
+            )?,
+            plugin_errors: counters(
+                "pointsman_plugin_errors_total",
+                "Calls in which a plugin could not decide",
+                &["plugin", "kind"],
+            )?,
+            plugin_info: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "pointsman_plugin_info",
+                        "1 for each plugin that is loaded, with its SHA-256",
+                    ),
+                    &["plugin", "digest"],
+                ),
+            )?,
+            queue_messages: gauge(
+                "pointsman_producer_queue_messages",
+                "Records handed over and not yet answered",
+            )?,
+            queue_bytes: gauge("pointsman_producer_queue_bytes", "Their bytes")?,
+            connections: gauge("pointsman_connections", "Ingest connections open now")?,
+            buffered_bytes: gauge(
+                "pointsman_buffered_bytes",
+                "Bytes reserved by bodies and queued records",
+            )?,
+            kafka_up: gauge("pointsman_kafka_up", "1 while a Kafka broker can be reached")?,
+            handed_over: Default::default(),
+            registry,
+        })
+    }
+
+    /// The counters of a topic.
+    pub fn topic(&self, topic: &str) -> TopicCounters {
+        TopicCounters(Kind::ALL.map(|kind| self.records.with_label_values(&[topic, kind.as_str()])))
+    }
+
+    /// An outcome of a record whose topic is not known.
+    pub fn count_without_topic(&self, kind: Kind) {
+        self.records.with_label_values(&["", kind.as_str()]).inc();
+    }
+
+    /// An outcome that nobody waited for.
+    pub fn unwaited(&self, kind: Kind) {
+        self.unwaited.with_label_values(&[kind.as_str()]).inc();
+    }
+
+    /// A record entered (+1) or left (-1) the producer.
+    pub fn queued(&self, records: i64, bytes: i64) {
+        self.queue_messages.add(records);
+        self.queue_bytes.add(bytes);
+    }
+
+    /// Records in the producer now.
+    pub fn queue_messages(&self) -> i64 {
+        self.queue_messages.get()
+    }
+
+    /// A record that was handed over got its outcome this long after its request.
+    pub fn delivered(&self, kind: Kind, after: Duration) {
+        self.handed_over[kind as usize].fetch_add(1, Ordering::Relaxed);
+        self.ack_seconds.observe(after.as_secs_f64());
+    }
+
+    /// Outcomes so far of records that were handed over, by kind.
+    pub fn handed_over(&self) -> [u64; 4] {
+        self.handed_over.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// A request was answered.
+    pub fn request(&self, status: u16, after: Duration) {
+        self.requests.with_label_values(&[status.to_string().as_str()]).inc();
+        self.request_seconds.observe(after.as_secs_f64());
+    }
+
+    /// The metrics of a plugin that was loaded.
+    pub fn plugin(&self, name: &str, digest: &str) -> PluginMetrics {
+        self.plugin_info.with_label_values(&[name, digest]).set(1);
+        let errors = |kind| self.plugin_errors.with_label_values(&[name, kind]);
+        PluginMetrics {
+            seconds: self.plugin_seconds.with_label_values(&[name]),
+            trapped: errors("trapped"),
+            over_time: errors("over_time"),
+            unavailable: errors("unavailable"),
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::warn!(%error, "metrics could not be written");
+        }
+        text
+    }
+}

@@ -1,0 +1,69 @@
+//! The plugin host: a partitioner written by somebody else, as a WebAssembly component, in a sandbox.
+//!
+//! [`Engine`] compiles and keeps time; [`Code`] is a checked component; [`Pool`] holds the instances that one route uses,
+//! one for each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin
+//! may import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks
+//! a bound traps, its instance is thrown away, and only its own record suffers.
+
+mod bindings;
+mod engine;
+mod imports;
+mod instance;
+mod limits;
+mod load;
+mod pool;
+
+pub use self::{
+    engine::Engine,
+    limits::Limits,
+    load::{Code, LoadError},
+    pool::{Lease, Pool},
+};
+
+/// What a plugin decided for one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// This partition, 0-based; not yet checked against the topic.
+    Partition(u32),
+    /// Java's murmur2 of these bytes.
+    KeyHash(Vec<u8>),
+    /// The host picks.
+    Any,
+    /// The routing table decides for this tenant.
+    Tenant(String),
+    /// The record is refused with this message, cut to a bounded length.
+    Reject(String),
+}
+
+/// Why a plugin could not decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It panicked, ran out of memory or stack, or broke the interface.
+    #[error(
+        "plugin \"{plugin}\" trapped on the record: {reason}; correct the plugin, or set on_error = \"key-hash\" for its route"
+    )]
+    Trapped {
+        /// Its name.
+        plugin: String,
+        /// The trap, in one line.
+        reason: String,
+    },
+    /// It ran longer than one call may.
+    #[error(
+        "plugin \"{plugin}\" ran over its time ({limit}) and was stopped; make it faster, or raise plugins.call_cpu_ms"
+    )]
+    OverTime {
+        /// Its name.
+        plugin: String,
+        /// Which limit.
+        limit: String,
+    },
+    /// There is no instance to ask.
+    #[error("no instance of plugin \"{plugin}\" could be made: {reason}")]
+    Unavailable {
+        /// Its name.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,157 @@
+//! What a plugin can call: the record being routed, its topic's partitions, the routing table, the log. Nothing else.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    bindings::pointsman::partitioner::{
+        log::{self, Level},
+        message, routes, topology,
+        types::{self, RecordHeader},
+    },
+    limits::{Memory, Time},
+};
+use crate::{record::Record, topics::Partitions};
+
+/// Longest line that a plugin may log, bytes.
+const LOG_LINE_BYTES: usize = 1_024;
+/// Lines an instance may log in a second; the rest is counted in the next line that passes.
+const LOG_LINES_PER_SECOND: u32 = 20;
+
+/// The state of one instance's store.
+pub(super) struct State {
+    plugin: Arc<str>,
+    /// The record being routed; none outside of a `partition` call.
+    pub(super) current: Option<Current>,
+    pub(super) memory: Memory,
+    pub(super) time: Time,
+    log_window: LogWindow,
+}
+
+/// What a plugin sees while it decides.
+pub(super) struct Current {
+    pub(super) record: Record,
+    pub(super) partitions: Arc<Partitions>,
+}
+
+#[derive(Default)]
+struct LogWindow {
+    begun: Option<Instant>,
+    lines: u32,
+    dropped: u64,
+}
+
+impl State {
+    pub(super) fn new(plugin: &Arc<str>, memory: Memory, time: Time) -> Self {
+        Self {
+            plugin: Arc::clone(plugin),
+            current: None,
+            memory,
+            time,
+            log_window: LogWindow::default(),
+        }
+    }
+
+    /// What is being decided. `configure` has no record, and asking for one there is the plugin's mistake.
+    fn current(&self) -> wasmtime::Result<&Current> {
+        self.current
+            .as_ref()
+            .ok_or_else(|| wasmtime::format_err!("it asked for the record outside of a partition call"))
+    }
+}
+
+fn bytes(value: Option<&Bytes>) -> Vec<u8> {
+    value.map(|value| value.to_vec()).unwrap_or_default()
+}
+
+impl types::Host for State {}
+
+impl message::Host for State {
+    fn topic(&mut self) -> wasmtime::Result<String> {
+        Ok(self.current()?.record.topic.to_string())
+    }
+
+    fn value(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.current()?.record.value.as_ref().map(|value| value.to_vec()))
+    }
+
+    fn timestamp(&mut self) -> wasmtime::Result<Option<i64>> {
+        Ok(self.current()?.record.timestamp)
+    }
+
+    fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        let headers = &self.current()?.record.headers;
+        let last = headers.iter().rfind(|header| *header.name == *name);
+        Ok(last.map(|header| bytes(header.value.as_ref())))
+    }
+
+    fn headers(&mut self) -> wasmtime::Result<Vec<RecordHeader>> {
+        let headers = self.current()?.record.headers.iter();
+        Ok(headers
+            .map(|header| RecordHeader {
+                name: header.name.to_string(),
+                value: bytes(header.value.as_ref()),
+            })
+            .collect())
+    }
+}
+
+impl topology::Host for State {
+    fn leaderless(&mut self) -> wasmtime::Result<Vec<u32>> {
+        Ok(self.current()?.partitions.leaderless.clone())
+    }
+
+    fn queued_bytes(&mut self) -> wasmtime::Result<Vec<u64>> {
+        Ok(self.current()?.partitions.queued_bytes())
+    }
+}
+
+impl routes::Host for State {
+    /// There is no routing table in this version: no tenant is assigned.
+    fn lookup(&mut self, _tenant: String) -> wasmtime::Result<Option<routes::Assignment>> {
+        self.current()?;
+        Ok(None)
+    }
+}
+
+impl log::Host for State {
+    fn log(&mut self, level: Level, mut message: String) -> wasmtime::Result<()> {
+        let Some(dropped) = self.log_window.admit(Instant::now()) else {
+            return Ok(());
+        };
+        truncate(&mut message, LOG_LINE_BYTES);
+        let plugin = &*self.plugin;
+        match level {
+            Level::Debug => tracing::debug!(target: "plugin", plugin, dropped, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, dropped, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, dropped, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, dropped, "{message}"),
+        }
+        Ok(())
+    }
+}
+
+impl LogWindow {
+    /// Whether a line may pass, and how many were dropped before it.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.begun.is_none_or(|begun| (now - begun).as_secs() >= 1) {
+            self.begun = Some(now);
+            self.lines = 0;
+        }
+        self.lines += 1;
+        if self.lines > LOG_LINES_PER_SECOND {
+            self.dropped += 1;
+            return None;
+        }
+        Some(std::mem::take(&mut self.dropped))
+    }
+}
+
+/// Cuts a string to at most `bytes`, at a character's border.
+pub(super) fn truncate(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.push('…');
+    }
+}

@@ -1,0 +1,173 @@
+//! What a plugin may use: memory, and time by two clocks.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::ResourceLimiter;
+
+use crate::config;
+
+/// Bytes that a table's element takes in the host.
+const TABLE_ELEMENT_BYTES: usize = 16;
+/// Core instances, memories and tables of one component: what tool chains need, with room.
+const MAX_PARTS: usize = 64;
+
+/// The bounds of one plugin.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// All memories and tables of an instance together.
+    pub memory_bytes: usize,
+    /// CPU time of one call.
+    pub call_cpu: Duration,
+    /// Wall time of one call.
+    pub call_wall: Duration,
+    /// CPU time of `configure`; its wall time is ten times that.
+    pub configure: Duration,
+    /// Size of the component's file.
+    pub component_bytes: u64,
+}
+
+impl From<&config::Plugins> for Limits {
+    fn from(config: &config::Plugins) -> Self {
+        Self {
+            memory_bytes: config.memory_bytes,
+            call_cpu: Duration::from_millis(config.call_cpu_ms),
+            call_wall: Duration::from_millis(config.call_wall_ms),
+            configure: Duration::from_millis(config.configure_ms),
+            component_bytes: config.component_bytes,
+        }
+    }
+}
+
+/// Sums what an instance's memories and tables hold: wasmtime's own `StoreLimits` counts each by itself.
+#[derive(Debug)]
+pub(super) struct Memory {
+    limit: usize,
+    held: usize,
+    /// Whether a growth was refused since the last look: what follows is usually a trap, and this is its reason.
+    refused: bool,
+}
+
+impl Memory {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            held: 0,
+            refused: false,
+        }
+    }
+
+    /// The reason to give for a trap, if this is it.
+    pub(super) fn take_refused(&mut self) -> Option<String> {
+        std::mem::take(&mut self.refused).then(|| {
+            format!(
+                "it asked for more memory than plugins.memory_bytes ({}) allows",
+                self.limit
+            )
+        })
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        match self.held.checked_add(bytes).filter(|held| *held <= self.limit) {
+            Some(held) => {
+                self.held = held;
+                true
+            }
+            None => {
+                self.refused = true;
+                false
+            }
+        }
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+}
+
+/// The time of one call. The clocks are first read at the first epoch, so that a call that ends within a millisecond, as
+/// nearly all do, reads none.
+#[derive(Debug)]
+pub(super) struct Time {
+    cpu: Duration,
+    wall: Duration,
+    begun: Option<(Duration, Instant)>,
+}
+
+/// Which limit a call ran over.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct OverTime(pub(super) String);
+
+impl Time {
+    pub(super) fn new(cpu: Duration, wall: Duration) -> Self {
+        Self { cpu, wall, begun: None }
+    }
+
+    /// Called each millisecond of a call. CPU time decides: on a busy machine the wall clock fails the innocent. The wall
+    /// clock is the cap behind it.
+    pub(super) fn check(&mut self) -> Result<(), OverTime> {
+        let cpu = thread_cpu_time();
+        let Some((cpu_begun, wall_begun)) = self.begun else {
+            self.begun = Some((cpu, Instant::now()));
+            return Ok(());
+        };
+        if cpu.saturating_sub(cpu_begun) >= self.cpu {
+            return Err(OverTime(format!("{} ms of CPU time", self.cpu.as_millis())));
+        }
+        if wall_begun.elapsed() >= self.wall {
+            return Err(OverTime(format!("{} ms of wall time", self.wall.as_millis())));
+        }
+        Ok(())
+    }
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_memories_do_not_get_the_limit_each() {
+        let mut memory = Memory::new(100);
+        assert!(memory.memory_growing(0, 60, None).expect("an answer"));
+        assert!(!memory.memory_growing(0, 60, None).expect("an answer"));
+        assert!(memory.take_refused().is_some());
+        assert!(memory.table_growing(0, 2, None).expect("an answer"));
+        assert!(!memory.table_growing(2, 10, None).expect("an answer"));
+    }
+
+    #[test]
+    fn waiting_is_not_counted_as_working() {
+        let mut time = Time::new(Duration::from_millis(5), Duration::from_secs(60));
+        assert!(time.check().is_ok());
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(time.check().is_ok());
+        let stuck = Instant::now();
+        while time.check().is_ok() {
+            assert!(stuck.elapsed() < Duration::from_secs(30), "never stopped");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where records go: the producer seam.
+//!
+//! There is ONE producer for the whole process and every thread, so that order and idempotence have one place. The
+//! partition is decided before a record gets here. [`kafka::KafkaProducer`] is the real one; [`memory::MemoryProducer`]
+//! keeps what it is given and lets tests decide each record's fate.
+
+pub mod embedded;
+pub mod fate;
+pub mod kafka;
+pub mod memory;
+mod message_status;
+
+use std::time::Duration;
+
+use crate::{batch::Ticket, record::Record};
+
+/// The seam between the pipeline and the brokers.
+pub trait Producer: Send + Sync + 'static {
+    /// Hands a record over, without waiting. Records handed over by one thread for one partition are written in that
+    /// order. The ticket is completed exactly once: at once when the record is refused, else by the brokers' answer.
+    fn send(&self, record: &Record, partition: u32, ticket: Ticket);
+
+    /// Asks the brokers for a topic's partitions. Blocks up to `timeout`.
+    fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
+
+    /// Asks whether any broker answers, for [`Producer::health`]; about a known topic if there is one, which is the
+    /// cheaper question. Blocks up to `timeout`.
+    fn probe(&self, topic: Option<&str>, timeout: Duration);
+
+    /// Sends what lingers and waits until nothing is outstanding: false when `timeout` came first. Blocks.
+    fn flush(&self, timeout: Duration) -> bool;
+
+    /// Gives up what is outstanding: every ticket is completed, `failed` where that is certain, else `unknown`. Blocks
+    /// shortly.
+    fn purge(&self);
+
+    /// How the brokers are doing.
+    fn health(&self) -> Health;
+}
+
+/// One partition of a topic, in the order of its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Whether a broker leads it.
+    pub has_leader: bool,
+}
+
+/// Why a topic's partitions are not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// The brokers do not know it.
+    #[error("the brokers do not know the topic")]
+    UnknownTopic,
+    /// The principal may not see or write it.
+    #[error("the brokers do not let this principal use the topic")]
+    Unauthorized,
+    /// No answer, for now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What the producer knows of the brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing heard yet.
+    Starting,
+    /// The last thing heard was good.
+    Up,
+    /// No broker can be reached.
+    Down(String),
+    /// The producer cannot go on.
+    Fatal(String),
+}

@@ -1,0 +1,106 @@
+//! From librdkafka's error to an outcome: `failed` only where that is certain.
+//!
+//! librdkafka reports NOT_PERSISTED also for NOT_LEADER, STORAGE_ERROR and every code that it does not list
+//! (rdkafka_request.c), after which a leader may have appended the record. So a record is `failed` only when its status is
+//! NOT_PERSISTED *and* the error is one of a short list where the broker certainly refused, or nothing was ever sent.
+
+use rdkafka::types::RDKafkaErrorCode as E;
+
+use crate::outcome::{Code, Outcome, RecordError};
+
+/// The outcome of a record that was handed to librdkafka and came back with an error. `persisted_no`: its status was
+/// NOT_PERSISTED.
+pub(crate) fn of_report(error: E, persisted_no: bool, topic: &str) -> Outcome {
+    match certain(error, topic).filter(|_| persisted_no) {
+        Some(refused) => Outcome::Failed(refused),
+        None => Outcome::Unknown(uncertain(error, topic)),
+    }
+}
+
+/// The errors after which nothing can have been written.
+fn certain(error: E, topic: &str) -> Option<RecordError> {
+    let (code, message) = match error {
+        E::PurgeQueue => (
+            Code::Purged,
+            "the process stopped before the record was sent; send it again".to_owned(),
+        ),
+        E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => (
+            Code::TopicUnauthorized,
+            format!("the brokers do not let this principal write to topic \"{topic}\"; grant it WRITE"),
+        ),
+        E::MessageSizeTooLarge | E::MessageBatchTooLarge => (
+            Code::RecordTooLarge,
+            format!(
+                "topic \"{topic}\" does not take a batch of this size; raise its max.message.bytes or lower batch.size"
+            ),
+        ),
+        E::InvalidRecord => (
+            Code::InvalidRecord,
+            format!("topic \"{topic}\" refused the record as invalid (a compacted topic needs a key)"),
+        ),
+        _ => return None,
+    };
+    Some(RecordError::new(code, message))
+}
+
+fn uncertain(error: E, topic: &str) -> RecordError {
+    let what = "it may or may not be written";
+    match error {
+        E::MessageTimedOut | E::RequestTimedOut | E::OperationTimedOut => RecordError::new(
+            Code::TimedOut,
+            format!("no broker answered for topic \"{topic}\" within delivery.timeout.ms; {what}"),
+        ),
+        E::PurgeInflight => RecordError::new(
+            Code::DrainExpired,
+            format!("the process stopped while the record was on its way; {what}"),
+        ),
+        E::PurgeQueue => RecordError::new(
+            Code::DrainExpired,
+            format!("the process stopped while the record waited to be sent again; {what}"),
+        ),
+        E::Fatal => RecordError::new(
+            Code::ProducerFatal,
+            format!("the producer met an error that it cannot go on from; {what}"),
+        ),
+        other => RecordError::new(Code::BrokerError, format!("topic \"{topic}\": {other}; {what}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Kind;
+
+    #[test]
+    fn a_record_is_never_called_failed_when_a_leader_may_have_appended_it() {
+        for error in [
+            E::NotLeaderForPartition,
+            E::MessageTimedOut,
+            E::StorageError,
+            E::NotEnoughReplicasAfterAppend,
+            E::PurgeInflight,
+            E::Fatal,
+            E::OutOfOrderSequenceNumber,
+            E::UnknownTopic,
+            E::UnknownTopicOrPartition,
+            E::Unknown,
+        ] {
+            for persisted_no in [true, false] {
+                assert_eq!(of_report(error, persisted_no, "t").kind(), Kind::Unknown, "{error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sure_refusal_is_failed_only_when_nothing_was_sent_before() {
+        for error in [
+            E::PurgeQueue,
+            E::TopicAuthorizationFailed,
+            E::MessageSizeTooLarge,
+            E::InvalidRecord,
+        ] {
+            assert_eq!(of_report(error, true, "t").kind(), Kind::Failed, "{error:?}");
+            assert_eq!(of_report(error, false, "t").kind(), Kind::Unknown, "{error:?}");
+        }
+    }
+}

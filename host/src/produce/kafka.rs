@@ -1,0 +1,317 @@
+//! The real producer: librdkafka through rust-rdkafka's `BaseProducer`.
+//!
+//! `FutureProducer` is not used: on a full queue it sleeps and tries again by itself, which reorders concurrent sends. Here
+//! a full queue is an answer (and does not happen: admission keeps the queue below librdkafka's limits).
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    error::KafkaError,
+    message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
+    types::RDKafkaErrorCode,
+};
+
+use super::{Health, MetadataError, PartitionInfo, Producer, fate, message_status};
+use crate::{
+    batch::Ticket,
+    outcome::{Ack, Code, Outcome, RecordError},
+    record::Record,
+};
+
+/// How long one look for delivery reports may take; how late the thread notices the end.
+const POLL: Duration = Duration::from_millis(100);
+
+/// librdkafka takes no larger `queue.buffering.max.kbytes`.
+const MAX_QUEUE_KBYTES: usize = 2_147_483_647;
+
+/// What must hold whatever a team's own properties say, and the defaults where they say nothing.
+fn client_config(properties: &BTreeMap<String, String>, queue_records: usize, queue_bytes: usize) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in [
+        ("client.id", "pointsman"),
+        ("enable.idempotence", "true"),
+        ("acks", "all"),
+        ("max.in.flight.requests.per.connection", "1"),
+        // Single records wait for company only as long as the one before them is on its way.
+        ("linger.ms", "0"),
+        ("compression.type", "none"),
+        ("delivery.timeout.ms", "120000"),
+        ("topic.metadata.refresh.interval.ms", "30000"),
+    ] {
+        if !properties.contains_key(key) {
+            config.set(key, value);
+        }
+    }
+    for (key, value) in properties {
+        config.set(key, value);
+    }
+    // Above what admission lets in, so that a request never meets a full queue half-way.
+    for (key, least) in [
+        ("queue.buffering.max.messages", queue_records + 1_000),
+        (
+            "queue.buffering.max.kbytes",
+            (queue_bytes / 512 + 1_024).min(MAX_QUEUE_KBYTES),
+        ),
+    ] {
+        let given = properties.get(key).and_then(|value| value.parse().ok()).unwrap_or(0);
+        config.set(key, least.max(given).to_string());
+    }
+    let tls = properties.get("security.protocol").is_some_and(|p| p.contains("ssl"));
+    if tls && !properties.contains_key("ssl.ca.location") && !properties.contains_key("ssl.ca.pem") {
+        // OpenSSL is linked in, so its built-in path is that of the build; look where distributions keep theirs.
+        config.set("ssl.ca.location", "probe");
+    }
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// See the [module](self).
+pub struct KafkaProducer {
+    producer: Arc<BaseProducer<Context>>,
+    /// Set to end the polling thread.
+    stop: Arc<AtomicBool>,
+    poller: Option<JoinHandle<()>>,
+}
+
+impl KafkaProducer {
+    /// Makes the producer; brokers are connected to in the background. `queue_records` and `queue_bytes` are what admission
+    /// lets in.
+    pub fn new(
+        properties: &BTreeMap<String, String>,
+        queue_records: usize,
+        queue_bytes: usize,
+    ) -> anyhow::Result<Self> {
+        let context = Context {
+            health: Mutex::new(Health::Starting),
+        };
+        let config = client_config(properties, queue_records, queue_bytes);
+        let producer: BaseProducer<Context> = BaseProducer::from_config_and_context(&config, context)?;
+        let producer = Arc::new(producer);
+        let stop = Arc::new(AtomicBool::new(false));
+        let poller = thread::Builder::new().name("delivery-reports".to_owned()).spawn({
+            let (producer, stop) = (Arc::clone(&producer), Arc::clone(&stop));
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    producer.poll(POLL);
+                }
+            }
+        })?;
+        Ok(Self {
+            producer,
+            stop,
+            poller: Some(poller),
+        })
+    }
+
+    fn context(&self) -> &Context {
+        self.producer.context()
+    }
+}
+
+impl Producer for KafkaProducer {
+    fn send(&self, record: &Record, partition: u32, ticket: Ticket) {
+        let mut message: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
+            BaseRecord::with_opaque_to(&record.topic, Box::new(ticket)).partition(partition.cast_signed());
+        if let Some(key) = &record.key {
+            message = message.key(key);
+        }
+        if let Some(value) = &record.value {
+            message = message.payload(value);
+        }
+        if let Some(timestamp) = record.timestamp {
+            message = message.timestamp(timestamp);
+        }
+        if !record.headers.is_empty() {
+            message = message.headers(headers(record));
+        }
+        if let Err((error, message)) = self.producer.send(message) {
+            let reason = error
+                .rdkafka_error_code()
+                .map_or(error.to_string(), |code| code.to_string());
+            message.delivery_opaque.complete(Outcome::Failed(RecordError::new(
+                Code::NotQueued,
+                format!("the producer did not take the record: {reason}; nothing was sent, send it again"),
+            )));
+        }
+    }
+
+    fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
+        let metadata = self
+            .producer
+            .client()
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|error| match error.rdkafka_error_code() {
+                Some(code) => topic_error(code),
+                None => MetadataError::Unavailable(error.to_string()),
+            })?;
+        self.context().up();
+        let Some(found) = metadata.topics().first() else {
+            return Err(MetadataError::UnknownTopic);
+        };
+        if let Some(error) = found.error() {
+            return Err(topic_error(error.into()));
+        }
+        let mut partitions: Vec<(i32, bool)> = found
+            .partitions()
+            .iter()
+            .map(|partition| (partition.id(), partition.leader() >= 0))
+            .collect();
+        partitions.sort_unstable();
+        if partitions.is_empty() {
+            return Err(MetadataError::UnknownTopic);
+        }
+        Ok(partitions
+            .into_iter()
+            .map(|(_, has_leader)| PartitionInfo { has_leader })
+            .collect())
+    }
+
+    fn probe(&self, topic: Option<&str>, timeout: Duration) {
+        let client = self.producer.client();
+        let answered = match (topic, self.context().health()) {
+            // The cluster's id is remembered, so it tells only whether there ever was an answer.
+            (None, Health::Starting) => client.fetch_cluster_id(timeout).is_some(),
+            (topic, _) => client.fetch_metadata(topic, timeout).is_ok(),
+        };
+        if answered {
+            self.context().up();
+        }
+    }
+
+    fn flush(&self, timeout: Duration) -> bool {
+        self.producer.flush(timeout).is_ok()
+    }
+
+    fn purge(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        // The reports of what was purged are in the queue now; hand them out before returning.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(Duration::from_millis(10));
+        }
+    }
+
+    fn health(&self) -> Health {
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            return Health::Fatal(format!("{code}: {reason}"));
+        }
+        self.context().health()
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(poller) = self.poller.take() {
+            let _ = poller.join();
+        }
+    }
+}
+
+fn headers(record: &Record) -> OwnedHeaders {
+    record.headers.iter().fold(
+        OwnedHeaders::new_with_capacity(record.headers.len()),
+        |headers, header| {
+            headers.insert(KafkaHeader {
+                key: &header.name,
+                value: header.value.as_deref(),
+            })
+        },
+    )
+}
+
+fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownPartition
+        | RDKafkaErrorCode::InvalidTopic => MetadataError::UnknownTopic,
+        RDKafkaErrorCode::TopicAuthorizationFailed => MetadataError::Unauthorized,
+        other => MetadataError::Unavailable(other.to_string()),
+    }
+}
+
+/// What librdkafka calls back into.
+struct Context {
+    health: Mutex<Health>,
+}
+
+impl Context {
+    fn up(&self) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *health != Health::Up {
+            tracing::info!("connected to Kafka");
+            *health = Health::Up;
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        use RDKafkaLogLevel as L;
+        match level {
+            // librdkafka's "error" is a lost connection; what it means for records is said by their outcomes.
+            L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            L::Notice | L::Info => tracing::info!(target: "librdkafka", facility, "{message}"),
+            L::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            tracing::warn!(reason, "no Kafka broker can be reached");
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            *health = Health::Down(reason.to_owned());
+        } else {
+            tracing::warn!(%error, reason, "Kafka client error");
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        // A panic here would unwind through the polling thread and silence every later acknowledgement. The ticket answers
+        // `unknown` when it is dropped by the unwinding.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            match result {
+                Ok(message) => {
+                    self.up();
+                    ticket.complete(Outcome::Acked(Ack {
+                        partition: message.partition().cast_unsigned(),
+                        // DUPLICATE_SEQUENCE is an acknowledgement without an offset.
+                        offset: Some(message.offset()).filter(|offset| *offset >= 0),
+                        timestamp: message.timestamp().to_millis(),
+                    }));
+                }
+                Err((error, message)) => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                    let persisted_no = message_status::persisted(message) == message_status::Persisted::No;
+                    ticket.complete(fate::of_report(code, persisted_no, message.topic()));
+                }
+            }
+        }));
+        if outcome.is_err() {
+            tracing::error!("a delivery report could not be handled; its record is answered as unknown");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! `pointsman run`: build everything, serve until a signal, drain with a deadline.
+
+use std::{
+    collections::HashMap,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    admin::{self, Admin},
+    admission::Admission,
+    config::{Config, Loaded},
+    ingest::{
+        api::Api,
+        listen::{self, Listener},
+        serve::Server,
+    },
+    metrics::Metrics,
+    outcome::Kind,
+    pipeline::Pipeline,
+    plugin::{self, Code, Engine, Pool},
+    produce::{
+        Health, Producer,
+        embedded::{self, EmbeddedBroker},
+        kafka::KafkaProducer,
+    },
+    route::{Route, Routes},
+    topics::Topics,
+};
+
+/// librdkafka's default.
+const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
+/// Threads that may wait for metadata, or flush.
+const BLOCKING_THREADS: usize = 16;
+/// How long one metadata request may take.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a broker is looked for while none is known to be there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// After the deadline: for the last replies to be written, and for the client library to end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Serves until SIGTERM or SIGINT. Success is a clean drain.
+pub fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
+    for note in &loaded.kafka.notes {
+        tracing::info!("kafka.properties: {note}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
+    let broker = start_broker(&loaded.config)?;
+    let sidecar = Sidecar::build(loaded, broker.as_ref())?;
+    let code = runtime.block_on(sidecar.serve())?;
+    runtime.shutdown_timeout(LAST_WORDS);
+    end(sidecar, broker);
+    Ok(code)
+}
+
+/// Ends the client library, but does not wait for it for long: with frozen brokers it may take its time.
+fn end(sidecar: Sidecar, broker: Option<EmbeddedBroker>) {
+    let (done, ended) = mpsc::channel::<()>();
+    let ending = thread::Builder::new().name("end".to_owned()).spawn(move || {
+        drop(sidecar);
+        drop(done);
+    });
+    if ending.is_ok() {
+        let _ = ended.recv_timeout(LAST_WORDS);
+    }
+    // After its client.
+    drop(broker);
+}
+
+fn start_broker(config: &Config) -> anyhow::Result<Option<EmbeddedBroker>> {
+    if !config.kafka.is_embedded() {
+        return Ok(None);
+    }
+    let broker = EmbeddedBroker::start().context("cannot start the embedded broker")?;
+    tracing::warn!(
+        bootstrap_servers = broker.bootstrap_servers(),
+        partitions = embedded::PARTITIONS,
+        "EMBEDDED broker: NOTHING IS KEPT, all records are gone when this process ends; any Kafka client can read them \
+         back until then; a topic is made by its first record"
+    );
+    Ok(Some(broker))
+}
+
+/// Everything that lives as long as the process.
+struct Sidecar {
+    config: Config,
+    pipeline: Arc<Pipeline>,
+    admin: Arc<Admin>,
+    api: Arc<Api>,
+}
+
+impl Sidecar {
+    fn build(loaded: Loaded, broker: Option<&EmbeddedBroker>) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        let shown = loaded.redacted();
+        let Loaded {
+            config,
+            mut kafka,
+            token,
+            admin_token,
+        } = loaded;
+        let routes = load_routes(&config, &metrics)?;
+        if let Some(broker) = broker {
+            kafka
+                .properties
+                .insert("bootstrap.servers".to_owned(), broker.bootstrap_servers());
+        }
+        kafka
+            .properties
+            .entry("topic.metadata.refresh.interval.ms".to_owned())
+            .or_insert_with(|| config.kafka.metadata_refresh_ms.to_string());
+        let max_record_bytes = kafka
+            .properties
+            .get("message.max.bytes")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(DEFAULT_MAX_RECORD_BYTES);
+        let limits = &config.limits;
+        let producer = KafkaProducer::new(
+            &kafka.properties,
+            Admission::queue_records(limits),
+            limits.max_buffered_bytes,
+        )
+        .context("cannot make the Kafka producer from [kafka.properties]")?;
+        let producer: Arc<dyn Producer> = Arc::new(producer);
+        let pipeline = Arc::new(Pipeline {
+            topics: Topics::new(
+                Arc::clone(&producer),
+                routes,
+                Arc::clone(&metrics),
+                limits.max_topics,
+                METADATA_TIMEOUT.min(limits.max_wait().max(Duration::from_millis(100))),
+            ),
+            producer,
+            admission: Arc::new(Admission::new(limits)),
+            metrics,
+            max_record_bytes,
+            max_plugin_ms: limits.max_plugin_ms,
+        });
+        let admin = Arc::new(Admin {
+            pipeline: Arc::clone(&pipeline),
+            loopback: config.listen.admin.ip().is_loopback(),
+            token: admin_token,
+            plugins: shown_routes(&config, &pipeline),
+            config: shown,
+            ready_requires_kafka: config.kafka.ready_requires_kafka,
+            serving: false.into(),
+            draining: false.into(),
+        });
+        let api = Arc::new(Api::new(Arc::clone(&pipeline), limits.clone(), token, broker.is_some()));
+        Ok(Self {
+            config,
+            pipeline,
+            admin,
+            api,
+        })
+    }
+
+    async fn serve(&self) -> anyhow::Result<ExitCode> {
+        // Signals first: one that comes while the listeners are being bound must not kill the process.
+        let mut signals = Signals::new()?;
+        let (admin_listener, admin_address) = admin::bind(self.config.listen.admin)?;
+        admin::serve(Arc::clone(&self.admin), admin_listener)?;
+        tracing::info!(address = %admin_address, "admin listens");
+        let listeners = self.bind().await?;
+        let server = Arc::new(Server::new(
+            Arc::clone(&self.api),
+            self.config.limits.clone(),
+            self.config.listen.allow_uids.clone(),
+        ));
+        let (drain, draining) = watch::channel(false);
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(Arc::clone(&server).accept(listener, draining.clone()));
+        }
+        self.admin.serving.store(true, Ordering::Relaxed);
+        let background = tokio::spawn(watch_brokers(
+            Arc::clone(&self.pipeline),
+            Duration::from_millis(self.config.kafka.metadata_refresh_ms.max(100)),
+        ));
+        tracing::info!("ready");
+
+        signals.next().await;
+        let deadline = Instant::now() + Duration::from_millis(self.config.shutdown.drain_ms);
+        tracing::info!(
+            drain_ms = self.config.shutdown.drain_ms,
+            "stopping: no new connections, finishing what is open"
+        );
+        self.admin.draining.store(true, Ordering::Relaxed);
+        let _ = drain.send(true);
+        background.abort();
+        accepting.join_all().await;
+        let finished = tokio::select! {
+            finished = self.finish(&server, deadline) => finished,
+            () = signals.next() => {
+                tracing::warn!("second signal: not waiting any longer");
+                false
+            }
+        };
+        if finished {
+            tracing::info!("stopped: every record has its outcome");
+            return Ok(ExitCode::SUCCESS);
+        }
+        self.give_up(&server).await;
+        Ok(ExitCode::FAILURE)
+    }
+
+    async fn bind(&self) -> anyhow::Result<Vec<Listener>> {
+        let mut listeners = Vec::new();
+        if let Some(path) = &self.config.listen.unix {
+            listeners.push(listen::unix(path)?);
+            tracing::info!(path = %path.display(), "ingest listens");
+        }
+        if let Some(address) = self.config.listen.http {
+            let (listener, bound) = listen::tcp(address).await?;
+            listeners.push(listener);
+            tracing::info!(address = %bound, "ingest listens");
+        }
+        Ok(listeners)
+    }
+
+    /// Open requests, then what nobody waits for. False when the deadline came first.
+    async fn finish(&self, server: &Server, deadline: Instant) -> bool {
+        let producer = Arc::clone(&self.pipeline.producer);
+        // Flushing sends at once what would linger; it also ends the wait of open requests.
+        let flushing = tokio::task::spawn_blocking(move || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            producer.flush(left)
+        });
+        if tokio::time::timeout_at(deadline.into(), server.closed()).await.is_err() {
+            return false;
+        }
+        let _ = flushing.await;
+        // What the last requests handed over after the first flush had found nothing left.
+        let producer = Arc::clone(&self.pipeline.producer);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(left)).await;
+        flushed.unwrap_or(false) && self.pipeline.metrics.queue_messages() == 0
+    }
+
+    /// Gives every record that is left its outcome, tells whoever still listens, and says what was lost.
+    async fn give_up(&self, server: &Server) {
+        let metrics = &self.pipeline.metrics;
+        let before = metrics.handed_over();
+        let left = metrics.queue_messages();
+        let producer = Arc::clone(&self.pipeline.producer);
+        let _ = tokio::task::spawn_blocking(move || producer.purge()).await;
+        let _ = tokio::time::timeout(LAST_WORDS, server.closed()).await;
+        let after = metrics.handed_over();
+        let of = |kind: Kind| after[kind as usize] - before[kind as usize];
+        tracing::error!(
+            left,
+            acked = of(Kind::Acked),
+            failed = of(Kind::Failed),
+            unknown = of(Kind::Unknown),
+            "the drain deadline passed: {left} records were left, of which {} failed (not written) and {} are unknown \
+             (may be written)",
+            of(Kind::Failed),
+            of(Kind::Unknown),
+        );
+    }
+}
+
+fn load_routes(config: &Config, metrics: &Metrics) -> anyhow::Result<Routes> {
+    let engine = Engine::new()?;
+    let limits = plugin::Limits::from(&config.plugins);
+    let mut codes: HashMap<&str, Arc<Code>> = HashMap::new();
+    let mut routes = Vec::new();
+    for route in &config.routes {
+        let pool = match &route.plugin {
+            None => None,
+            Some(name) => {
+                let file = config.plugins.dir.join(format!("{name}.wasm"));
+                let begun = Instant::now();
+                let code = match codes.get(name.as_str()) {
+                    Some(code) if route.sha256.is_none() => Arc::clone(code),
+                    _ => Arc::new(Code::load(&engine, &file, &limits, route.sha256.as_deref())?),
+                };
+                codes.insert(name, Arc::clone(&code));
+                let json = serde_json::to_string(&route.config)?;
+                let pool =
+                    Pool::new(code, json, limits, metrics).with_context(|| format!("route for {:?}", route.topics))?;
+                tracing::info!(
+                    plugin = pool.name(),
+                    digest = pool.digest(),
+                    topics = ?route.topics,
+                    ms = begun.elapsed().as_millis() as u64,
+                    "plugin loaded"
+                );
+                Some(Arc::new(pool))
+            }
+        };
+        routes.push(Route::new(route, pool)?);
+    }
+    Ok(Routes::new(routes))
+}
+
+fn shown_routes(config: &Config, pipeline: &Pipeline) -> serde_json::Value {
+    let routes = pipeline.topics.routes();
+    let shown: Vec<_> = config
+        .routes
+        .iter()
+        .zip(routes.iter())
+        .map(|(config, route)| {
+            let plugin = route.plugin.as_ref().map(|pool| {
+                json!({
+                    "name": pool.name(),
+                    "digest": pool.digest(),
+                    "bytes": pool.bytes(),
+                })
+            });
+            json!({"topics": config.topics, "plugin": plugin, "config": config.config, "on_error": config.on_error})
+        })
+        .collect();
+    json!({ "routes": shown })
+}
+
+/// Keeps the view of topics fresh, and looks for brokers while none is there.
+async fn watch_brokers(pipeline: Arc<Pipeline>, refresh: Duration) {
+    let mut refreshed = Instant::now();
+    loop {
+        tokio::time::sleep(PROBE_INTERVAL.min(refresh)).await;
+        let due = refreshed.elapsed() >= refresh;
+        let missing = pipeline.producer.health() != Health::Up;
+        if !due && !missing {
+            continue;
+        }
+        let asking = Arc::clone(&pipeline);
+        let asked = tokio::task::spawn_blocking(move || {
+            if missing {
+                let topic = asking.topics.any_known();
+                asking.producer.probe(topic.as_deref(), METADATA_TIMEOUT);
+            }
+            if due {
+                asking.topics.refresh();
+            }
+        });
+        let _ = asked.await;
+        if due {
+            refreshed = Instant::now();
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

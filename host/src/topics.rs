@@ -1,0 +1,291 @@
+//! What is known of each topic: its partitions, its route, what is queued for it.
+//!
+//! A topic is looked up once, when its first record arrives, and refreshed in the background after that. Lookups of one
+//! topic are shared by everybody who waits for it; what is not there is remembered for a second.
+
+pub mod sticky;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{OnceCell, Semaphore};
+
+use self::sticky::Sticky;
+use crate::{
+    metrics::{Metrics, TopicCounters},
+    outcome::{Code, Kind, RecordError},
+    produce::{MetadataError, PartitionInfo, Producer},
+    route::{Route, Routes},
+};
+
+/// How long a "not there" is remembered.
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+/// A broker that creates topics by itself says "unknown" first and knows it a moment later.
+const CREATION_GRACE: Duration = Duration::from_millis(1_500);
+const CREATION_POLL: Duration = Duration::from_millis(100);
+/// Lookups that may ask the brokers at once, each on a thread of its own.
+const CONCURRENT_LOOKUPS: usize = 4;
+
+/// A topic that can be sent to.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Who decides for it.
+    pub route: Arc<Route>,
+    partitions: ArcSwap<Partitions>,
+    sticky: Mutex<Sticky>,
+    counters: TopicCounters,
+}
+
+/// A topic's partitions at one moment.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    /// Numbers of those without a leader, rising.
+    pub leaderless: Vec<u32>,
+    /// Bytes handed to the producer and not yet answered, by partition. The counters outlive a refresh.
+    pub queued: Vec<Arc<AtomicU64>>,
+}
+
+impl Partitions {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.queued.len() as u32
+    }
+
+    /// Bytes queued now, by partition.
+    pub fn queued_bytes(&self) -> Vec<u64> {
+        self.queued.iter().map(|bytes| bytes.load(Ordering::Relaxed)).collect()
+    }
+
+    /// The next view: what is queued stays counted where it was.
+    fn refreshed(&self, infos: &[PartitionInfo]) -> Self {
+        let queued = (0..infos.len())
+            .map(|index| self.queued.get(index).cloned().unwrap_or_default())
+            .collect();
+        let leaderless = (0u32..)
+            .zip(infos)
+            .filter(|(_, info)| !info.has_leader)
+            .map(|(index, _)| index)
+            .collect();
+        Self { leaderless, queued }
+    }
+}
+
+impl Topic {
+    /// A topic as the brokers describe it.
+    pub fn new(name: Arc<str>, route: Arc<Route>, infos: &[PartitionInfo], metrics: &Metrics) -> Self {
+        Self {
+            counters: metrics.topic(&name),
+            name,
+            route,
+            partitions: ArcSwap::from_pointee(Partitions::default().refreshed(infos)),
+            sticky: Mutex::new(Sticky::default()),
+        }
+    }
+
+    /// Its partitions now.
+    pub fn partitions(&self) -> Arc<Partitions> {
+        self.partitions.load_full()
+    }
+
+    /// A partition for a record that may go anywhere: sticky, see [`sticky`].
+    pub fn any(&self, partitions: &Partitions, bytes: usize) -> u32 {
+        let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
+        sticky.pick(partitions, bytes, Instant::now())
+    }
+
+    /// Counts an outcome.
+    pub fn count(&self, kind: Kind) {
+        self.counters.count(kind);
+    }
+
+    fn refresh(&self, infos: &[PartitionInfo]) {
+        let next = self.partitions.load().refreshed(infos);
+        self.partitions.store(Arc::new(next));
+    }
+}
+
+/// Why a topic cannot be sent to.
+#[derive(Debug, Clone)]
+pub enum TopicError {
+    /// For good, until somebody changes something: the record's fault.
+    Refused(RecordError),
+    /// For now: nothing may be taken.
+    Unavailable(String),
+}
+
+type Lookup = Arc<OnceCell<Result<Arc<Topic>, TopicError>>>;
+
+/// Every topic that is known.
+pub struct Topics {
+    producer: Arc<dyn Producer>,
+    routes: Routes,
+    metrics: Arc<Metrics>,
+    max_topics: usize,
+    /// How long a lookup may take.
+    timeout: Duration,
+    known: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    /// Lookups under way, and refusals until they are [`NEGATIVE_TTL`] old. Bounded by `max_topics`.
+    pending: Mutex<HashMap<Arc<str>, (Instant, Lookup)>>,
+    lookups: Semaphore,
+}
+
+impl Topics {
+    /// None known yet.
+    pub fn new(
+        producer: Arc<dyn Producer>,
+        routes: Routes,
+        metrics: Arc<Metrics>,
+        max_topics: usize,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            producer,
+            routes,
+            metrics,
+            max_topics,
+            timeout,
+            known: RwLock::default(),
+            pending: Mutex::default(),
+            lookups: Semaphore::new(CONCURRENT_LOOKUPS),
+        }
+    }
+
+    /// The routes, in the order of the configuration.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The name of one that is known.
+    pub fn any_known(&self) -> Option<Arc<str>> {
+        self.known().keys().next().cloned()
+    }
+
+    /// The topic, from memory or from the brokers. The name has been checked.
+    pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
+        if let Some(topic) = self.known().get(name) {
+            return Ok(Arc::clone(topic));
+        }
+        let Some(route) = self.routes.find(name) else {
+            return Err(refused(
+                Code::NoRoute,
+                format!("no [[route]] matches topic \"{name}\"; add one to the configuration"),
+            ));
+        };
+        let lookup = self.lookup(name)?;
+        let result = lookup.get_or_init(|| self.ask(name, route)).await.clone();
+        match &result {
+            // A refusal stays in `pending` for a second and answers everybody who asks meanwhile.
+            Err(TopicError::Refused(_)) => {}
+            Err(TopicError::Unavailable(_)) | Ok(_) => {
+                self.pending().remove(name);
+            }
+        }
+        result
+    }
+
+    /// Asks the brokers again about every known topic. Blocks.
+    pub fn refresh(&self) {
+        let known: Vec<Arc<Topic>> = self.known().values().cloned().collect();
+        for topic in known {
+            match self.producer.metadata(&topic.name, self.timeout) {
+                Ok(infos) => topic.refresh(&infos),
+                Err(MetadataError::UnknownTopic | MetadataError::Unauthorized) => {
+                    tracing::warn!(topic = %topic.name, "the brokers no longer know the topic, or hide it");
+                    self.known
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&topic.name);
+                }
+                // No use in asking about the others; the next round will.
+                Err(MetadataError::Unavailable(_)) => return,
+            }
+        }
+    }
+
+    fn known(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Arc<str>, Arc<Topic>>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, (Instant, Lookup)>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lookup(&self, name: &Arc<str>) -> Result<Lookup, TopicError> {
+        let mut pending = self.pending();
+        let now = Instant::now();
+        // A lookup that nobody waits for any more (its client went away) must not hold a place.
+        pending.retain(|_, (begun, lookup)| match lookup.initialized() {
+            true => now - *begun < NEGATIVE_TTL + CREATION_GRACE,
+            false => Arc::strong_count(lookup) > 1,
+        });
+        if let Some((_, lookup)) = pending.get(name) {
+            return Ok(Arc::clone(lookup));
+        }
+        if self.known().len() >= self.max_topics {
+            return Err(refused(
+                Code::TooManyTopics,
+                format!(
+                    "{} topics are known already; raise limits.max_topics to send to \"{name}\"",
+                    self.max_topics
+                ),
+            ));
+        }
+        if pending.len() >= self.max_topics {
+            return Err(TopicError::Unavailable(
+                "too many unknown topics are being looked up".to_owned(),
+            ));
+        }
+        let lookup = Lookup::default();
+        pending.insert(Arc::clone(name), (now, Arc::clone(&lookup)));
+        Ok(lookup)
+    }
+
+    async fn ask(&self, name: &Arc<str>, route: Arc<Route>) -> Result<Arc<Topic>, TopicError> {
+        // The semaphore is never closed.
+        let _turn = self.lookups.acquire().await;
+        let begun = Instant::now();
+        loop {
+            let (producer, topic, timeout) = (Arc::clone(&self.producer), Arc::clone(name), self.timeout);
+            let asked = tokio::task::spawn_blocking(move || producer.metadata(&topic, timeout)).await;
+            match asked {
+                Ok(Ok(infos)) => {
+                    let topic = Arc::new(Topic::new(Arc::clone(name), route, &infos, &self.metrics));
+                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                    return Ok(Arc::clone(known.entry(Arc::clone(name)).or_insert(topic)));
+                }
+                Ok(Err(MetadataError::UnknownTopic)) if begun.elapsed() < CREATION_GRACE => {
+                    tokio::time::sleep(CREATION_POLL).await;
+                }
+                Ok(Err(error)) => return Err(explain(error, name)),
+                Err(join) => return Err(TopicError::Unavailable(join.to_string())),
+            }
+        }
+    }
+}
+
+fn explain(error: MetadataError, name: &str) -> TopicError {
+    match error {
+        MetadataError::UnknownTopic => refused(
+            Code::UnknownTopic,
+            format!("the brokers do not know topic \"{name}\" and do not create it; create it, or correct the name"),
+        ),
+        MetadataError::Unauthorized => refused(
+            Code::TopicUnauthorized,
+            format!("the brokers do not let this principal use topic \"{name}\"; grant it DESCRIBE and WRITE"),
+        ),
+        MetadataError::Unavailable(reason) => TopicError::Unavailable(reason),
+    }
+}
+
+fn refused(code: Code, message: String) -> TopicError {
+    TopicError::Refused(RecordError::new(code, message))
+}
