@@ -1,0 +1,20 @@
+//! The integration tests: the built binary, driven over its sockets, against the embedded broker and real Kafka.
+//!
+//! One binary, so that it links once. [`support`] builds the system under test; each module below is one promise.
+#![allow(clippy::unwrap_used, reason = "a test that panics has said what it has to say")]
+
+mod admin;
+mod bad_input;
+mod configuration;
+mod drain;
+mod limits;
+mod plugins;
+mod real_kafka;
+mod round_trip;
+
+mod support {
+    pub(crate) mod consumer;
+    pub(crate) mod http;
+    pub(crate) mod kafka;
+    pub(crate) mod sidecar;
+}

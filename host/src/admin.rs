@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::{ingest::problem::Problem, pipeline::Pipeline, produce::Health, token};
 
@@ -60,18 +60,40 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     Ok((listener, bound))
 }
 
-/// Serves it on a new thread until the process ends.
-pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<()> {
+/// The admin thread; it ends when this is dropped.
+pub struct Serving {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves it on a new thread.
+pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<Serving> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new().name("admin".to_owned()).spawn(move || {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
         runtime.block_on(async move {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => accept(admin, listener).await,
+                Ok(listener) => tokio::select! {
+                    () = accept(admin, listener) => {}
+                    _ = stopped => {}
+                },
                 Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
             }
         });
     })?;
-    Ok(())
+    Ok(Serving {
+        stop: Some(stop),
+        thread: Some(thread),
+    })
 }
 
 async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {

@@ -7,8 +7,8 @@
 pub mod embedded;
 pub mod fate;
 pub mod kafka;
+mod librdkafka;
 pub mod memory;
-mod message_status;
 
 use std::time::Duration;
 

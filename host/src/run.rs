@@ -68,7 +68,7 @@ pub fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
 
 /// Ends the client library, but does not wait for it for long: with frozen brokers it may take its time.
 fn end(sidecar: Sidecar, broker: Option<EmbeddedBroker>) {
-    let (done, ended) = mpsc::channel::<()>();
+    let (done, ended) = mpsc::sync_channel::<()>(1);
     let ending = thread::Builder::new().name("end".to_owned()).spawn(move || {
         drop(sidecar);
         drop(done);
@@ -105,7 +105,11 @@ struct Sidecar {
 impl Sidecar {
     fn build(loaded: Loaded, broker: Option<&EmbeddedBroker>) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new()?);
-        let shown = loaded.redacted();
+        let mut shown = loaded.redacted();
+        shown["embedded"] = broker.map_or(
+            serde_json::Value::Null,
+            |broker| json!({"bootstrap_servers": broker.bootstrap_servers(), "partitions": embedded::PARTITIONS}),
+        );
         let Loaded {
             config,
             mut kafka,
@@ -132,6 +136,7 @@ impl Sidecar {
             &kafka.properties,
             Admission::queue_records(limits),
             limits.max_buffered_bytes,
+            broker.is_some(),
         )
         .context("cannot make the Kafka producer from [kafka.properties]")?;
         let producer: Arc<dyn Producer> = Arc::new(producer);
@@ -172,7 +177,7 @@ impl Sidecar {
         // Signals first: one that comes while the listeners are being bound must not kill the process.
         let mut signals = Signals::new()?;
         let (admin_listener, admin_address) = admin::bind(self.config.listen.admin)?;
-        admin::serve(Arc::clone(&self.admin), admin_listener)?;
+        let _serving = admin::serve(Arc::clone(&self.admin), admin_listener)?;
         tracing::info!(address = %admin_address, "admin listens");
         let listeners = self.bind().await?;
         let server = Arc::new(Server::new(
@@ -330,8 +335,9 @@ fn shown_routes(config: &Config, pipeline: &Pipeline) -> serde_json::Value {
 /// Keeps the view of topics fresh, and looks for brokers while none is there.
 async fn watch_brokers(pipeline: Arc<Pipeline>, refresh: Duration) {
     let mut refreshed = Instant::now();
+    let mut looks = tokio::time::interval(PROBE_INTERVAL.min(refresh));
     loop {
-        tokio::time::sleep(PROBE_INTERVAL.min(refresh)).await;
+        looks.tick().await;
         let due = refreshed.elapsed() >= refresh;
         let missing = pipeline.producer.health() != Health::Up;
         if !due && !missing {

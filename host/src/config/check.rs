@@ -17,7 +17,7 @@ pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, Conf
     for (index, route) in config.routes.iter().enumerate() {
         self::route(source, index, route)?;
     }
-    if crate::logging::targets(&config.log.level).is_err() {
+    if crate::logging::targets(&config.log.level).is_none() {
         return Err(source.error(
             &["log", "level"],
             format!(

@@ -1,6 +1,7 @@
 //! The configuration file as text, so that every complaint can name its line.
 
 use std::{
+    collections::VecDeque,
     fmt, fs,
     path::{Path, PathBuf},
 };
@@ -117,22 +118,28 @@ impl Source {
         (!path.is_empty()).then(|| path.join("."))
     }
 
-    /// A path segment that is a number picks from an array of tables.
+    /// A path segment that is a number picks from an array of tables; one with dots may be written as nested tables.
     fn line_of(&self, path: &[&str]) -> Option<usize> {
         let root = DeTable::parse(&self.text).ok()?;
         let mut table = root.get_ref();
         let mut line = None;
-        let mut segments = path.iter().peekable();
-        while let Some(segment) = segments.next() {
-            let Some((key, value)) = table.get_key_value(*segment) else {
-                break;
+        let mut segments: VecDeque<&str> = path.iter().copied().collect();
+        while let Some(segment) = segments.pop_front() {
+            let Some((key, value)) = table.get_key_value(segment) else {
+                let Some((first, rest)) = segment.split_once('.') else {
+                    break;
+                };
+                segments.push_front(rest);
+                segments.push_front(first);
+                continue;
             };
             line = Some(self.line_at(key.span().start));
             let mut value = value;
             if let DeValue::Array(items) = value.get_ref()
-                && let Some(index) = segments.next_if(|next| next.parse::<usize>().is_ok())
+                && let Some(index) = segments.front().and_then(|next| next.parse::<usize>().ok())
             {
-                value = items.get(index.parse::<usize>().ok()?)?;
+                segments.pop_front();
+                value = items.get(index)?;
                 line = Some(self.line_at(value.span().start));
             }
             match value.get_ref() {

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rdkafka::{
@@ -23,7 +23,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::{Health, MetadataError, PartitionInfo, Producer, fate, message_status};
+use super::{Health, MetadataError, PartitionInfo, Producer, fate, librdkafka};
 use crate::{
     batch::Ticket,
     outcome::{Ack, Code, Outcome, RecordError},
@@ -87,13 +87,15 @@ pub struct KafkaProducer {
 
 impl KafkaProducer {
     /// Makes the producer; brokers are connected to in the background. `queue_records` and `queue_bytes` are what admission
-    /// lets in.
+    /// lets in. `embedded`: the broker is the one in this process, see [`Context::embedded`].
     pub fn new(
         properties: &BTreeMap<String, String>,
         queue_records: usize,
         queue_bytes: usize,
+        embedded: bool,
     ) -> anyhow::Result<Self> {
         let context = Context {
+            embedded,
             health: Mutex::new(Health::Starting),
         };
         let config = client_config(properties, queue_records, queue_bytes);
@@ -122,16 +124,16 @@ impl KafkaProducer {
 
 impl Producer for KafkaProducer {
     fn send(&self, record: &Record, partition: u32, ticket: Ticket) {
-        let mut message: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
-            BaseRecord::with_opaque_to(&record.topic, Box::new(ticket)).partition(partition.cast_signed());
+        let timestamp = record.timestamp.unwrap_or_else(now_ms);
+        let mut message: BaseRecord<'_, [u8], [u8], Box<InFlight>> =
+            BaseRecord::with_opaque_to(&record.topic, Box::new(InFlight { ticket, timestamp }))
+                .partition(partition.cast_signed())
+                .timestamp(timestamp);
         if let Some(key) = &record.key {
             message = message.key(key);
         }
         if let Some(value) = &record.value {
             message = message.payload(value);
-        }
-        if let Some(timestamp) = record.timestamp {
-            message = message.timestamp(timestamp);
         }
         if !record.headers.is_empty() {
             message = message.headers(headers(record));
@@ -140,10 +142,13 @@ impl Producer for KafkaProducer {
             let reason = error
                 .rdkafka_error_code()
                 .map_or(error.to_string(), |code| code.to_string());
-            message.delivery_opaque.complete(Outcome::Failed(RecordError::new(
-                Code::NotQueued,
-                format!("the producer did not take the record: {reason}; nothing was sent, send it again"),
-            )));
+            message
+                .delivery_opaque
+                .ticket
+                .complete(Outcome::Failed(RecordError::new(
+                    Code::NotQueued,
+                    format!("the producer did not take the record: {reason}; nothing was sent, send it again"),
+                )));
         }
     }
 
@@ -191,7 +196,7 @@ impl Producer for KafkaProducer {
     }
 
     fn flush(&self, timeout: Duration) -> bool {
-        self.producer.flush(timeout).is_ok()
+        librdkafka::flush(&self.producer, timeout)
     }
 
     fn purge(&self) {
@@ -220,6 +225,11 @@ impl Drop for KafkaProducer {
     }
 }
 
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn headers(record: &Record) -> OwnedHeaders {
     record.headers.iter().fold(
         OwnedHeaders::new_with_capacity(record.headers.len()),
@@ -243,8 +253,18 @@ fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
     }
 }
 
+/// What a record takes through librdkafka and gets back with its report.
+struct InFlight {
+    ticket: Ticket,
+    /// The record's own time, or that of its hand-over.
+    timestamp: i64,
+}
+
 /// What librdkafka calls back into.
 struct Context {
+    /// The mock broker reports a made-up append time (1234) for every record, but keeps the time that was sent: with it,
+    /// that one is told.
+    embedded: bool,
     health: Mutex<Health>,
 }
 
@@ -287,9 +307,10 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Box<Ticket>;
+    type DeliveryOpaque = Box<InFlight>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Box<InFlight>) {
+        let InFlight { ticket, timestamp } = *in_flight;
         // A panic here would unwind through the polling thread and silence every later acknowledgement. The ticket answers
         // `unknown` when it is dropped by the unwinding.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -300,12 +321,16 @@ impl ProducerContext for Context {
                         partition: message.partition().cast_unsigned(),
                         // DUPLICATE_SEQUENCE is an acknowledgement without an offset.
                         offset: Some(message.offset()).filter(|offset| *offset >= 0),
-                        timestamp: message.timestamp().to_millis(),
+                        timestamp: if self.embedded {
+                            Some(timestamp)
+                        } else {
+                            message.timestamp().to_millis()
+                        },
                     }));
                 }
                 Err((error, message)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    let persisted_no = message_status::persisted(message) == message_status::Persisted::No;
+                    let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
                     ticket.complete(fate::of_report(code, persisted_no, message.topic()));
                 }
             }

@@ -53,7 +53,6 @@ enum HeaderValue<'a> {
 impl Wire<'_> {
     /// The record, with slices of `body`, of which this is a part.
     pub(super) fn into_record(self, body: &Bytes, context: &Context<'_>) -> Result<Record, RecordError> {
-        let topic = topic(self.topic.as_ref(), context)?;
         let key = match (self.key, self.key_base64) {
             (Some(_), Some(_)) => return Err(malformed("both key and key_base64 are given; keep one of them")),
             (Some(text), None) => Some(text.bytes(body)),
@@ -74,13 +73,14 @@ impl Wire<'_> {
             .into_iter()
             .map(|(name, value)| header(name, value, body))
             .collect::<Result<_, _>>()?;
+        let timestamp = self.timestamp.map(timestamp).transpose()?;
         Ok(Record {
-            topic,
+            topic: topic(self.topic.as_ref(), context)?,
             key,
             value,
             headers,
             partition: self.partition,
-            timestamp: self.timestamp.map(timestamp).transpose()?,
+            timestamp,
         })
     }
 }

@@ -1,0 +1,65 @@
+# The recipes that people and CI run; `make` lists them. What they need is installed or named by .ci/need, what they do is
+# told in a line a step, and the output of each step goes to target/logs/.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench lint plugins docs deny
+
+STEP := .ci/step
+PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
+# The sidecar's documentation is for those who work on it, so it has the private parts too.
+DOC := cargo doc --locked --workspace --no-deps --document-private-items
+
+help: ## List the recipes
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s%s\n", $$1, $$2 }'
+
+run: ## Build, start the sidecar with a broker inside, say what to try
+	@.ci/serve
+
+test: ## Everything: the plugins' tests, then unit, documentation and integration tests (real Kafka included)
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka
+	@$(STEP) "sidecar" cargo build --locked -p pointsman
+	@$(STEP) "plugins" $(PLUGIN_BUILD)
+	@$(STEP) "tests of the plugins" cargo test --locked --no-run --manifest-path plugins/Cargo.toml
+	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
+	cd plugins && cargo test --locked
+	cargo test --locked --workspace
+
+bench: ## Measure: one record's way by itself, then the whole under load
+	@.ci/need cc make curl openssl rust wasm-target
+	@$(STEP) "plugins" $(PLUGIN_BUILD)
+	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --no-run
+	@$(STEP) "load generator" cargo build --locked --release -p pointsman --bins --example load
+	cargo bench --locked -p pointsman
+	cargo run -q --locked --release -p pointsman --example load
+
+lint: ## Formatting, clippy and documentation of both workspaces; a warning is an error
+	@.ci/need cc make openssl rust wasm-target
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
+		$(STEP) "rustfmt and clippy" rustup component add rustfmt clippy
+	@$(STEP) "format" cargo fmt --all --check
+	@cd plugins && ../$(STEP) "format of the plugins" cargo fmt --all --check
+	@$(STEP) "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cd plugins && ../$(STEP) "clippy of the plugins" cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cd plugins && ../$(STEP) "clippy of the plugins as wasm" \
+		cargo clippy --locked --workspace --target wasm32-unknown-unknown -- -D warnings
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(STEP) "documentation" $(DOC)
+	@cd plugins && RUSTDOCFLAGS="-D warnings" ../$(STEP) "documentation of the plugins" \
+		cargo doc --locked --workspace --no-deps
+
+plugins: ## Build the plugins into plugins/dist
+	@.ci/need cc make openssl rust wasm-target
+	@$(STEP) "sidecar" cargo build --locked -p pointsman
+	@$(PLUGIN_BUILD)
+
+docs: ## Build the documentation of the sidecar and of the plugin SDK
+	@.ci/need cc make openssl rust
+	@$(STEP) "documentation" $(DOC)
+	@cd plugins && ../$(STEP) "documentation of the plugins" cargo doc --locked -p pointsman-plugin --no-deps
+	@echo "target/doc/pointsman/index.html"
+	@echo "plugins/target/doc/pointsman_plugin/index.html"
+
+deny: ## Check licences, sources and duplicates of all dependencies
+	@.ci/need cc make rust
+	@cargo deny --version >/dev/null 2>&1 || $(STEP) "cargo-deny" cargo install --locked cargo-deny
+	cargo deny --locked check licenses bans sources
+	cargo deny --locked --manifest-path plugins/Cargo.toml --config deny.toml check licenses bans sources

@@ -1,0 +1,201 @@
+//! Configuration: what is wrong stops the start with one line that says where, and secrets stay secret.
+
+use std::process::{Command, Output};
+
+use crate::support::sidecar::{BINARY, Builder, root, to_its_end};
+
+/// Starts with this file and environment, which must fail.
+fn fails(text: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pointsman.toml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["run", "--config"]).arg(&file).args(arguments);
+    let Output { status, stderr, .. } = to_its_end(command.envs(environment.iter().copied()));
+    let said = String::from_utf8(stderr).unwrap();
+    let said = said.replace(folder.path().to_str().unwrap(), "");
+    (status.code(), said)
+}
+
+#[test]
+fn every_mistake_is_one_line_with_file_line_key_and_expectation() {
+    let kafka = "[kafka]\nbootstrap_servers = \"localhost:1\"\n";
+    for (text, starts, says) in [
+        (
+            "",
+            "pointsman: /pointsman.toml: kafka.bootstrap_servers: missing",
+            "\"embedded\"",
+        ),
+        (
+            "[kafka]\nboostrap_servers = \"x\"",
+            "pointsman: /pointsman.toml:2: kafka",
+            "unknown field `boostrap_servers`, expected one of `bootstrap_servers`",
+        ),
+        (
+            "[limit]\nmax_records = 1",
+            "pointsman: /pointsman.toml:1: limit",
+            "expected one of",
+        ),
+        (
+            "# a comment\n[limits]\n\nmax_records = \"many\"",
+            "pointsman: /pointsman.toml:4: limits.max_records",
+            "invalid type: string \"many\", expected usize",
+        ),
+        (
+            "[limits]\nmax_records = 0",
+            "pointsman: /pointsman.toml:2: limits.max_records",
+            "expected at least 1",
+        ),
+        ("[listen\nhttp = 1", "pointsman: /pointsman.toml:1", ""),
+        (
+            "[listen]\nhttp = \"localhost\"",
+            "pointsman: /pointsman.toml:2: listen.http",
+            "expected ip:port",
+        ),
+        (
+            "[listen]\nhttp = \"0.0.0.0:8644\"",
+            "pointsman: /pointsman.toml:2: listen.http",
+            "token_file",
+        ),
+        (
+            "[listen]\nhttp = \"\"",
+            "pointsman: /pointsman.toml:1: listen",
+            "nothing to listen on",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "pointsman: /pointsman.toml:2: log.level",
+            "expected error, warn",
+        ),
+        (
+            "[[route]]\ntopics = []",
+            "pointsman: /pointsman.toml:2: route.0.topics",
+            "at least one topic",
+        ),
+        (
+            "[[route]]\ntopics = [\"a\"]\n[[route]]\ntopics = [\"[\"]",
+            "pointsman: /pointsman.toml:4: route.1.topics",
+            "no glob",
+        ),
+        (
+            "[[route]]\ntopics = [\"a\"]\nplugin = \"../evil\"",
+            "pointsman: /pointsman.toml:3: route.0.plugin",
+            "letters, digits",
+        ),
+        (
+            "[kafka.properties]\nacks = \"1\"",
+            "pointsman: /pointsman.toml:2: kafka.properties.acks",
+            "ordering = \"none\"",
+        ),
+        (
+            "[kafka.properties]\nacks.x = 1",
+            "pointsman: /pointsman.toml:2: kafka.properties.acks",
+            "",
+        ),
+        (
+            "[kafka.properties]\n\"ssl.truststore.location\" = \"/etc/trust.jks\"",
+            "pointsman: /pointsman.toml:2: kafka.properties.ssl.truststore.location",
+            "keytool",
+        ),
+    ] {
+        // What stands in the table is kept where it is.
+        let whole = if text.contains("[kafka]") || text.is_empty() {
+            text.to_owned()
+        } else {
+            format!("{text}\n{kafka}")
+        };
+        let (code, said) = fails(&whole, &[], &[]);
+        assert_eq!(code, Some(64), "{text}: {said}");
+        assert_eq!(said.lines().count(), 1, "{text}: {said}");
+        assert!(said.starts_with(starts) && said.contains(says), "{text}:\n{said}");
+    }
+    let missing = to_its_end(Command::new(BINARY).args(["run", "--config", "/nowhere/x.toml"]));
+    assert_eq!(missing.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/x.toml: cannot read"));
+}
+
+#[test]
+fn without_brokers_nothing_is_acknowledged_into_memory() {
+    let output = to_its_end(Command::new(BINARY).arg("run"));
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("kafka.bootstrap_servers") && said.contains("--embedded"),
+        "{said}"
+    );
+    let usage = to_its_end(Command::new(BINARY).args(["run", "--embeded"]));
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn the_environment_wins_and_only_a_double_underscore_makes_a_key() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_records = 5")
+        .environment("POINTSMAN_LIMITS__MAX_RECORDS", "7")
+        .environment("POINTSMAN_KAFKA__PROPERTIES", r#"{"client.id":"123","linger.ms":1}"#)
+        .environment("POINTSMAN_PLUGINS__DIR", "42")
+        // What Kubernetes injects for a Service of this name.
+        .environment("POINTSMAN_PORT", "tcp://10.0.0.1:80")
+        .environment("POINTSMAN_SERVICE_HOST", "10.0.0.1")
+        .start();
+    let config = sidecar.admin("/config").json();
+    assert_eq!(config["limits"]["max_records"], 7);
+    assert_eq!(config["plugins"]["dir"], "42");
+    assert_eq!(config["kafka"]["effective_properties"]["client.id"], "123");
+    assert_eq!(config["kafka"]["effective_properties"]["linger.ms"], "1");
+
+    for (name, value, says) in [
+        (
+            "POINTSMAN_LIMITS__MAX_RECORDS",
+            "many",
+            "limits.max_records: invalid type: string \"many\"",
+        ),
+        ("POINTSMAN_LIMITS__MAX_RECORD", "1", "unknown field `max_record`"),
+        ("POINTSMAN_LIMIT__X", "1", "unknown field `limit`"),
+        ("POINTSMAN_ROUTE__0", "x", "routes come from the file only"),
+    ] {
+        let (code, said) = fails("", &[(name, value)], &["--embedded"]);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(
+            said.contains(&format!("environment variable {name}")) && said.contains(says),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_from_a_file_is_used_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2-in-a-file\n").unwrap();
+    let sidecar = Builder::kafka("127.0.0.1:1")
+        .kafka_lines(&format!(
+            "[kafka.properties]\nsecurity.protocol = \"SASL_PLAINTEXT\"\nsasl.mechanism = \"PLAIN\"\n\
+             sasl.username = \"u\"\n\"sasl.password_file\" = {file:?}"
+        ))
+        .start();
+    let config = sidecar.admin("/config").json();
+    assert_eq!(config["kafka"]["effective_properties"]["sasl.password"], "[redacted]");
+    assert!(!config.to_string().contains("hunter2") && !sidecar.log_text().contains("hunter2"));
+
+    for text in [
+        "[kafka]\nbootstrap_servers = \"x:1\"\n[kafka.properties]\nsasl.password = \"hunter2-here\"\nsasl.mechanism = \"GSSAPI\"",
+        "[kafka]\nbootstrap_servers = \"x:1\"\nproperties = '''\nsasl.jaas.config=a.b.C required password=\"hunter2-here\"\n'''",
+        "[kafka]\nbootstrap_servers = \"x:1\"\n[kafka.properties]\nsasl.pasword = \"hunter2-here\"",
+        "[kafka]\nbootstrap_servers = \"x:1\"\n[kafka.properties]\nsasl.password = [\"hunter2-here\"]",
+    ] {
+        let (code, said) = fails(text, &[], &[]);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_property_as_it_is_translated() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(
+        readme.contains(&pointsman::config::kafka_properties::markdown_table()),
+        "the table of [kafka.properties] in README.md differs from the code's; it has to be:\n{}",
+        pointsman::config::kafka_properties::markdown_table()
+    );
+}

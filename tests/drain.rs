@@ -1,0 +1,116 @@
+//! The end: what is open is finished and answered, or given up at the deadline, truthfully.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    consumer::read,
+    http::Http,
+    sidecar::{Builder, eventually},
+};
+
+const PATH: &str = "/v1/topics/t/records";
+
+#[test]
+fn open_requests_are_answered_and_what_lingers_is_sent() {
+    let mut sidecar = Builder::embedded()
+        // Only a flush sends these in time.
+        .kafka_lines("[kafka.properties]\nlinger.ms = 60000")
+        .start();
+    let bootstrap = sidecar.embedded.clone().unwrap();
+    assert_eq!(
+        sidecar.tcp().json(&format!("{PATH}?ack=none"), r#"{"value":0}"#).status,
+        202
+    );
+    let mut waiting = sidecar.tcp();
+    waiting.send("POST", PATH, &[("content-type", "application/json")], br#"{"value":1}"#);
+    // Its body is half there when the signal comes.
+    let mut half = sidecar.unix();
+    half.raw(
+        format!(
+            "POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{{\"val"
+        )
+        .as_bytes(),
+    );
+    let mut idle = sidecar.tcp();
+    eventually("all is under way", || {
+        sidecar.metric("pointsman_producer_queue_messages") == 2.0
+            && sidecar.metric("pointsman_connections") >= 3.0
+            && sidecar.metric("pointsman_buffered_bytes") >= 22.0
+    });
+    let unix = sidecar.unix.clone();
+    let address = sidecar.http;
+    // The broker ends with the process, so it is read while the half request holds the process.
+    sidecar.terminate();
+    sidecar.wait_for_log("stopping");
+    let reply = waiting.reply().expect("an answer");
+    assert_eq!(reply.outcomes(), ["acked"]);
+    idle.closed();
+    eventually("the listeners are closed", || {
+        !unix.exists() && std::net::TcpStream::connect(address).is_err()
+    });
+    assert_eq!(read(&bootstrap, "t", 2).len(), 2);
+    half.raw(b"ue\":2}");
+    assert_eq!(half.reply().expect("an answer").outcomes(), ["acked"]);
+    assert_eq!(sidecar.ended().code(), Some(0), "{}", sidecar.log_text());
+    sidecar.wait_for_log("every record has its outcome");
+}
+
+#[test]
+fn at_the_deadline_what_is_left_is_reported_and_answered() {
+    let single = crate::support::kafka::Kafka::start(1).expect("a broker");
+    single.create_topic("t", 1, &[]).unwrap();
+    let mut sidecar = Builder::kafka(&single.bootstrap())
+        .kafka_lines("[kafka.properties]\nlinger.ms = 0")
+        .config("[shutdown]\ndrain_ms = 1500")
+        .start();
+    assert_eq!(sidecar.tcp().json(PATH, r#"{"value":0}"#).status, 200);
+    drop(single);
+    eventually("it notices", || {
+        sidecar.admin("/ready").json()["kafka"]["state"] == "down"
+    });
+    let mut waiting: Vec<Http> = (0..3).map(|_| sidecar.tcp()).collect();
+    for http in &mut waiting {
+        http.send("POST", PATH, &[("content-type", "application/json")], br#"{"value":1}"#);
+    }
+    assert_eq!(
+        sidecar
+            .tcp()
+            .json(&format!("{PATH}?ack=none"), r#"{"records":[{},{}]}"#)
+            .status,
+        202
+    );
+    eventually("all are handed over", || {
+        sidecar.metric("pointsman_producer_queue_messages") == 5.0
+    });
+    let begun = Instant::now();
+    sidecar.terminate();
+    let mut failed = 0;
+    for http in &mut waiting {
+        let reply = http.reply().expect("an answer");
+        let outcome = reply.outcomes().remove(0);
+        assert!(
+            outcome == "failed purged" || outcome == "unknown drain_expired",
+            "{outcome}"
+        );
+        failed += usize::from(outcome == "failed purged");
+    }
+    assert_eq!(sidecar.ended().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let said = sidecar.wait_for_log("the drain deadline passed");
+    assert_eq!(said["left"], 5, "{said}");
+    assert_eq!(
+        said["failed"].as_u64().unwrap() + said["unknown"].as_u64().unwrap(),
+        5,
+        "{said}"
+    );
+    assert!(said["failed"].as_u64().unwrap() as usize >= failed);
+}
+
+#[test]
+fn an_interrupt_ends_an_idle_process_at_once() {
+    let mut sidecar = Builder::embedded().start();
+    let begun = Instant::now();
+    sidecar.terminate();
+    assert_eq!(sidecar.ended().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}

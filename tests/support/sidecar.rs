@@ -1,0 +1,316 @@
+//! The system under test: the built binary with a configuration, its addresses, its log.
+
+use std::fmt::Write as _;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http::Http;
+
+/// How long anything may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The binary that this test run has built.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pointsman");
+
+/// A sidecar to be started.
+pub(crate) struct Builder {
+    listen: String,
+    kafka: String,
+    rest: String,
+    environment: Vec<(String, String)>,
+}
+
+/// A running one. It is killed when this is dropped.
+pub(crate) struct Sidecar {
+    child: Child,
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) unix: PathBuf,
+    /// `host:port` of the embedded broker, if it has one.
+    pub(crate) embedded: Option<String>,
+    log: Arc<Log>,
+    _folder: TempDir,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<Value>, bool)>,
+    changed: Condvar,
+}
+
+impl Builder {
+    /// With the embedded broker.
+    pub(crate) fn embedded() -> Self {
+        Self::kafka("embedded")
+    }
+
+    /// With these brokers.
+    pub(crate) fn kafka(bootstrap_servers: &str) -> Self {
+        Self {
+            listen: String::new(),
+            kafka: format!("bootstrap_servers = \"{bootstrap_servers}\"\n"),
+            rest: String::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Lines of `[listen]`.
+    pub(crate) fn listen(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.listen, "{lines}");
+        self
+    }
+
+    /// Lines of `[kafka]`, and tables below it.
+    pub(crate) fn kafka_lines(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.kafka, "{lines}");
+        self
+    }
+
+    /// Tables.
+    pub(crate) fn config(mut self, tables: &str) -> Self {
+        let _ = writeln!(self.rest, "{tables}");
+        self
+    }
+
+    /// A route for these topics to this plugin of `plugins/`.
+    pub(crate) fn route(self, topics: &str, plugin: &str, more: &str) -> Self {
+        self.config(&format!(
+            "[[route]]\ntopics = [\"{topics}\"]\nplugin = \"{plugin}\"\n{more}"
+        ))
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(self) -> Sidecar {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let unix = folder.path().join("run/ingest.sock");
+        let config = folder.path().join("pointsman.toml");
+        let mut text = format!(
+            "[listen]\nunix = {unix:?}\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{}\n[kafka]\n{}\n[log]\nformat = \"json\"\n{}\n",
+            self.listen, self.kafka, self.rest
+        );
+        if !text.contains("[plugins]") {
+            let _ = writeln!(text, "[plugins]\ndir = {:?}", plugin_dir());
+        }
+        std::fs::write(&config, &text).expect("write the configuration");
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("--config").arg(&config).envs(self.environment);
+        let mut child = command
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start");
+        let log = Arc::new(Log::default());
+        let stderr = BufReader::new(child.stderr.take().expect("its log"));
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.fill(stderr)
+        });
+        let mut sidecar = Sidecar {
+            child,
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            unix,
+            embedded: None,
+            log,
+            _folder: folder,
+        };
+        sidecar.wait_for_log("ready");
+        for line in sidecar.log() {
+            let address = || line["address"].as_str().and_then(|address| address.parse().ok());
+            match line["message"].as_str().unwrap_or_default() {
+                "ingest listens" => sidecar.http = address().unwrap_or(sidecar.http),
+                "admin listens" => sidecar.admin = address().expect("an address"),
+                message if message.starts_with("EMBEDDED") => {
+                    sidecar.embedded = line["bootstrap_servers"].as_str().map(str::to_owned);
+                }
+                _ => {}
+            }
+        }
+        sidecar
+    }
+}
+
+impl Sidecar {
+    /// A connection over TCP.
+    pub(crate) fn tcp(&self) -> Http {
+        Http::tcp(self.http)
+    }
+
+    /// A connection over the Unix socket.
+    pub(crate) fn unix(&self) -> Http {
+        Http::unix(&self.unix)
+    }
+
+    /// An answer of the admin listener.
+    pub(crate) fn admin(&self, path: &str) -> super::http::Reply {
+        Http::tcp(self.admin).get(path)
+    }
+
+    /// The value of a metric's line, such as `pointsman_records_total{…}`; 0 when it is not there.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let text = self.admin("/metrics").text();
+        text.lines()
+            .find_map(|candidate| candidate.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+            .unwrap_or(0.0)
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.log.lines.lock().unwrap().0.clone()
+    }
+
+    /// The whole log as text.
+    pub(crate) fn log_text(&self) -> String {
+        self.log().iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Waits for a line whose message holds this.
+    pub(crate) fn wait_for_log(&self, message: &str) -> Value {
+        let deadline = Instant::now() + DEADLINE;
+        let mut guard = self.log.lines.lock().unwrap();
+        loop {
+            let found = guard.0.iter().find(|line| holds(line, message)).cloned();
+            if let Some(line) = found {
+                return line;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !guard.1 && !left.is_zero(),
+                "never logged \"{message}\": {:#?}",
+                guard.0
+            );
+            guard = self.log.changed.wait_timeout(guard, left).unwrap().0;
+        }
+    }
+
+    /// Whether the process is there.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_none()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                assert!(
+                    status.signal().is_none(),
+                    "killed by a signal: {status}\n{}",
+                    self.log_text()
+                );
+                return status;
+            }
+            assert!(Instant::now() < deadline, "did not end:\n{}", self.log_text());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("log of the sidecar:\n{}", self.log_text());
+        }
+    }
+}
+
+impl Log {
+    fn fill(&self, lines: impl std::io::BufRead) {
+        for line in lines.lines().map_while(Result::ok) {
+            let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            self.lines.lock().unwrap().0.push(value);
+            self.changed.notify_all();
+        }
+        self.lines.lock().unwrap().1 = true;
+        self.changed.notify_all();
+    }
+}
+
+fn holds(line: &Value, message: &str) -> bool {
+    let text = line["message"].as_str().or(line.as_str()).unwrap_or_default();
+    text.contains(message)
+}
+
+/// Runs the binary to its end, which must come.
+pub(crate) fn to_its_end(command: &mut Command) -> Output {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().expect("its state").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let output = child.wait_with_output().expect("its output");
+            panic!("{command:?} did not end: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().expect("its output")
+}
+
+/// Polls until it is true, with a deadline.
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The project's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the host has a parent folder")
+}
+
+/// The project's own plugins and the fixtures, built once for each test run.
+pub(crate) fn plugin_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let out = root().join("target/test-plugins");
+        for source in ["plugins", "tests/fixtures/hostile"] {
+            let mut build = Command::new(BINARY);
+            build
+                .args(["plugin", "build"])
+                .arg(root().join(source))
+                .arg("--out")
+                .arg(&out);
+            // The fixtures share the plugins' dependencies, built.
+            build.env("CARGO_TARGET_DIR", root().join("plugins/target"));
+            let built = build.output().expect("run pointsman plugin build");
+            assert!(
+                built.status.success(),
+                "{source}: {}",
+                String::from_utf8_lossy(&built.stderr)
+            );
+        }
+        out
+    })
+}
