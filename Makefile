@@ -49,7 +49,8 @@ lint: ## Formatting, clippy and documentation of both workspaces; a warning is a
 plugins: ## Build the plugins into plugins/dist
 	@.ci/need cc make openssl rust wasm-target
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
-	@$(PLUGIN_BUILD)
+	@$(STEP) "plugins" $(PLUGIN_BUILD)
+	@grep '\.wasm  ' target/logs/plugins.log
 
 docs: ## Build the documentation of the sidecar and of the plugin SDK
 	@.ci/need cc make openssl rust

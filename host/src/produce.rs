@@ -27,7 +27,7 @@ pub trait Producer: Send + Sync + 'static {
     /// cheaper question. Blocks up to `timeout`.
     fn probe(&self, topic: Option<&str>, timeout: Duration);
 
-    /// Sends what lingers and waits until nothing is outstanding: false when `timeout` came first. Blocks.
+    /// Sends what lingers now, and waits until nothing is outstanding: false when `timeout` came first. Blocks.
     fn flush(&self, timeout: Duration) -> bool;
 
     /// Gives up what is outstanding: every ticket is completed, `failed` where that is certain, else `unknown`. Blocks

@@ -46,6 +46,8 @@ const BLOCKING_THREADS: usize = 16;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a broker is looked for while none is known to be there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// One step of a drain.
+const FLUSH_SLICE: Duration = Duration::from_millis(20);
 /// After the deadline: for the last replies to be written, and for the client library to end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -236,23 +238,19 @@ impl Sidecar {
         Ok(listeners)
     }
 
-    /// Open requests, then what nobody waits for. False when the deadline came first.
+    /// Open requests, and what nobody waits for. False when the deadline came first.
     async fn finish(&self, server: &Server, deadline: Instant) -> bool {
-        let producer = Arc::clone(&self.pipeline.producer);
-        // Flushing sends at once what would linger; it also ends the wait of open requests.
-        let flushing = tokio::task::spawn_blocking(move || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            producer.flush(left)
-        });
-        if tokio::time::timeout_at(deadline.into(), server.closed()).await.is_err() {
-            return false;
+        let mut closed = false;
+        while Instant::now() < deadline {
+            // A flush sends at once what would linger, but only what was there when it began; open requests still bring more.
+            let producer = Arc::clone(&self.pipeline.producer);
+            let _ = tokio::task::spawn_blocking(move || producer.flush(FLUSH_SLICE)).await;
+            closed = closed || tokio::time::timeout(FLUSH_SLICE, server.closed()).await.is_ok();
+            if closed && self.pipeline.metrics.queue_messages() == 0 {
+                return true;
+            }
         }
-        let _ = flushing.await;
-        // What the last requests handed over after the first flush had found nothing left.
-        let producer = Arc::clone(&self.pipeline.producer);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let flushed = tokio::task::spawn_blocking(move || producer.flush(left)).await;
-        flushed.unwrap_or(false) && self.pipeline.metrics.queue_messages() == 0
+        false
     }
 
     /// Gives every record that is left its outcome, tells whoever still listens, and says what was lost.
