@@ -174,7 +174,7 @@ fn what_is_too_large_is_refused_whole_or_by_record() {
         "chunked"
     );
 
-    let eleven = vec![r#"{"value":1}"#; 11];
+    let eleven = [r#"{"value":1}"#; 11];
     for (kind, body) in [
         (JSON, format!(r#"{{"records":[{}]}}"#, eleven.join(","))),
         (JSON, format!(r#"{{"records":[{},7]}}"#, eleven[1..].join(","))),

@@ -1,7 +1,11 @@
 //! The integration tests: the built binary, driven over its sockets, against the embedded broker and real Kafka.
 //!
 //! One binary, so that it links once. [`support`] builds the system under test; each module below is one promise.
-#![allow(clippy::unwrap_used, reason = "a test that panics has said what it has to say")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that panics has said what it has to say, and shows the sidecar's log"
+)]
 
 mod admin;
 mod bad_input;

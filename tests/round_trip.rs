@@ -249,6 +249,16 @@ fn a_large_record_and_a_deep_value_pass_up_to_their_limits() {
 }
 
 #[test]
+fn a_client_that_goes_away_cancels_nothing_that_was_accepted() {
+    let sidecar = embedded();
+    let lines: String = (0..2_000).map(|number| format!("{{\"value\":{number}}}\n")).collect();
+    let mut leaving = sidecar.unix();
+    leaving.send("POST", "/v1/topics/t/records", &[NDJSON], lines.as_bytes());
+    drop(leaving);
+    assert_eq!(read_back(&sidecar, "t", 2_000).len(), 2_000);
+}
+
+#[test]
 fn a_trace_says_which_plugin_was_asked() {
     let sidecar = Builder::embedded().route("p", "key-hash", "").start();
     let headers = [JSON, ("pointsman-trace", "1")];

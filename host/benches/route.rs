@@ -1,2 +1,102 @@
-//! placeholder
-fn main() {}
+//! The route step alone: a record in, a partition out, through wasm. `cargo bench -p pointsman`.
+//!
+//! Needs the project's plugins in `plugins/dist` (`make plugins`). The host's own key-hash is the reference that the plugins
+//! are compared with in the same run.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros, and a benchmark that panics has said it"
+)]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use pointsman::{
+    config,
+    metrics::Metrics,
+    plugin::{Code, Engine, Limits, Pool},
+    produce::PartitionInfo,
+    record::{Header, Record},
+    route::Route,
+    topics::Topic,
+};
+
+/// What is routed: a key of 16 bytes, a JSON value of about 100, one header.
+fn record() -> Record {
+    let value =
+        br#"{"customer":{"id":"c-4711","tier":"gold"},"amount":1299,"currency":"EUR","note":"some text to fill it"}"#;
+    Record {
+        topic: Arc::from("orders"),
+        key: Some(Bytes::from_static(b"customer-0004711")),
+        value: Some(Bytes::from_static(value)),
+        headers: vec![Header {
+            name: "tier".into(),
+            value: Some(Bytes::from_static(b"gold")),
+        }],
+        partition: None,
+        timestamp: None,
+    }
+}
+
+fn topic(plugin: Option<Arc<Pool>>, metrics: &Metrics) -> Arc<Topic> {
+    let route = config::Route {
+        topics: vec!["*".to_owned()],
+        plugin: None,
+        config: serde_json::Map::new(),
+        on_error: config::OnError::Reject,
+        sha256: None,
+    };
+    let route = Arc::new(Route::new(&route, plugin).unwrap());
+    Arc::new(Topic::new(
+        Arc::from("orders"),
+        route,
+        &[PartitionInfo { has_leader: true }; 12],
+        metrics,
+    ))
+}
+
+fn route(criterion: &mut Criterion) {
+    let metrics = Metrics::new().unwrap();
+    let engine = Engine::new().unwrap();
+    let limits = Limits::from(&config::Plugins::default());
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist");
+    let mut group = criterion.benchmark_group("route");
+    group.throughput(Throughput::Elements(1));
+    let cases = [
+        ("host key-hash (no wasm)", None, "{}"),
+        ("key-hash: the key only", Some("key-hash"), "{}"),
+        ("header: one header", Some("header"), r#"{"name":"tier"}"#),
+        (
+            "json-field: the value, parsed",
+            Some("json-field"),
+            r#"{"pointer":"/customer/id"}"#,
+        ),
+        ("round-robin: topic and leaders", Some("round-robin"), "{}"),
+    ];
+    for (name, plugin, config) in cases {
+        let pool = plugin.map(|plugin| {
+            let file = dir.join(format!("{plugin}.wasm"));
+            let code = Code::load(&engine, &file, &limits, None).expect("run `make plugins` first");
+            Arc::new(Pool::new(Arc::new(code), config.to_owned(), limits, &metrics).unwrap())
+        });
+        let mut lease = pool.as_ref().map(Pool::lease);
+        let topic = topic(pool, &metrics);
+        let partitions = topic.partitions();
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                record,
+                |record| topic.route.decide(lease.as_mut(), record, &topic, &partitions),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    targets = route
+}
+criterion_main!(benches);

@@ -1,6 +1,6 @@
 //! Configuration: one TOML file, the environment over it, and nothing unknown in either.
 //!
-//! [`Config::load`] reads the file, lays the environment over it ([`env`]), resolves `<secret>_file`
+//! [`Config::load`] reads the file, lays the environment over it ([`mod@env`]), resolves `<secret>_file`
 //! keys and checks what the types alone cannot say. Whatever is wrong becomes one [`ConfigError`]: the
 //! file, the line, the key and what was expected. The raw Kafka block is translated and checked by
 //! [`kafka_properties`].

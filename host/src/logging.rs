@@ -18,7 +18,11 @@ use crate::config::{Log, LogFormat};
 pub fn targets(level: &str) -> Option<Targets> {
     let bare = level.split(',').filter(|part| !part.contains('='));
     for word in bare {
-        word.trim().parse::<LevelFilter>().ok()?;
+        // The parser itself takes no text for "error".
+        Some(word.trim())
+            .filter(|word| !word.is_empty())?
+            .parse::<LevelFilter>()
+            .ok()?;
     }
     level.parse().ok()
 }

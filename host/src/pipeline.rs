@@ -278,3 +278,6 @@ impl Turn {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

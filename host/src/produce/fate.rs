@@ -76,7 +76,7 @@ mod tests {
         for error in [
             E::NotLeaderForPartition,
             E::MessageTimedOut,
-            E::StorageError,
+            E::KafkaStorageError,
             E::NotEnoughReplicasAfterAppend,
             E::PurgeInflight,
             E::Fatal,

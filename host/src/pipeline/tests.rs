@@ -1,0 +1,228 @@
+//! The pipeline over the in-memory producer: no broker, no socket, no wasm.
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{
+    config::{self, Limits},
+    outcome::{Kind, Outcome},
+    produce::memory::MemoryProducer,
+    route::{Route, Routes},
+};
+
+const PARTITIONS: u32 = 5;
+const MAX_RECORD_BYTES: usize = 1_000;
+
+/// A record of a generated request.
+#[derive(Debug, Clone)]
+enum Plan {
+    Key(u8),
+    NoKey,
+    /// In range or not.
+    Explicit(u32),
+    TooLarge,
+    UnknownTopic,
+    Malformed,
+}
+
+fn plans() -> impl Strategy<Value = Vec<Plan>> {
+    let plan = prop_oneof![
+        6 => any::<u8>().prop_map(Plan::Key),
+        3 => Just(Plan::NoKey),
+        3 => (0..PARTITIONS + 2).prop_map(Plan::Explicit),
+        1 => Just(Plan::TooLarge),
+        1 => Just(Plan::UnknownTopic),
+        1 => Just(Plan::Malformed),
+    ];
+    vec(plan, 1..40)
+}
+
+fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
+    let route = config::Route {
+        topics: vec!["*".to_owned()],
+        plugin: None,
+        config: serde_json::Map::new(),
+        on_error: config::OnError::Reject,
+        sha256: None,
+    };
+    let routes = Routes::new(vec![Route::new(&route, None).expect("a route")]);
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    let producer: Arc<dyn Producer> = Arc::<MemoryProducer>::clone(producer);
+    Arc::new(Pipeline {
+        topics: Topics::new(
+            Arc::clone(&producer),
+            routes,
+            Arc::clone(&metrics),
+            limits.max_topics,
+            std::time::Duration::from_secs(1),
+        ),
+        producer,
+        admission: Arc::new(Admission::new(limits)),
+        metrics,
+        max_record_bytes: MAX_RECORD_BYTES,
+        max_plugin_ms: limits.max_plugin_ms,
+    })
+}
+
+fn parsed(plan: &Plan, request: usize, index: usize) -> Parsed {
+    let mut record = Record {
+        topic: Arc::from("t"),
+        key: None,
+        value: Some(Bytes::from(format!("{request} {index}"))),
+        headers: Vec::new(),
+        partition: None,
+        timestamp: None,
+    };
+    match plan {
+        Plan::Key(key) => record.key = Some(Bytes::from(vec![*key])),
+        Plan::NoKey => {}
+        Plan::Explicit(partition) => record.partition = Some(*partition),
+        Plan::TooLarge => record.value = Some(Bytes::from(vec![0; MAX_RECORD_BYTES])),
+        Plan::UnknownTopic => record.topic = Arc::from("nowhere"),
+        Plan::Malformed => return Err(RecordError::new(Code::MalformedRecord, "as planned")),
+    }
+    Ok(record)
+}
+
+const WAITED: Mode = Mode {
+    answer: Answer::Waited,
+    trace: false,
+};
+
+/// All requests at once; each one's outcomes.
+async fn send_all(pipeline: &Arc<Pipeline>, requests: &[Vec<Plan>]) -> Vec<Vec<Outcome>> {
+    let tasks: Vec<_> = requests
+        .iter()
+        .enumerate()
+        .map(|(number, plans)| {
+            let records = plans
+                .iter()
+                .enumerate()
+                .map(|(index, plan)| parsed(plan, number, index))
+                .collect();
+            let pipeline = Arc::clone(pipeline);
+            tokio::spawn(async move {
+                let submitted = pipeline.submit(records, None, WAITED).await.expect("taken");
+                submitted.batch.done().await;
+                let outcome = |index| submitted.batch.outcome(index).expect("every slot is filled").clone();
+                (0..submitted.batch.len()).map(outcome).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.expect("no panic"));
+    }
+    outcomes
+}
+
+fn check(requests: &[Vec<Plan>], outcomes: &[Vec<Outcome>], log: &[(u32, Record)]) {
+    // Where each acked record stands, by (partition, offset).
+    let mut offsets = vec![Vec::new(); PARTITIONS as usize];
+    for (partition, record) in log {
+        offsets[*partition as usize].push(record.value.clone().expect("a value"));
+    }
+    for (number, (plans, outcomes)) in requests.iter().zip(outcomes).enumerate() {
+        assert_eq!(plans.len(), outcomes.len());
+        let mut last = vec![-1; PARTITIONS as usize];
+        for (index, (plan, outcome)) in plans.iter().zip(outcomes).enumerate() {
+            let fine = match plan {
+                Plan::Key(_) | Plan::NoKey => true,
+                Plan::Explicit(partition) => *partition < PARTITIONS,
+                Plan::TooLarge | Plan::UnknownTopic | Plan::Malformed => false,
+            };
+            match outcome {
+                Outcome::Acked(ack) if fine => {
+                    let offset = ack.offset.expect("an offset");
+                    let stands = &offsets[ack.partition as usize][offset as usize];
+                    assert_eq!(*stands, Bytes::from(format!("{number} {index}")));
+                    let before = std::mem::replace(&mut last[ack.partition as usize], offset);
+                    assert!(
+                        before < offset,
+                        "request {number} turned around in partition {}",
+                        ack.partition
+                    );
+                }
+                Outcome::Rejected(_) if !fine => {}
+                other => panic!("record {index} of request {number}, {plan:?}, got {other:?}"),
+            }
+        }
+    }
+    let acked = outcomes
+        .iter()
+        .flatten()
+        .filter(|outcome| outcome.kind() == Kind::Acked)
+        .count();
+    assert_eq!(acked, log.len(), "nothing else was sent");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A refusal in the middle of a request, or other requests beside it, never turn its records around.
+    #[test]
+    fn records_of_a_request_are_never_turned_around_and_each_gets_one_true_outcome(requests in vec(plans(), 1..8)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(async {
+            let producer = Arc::new(MemoryProducer::default());
+            producer.create_topic("t", PARTITIONS);
+            let pipeline = pipeline(&producer, &Limits::default());
+            let outcomes = send_all(&pipeline, &requests).await;
+            check(&requests, &outcomes, &producer.log());
+        });
+    }
+
+    /// The same key always goes to the same partition, and no key leaves the topic's range.
+    #[test]
+    fn a_key_never_wanders(key in vec(any::<u8>(), 0..40), partitions in 1..2_000_u32) {
+        let first = route::partition_for_key(&key, partitions);
+        prop_assert!(first < partitions);
+        prop_assert_eq!(first, route::partition_for_key(&key.clone(), partitions));
+    }
+}
+
+#[tokio::test]
+async fn room_is_held_until_the_last_record_has_its_outcome_and_no_longer() {
+    let producer = Arc::new(MemoryProducer::default());
+    producer.create_topic("t", PARTITIONS);
+    producer.hold();
+    let limits = Limits {
+        max_records: 20_000,
+        max_wait_ms: 20,
+        ..Limits::default()
+    };
+    let pipeline = pipeline(&producer, &limits);
+    let full = (0..20_000).map(|index| parsed(&Plan::NoKey, 0, index)).collect();
+    let first = pipeline.submit(full, None, WAITED).await.expect("it fits");
+    let one = || vec![parsed(&Plan::NoKey, 1, 0)];
+    let refused = pipeline.submit(one(), None, WAITED).await;
+    assert!(
+        matches!(refused, Err(NotTaken::Busy(_))),
+        "the queue is full, and nothing was taken"
+    );
+    assert_eq!(producer.log().len(), 20_000);
+    producer.release();
+    first.batch.done().await;
+    drop(first);
+    pipeline.submit(one(), None, WAITED).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn what_the_producer_gives_up_is_never_called_acked() {
+    let producer = Arc::new(MemoryProducer::default());
+    producer.create_topic("t", PARTITIONS);
+    producer.hold();
+    let pipeline = pipeline(&producer, &Limits::default());
+    let records = (0..3).map(|index| parsed(&Plan::NoKey, 0, index)).collect();
+    let submitted = pipeline.submit(records, None, WAITED).await.expect("taken");
+    assert_eq!(submitted.batch.outcome(0), None, "nothing is known yet");
+    assert_eq!(pipeline.metrics.queue_messages(), 3);
+    producer.purge();
+    submitted.batch.done().await;
+    for index in 0..3 {
+        assert_eq!(submitted.batch.outcome(index).map(Outcome::kind), Some(Kind::Unknown));
+    }
+    assert_eq!(pipeline.metrics.queue_messages(), 0);
+    assert_eq!(pipeline.metrics.handed_over()[Kind::Unknown as usize], 3);
+}
