@@ -9,7 +9,11 @@
 //! byte and in its order. `--json` prints the records instead, one object a line, in the form that Pointsman takes.
 //!
 //! The exit code is 0 when what was checked holds, else 1.
-#![allow(clippy::print_stdout, reason = "it is a program for a terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is a program for a terminal"
+)]
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -46,12 +50,24 @@ struct Options {
 /// The records of each partition, in the order of their offsets.
 type Partitions = BTreeMap<i32, Vec<OwnedMessage>>;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("read-back: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all that was checked holds.
+fn run() -> anyhow::Result<bool> {
     let options = Options::read(env::args().skip(1))?;
     let partitions = read(&options.servers, &options.topic)?;
     if options.json {
         print_json(&partitions)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     }
     print_table(&partitions, &options.keys_are);
     let checks = [
@@ -69,7 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
         );
         holds &= held;
     }
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(holds)
 }
 
 impl Options {

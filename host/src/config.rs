@@ -13,7 +13,6 @@ mod raw_properties;
 mod source;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -317,18 +316,7 @@ impl Loaded {
     pub fn redacted(&self) -> serde_json::Value {
         let mut shown = self.config.clone();
         shown.kafka.properties.redact();
-        let mut value = serde_json::to_value(shown).unwrap_or_default();
-        let effective: BTreeMap<&str, &str> = self
-            .kafka
-            .properties
-            .iter()
-            .map(|(key, value)| {
-                let secret = kafka_properties::is_secret(key);
-                (key.as_str(), if secret { REDACTED } else { value.as_str() })
-            })
-            .collect();
-        value["kafka"]["effective_properties"] = serde_json::to_value(effective).unwrap_or_default();
-        value
+        serde_json::to_value(shown).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! `pointsman run`: build everything, serve until a signal, drain with a deadline.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     process::ExitCode,
     sync::{Arc, atomic::Ordering, mpsc},
     thread,
@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin},
     admission::Admission,
-    config::{Config, Loaded},
+    config::{Config, Loaded, REDACTED, kafka_properties::is_secret},
     ingest::{
         api::Api,
         listen::{self, Listener},
@@ -32,7 +32,7 @@ use crate::{
     produce::{
         Health, Producer,
         embedded::{self, EmbeddedBroker},
-        kafka::KafkaProducer,
+        kafka::{self, KafkaProducer},
     },
     route::{Route, Routes},
     topics::Topics,
@@ -114,33 +114,34 @@ impl Sidecar {
         );
         let Loaded {
             config,
-            mut kafka,
+            kafka: mut translated,
             token,
             admin_token,
         } = loaded;
         let routes = load_routes(&config, &metrics)?;
         if let Some(broker) = broker {
-            kafka
+            translated
                 .properties
                 .insert("bootstrap.servers".to_owned(), broker.bootstrap_servers());
         }
-        kafka
+        translated
             .properties
             .entry("topic.metadata.refresh.interval.ms".to_owned())
             .or_insert_with(|| config.kafka.metadata_refresh_ms.to_string());
-        let max_record_bytes = kafka
+        let max_record_bytes = translated
             .properties
             .get("message.max.bytes")
             .and_then(|bytes| bytes.parse().ok())
             .unwrap_or(DEFAULT_MAX_RECORD_BYTES);
         let limits = &config.limits;
-        let producer = KafkaProducer::new(
-            &kafka.properties,
+        let client = kafka::client_config(
+            &translated.properties,
             Admission::queue_records(limits),
             limits.max_buffered_bytes,
-            broker.is_some(),
-        )
-        .context("cannot make the Kafka producer from [kafka.properties]")?;
+        );
+        shown["kafka"]["effective_properties"] = redacted(&client.config_map());
+        let producer = KafkaProducer::new(&client, broker.is_some())
+            .context("cannot make the Kafka producer from [kafka.properties]")?;
         let producer: Arc<dyn Producer> = Arc::new(producer);
         let pipeline = Arc::new(Pipeline {
             topics: Topics::new(
@@ -274,6 +275,15 @@ impl Sidecar {
             of(Kind::Unknown),
         );
     }
+}
+
+/// The client's settings as `/config` shows them.
+fn redacted(settings: &BTreeMap<&str, &str>) -> serde_json::Value {
+    let shown = settings.iter().map(|(key, value)| {
+        let value = if is_secret(key) { REDACTED } else { value };
+        ((*key).to_owned(), value.into())
+    });
+    shown.collect::<serde_json::Map<_, _>>().into()
 }
 
 fn load_routes(config: &Config, metrics: &Metrics) -> anyhow::Result<Routes> {

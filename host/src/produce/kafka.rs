@@ -36,8 +36,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// librdkafka takes no larger `queue.buffering.max.kbytes`.
 const MAX_QUEUE_KBYTES: usize = 2_147_483_647;
 
-/// What must hold whatever a team's own properties say, and the defaults where they say nothing.
-fn client_config(properties: &BTreeMap<String, String>, queue_records: usize, queue_bytes: usize) -> ClientConfig {
+/// What must hold whatever a team's own properties say, and the defaults where they say nothing. `queue_records` and
+/// `queue_bytes` are what admission lets in.
+pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize, queue_bytes: usize) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
         ("client.id", "pointsman"),
@@ -86,20 +87,14 @@ pub struct KafkaProducer {
 }
 
 impl KafkaProducer {
-    /// Makes the producer; brokers are connected to in the background. `queue_records` and `queue_bytes` are what admission
-    /// lets in. `embedded`: the broker is the one in this process, see [`Context::embedded`].
-    pub fn new(
-        properties: &BTreeMap<String, String>,
-        queue_records: usize,
-        queue_bytes: usize,
-        embedded: bool,
-    ) -> anyhow::Result<Self> {
+    /// Makes the producer; brokers are connected to in the background. `embedded`: the broker is the one in this process, see
+    /// [`Context::embedded`].
+    pub fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
         let context = Context {
             embedded,
             health: Mutex::new(Health::Starting),
         };
-        let config = client_config(properties, queue_records, queue_bytes);
-        let producer: BaseProducer<Context> = BaseProducer::from_config_and_context(&config, context)?;
+        let producer: BaseProducer<Context> = BaseProducer::from_config_and_context(config, context)?;
         let producer = Arc::new(producer);
         let stop = Arc::new(AtomicBool::new(false));
         let poller = thread::Builder::new().name("delivery-reports".to_owned()).spawn({
@@ -297,9 +292,12 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            tracing::warn!(reason, "no Kafka broker can be reached");
             let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-            *health = Health::Down(reason.to_owned());
+            // librdkafka says so again with each vain try.
+            if !matches!(*health, Health::Down(_)) {
+                tracing::warn!(reason, "no Kafka broker can be reached; trying on");
+                *health = Health::Down(reason.to_owned());
+            }
         } else {
             tracing::warn!(%error, reason, "Kafka client error");
         }
