@@ -44,6 +44,11 @@ fn it_shows_plugins_configuration_and_metrics() {
     let config = sidecar.admin("/config").json();
     assert_eq!(config["limits"]["max_records"], 10_000);
     assert_eq!(
+        config["limits"]["idle_timeout_ms"], 75_000,
+        "a pooled connection is kept"
+    );
+    assert_eq!(config["kafka"]["effective_properties"]["acks"], "all");
+    assert_eq!(
         config["embedded"]["bootstrap_servers"].as_str(),
         sidecar.embedded.as_deref()
     );

@@ -199,3 +199,11 @@ fn the_readme_lists_every_property_as_it_is_translated() {
         pointsman::config::kafka_properties::markdown_table()
     );
 }
+
+#[test]
+fn the_readme_lists_every_error_code_that_a_record_can_have() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for code in pointsman::outcome::Code::ALL {
+        assert!(readme.contains(&format!("| `{}` |", code.as_str())), "{code:?}");
+    }
+}

@@ -107,10 +107,12 @@ fn at_the_deadline_what_is_left_is_reported_and_answered() {
 }
 
 #[test]
-fn an_interrupt_ends_an_idle_process_at_once() {
-    let mut sidecar = Builder::embedded().start();
-    let begun = Instant::now();
-    sidecar.terminate();
-    assert_eq!(sidecar.ended().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+fn a_signal_ends_an_idle_process_at_once() {
+    for signal in ["-INT", "-TERM"] {
+        let mut sidecar = Builder::embedded().start();
+        let begun = Instant::now();
+        sidecar.signal(signal);
+        assert_eq!(sidecar.ended().code(), Some(0));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
 }

@@ -262,7 +262,10 @@ impl Topics {
                     let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
                     return Ok(Arc::clone(known.entry(Arc::clone(name)).or_insert(topic)));
                 }
-                Ok(Err(MetadataError::UnknownTopic)) if begun.elapsed() < CREATION_GRACE => {
+                // A topic that is just being made has no leaders at first.
+                Ok(Err(MetadataError::UnknownTopic | MetadataError::Unavailable(_)))
+                    if begun.elapsed() < CREATION_GRACE =>
+                {
                     tokio::time::sleep(CREATION_POLL).await;
                 }
                 Ok(Err(error)) => return Err(explain(error, name)),

@@ -204,8 +204,13 @@ impl Sidecar {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill");
+        let sent = Command::new("kill").args([signal, &id]).status().expect("kill");
         assert!(sent.success());
     }
 
