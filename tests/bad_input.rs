@@ -71,6 +71,8 @@ fn a_malformed_record_is_its_own_refusal_and_the_others_go_on() {
     for (record, says) in [
         ("7", "a record: an object"),
         ("[]", "a record: an object"),
+        (r#"[null,"k",null,{"a":1},null,null,null,null]"#, "a record: an object"),
+        (r#"{"timestamp":0}"#, "timestamp is 0"),
         (r#"{"value":1,"value_base64":"AA=="}"#, "both value and value_base64"),
         (r#"{"key":"a","key_base64":"AA=="}"#, "both key and key_base64"),
         (r#"{"value_base64":"A"}"#, "value_base64 is no base64"),
@@ -343,4 +345,35 @@ fn a_body_that_breaks_off_produces_nothing() {
         drop(http);
     }
     nothing_was_produced(&mut sidecar);
+}
+
+#[test]
+fn a_record_with_headers_without_number_is_refused() {
+    let mut sidecar = Builder::embedded().start();
+    let headers = vec![r#""":"""#; 1_001].join(",");
+    let body = format!(r#"{{"headers":{{{headers}}}}}"#);
+    let reply = refused(&mut sidecar, |http| http.json(PATH, &body));
+    assert_eq!(reply.outcomes(), ["rejected malformed_record"]);
+    assert!(reply.text().contains("at most 1000 headers"), "{}", reply.text());
+    nothing_was_produced(&mut sidecar);
+}
+
+#[test]
+fn many_unknown_topics_in_a_request_do_not_hold_it_for_ever() {
+    let kafka = crate::support::kafka::Kafka::single();
+    let sidecar = Builder::kafka(&kafka.bootstrap())
+        .config("[limits]\nmax_wait_ms = 2000")
+        .start();
+    let records: Vec<String> = (0..200)
+        .map(|number| format!(r#"{{"topic":"nowhere-{number}"}}"#))
+        .collect();
+    let body = format!(r#"{{"records":[{}]}}"#, records.join(","));
+    let reply = sidecar.tcp().json("/v1/records", &body);
+    assert_eq!((reply.status, reply.problem().as_str()), (503, "kafka_unavailable"));
+    // Others are not held up by it.
+    kafka.create_topic("beside", 1, &[]).unwrap();
+    assert_eq!(
+        sidecar.tcp().json("/v1/topics/beside/records", r#"{"value":1}"#).status,
+        200
+    );
 }

@@ -313,3 +313,21 @@ fn a_plugin_that_is_no_plugin_is_not_built() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("Cargo.toml"), "{said}");
 }
+
+#[test]
+fn a_configure_that_never_ends_is_stopped_also_when_nothing_else_moves_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("pointsman.toml");
+    // Longer than the clock runs on without a call.
+    let text = format!(
+        "[listen]\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[plugins]\ndir = {:?}\nconfigure_ms = 3000\n\
+         [[route]]\ntopics = [\"*\"]\nplugin = \"hostile\"\nconfig = {{ loop = 1 }}",
+        plugin_dir()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(BINARY);
+    let output = to_its_end(command.args(["run", "--embedded", "--config"]).arg(&config));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ran over 3000 ms"), "{said}");
+}

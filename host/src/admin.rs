@@ -30,6 +30,8 @@ use crate::{ingest::problem::Problem, pipeline::Pipeline, produce::Health, token
 const MAX_CONNECTIONS: usize = 64;
 /// A connection's life without a request, and a header's time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection's whole life: clients that ask and never read must not take the probes' places for good.
+const CONNECTION_LIFE: Duration = Duration::from_secs(30);
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -113,11 +115,11 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
         tokio::spawn(async move {
             let service =
                 service_fn(|request| std::future::ready(Ok::<_, std::convert::Infallible>(admin.handle(&request))));
-            let _ = http1::Builder::new()
+            let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(CONNECTION_LIFE, serving).await;
             drop(permit);
         });
     }

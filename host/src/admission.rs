@@ -77,6 +77,11 @@ impl Admission {
         Ok(room)
     }
 
+    /// The answer to something else that a request waits for; none when it takes longer than the wait for room may.
+    pub async fn in_time<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.max_wait, waiting).await.ok()
+    }
+
     async fn take(
         &self,
         semaphore: &Arc<Semaphore>,

@@ -1,7 +1,13 @@
 //! One request's way from parsed records to the producer: topics, room, then record by record the partition and the
 //! hand-over, in the order of the request.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -39,6 +45,8 @@ pub struct Pipeline {
     pub max_record_bytes: usize,
     /// `limits.max_plugin_ms`.
     pub max_plugin_ms: u64,
+    /// Requests that are being handed over; a drain waits for them, whether or not their clients do.
+    pub open: AtomicUsize,
 }
 
 /// A request that was handed over.
@@ -77,12 +85,22 @@ impl Pipeline {
         bytes: Option<OwnedSemaphorePermit>,
         mode: Mode,
     ) -> Result<Submitted, NotTaken> {
+        let _open = Open::begin(&self.open);
         if let Health::Fatal(reason) = self.producer.health() {
             return Err(NotTaken::Unavailable(format!(
                 "the producer met an error that it cannot go on from: {reason}; restart the process"
             )));
         }
-        let topics = self.resolve(&records).await?;
+        let topics = self
+            .admission
+            .in_time(self.resolve(&records))
+            .await
+            .unwrap_or_else(|| {
+                Err(NotTaken::Unavailable(
+                    "the partitions of the request's topics could not be had from Kafka within limits.max_wait_ms"
+                        .to_owned(),
+                ))
+            })?;
         let reservation = Reservation {
             bytes,
             records: Some(self.admission.records(records.len()).await?),
@@ -188,6 +206,22 @@ impl Pipeline {
                 self.max_record_bytes
             ),
         )
+    }
+}
+
+/// A request being handed over, until this is dropped.
+struct Open<'a>(&'a AtomicUsize);
+
+impl<'a> Open<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -156,6 +156,7 @@ impl Sidecar {
             metrics,
             max_record_bytes,
             max_plugin_ms: limits.max_plugin_ms,
+            open: 0.into(),
         });
         let admin = Arc::new(Admin {
             pipeline: Arc::clone(&pipeline),
@@ -247,11 +248,17 @@ impl Sidecar {
             let producer = Arc::clone(&self.pipeline.producer);
             let _ = tokio::task::spawn_blocking(move || producer.flush(FLUSH_SLICE)).await;
             closed = closed || tokio::time::timeout(FLUSH_SLICE, server.closed()).await.is_ok();
-            if closed && self.pipeline.metrics.queue_messages() == 0 {
+            if closed && self.is_empty() {
                 return true;
             }
         }
-        false
+        // A client that does not close its connection has lost nothing.
+        self.is_empty()
+    }
+
+    /// Whether no record waits for its outcome, and none is about to.
+    fn is_empty(&self) -> bool {
+        self.pipeline.open.load(Ordering::SeqCst) == 0 && self.pipeline.metrics.queue_messages() == 0
     }
 
     /// Gives every record that is left its outcome, tells whoever still listens, and says what was lost.

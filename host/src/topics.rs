@@ -133,8 +133,8 @@ pub struct Topics {
     /// How long a lookup may take.
     timeout: Duration,
     known: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
-    /// Lookups under way, and refusals until they are [`NEGATIVE_TTL`] old. Bounded by `max_topics`.
-    pending: Mutex<HashMap<Arc<str>, (Instant, Lookup)>>,
+    /// Lookups under way, and refusals with the moment until which they are remembered. Bounded by `max_topics`.
+    pending: Mutex<HashMap<Arc<str>, (Option<Instant>, Lookup)>>,
     lookups: Semaphore,
 }
 
@@ -181,14 +181,28 @@ impl Topics {
             ));
         };
         let lookup = self.lookup(name)?;
-        let result = lookup.get_or_init(|| self.ask(name, route)).await.clone();
-        match &result {
-            // A refusal stays in `pending` for a second and answers everybody who asks meanwhile.
-            Err(TopicError::Refused(_)) => {}
-            Err(TopicError::Unavailable(_)) | Ok(_) => {
-                self.pending().remove(name);
+        // When this gives up, whoever waits for the same topic takes over.
+        let asking = lookup.get_or_init(|| self.ask(name, route));
+        let result = match tokio::time::timeout(self.timeout, asking).await {
+            Ok(result) => result.clone(),
+            Err(_) => Err(TopicError::Unavailable("no answer in time".to_owned())),
+        };
+        let mut pending = self.pending();
+        match (&result, pending.get_mut(name)) {
+            // A refusal stays for a while and answers everybody who asks meanwhile.
+            (Err(TopicError::Refused(_)), Some((until, _))) => {
+                until.get_or_insert_with(|| Instant::now() + NEGATIVE_TTL);
             }
+            (Ok(_), _) => {
+                pending.remove(name);
+            }
+            // A lookup that only this caller gave up on goes on for the others.
+            (_, Some((_, same))) if Arc::ptr_eq(same, &lookup) && lookup.initialized() => {
+                pending.remove(name);
+            }
+            _ => {}
         }
+        drop(pending);
         result
     }
 
@@ -196,6 +210,7 @@ impl Topics {
     pub fn refresh(&self) {
         let known: Vec<Arc<Topic>> = self.known().values().cloned().collect();
         for topic in known {
+            let asked = Instant::now();
             match self.producer.metadata(&topic.name, self.timeout) {
                 Ok(infos) => topic.refresh(&infos),
                 Err(MetadataError::UnknownTopic | MetadataError::Unauthorized) => {
@@ -205,8 +220,10 @@ impl Topics {
                         .unwrap_or_else(PoisonError::into_inner)
                         .remove(&topic.name);
                 }
-                // No use in asking about the others; the next round will.
-                Err(MetadataError::Unavailable(_)) => return,
+                // Nobody answers, so there is no use in asking about the others; the next round will.
+                Err(MetadataError::Unavailable(_)) if asked.elapsed() >= self.timeout / 2 => return,
+                // This topic's own trouble, such as an election.
+                Err(MetadataError::Unavailable(_)) => {}
             }
         }
     }
@@ -215,7 +232,7 @@ impl Topics {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, (Instant, Lookup)>> {
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, (Option<Instant>, Lookup)>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -223,9 +240,9 @@ impl Topics {
         let mut pending = self.pending();
         let now = Instant::now();
         // A lookup that nobody waits for any more (its client went away) must not hold a place.
-        pending.retain(|_, (begun, lookup)| match lookup.initialized() {
-            true => now - *begun < NEGATIVE_TTL + CREATION_GRACE,
-            false => Arc::strong_count(lookup) > 1,
+        pending.retain(|_, (until, lookup)| match until {
+            Some(until) => now < *until,
+            None => Arc::strong_count(lookup) > 1,
         });
         if let Some((_, lookup)) = pending.get(name) {
             return Ok(Arc::clone(lookup));
@@ -245,17 +262,18 @@ impl Topics {
             ));
         }
         let lookup = Lookup::default();
-        pending.insert(Arc::clone(name), (now, Arc::clone(&lookup)));
+        pending.insert(Arc::clone(name), (None, Arc::clone(&lookup)));
         Ok(lookup)
     }
 
     async fn ask(&self, name: &Arc<str>, route: Arc<Route>) -> Result<Arc<Topic>, TopicError> {
-        // The semaphore is never closed.
-        let _turn = self.lookups.acquire().await;
         let begun = Instant::now();
         loop {
+            // One question at a time: a topic that is waited for must not hold up the others. Never closed.
+            let turn = self.lookups.acquire().await;
             let (producer, topic, timeout) = (Arc::clone(&self.producer), Arc::clone(name), self.timeout);
             let asked = tokio::task::spawn_blocking(move || producer.metadata(&topic, timeout)).await;
+            drop(turn);
             match asked {
                 Ok(Ok(infos)) => {
                     let topic = Arc::new(Topic::new(Arc::clone(name), route, &infos, &self.metrics));

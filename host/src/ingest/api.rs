@@ -7,7 +7,8 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{AUTHORIZATION, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
+    http::request::Parts,
 };
 
 use super::{
@@ -66,9 +67,16 @@ impl Api {
     /// Answers a request, whatever it is.
     pub async fn handle(&self, request: Request<Incoming>, is_tcp: bool) -> Response<Full<Bytes>> {
         let begun = Instant::now();
-        let mut response = match self.produce(request, is_tcp).await {
+        let (head, mut body) = request.into_parts();
+        let mut response = match self.produce(&head, &mut body, is_tcp).await {
             Ok(response) => response,
-            Err(problem) => problem.response(),
+            Err(problem) => {
+                // Whoever waits for 100 Continue has sent nothing yet, and reading would ask for it.
+                if !head.headers.contains_key(EXPECT) {
+                    body::discard(&mut body, &self.limits).await;
+                }
+                problem.response()
+            }
         };
         if self.embedded {
             response
@@ -81,18 +89,17 @@ impl Api {
         response
     }
 
-    async fn produce(&self, request: Request<Incoming>, is_tcp: bool) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn produce(&self, head: &Parts, body: &mut Incoming, is_tcp: bool) -> Result<Response<Full<Bytes>>, Problem> {
         if is_tcp {
-            self.authorize(request.headers())?;
+            self.authorize(&head.headers)?;
         }
-        self.check_header_size(&request)?;
-        let target = target(request.method(), request.uri().path(), request.uri().query())?;
+        self.check_header_size(head)?;
+        let target = target(&head.method, head.uri.path(), head.uri.query())?;
         let topic = match target.topic {
             Some(topic) => Some(self.topic(topic).await?),
             None => None,
         };
         let answer = target.answer;
-        let (head, body) = request.into_parts();
         let format = Format::of(&head.headers)?;
         let trace = head.headers.get(TRACE).is_some_and(|value| value == "1");
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
@@ -153,14 +160,14 @@ impl Api {
         }
     }
 
-    fn check_header_size(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+    fn check_header_size(&self, head: &Parts) -> Result<(), Problem> {
         // Each line has a colon, a blank and a line break; the first has the method, two blanks and the version.
-        let lines: usize = request
-            .headers()
+        let lines: usize = head
+            .headers
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + 4)
             .sum();
-        let first = request.uri().path_and_query().map_or(0, |path| path.as_str().len()) + 20;
+        let first = head.uri.path_and_query().map_or(0, |path| path.as_str().len()) + 20;
         if lines + first <= self.limits.max_header_bytes {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Reading a body within its bounds: room first, then bytes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -13,6 +13,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::problem::Problem;
 use crate::{admission::Admission, config::Limits};
 
+/// How long what is left of a refused request is read.
+const DISCARD: Duration = Duration::from_secs(1);
+
 /// A whole body and the room that it holds.
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
@@ -20,7 +23,7 @@ pub(super) struct Whole {
 }
 
 /// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.
-pub(super) async fn read(body: Incoming, limits: &Limits, admission: &Arc<Admission>) -> Result<Whole, Problem> {
+pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Arc<Admission>) -> Result<Whole, Problem> {
     let length = body.size_hint().exact();
     let length = match length.map(usize::try_from) {
         Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
@@ -41,8 +44,24 @@ pub(super) async fn read(body: Incoming, limits: &Limits, admission: &Arc<Admiss
     }
 }
 
+/// Reads what is left of a refused request's body, up to a bound, and forgets it: closing a connection with unread bytes
+/// would reset it, and the client might never see the answer.
+pub(super) async fn discard(body: &mut Incoming, limits: &Limits) {
+    let mut left = limits.max_body_bytes;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD, reading).await;
+}
+
 async fn collect(
-    mut body: Incoming,
+    body: &mut Incoming,
     length: Option<usize>,
     limits: &Limits,
     mut room: crate::admission::Room,

@@ -62,6 +62,7 @@ fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
         metrics,
         max_record_bytes: MAX_RECORD_BYTES,
         max_plugin_ms: limits.max_plugin_ms,
+        open: 0.into(),
     })
 }
 

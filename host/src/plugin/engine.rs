@@ -95,6 +95,11 @@ impl Engine {
         &self.wasm
     }
 
+    /// To be called at each epoch of a running call: a clock that fell asleep during a call would never end it.
+    pub(super) fn still_used(&self) {
+        self.clock.used.store(true, Ordering::SeqCst);
+    }
+
     /// To be called before each call into a plugin: sees to it that the clock runs.
     pub(super) fn wake(&self) {
         let clock = &self.clock;

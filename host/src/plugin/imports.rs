@@ -148,10 +148,10 @@ impl LogWindow {
     }
 }
 
-/// Cuts a string to at most `bytes`, at a character's border.
+/// Cuts a string to at most `bytes`, at a character's border, into memory of its own: a plugin's string may be as large as
+/// the plugin's memory, and what is kept of it must not keep that.
 pub(super) fn truncate(text: &mut String, bytes: usize) {
     if text.len() > bytes {
-        text.truncate(text.floor_char_boundary(bytes));
-        text.push('…');
+        *text = format!("{}…", &text[..text.floor_char_boundary(bytes)]);
     }
 }

@@ -34,7 +34,9 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         // What a plugin may make the host copy in one call: it cannot hand over more than it can hold.
         store.set_hostcall_fuel(limits.memory_bytes);
-        store.epoch_deadline_callback(|mut context| {
+        let engine = code.engine.clone();
+        store.epoch_deadline_callback(move |mut context| {
+            engine.still_used();
             context.data_mut().time.check()?;
             Ok(UpdateDeadline::Continue(1))
         });

@@ -34,7 +34,8 @@ fn certain(error: E, topic: &str) -> Option<RecordError> {
                 "topic \"{topic}\" does not take a batch of this size; raise its max.message.bytes or lower batch.size"
             ),
         ),
-        E::InvalidRecord => (
+        // The second is what the others of a refused batch get: none of it is written.
+        E::InvalidRecord | E::InvalidDifferentRecord => (
             Code::InvalidRecord,
             format!("topic \"{topic}\" refused the record as invalid (a compacted topic needs a key)"),
         ),

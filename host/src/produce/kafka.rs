@@ -60,7 +60,9 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
     }
     // Above what admission lets in, so that a request never meets a full queue half-way.
     for (key, least) in [
-        ("queue.buffering.max.messages", queue_records + 1_000),
+        // Twice, since librdkafka counts a record until the whole event that reported it is done with, while its place
+        // is given to the next one at once.
+        ("queue.buffering.max.messages", 2 * queue_records + 1_000),
         (
             "queue.buffering.max.kbytes",
             (queue_bytes / 512 + 1_024).min(MAX_QUEUE_KBYTES),

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Context, Problem, too_many,
-    wire::{Wire, malformed},
+    wire::{Object, malformed},
 };
 use crate::pipeline::Parsed;
 
@@ -24,8 +24,11 @@ pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed
         return single(body, context).map(|record| vec![record]);
     }
     let over = Cell::new(false);
-    if let Ok(wires) = read::<Wire<'_>>(body, context, &over) {
-        let records: Vec<Parsed> = wires.into_iter().map(|wire| wire.into_record(body, context)).collect();
+    if let Ok(wires) = read::<Object<'_>>(body, context, &over) {
+        let records: Vec<Parsed> = wires
+            .into_iter()
+            .map(|Object(wire)| wire.into_record(body, context))
+            .collect();
         return some(records);
     }
     if over.get() {
@@ -49,8 +52,8 @@ pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, 
         if records.len() == context.limits.max_records {
             return Err(too_many(context.limits));
         }
-        let parsed = match serde_json::from_slice::<Wire<'_>>(line) {
-            Ok(wire) => wire.into_record(body, context),
+        let parsed = match serde_json::from_slice::<Object<'_>>(line) {
+            Ok(Object(wire)) => wire.into_record(body, context),
             Err(error) => Err(malformed(format!("line {number} of the body: {}", described(&error)))),
         };
         records.push(parsed);
@@ -69,8 +72,8 @@ fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
 }
 
 fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
-    let error = match serde_json::from_slice::<Wire<'_>>(body) {
-        Ok(wire) => return Ok(wire.into_record(body, context)),
+    let error = match serde_json::from_slice::<Object<'_>>(body) {
+        Ok(Object(wire)) => return Ok(wire.into_record(body, context)),
         Err(error) => error,
     };
     // Whether it is JSON at all is the request's matter; whether it is a record, the record's.
@@ -85,8 +88,8 @@ fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
 }
 
 fn one(text: &str, body: &Bytes, context: &Context<'_>) -> Parsed {
-    match serde_json::from_str::<Wire<'_>>(text) {
-        Ok(wire) => wire.into_record(body, context),
+    match serde_json::from_str::<Object<'_>>(text) {
+        Ok(Object(wire)) => wire.into_record(body, context),
         Err(error) => Err(malformed(described(&error))),
     }
 }

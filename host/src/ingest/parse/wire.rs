@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 
@@ -15,9 +15,36 @@ use crate::{
     record::{Header, Record, valid_topic},
 };
 
+/// Headers of a record: some bytes of a body become many in memory.
+const MAX_HEADERS: usize = 1_000;
+
+/// R, which must be an object: what is derived would also take an array of its fields.
+#[derive(Debug)]
+pub(super) struct Object<'a>(pub(super) Wire<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record: an object with key, value, headers, …")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<'de>, A::Error> {
+                Wire::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        de.deserialize_map(ObjectVisitor)
+    }
+}
+
 /// R as it stands in a body. Everything borrows from it.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a record: an object with key, value, headers, …")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Wire<'a> {
     #[serde(borrow)]
     topic: Option<Text<'a>>,
@@ -86,6 +113,12 @@ impl Wire<'_> {
 }
 
 fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
+    // To librdkafka, 0 is "now".
+    if milliseconds == 0 {
+        return Err(malformed(
+            "timestamp is 0; it is in milliseconds since 1970, and left out for now",
+        ));
+    }
     i64::try_from(milliseconds).map_err(|_| malformed("timestamp is too large; it is in milliseconds since 1970"))
 }
 
@@ -207,6 +240,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers<'de>, A::Error> {
                 let mut headers = Vec::new();
                 while let Some(header) = map.next_entry()? {
+                    if headers.len() == MAX_HEADERS {
+                        return Err(A::Error::custom(format!("a record has at most {MAX_HEADERS} headers")));
+                    }
                     headers.push(header);
                 }
                 Ok(Headers(headers))
