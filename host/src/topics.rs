@@ -123,6 +123,8 @@ pub enum TopicError {
 }
 
 type Lookup = Arc<OnceCell<Result<Arc<Topic>, TopicError>>>;
+/// By name: until when a refusal is remembered, once it is one, and the lookup that everybody shares.
+type Pending = HashMap<Arc<str>, (Option<Instant>, Lookup)>;
 
 /// Every topic that is known.
 pub struct Topics {
@@ -134,7 +136,7 @@ pub struct Topics {
     timeout: Duration,
     known: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
     /// Lookups under way, and refusals with the moment until which they are remembered. Bounded by `max_topics`.
-    pending: Mutex<HashMap<Arc<str>, (Option<Instant>, Lookup)>>,
+    pending: Mutex<Pending>,
     lookups: Semaphore,
 }
 
@@ -183,7 +185,7 @@ impl Topics {
         let lookup = self.lookup(name)?;
         // When this gives up, whoever waits for the same topic takes over.
         let asking = lookup.get_or_init(|| self.ask(name, route));
-        let result = match tokio::time::timeout(self.timeout, asking).await {
+        let result = match tokio::time::timeout(self.timeout + CREATION_GRACE, asking).await {
             Ok(result) => result.clone(),
             Err(_) => Err(TopicError::Unavailable("no answer in time".to_owned())),
         };
@@ -232,7 +234,7 @@ impl Topics {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, (Option<Instant>, Lookup)>> {
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
