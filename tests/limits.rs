@@ -3,7 +3,10 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
-use crate::support::sidecar::{BINARY, Builder, eventually, to_its_end};
+use crate::support::{
+    http::Http,
+    sidecar::{BINARY, Builder, Sidecar, eventually, to_its_end},
+};
 
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 const PATH: &str = "/v1/topics/t/records";
@@ -39,16 +42,22 @@ fn an_idle_connection_is_kept_beyond_the_header_time_and_closed_at_its_own() {
     assert!(kept >= Duration::from_millis(1_400), "closed after {kept:?}");
 }
 
-#[test]
-fn a_slow_body_is_told_so_and_frees_its_room() {
-    let sidecar = Builder::embedded()
-        .config("[limits]\nbody_timeout_ms = 300\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
-        .start();
+/// A request whose body is announced, and has its room, but does not come.
+fn slow_body(sidecar: &Sidecar) -> Http {
     let mut slow = sidecar.tcp();
     slow.raw(format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 2000000\r\n\r\nx").as_bytes());
     eventually("its room is reserved", || {
         sidecar.metric("pointsman_buffered_bytes") == 2_000_000.0
     });
+    slow
+}
+
+#[test]
+fn a_slow_body_is_told_so_and_frees_its_room() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nbody_timeout_ms = 300\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
+        .start();
+    let mut slow = slow_body(&sidecar);
     // Half of the buffer is all that bodies being read may hold, so this one waits for the slow one's end.
     let reply = sidecar.unix().post(PATH, &[OCTETS], &vec![b'y'; 100_000]);
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -63,11 +72,7 @@ fn without_room_nothing_is_taken_and_the_client_may_come_again() {
     let sidecar = Builder::embedded()
         .config("[limits]\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 50")
         .start();
-    let mut slow = sidecar.tcp();
-    slow.raw(format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 2000000\r\n\r\nx").as_bytes());
-    eventually("its room is reserved", || {
-        sidecar.metric("pointsman_buffered_bytes") == 2_000_000.0
-    });
+    let slow = slow_body(&sidecar);
     let reply = sidecar.tcp().post(PATH, &[OCTETS], b"z");
     assert_eq!((reply.status, reply.problem().as_str()), (503, "busy"));
     assert!(reply.header("retry-after").is_some());

@@ -40,14 +40,7 @@ fn record() -> Record {
 }
 
 fn topic(plugin: Option<Arc<Pool>>, metrics: &Metrics) -> Arc<Topic> {
-    let route = config::Route {
-        topics: vec!["*".to_owned()],
-        plugin: None,
-        config: serde_json::Map::new(),
-        on_error: config::OnError::Reject,
-        sha256: None,
-    };
-    let route = Arc::new(Route::new(&route, plugin).unwrap());
+    let route = Arc::new(Route::new(&config::Route::everything(), plugin).unwrap());
     Arc::new(Topic::new(
         Arc::from("orders"),
         route,

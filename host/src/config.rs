@@ -220,6 +220,19 @@ pub struct Route {
     pub sha256: Option<String>,
 }
 
+impl Route {
+    /// Every topic by the host's own key-hash: what there is when no route is configured.
+    pub fn everything() -> Self {
+        Self {
+            topics: vec!["*".to_owned()],
+            plugin: None,
+            config: serde_json::Map::new(),
+            on_error: OnError::Reject,
+            sha256: None,
+        }
+    }
+}
+
 /// What a record gets when its plugin cannot decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]

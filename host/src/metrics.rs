@@ -11,7 +11,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::outcome::Kind;
+use crate::{outcome::Kind, produce::GENERATION};
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Metrics {
             register(&registry, Histogram::with_opts(opts))
         };
         let generation = gauge("pointsman_generation", "Producer generation")?;
-        generation.set(1);
+        generation.set(GENERATION.into());
         Ok(Self {
             records: counters(
                 "pointsman_records_total",

@@ -68,6 +68,15 @@ pub enum NotTaken {
     Unavailable(String),
 }
 
+impl NotTaken {
+    /// Kafka cannot say what partitions a topic has.
+    pub fn without_partitions(topic: &str, reason: &str) -> Self {
+        Self::Unavailable(format!(
+            "the partitions of topic \"{topic}\" cannot be had from Kafka: {reason}"
+        ))
+    }
+}
+
 /// How a request wants its records handled.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -111,7 +120,7 @@ impl Pipeline {
         for (index, parsed) in records.into_iter().enumerate() {
             let asked = self.hand_over(&batch, index, parsed, &topics, &mut turn);
             if mode.trace {
-                trace.push(asked);
+                trace.push(asked.cloned());
             }
             if turn.is_over() || index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
                 turn.pause();
@@ -127,33 +136,30 @@ impl Pipeline {
     async fn resolve(&self, records: &[Parsed]) -> Result<Resolved, NotTaken> {
         let mut resolved = Resolved::default();
         for record in records.iter().flatten() {
-            if resolved.get(&record.topic).is_some() {
+            if resolved.contains_key(&record.topic) {
                 continue;
             }
             let found = match self.topics.get(&record.topic).await {
                 Ok(topic) => Ok(topic),
                 Err(TopicError::Refused(error)) => Err(error),
                 Err(TopicError::Unavailable(reason)) => {
-                    return Err(NotTaken::Unavailable(format!(
-                        "the partitions of topic \"{}\" cannot be had from Kafka: {reason}",
-                        record.topic
-                    )));
+                    return Err(NotTaken::without_partitions(&record.topic, &reason));
                 }
             };
-            resolved.insert(&record.topic, found);
+            resolved.insert(Arc::clone(&record.topic), found);
         }
         Ok(resolved)
     }
 
     /// Decides and hands over one record, or refuses it. Returns the plugin that was asked.
-    fn hand_over(
+    fn hand_over<'t>(
         &self,
         batch: &Arc<Batch>,
         index: usize,
         parsed: Parsed,
-        topics: &Resolved,
+        topics: &'t Resolved,
         turn: &mut Turn,
-    ) -> Option<Arc<Pool>> {
+    ) -> Option<&'t Arc<Pool>> {
         let record = match parsed {
             Ok(record) => record,
             Err(error) => {
@@ -176,16 +182,12 @@ impl Pipeline {
             return None;
         }
         let partitions = topic.partitions();
-        let asked = match record.partition {
-            Some(_) => None,
-            None => topic.route.plugin.clone(),
-        };
-        let (record, decided) = match record.partition {
-            Some(partition) => {
-                let checked = route::explicit(partition, topic, &partitions);
-                (record, checked)
+        let (asked, record, decided) = match record.partition {
+            Some(partition) => (None, record, route::explicit(partition, topic, &partitions)),
+            None => {
+                let (record, decided) = turn.decide(record, topic, &partitions);
+                (topic.route.plugin.as_ref(), record, decided)
             }
-            None => turn.decide(record, topic, &partitions),
         };
         match decided {
             Ok(partition) => {
@@ -225,21 +227,8 @@ impl Drop for Open<'_> {
     }
 }
 
-/// A request's topics. Nearly always one, and records of one topic stand together: the last one is looked at first.
-#[derive(Default)]
-struct Resolved {
-    topics: HashMap<Arc<str>, Result<Arc<Topic>, RecordError>>,
-}
-
-impl Resolved {
-    fn get(&self, name: &Arc<str>) -> Option<&Result<Arc<Topic>, RecordError>> {
-        self.topics.get(name)
-    }
-
-    fn insert(&mut self, name: &Arc<str>, found: Result<Arc<Topic>, RecordError>) {
-        self.topics.insert(Arc::clone(name), found);
-    }
-}
+/// A request's topics by name, each found or refused.
+type Resolved = HashMap<Arc<str>, Result<Arc<Topic>, RecordError>>;
 
 /// A request's use of plugins: one instance on loan at a time, given back whenever others may run, and a budget.
 struct Turn {

@@ -16,7 +16,7 @@ mod pool;
 pub use self::{
     engine::Engine,
     limits::Limits,
-    load::{Code, LoadError},
+    load::{Code, LoadError, PACKAGE},
     pool::{Lease, Pool},
 };
 

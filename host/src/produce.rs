@@ -14,6 +14,9 @@ use std::time::Duration;
 
 use crate::{batch::Ticket, record::Record};
 
+/// The producer generation. It stays 1 as long as there is one producer for the life of the process.
+pub const GENERATION: u32 = 1;
+
 /// The seam between the pipeline and the brokers.
 pub trait Producer: Send + Sync + 'static {
     /// Hands a record over, without waiting. Records handed over by one thread for one partition are written in that

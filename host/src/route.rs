@@ -50,7 +50,7 @@ impl Route {
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<u32, RecordError>) {
         let Some(lease) = lease else {
-            let decided = key_hash(record.key.as_deref(), &record, topic, partitions);
+            let decided = key_hash(&record, topic, partitions);
             return (record, Ok(decided));
         };
         let (record, answer) = lease.partition(record, partitions);
@@ -71,7 +71,7 @@ impl Route {
     ) -> Result<u32, RecordError> {
         match self.on_error {
             OnError::Reject => Err(error),
-            OnError::KeyHash => Ok(key_hash(record.key.as_deref(), record, topic, partitions)),
+            OnError::KeyHash => Ok(key_hash(record, topic, partitions)),
         }
     }
 }
@@ -111,8 +111,8 @@ fn interpret(decision: Decision, record: &Record, topic: &Topic, partitions: &Pa
     }
 }
 
-fn key_hash(key: Option<&[u8]>, record: &Record, topic: &Topic, partitions: &Partitions) -> u32 {
-    match key {
+fn key_hash(record: &Record, topic: &Topic, partitions: &Partitions) -> u32 {
+    match &record.key {
         Some(key) => partition_for_key(key, partitions.count()),
         None => topic.any(partitions, record.wire_size()),
     }

@@ -304,9 +304,12 @@ fn load_routes(config: &Config, metrics: &Metrics) -> anyhow::Result<Routes> {
             Some(name) => {
                 let file = config.plugins.dir.join(format!("{name}.wasm"));
                 let begun = Instant::now();
-                let code = match codes.get(name.as_str()) {
-                    Some(code) if route.sha256.is_none() => Arc::clone(code),
-                    _ => Arc::new(Code::load(&engine, &file, &limits, route.sha256.as_deref())?),
+                // What another route has loaded serves this one too, unless it pins another file.
+                let pin = route.sha256.as_deref();
+                let fits = |code: &&Arc<Code>| pin.is_none_or(|pin| pin.eq_ignore_ascii_case(&code.digest));
+                let code = match codes.get(name.as_str()).filter(fits) {
+                    Some(code) => Arc::clone(code),
+                    None => Arc::new(Code::load(&engine, &file, &limits, pin)?),
                 };
                 codes.insert(name, Arc::clone(&code));
                 let json = serde_json::to_string(&route.config)?;

@@ -12,7 +12,7 @@ pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, Conf
     limits(source, &config.limits)?;
     plugins(source, &config)?;
     if config.routes.is_empty() {
-        config.routes.push(everything());
+        config.routes.push(Route::everything());
     }
     for (index, route) in config.routes.iter().enumerate() {
         self::route(source, index, route)?;
@@ -34,17 +34,6 @@ pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, Conf
         token,
         admin_token,
     })
-}
-
-/// With no route at all, every topic is partitioned as Java's default partitioner does.
-fn everything() -> Route {
-    Route {
-        topics: vec!["*".to_owned()],
-        plugin: None,
-        config: serde_json::Map::new(),
-        on_error: super::OnError::Reject,
-        sha256: None,
-    }
 }
 
 fn listen(source: &Source, config: &Config) -> Result<(), ConfigError> {

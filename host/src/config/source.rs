@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// The folder of the file: relative paths of `_file` keys are the process's own, so this is for messages only.
+    /// What messages call the file.
     pub(super) fn origin(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),

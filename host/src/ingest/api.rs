@@ -21,7 +21,7 @@ use crate::{
     batch::Answer,
     config::Limits,
     outcome::{Code, RecordError},
-    pipeline::{Mode, Pipeline},
+    pipeline::{Mode, NotTaken, Pipeline},
     record::valid_topic,
     token,
     topics::TopicError,
@@ -138,11 +138,7 @@ impl Api {
         match self.pipeline.topics.get(&name).await {
             Ok(_) => Ok(name),
             Err(TopicError::Refused(error)) => Err(Problem::topic(&error)),
-            Err(TopicError::Unavailable(reason)) => Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "kafka_unavailable",
-                format!("the partitions of topic \"{name}\" cannot be had from Kafka: {reason}; nothing was taken"),
-            )),
+            Err(TopicError::Unavailable(reason)) => Err(NotTaken::without_partitions(&name, &reason).into()),
         }
     }
 

@@ -12,12 +12,11 @@ use hyper::{
 use crate::{
     outcome::{Ack, Kind, Outcome, RecordError},
     pipeline::Submitted,
+    produce::GENERATION,
 };
 
 /// A reply takes about this much for each record, bytes.
 const BYTES_A_RECORD: usize = 96;
-/// The producer generation. It stays 1 as long as there is one producer for the life of the process.
-const GENERATION: u64 = 1;
 
 /// `ack=all`: every outcome.
 pub fn outcomes(submitted: &Submitted) -> Response<Full<Bytes>> {

@@ -39,14 +39,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
-    let route = config::Route {
-        topics: vec!["*".to_owned()],
-        plugin: None,
-        config: serde_json::Map::new(),
-        on_error: config::OnError::Reject,
-        sha256: None,
-    };
-    let routes = Routes::new(vec![Route::new(&route, None).expect("a route")]);
+    let routes = Routes::new(vec![Route::new(&config::Route::everything(), None).expect("a route")]);
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let producer: Arc<dyn Producer> = Arc::<MemoryProducer>::clone(producer);
     Arc::new(Pipeline {

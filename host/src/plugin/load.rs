@@ -1,7 +1,6 @@
 //! From a file to checked, compiled code.
 
 use std::{
-    fmt::Write as _,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -18,7 +17,7 @@ use super::{
 };
 
 /// The package whose interfaces a plugin may import, up to its version.
-const PACKAGE: &str = "pointsman:partitioner/";
+pub const PACKAGE: &str = "pointsman:partitioner/";
 
 /// A component that fits the world, compiled and linked: instances are made from it.
 pub struct Code {
@@ -50,7 +49,7 @@ impl Code {
             reason,
         };
         let bytes = read(file, limits.component_bytes).map_err(error)?;
-        let digest = hex(&Sha256::digest(&bytes));
+        let digest = format!("{:x}", Sha256::digest(&bytes));
         if let Some(pin) = pin.filter(|pin| !pin.eq_ignore_ascii_case(&digest)) {
             return Err(error(format!(
                 "its SHA-256 is {digest}, the route pins {pin}; deploy the pinned file, or correct the pin"
@@ -131,11 +130,4 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), String> {
 
 fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").replace('\n', " ")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
