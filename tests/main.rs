@@ -14,11 +14,13 @@ mod drain;
 mod limits;
 mod plugins;
 mod real_kafka;
+mod reload;
 mod round_trip;
 
 mod support {
     pub(crate) mod consumer;
     pub(crate) mod http;
     pub(crate) mod kafka;
+    pub(crate) mod plugin_folder;
     pub(crate) mod sidecar;
 }

@@ -276,11 +276,7 @@ fn a_plugin_that_cannot_serve_stops_the_start_and_says_why() {
     put("good.wasm", &good);
     std::fs::copy(plugin_dir().join("hostile.wasm"), folder.path().join("hostile.wasm")).unwrap();
     for (route, says) in [
-        (
-            "plugin = \"missing\"",
-            "not found; build it with `pointsman plugin build`",
-        ),
-        ("plugin = \"text\"", "no valid wasm component"),
+        ("plugin = \"text\"", "not wasm at all"),
         ("plugin = \"half\"", "no valid wasm component"),
         ("plugin = \"module\"", "a core wasm module, expected a component"),
         ("plugin = \"large\"", "over 2000000 bytes"),

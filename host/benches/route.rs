@@ -15,10 +15,10 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use pointsman::{
     config,
     metrics::Metrics,
-    plugin::{Code, Engine, Limits, Pool},
+    plugin::{Code, Compiler, Engine, Limits, Pool},
     produce::PartitionInfo,
     record::{Header, Record},
-    route::Route,
+    route::{Decider, Route},
     topics::Topic,
 };
 
@@ -39,19 +39,13 @@ fn record() -> Record {
     }
 }
 
-fn topic(plugin: Option<Arc<Pool>>, metrics: &Metrics) -> Arc<Topic> {
-    let route = Arc::new(Route::new(&config::Route::everything(), plugin).unwrap());
-    Arc::new(Topic::new(
-        Arc::from("orders"),
-        route,
-        &[PartitionInfo { has_leader: true }; 12],
-        metrics,
-    ))
+fn topic(metrics: &Metrics) -> Topic {
+    Topic::new(Arc::from("orders"), &[PartitionInfo { has_leader: true }; 12], metrics)
 }
 
 fn route(criterion: &mut Criterion) {
     let metrics = Metrics::new().unwrap();
-    let engine = Engine::new().unwrap();
+    let compiler = Compiler::in_process(Engine::new().unwrap());
     let limits = Limits::from(&config::Plugins::default());
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist");
     let mut group = criterion.benchmark_group("route");
@@ -70,16 +64,21 @@ fn route(criterion: &mut Criterion) {
     for (name, plugin, config) in cases {
         let pool = plugin.map(|plugin| {
             let file = dir.join(format!("{plugin}.wasm"));
-            let code = Code::load(&engine, &file, &limits, None).expect("run `make plugins` first");
+            let code = Code::load(&compiler, &file, &limits).expect("run `make plugins` first");
             Arc::new(Pool::new(Arc::new(code), config.to_owned(), limits, &metrics).unwrap())
         });
-        let mut lease = pool.as_ref().map(Pool::lease);
-        let topic = topic(pool, &metrics);
+        let mut lease = pool.as_ref().map(|pool| pool.lease_blocking().unwrap());
+        let decider = pool.map_or(Decider::KeyHash, Decider::Plugin);
+        let route = Route::new(&config::Route::everything(), decider).unwrap();
+        let topic = topic(&metrics);
         let partitions = topic.partitions();
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 record,
-                |record| topic.route.decide(lease.as_mut(), record, &topic, &partitions),
+                |record| match &mut lease {
+                    Some(lease) => route.decide(lease, record, &topic, &partitions).1,
+                    None => Ok(route.by_key_hash(&record, &topic, &partitions)),
+                },
                 BatchSize::SmallInput,
             );
         });

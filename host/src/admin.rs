@@ -24,7 +24,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{ingest::problem::Problem, pipeline::Pipeline, produce::Health, token};
+use crate::{
+    ingest::problem::Problem,
+    pipeline::Pipeline,
+    produce::Health,
+    reload::{CommandError, Reloader},
+    token,
+};
 
 /// Probes and scrapers are few.
 const MAX_CONNECTIONS: usize = 64;
@@ -44,7 +50,7 @@ pub struct Admin {
     /// The configuration without its secrets.
     pub config: Value,
     /// The routes and their plugins.
-    pub plugins: Value,
+    pub reloader: Arc<Reloader>,
     /// Whether `/ready` waits for Kafka.
     pub ready_requires_kafka: bool,
     /// Set once the ingest listeners are served.
@@ -113,8 +119,10 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
         };
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
-            let service =
-                service_fn(|request| std::future::ready(Ok::<_, std::convert::Infallible>(admin.handle(&request))));
+            let service = service_fn(|request| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, std::convert::Infallible>(admin.handle(&request).await) }
+            });
             let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
@@ -126,12 +134,20 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
 }
 
 impl Admin {
-    fn handle(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         self.answer(request.method(), request.uri().path(), request.headers())
+            .await
             .unwrap_or_else(|problem| problem.response())
     }
 
-    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Problem> {
+        if let Some((plugin, order)) = order(path) {
+            if method != Method::POST {
+                return Err(Problem::method("POST"));
+            }
+            self.authorize(headers)?;
+            return self.obey(plugin, order).await;
+        }
         let guarded = match path {
             "/live" | "/ready" | "/metrics" => false,
             "/plugins" | "/config" => true,
@@ -139,7 +155,8 @@ impl Admin {
                 return Err(Problem::new(
                     StatusCode::NOT_FOUND,
                     "not_found",
-                    "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config",
+                    "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config, and POST \
+                     /plugins/{name}/reload and /plugins/{name}/rollback",
                 ));
             }
         };
@@ -153,9 +170,34 @@ impl Admin {
             "/live" => self.live(),
             "/ready" => self.ready(),
             "/metrics" => self.metrics(),
-            "/plugins" => document(StatusCode::OK, &self.plugins),
+            "/plugins" => document(StatusCode::OK, &self.reloader.shown()),
             _ => document(StatusCode::OK, &self.config),
         })
+    }
+
+    async fn obey(&self, plugin: &str, order: Order) -> Result<Response<Full<Bytes>>, Problem> {
+        let done = match order {
+            Order::Reload => self.reloader.reload(plugin).await,
+            Order::Rollback => {
+                // It runs the plugin's `configure`, and this thread has probes to answer.
+                let (reloader, name) = (Arc::clone(&self.reloader), plugin.to_owned());
+                let task = tokio::task::spawn_blocking(move || reloader.rollback(&name));
+                task.await
+                    .unwrap_or_else(|_| Err(CommandError::Late(plugin.to_owned())))
+            }
+        };
+        match done {
+            Ok(done) => Ok(document(StatusCode::OK, &json!(done))),
+            Err(error) => {
+                let (status, code) = match error {
+                    CommandError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_plugin"),
+                    CommandError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
+                    CommandError::Failed { .. } => (StatusCode::CONFLICT, "not_loaded"),
+                    CommandError::Late(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+                };
+                Err(Problem::new(status, code, error.to_string()))
+            }
+        }
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
@@ -200,7 +242,8 @@ impl Admin {
             "fatal" => false,
             _ => !self.ready_requires_kafka,
         };
-        let ready = serving && !draining && kafka;
+        let (plugins, problems) = self.reloader.readiness();
+        let ready = serving && !draining && kafka && plugins;
         let status = if ready {
             StatusCode::OK
         } else {
@@ -212,8 +255,8 @@ impl Admin {
                 "ready": ready,
                 "listeners": serving,
                 "draining": draining,
-                // The process does not start without them.
-                "plugins": true,
+                "plugins": plugins,
+                "problems": problems,
                 "kafka": {"state": state, "detail": detail, "required": self.ready_requires_kafka},
             }),
         )
@@ -234,6 +277,24 @@ impl Admin {
             HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
         );
         response
+    }
+}
+
+/// What can be asked for about a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Reload,
+    Rollback,
+}
+
+/// `/plugins/{name}/reload` and `/plugins/{name}/rollback`. A name is looked up among those of the routes and never becomes
+/// part of a path.
+fn order(path: &str) -> Option<(&str, Order)> {
+    let (name, order) = path.strip_prefix("/plugins/")?.rsplit_once('/')?;
+    match order {
+        "reload" => Some((name, Order::Reload)),
+        "rollback" => Some((name, Order::Rollback)),
+        _ => None,
     }
 }
 

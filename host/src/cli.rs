@@ -21,6 +21,20 @@ pub enum Command {
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// What the sidecar starts for itself: compile the component on standard input, within limits.
+    #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
+    CompileComponent(CompileComponent),
+}
+
+/// `pointsman compile-component`.
+#[derive(Debug, Args)]
+pub struct CompileComponent {
+    /// Address space.
+    #[arg(long)]
+    pub memory_bytes: u64,
+    /// CPU time.
+    #[arg(long)]
+    pub cpu_seconds: u64,
 }
 
 /// `pointsman run`.

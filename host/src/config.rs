@@ -187,6 +187,24 @@ pub struct Plugins {
     pub configure_ms: u64,
     /// Largest component file, bytes. Default 32 MiB.
     pub component_bytes: u64,
+    /// How often the plugins' files and the configuration file are looked at, ms; changes that the file system tells of
+    /// are seen at once. Default 2 000.
+    pub poll_ms: u64,
+    /// Folder for compiled code, 0700 and this user's own. Default: `pointsman` in `$XDG_CACHE_HOME` or `$HOME/.cache`;
+    /// where neither can be used, compiled code is not kept.
+    pub cache_dir: Option<PathBuf>,
+    /// Memory that compiling one component may take, bytes of address space. Default 1 GiB.
+    pub compile_memory_bytes: u64,
+    /// CPU time that compiling one component may take, ms, in whole seconds. Default 30 000.
+    pub compile_cpu_ms: u64,
+    /// Failed calls within `trap_window_ms` that suspend a plugin. Default 20.
+    pub max_traps: usize,
+    /// See `max_traps`, ms. Default 10 000.
+    pub trap_window_ms: u64,
+    /// How long a plugin is suspended at first, ms; doubles while it goes on failing. Default 1 000.
+    pub suspend_ms: u64,
+    /// How long it is suspended at most, ms. Default 60 000.
+    pub max_suspend_ms: u64,
 }
 
 impl Default for Plugins {
@@ -198,12 +216,20 @@ impl Default for Plugins {
             call_wall_ms: 100,
             configure_ms: 1_000,
             component_bytes: 32 << 20,
+            poll_ms: 2_000,
+            cache_dir: None,
+            compile_memory_bytes: 1 << 30,
+            compile_cpu_ms: 30_000,
+            max_traps: 20,
+            trap_window_ms: 10_000,
+            suspend_ms: 1_000,
+            max_suspend_ms: 60_000,
         }
     }
 }
 
 /// `[[route]]`: which plugin decides for which topics.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Globs (`*`, `?`, `[a-z]`, `{a,b}`) over topic names.
@@ -230,6 +256,11 @@ impl Route {
             on_error: OnError::Reject,
             sha256: None,
         }
+    }
+
+    /// The plugins that it names.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        self.plugin.as_deref().into_iter()
     }
 }
 

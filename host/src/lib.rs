@@ -16,8 +16,8 @@
 //!
 //! # Around it
 //!
-//! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`admin`] shows it
-//! ([`metrics`], readiness, plugins); [`plugin_build`] makes components from Rust crates; [`cli`] is the command line.
+//! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
+//! plugins and routes while records flow; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders; [`plugin_build`] makes components from Rust crates; [`cli`] is the command line.
 //!
 //! # Seams
 //!
@@ -37,6 +37,7 @@ pub mod plugin;
 pub mod plugin_build;
 pub mod produce;
 pub mod record;
+pub mod reload;
 pub mod route;
 pub mod run;
 mod token;

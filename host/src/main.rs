@@ -13,7 +13,11 @@ use clap::Parser as _;
 use pointsman::{
     cli::{Build, Cli, Command, Plugin, Run},
     config::{Config, ConfigError, Overrides},
-    logging, plugin_build, run,
+    logging,
+    plugin::compile,
+    plugin_build,
+    reload::ConfigFile,
+    run,
 };
 
 const BAD_CONFIGURATION: u8 = 64;
@@ -22,6 +26,9 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(options) => serve(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
+        Command::CompileComponent(options) => {
+            compile::child(options.memory_bytes, options.cpu_seconds).map(|()| ExitCode::SUCCESS)
+        }
     };
     match ended {
         Ok(code) => code,
@@ -44,11 +51,17 @@ fn serve(options: &Run) -> anyhow::Result<ExitCode> {
         embedded: options.embedded,
     };
     // A variable that is no text cannot be one of ours.
-    let environment =
-        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let loaded = Config::load(file.as_deref(), environment, &overrides)?;
+    let environment: Vec<(String, String)> = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let loaded = Config::load(file.as_deref(), environment.iter().cloned(), &overrides)?;
     logging::init(&loaded.config.log);
-    run::run(loaded)
+    let config_file = ConfigFile {
+        file,
+        environment,
+        overrides,
+    };
+    run::run(loaded, config_file)
 }
 
 fn build(options: &Build) -> anyhow::Result<ExitCode> {

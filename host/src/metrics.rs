@@ -26,6 +26,11 @@ pub struct Metrics {
     plugin_seconds: HistogramVec,
     plugin_errors: IntCounterVec,
     plugin_info: IntGaugeVec,
+    plugin_instances: IntCounterVec,
+    plugin_suspensions: IntCounterVec,
+    plugin_suspended: IntGaugeVec,
+    plugin_reloads: IntCounterVec,
+    config_reloads: IntCounterVec,
     queue_messages: IntGauge,
     queue_bytes: IntGauge,
     /// Ingest connections open now.
@@ -60,6 +65,14 @@ pub struct PluginMetrics {
     pub over_time: IntCounter,
     /// No instance could be made.
     pub unavailable: IntCounter,
+    /// Not called because it kept failing.
+    pub while_suspended: IntCounter,
+    /// Instances made.
+    pub instances: IntCounter,
+    /// Times it was suspended.
+    pub suspensions: IntCounter,
+    /// How many of its versions and configs are suspended now.
+    pub suspended: IntGauge,
 }
 
 /// From 50 µs to 50 s: a request waits for brokers, sometimes for long.
@@ -141,6 +154,36 @@ impl Metrics {
                     &["plugin", "digest"],
                 ),
             )?,
+            plugin_instances: counters(
+                "pointsman_plugin_instances_total",
+                "Instances made of a plugin: one for each thread, and one after each trap",
+                &["plugin"],
+            )?,
+            plugin_suspensions: counters(
+                "pointsman_plugin_suspensions_total",
+                "Times a plugin was suspended because it kept failing",
+                &["plugin"],
+            )?,
+            plugin_suspended: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "pointsman_plugin_suspended",
+                        "Versions and configs of a plugin that are suspended now",
+                    ),
+                    &["plugin"],
+                ),
+            )?,
+            plugin_reloads: counters(
+                "pointsman_plugin_reloads_total",
+                "New contents of a plugin's file, by what became of them",
+                &["plugin", "result"],
+            )?,
+            config_reloads: counters(
+                "pointsman_config_reloads_total",
+                "New contents of the configuration file, by what became of them",
+                &["result"],
+            )?,
             queue_messages: gauge(
                 "pointsman_producer_queue_messages",
                 "Records handed over and not yet answered",
@@ -200,16 +243,43 @@ impl Metrics {
         self.request_seconds.observe(after.as_secs_f64());
     }
 
-    /// The metrics of a plugin that was loaded.
-    pub fn plugin(&self, name: &str, digest: &str) -> PluginMetrics {
-        self.plugin_info.with_label_values(&[name, digest]).set(1);
+    /// The metrics of a plugin.
+    pub fn plugin(&self, name: &str) -> PluginMetrics {
         let errors = |kind| self.plugin_errors.with_label_values(&[name, kind]);
         PluginMetrics {
             seconds: self.plugin_seconds.with_label_values(&[name]),
             trapped: errors("trapped"),
             over_time: errors("over_time"),
             unavailable: errors("unavailable"),
+            while_suspended: errors("suspended"),
+            instances: self.plugin_instances.with_label_values(&[name]),
+            suspensions: self.plugin_suspensions.with_label_values(&[name]),
+            suspended: self.plugin_suspended.with_label_values(&[name]),
         }
+    }
+
+    /// This version of a plugin decides now, in place of that one.
+    pub fn plugin_active(&self, name: &str, digest: Option<&str>, before: Option<&str>) {
+        if digest == before {
+            return;
+        }
+        if let Some(before) = before {
+            // A label that stayed would make the set of labels grow with each version.
+            let _ = self.plugin_info.remove_label_values(&[name, before]);
+        }
+        if let Some(digest) = digest {
+            self.plugin_info.with_label_values(&[name, digest]).set(1);
+        }
+    }
+
+    /// A plugin's file had new content, or it was rolled back.
+    pub fn plugin_reloaded(&self, name: &str, result: &str) {
+        self.plugin_reloads.with_label_values(&[name, result]).inc();
+    }
+
+    /// The configuration file had new content.
+    pub fn config_reloaded(&self, result: &str) {
+        self.config_reloads.with_label_values(&[result]).inc();
     }
 
     /// The text that Prometheus reads.

@@ -136,6 +136,8 @@ codes! {
     PluginBudgetSpent = "plugin_budget_spent",
     /// rejected: no instance of the plugin could be made.
     PluginUnavailable = "plugin_unavailable",
+    /// rejected: the plugin kept failing and is left alone for a while.
+    PluginSuspended = "plugin_suspended",
     /// rejected or failed: the principal may not write to the topic.
     TopicUnauthorized = "topic_unauthorized",
     /// failed: the broker refused the record as invalid.

@@ -16,11 +16,11 @@ use crate::{
     batch::{Answer, Batch, Reservation, Ticket},
     metrics::Metrics,
     outcome::{Code, RecordError},
-    plugin::{Lease, Pool},
+    plugin::{CallError, Lease, Pool},
     produce::{Health, Producer},
     record::Record,
-    route,
-    topics::{Partitions, Topic, TopicError, Topics},
+    route::{self, Decider, Route, Routes, Table},
+    topics::{Partitions, Topic, TopicError, Topics, no_route},
 };
 
 /// Records handed over before the task lets others run, where no plugin does so earlier.
@@ -116,15 +116,26 @@ impl Pipeline {
         };
         let batch = Batch::new(records.len(), mode.answer, reservation, Arc::clone(&self.metrics));
         let mut trace = Vec::with_capacity(if mode.trace { records.len() } else { 0 });
-        let mut turn = Turn::new(self.max_plugin_ms);
+        let mut turn = Turn::new(self.topics.routes(), self.max_plugin_ms);
         for (index, parsed) in records.into_iter().enumerate() {
-            let asked = self.hand_over(&batch, index, parsed, &topics, &mut turn);
+            let sendable = self.sendable(parsed, &topics);
+            if let Ok((record, topic)) = &sendable
+                && let Some(pool) = turn.wants_lease(record, topic)
+            {
+                turn.lease(pool).await;
+            }
             if mode.trace {
+                let asked = sendable
+                    .as_ref()
+                    .ok()
+                    .and_then(|(record, topic)| turn.asks(record, topic));
                 trace.push(asked.cloned());
             }
+            self.hand_over(&batch, index, sendable, &mut turn);
             if turn.is_over() || index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
                 turn.pause();
                 tokio::task::yield_now().await;
+                turn.resume();
             }
         }
         drop(turn);
@@ -151,53 +162,47 @@ impl Pipeline {
         Ok(resolved)
     }
 
-    /// Decides and hands over one record, or refuses it. Returns the plugin that was asked.
-    fn hand_over<'t>(
-        &self,
-        batch: &Arc<Batch>,
-        index: usize,
-        parsed: Parsed,
-        topics: &'t Resolved,
-        turn: &mut Turn,
-    ) -> Option<&'t Arc<Pool>> {
-        let record = match parsed {
-            Ok(record) => record,
-            Err(error) => {
-                batch.refuse(index, None, error);
-                return None;
-            }
-        };
+    /// A record with its topic, or why it goes nowhere, and what that counts for.
+    fn sendable<'t>(&self, parsed: Parsed, topics: &'t Resolved) -> Result<(Record, &'t Arc<Topic>), Refusal<'t>> {
+        let record = parsed.map_err(|error| (None, error))?;
         let topic = match topics.get(&record.topic) {
             Some(Ok(topic)) => topic,
-            Some(Err(error)) => {
-                batch.refuse(index, None, error.clone());
-                return None;
-            }
+            Some(Err(error)) => return Err((None, error.clone())),
             // `resolve` has seen every record.
             None => unreachable!("topic {} was resolved before", record.topic),
         };
         let size = record.wire_size();
         if size > self.max_record_bytes {
-            batch.refuse(index, Some(topic), self.too_large(size));
-            return None;
+            return Err((Some(topic), self.too_large(size)));
         }
+        Ok((record, topic))
+    }
+
+    /// Decides and hands over one record, or refuses it.
+    fn hand_over(
+        &self,
+        batch: &Arc<Batch>,
+        index: usize,
+        sendable: Result<(Record, &Arc<Topic>), Refusal<'_>>,
+        turn: &mut Turn<'_>,
+    ) {
+        let (record, topic) = match sendable {
+            Ok(sendable) => sendable,
+            Err((topic, error)) => return batch.refuse(index, topic.map(|topic| &**topic), error),
+        };
         let partitions = topic.partitions();
-        let (asked, record, decided) = match record.partition {
-            Some(partition) => (None, record, route::explicit(partition, topic, &partitions)),
-            None => {
-                let (record, decided) = turn.decide(record, topic, &partitions);
-                (topic.route.plugin.as_ref(), record, decided)
-            }
+        let (record, decided) = match record.partition {
+            Some(partition) => (record, route::explicit(partition, topic, &partitions)),
+            None => turn.decide(record, topic, &partitions),
         };
         match decided {
             Ok(partition) => {
                 let queued = &partitions.queued[partition as usize];
-                let ticket = Ticket::new(batch, index, topic, queued, size);
+                let ticket = Ticket::new(batch, index, topic, queued, record.wire_size());
                 self.producer.send(&record, partition, ticket);
             }
             Err(error) => batch.refuse(index, Some(topic), error),
         }
-        asked
     }
 
     fn too_large(&self, size: usize) -> RecordError {
@@ -230,52 +235,99 @@ impl Drop for Open<'_> {
 /// A request's topics by name, each found or refused.
 type Resolved = HashMap<Arc<str>, Result<Arc<Topic>, RecordError>>;
 
-/// A request's use of plugins: one instance on loan at a time, given back whenever others may run, and a budget.
-struct Turn {
-    lease: Option<(Arc<Pool>, Lease)>,
-    /// The coarse clock when the loan began.
-    begun_ms: u64,
+/// What is refused before it is decided, and the topic that it counts for where that is known.
+type Refusal<'t> = (Option<&'t Arc<Topic>>, RecordError);
+
+/// A request's use of plugins: a table of routes and one instance on loan, both given back whenever others may run, and a
+/// budget.
+struct Turn<'r> {
+    routes: &'r Routes,
+    /// Taken anew after each pause: what was swapped in meanwhile decides from then on, and never what was before.
+    table: Arc<Table>,
+    lease: Option<Lease>,
+    /// Why the plugin that the next record wants cannot be asked.
+    refused: Option<CallError>,
+    /// Whose clock counts, and what it said when the loan began.
+    begun: Option<(Arc<Pool>, u64)>,
     spent_ms: u64,
     budget_ms: u64,
 }
 
-impl Turn {
-    fn new(budget_ms: u64) -> Self {
+impl<'r> Turn<'r> {
+    fn new(routes: &'r Routes, budget_ms: u64) -> Self {
         Self {
+            routes,
+            table: routes.table(),
             lease: None,
-            begun_ms: 0,
+            refused: None,
+            begun: None,
             spent_ms: 0,
             budget_ms,
         }
     }
 
+    /// The plugin that decides for a record, if one does.
+    fn asks(&self, record: &Record, topic: &Topic) -> Option<&Arc<Pool>> {
+        match record.partition {
+            Some(_) => None,
+            None => route_of(&self.table, topic)?.plugin(),
+        }
+    }
+
+    /// The plugin of which an instance must be had before this record can be decided.
+    fn wants_lease(&self, record: &Record, topic: &Topic) -> Option<Arc<Pool>> {
+        let pool = self.asks(record, topic)?;
+        let fits = |lease: &Lease| Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent();
+        let has = self.lease.as_ref().is_some_and(fits);
+        (!has && !self.is_spent()).then(|| Arc::clone(pool))
+    }
+
+    /// Gets an instance. Waiting for one that others use is not this request's doing; making one is.
+    async fn lease(&mut self, pool: Arc<Pool>) {
+        self.pause();
+        let place = pool.place().await;
+        self.begun = Some((Arc::clone(&pool), pool.coarse_ms()));
+        match place.lease().await {
+            Ok(lease) => self.lease = Some(lease),
+            Err(error) => self.refused = Some(error),
+        }
+    }
+
+    /// Decides a record after [`Turn::wants_lease`] has been asked about it.
     fn decide(
         &mut self,
         record: Record,
-        topic: &Arc<Topic>,
+        topic: &Topic,
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<u32, RecordError>) {
-        let route = &topic.route;
-        let Some(pool) = &route.plugin else {
-            return route.decide(None, record, topic, partitions);
+        let Some(route) = route_of(&self.table, topic) else {
+            return (record, Err(no_route(&topic.name)));
         };
-        if self.spent_ms + self.elapsed() >= self.budget_ms {
-            let error = self.spent(pool);
-            let decided = route.without_plugin(error, &record, topic, partitions);
-            return (record, decided);
-        }
-        if self.lease.as_ref().is_none_or(|(leased, _)| !Arc::ptr_eq(leased, pool)) {
-            self.pause();
-            self.begun_ms = pool.coarse_ms();
-            self.lease = Some((Arc::clone(pool), pool.lease()));
-        }
-        let lease = self.lease.as_mut().map(|(_, lease)| lease);
-        route.decide(lease, record, topic, partitions)
+        let error = match (&route.decider, &mut self.lease) {
+            (Decider::KeyHash, _) => {
+                let decided = route.by_key_hash(&record, topic, partitions);
+                return (record, Ok(decided));
+            }
+            (Decider::Missing, _) => missing(route),
+            (Decider::Plugin(pool), lease) => match (self.refused.take(), lease) {
+                (Some(error), _) => error.into(),
+                (None, Some(lease)) if Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent() => {
+                    return route.decide(lease, record, topic, partitions);
+                }
+                (None, _) => self.spent(pool),
+            },
+        };
+        let decided = route.without_plugin(error, &record, topic, partitions);
+        (record, decided)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent_ms + self.elapsed() >= self.budget_ms
     }
 
     fn elapsed(&self) -> u64 {
-        match &self.lease {
-            Some((pool, _)) => pool.coarse_ms().saturating_sub(self.begun_ms),
+        match &self.begun {
+            Some((pool, begun_ms)) => pool.coarse_ms().saturating_sub(*begun_ms),
             None => 0,
         }
     }
@@ -286,7 +338,12 @@ impl Turn {
 
     fn pause(&mut self) {
         self.spent_ms += self.elapsed();
+        self.begun = None;
         self.lease = None;
+    }
+
+    fn resume(&mut self) {
+        self.table = self.routes.table();
     }
 
     fn spent(&self, pool: &Pool) -> RecordError {
@@ -300,6 +357,18 @@ impl Turn {
             ),
         )
     }
+}
+
+fn route_of<'t>(table: &'t Table, topic: &Topic) -> Option<&'t Arc<Route>> {
+    table.routes().get(topic.route(table)?)
+}
+
+fn missing(route: &Route) -> RecordError {
+    let name = route.config.plugin.as_deref().unwrap_or_default();
+    RecordError::new(
+        Code::PluginUnavailable,
+        format!("plugin \"{name}\" has not been there yet; put {name}.wasm into the folder of plugins.dir"),
+    )
 }
 
 #[cfg(test)]

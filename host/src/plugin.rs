@@ -1,23 +1,33 @@
 //! The plugin host: a partitioner written by somebody else, as a WebAssembly component, in a sandbox.
 //!
-//! [`Engine`] compiles and keeps time; [`Code`] is a checked component; [`Pool`] holds the instances that one route uses,
-//! one for each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin
-//! may import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks
-//! a bound traps, its instance is thrown away, and only its own record suffers.
+//! A [`file`] is known by its SHA-256; a [`Compiler`] makes machine code of it in a child process, or finds the code in a
+//! private [`cache`]; [`Code`] is a checked component; [`Pool`] holds the instances of one version with one config, one for
+//! each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin may
+//! import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
+//! bound traps, its instance is thrown away, and only its own record suffers; a plugin that keeps failing is left alone for a
+//! while ([`suspension`]).
 
+mod artifact;
 mod bindings;
+mod cache;
+mod code;
+pub mod compile;
 mod engine;
+pub mod file;
 mod imports;
 mod instance;
 mod limits;
-mod load;
 mod pool;
+mod suspension;
 
 pub use self::{
+    cache::Cache,
+    code::{Code, LoadError, PACKAGE},
+    compile::{CompileError, CompileLimits, Compiler},
     engine::Engine,
     limits::Limits,
-    load::{Code, LoadError, PACKAGE},
-    pool::{Lease, Pool},
+    pool::{Lease, Place, Pool},
+    suspension::SuspendLimits,
 };
 
 /// What a plugin decided for one record.
@@ -65,5 +75,16 @@ pub enum CallError {
         plugin: String,
         /// Why.
         reason: String,
+    },
+    /// It failed too often and is left alone for a while.
+    #[error(
+        "plugin \"{plugin}\" is suspended for {pause_ms} ms because it kept failing; correct the plugin, or set on_error = \
+         \"key-hash\" for its route"
+    )]
+    Suspended {
+        /// Its name.
+        plugin: String,
+        /// Until it is tried again.
+        pause_ms: u64,
     },
 }

@@ -1,11 +1,14 @@
 //! Which partition a record takes: the route of its topic, that route's plugin, and what to make of the answer.
 //!
-//! [`Routes`] finds the route (first match wins), [`Route::decide`] asks the plugin or the host's own key-hash.
+//! [`Table`] finds the route (first match wins), [`Route::decide`] asks the plugin or the host's own key-hash. [`Routes`] holds
+//! the table of the moment: whatever changes, routes or plugins, becomes a whole new table that takes the place of the old one
+//! in a single step. A request that has seen a table never sees an older one after it.
 
 mod murmur2;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 pub use self::murmur2::partition_for_key;
@@ -20,39 +23,60 @@ use crate::{
 /// A `[[route]]`, ready for use.
 #[derive(Debug)]
 pub struct Route {
+    /// As it was configured.
+    pub config: config::Route,
+    /// Who decides.
+    pub decider: Decider,
     topics: GlobSet,
-    /// None: the host's own key-hash.
-    pub plugin: Option<Arc<Pool>>,
-    on_error: OnError,
+}
+
+/// Who decides for a route's records.
+#[derive(Debug, Clone)]
+pub enum Decider {
+    /// The host's own key-hash.
+    KeyHash,
+    /// A plugin.
+    Plugin(Arc<Pool>),
+    /// A plugin whose file has not been there yet; its records follow `on_error`.
+    Missing,
 }
 
 impl Route {
-    /// From its configuration and its loaded plugin.
-    pub fn new(config: &config::Route, plugin: Option<Arc<Pool>>) -> anyhow::Result<Self> {
+    /// From its configuration and who decides for it.
+    pub fn new(config: &config::Route, decider: Decider) -> anyhow::Result<Self> {
         let mut topics = GlobSetBuilder::new();
         for glob in &config.topics {
             topics.add(Glob::new(glob)?);
         }
         Ok(Self {
+            config: config.clone(),
+            decider,
             topics: topics.build()?,
-            plugin,
-            on_error: config.on_error,
         })
+    }
+
+    /// The plugin that decides, if it is one and there.
+    pub fn plugin(&self) -> Option<&Arc<Pool>> {
+        match &self.decider {
+            Decider::Plugin(pool) => Some(pool),
+            Decider::KeyHash | Decider::Missing => None,
+        }
+    }
+
+    /// The partition of a record by the host's own key-hash.
+    pub fn by_key_hash(&self, record: &Record, topic: &Topic, partitions: &Partitions) -> u32 {
+        key_hash(record, topic, partitions)
     }
 
     /// The partition of a record that names none itself. `lease` is an instance of this route's plugin; the record goes
     /// through it and comes back.
     pub fn decide(
         &self,
-        lease: Option<&mut Lease>,
+        lease: &mut Lease,
         record: Record,
-        topic: &Arc<Topic>,
+        topic: &Topic,
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<u32, RecordError>) {
-        let Some(lease) = lease else {
-            let decided = key_hash(&record, topic, partitions);
-            return (record, Ok(decided));
-        };
         let (record, answer) = lease.partition(record, partitions);
         let decided = match answer {
             Ok(decision) => interpret(decision, &record, topic, partitions),
@@ -69,7 +93,7 @@ impl Route {
         topic: &Topic,
         partitions: &Partitions,
     ) -> Result<u32, RecordError> {
-        match self.on_error {
+        match self.config.on_error {
             OnError::Reject => Err(error),
             OnError::KeyHash => Ok(key_hash(record, topic, partitions)),
         }
@@ -124,28 +148,87 @@ impl From<CallError> for RecordError {
             CallError::Trapped { .. } => Code::PluginTrapped,
             CallError::OverTime { .. } => Code::PluginTimeout,
             CallError::Unavailable { .. } => Code::PluginUnavailable,
+            CallError::Suspended { .. } => Code::PluginSuspended,
         };
         Self::new(code, error.to_string())
     }
 }
 
-/// Every route, in the order of the file.
-#[derive(Debug, Clone, Default)]
-pub struct Routes(Arc<[Arc<Route>]>);
+/// Every route at one moment, in the order of the file.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Rises when a topic's route may be another one than before.
+    shape: u64,
+    routes: Vec<Arc<Route>>,
+}
 
-impl Routes {
-    /// In this order.
-    pub fn new(routes: Vec<Route>) -> Self {
-        Self(routes.into_iter().map(Arc::new).collect())
+impl Table {
+    /// In this order. `shape` must differ from that of any table with other topics in its routes.
+    pub fn new(shape: u64, routes: Vec<Arc<Route>>) -> Self {
+        Self { shape, routes }
+    }
+
+    /// See [`Table::new`].
+    pub fn shape(&self) -> u64 {
+        self.shape
     }
 
     /// In the order of the file.
-    pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.0.iter().map(|route| &**route)
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
     }
 
-    /// The first that matches.
-    pub fn find(&self, topic: &str) -> Option<Arc<Route>> {
-        self.0.iter().find(|route| route.topics.is_match(topic)).cloned()
+    /// The first that matches, by its place in the table.
+    pub fn find(&self, topic: &str) -> Option<usize> {
+        self.routes.iter().position(|route| route.topics.is_match(topic))
+    }
+}
+
+/// The table of the moment. Everybody who routes holds this, and takes a table from it for a millisecond at a time.
+#[derive(Debug, Default)]
+pub struct Routes(ArcSwap<Table>);
+
+impl Routes {
+    /// Beginning with this table.
+    pub fn new(table: Table) -> Self {
+        Self(ArcSwap::from_pointee(table))
+    }
+
+    /// The table of the moment.
+    pub fn table(&self) -> Arc<Table> {
+        self.0.load_full()
+    }
+
+    /// Puts another table in its place.
+    pub fn replace(&self, table: Table) {
+        self.0.store(Arc::new(table));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(routes: &[&[&str]], topic: &str) -> Option<usize> {
+        let routes = routes
+            .iter()
+            .map(|topics| {
+                let config = config::Route {
+                    topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+                    ..config::Route::everything()
+                };
+                Arc::new(Route::new(&config, Decider::KeyHash).expect("a route"))
+            })
+            .collect();
+        Table::new(0, routes).find(topic)
+    }
+
+    #[test]
+    fn the_first_route_that_matches_wins() {
+        let routes: &[&[&str]] = &[&["orders"], &["billing.*", "b?"], &["{a,o}*"], &["*"]];
+        for (topic, expected) in [("orders", 0), ("billing.eu", 1), ("bx", 1), ("other", 2), ("zoo", 3)] {
+            assert_eq!(find(routes, topic), Some(expected), "{topic}");
+        }
+        assert_eq!(find(&routes[..2], "other"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! `pointsman run`: build everything, serve until a signal, drain with a deadline.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     process::ExitCode,
     sync::{Arc, atomic::Ordering, mpsc},
     thread,
@@ -28,13 +28,13 @@ use crate::{
     metrics::Metrics,
     outcome::Kind,
     pipeline::Pipeline,
-    plugin::{self, Code, Engine, Pool},
+    plugin::{CompileLimits, Compiler, Engine},
     produce::{
         Health, Producer,
         embedded::{self, EmbeddedBroker},
         kafka::{self, KafkaProducer},
     },
-    route::{Route, Routes},
+    reload::{self, ConfigFile, Mailbox, Reloader},
     topics::Topics,
 };
 
@@ -52,7 +52,7 @@ const FLUSH_SLICE: Duration = Duration::from_millis(20);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT. Success is a clean drain.
-pub fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
+pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> {
     for note in &loaded.kafka.notes {
         tracing::info!("kafka.properties: {note}");
     }
@@ -61,8 +61,8 @@ pub fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let broker = start_broker(&loaded.config)?;
-    let sidecar = Sidecar::build(loaded, broker.as_ref())?;
-    let code = runtime.block_on(sidecar.serve())?;
+    let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref())?;
+    let code = runtime.block_on(sidecar.serve(mailbox))?;
     runtime.shutdown_timeout(LAST_WORDS);
     end(sidecar, broker);
     Ok(code)
@@ -100,12 +100,17 @@ fn start_broker(config: &Config) -> anyhow::Result<Option<EmbeddedBroker>> {
 struct Sidecar {
     config: Config,
     pipeline: Arc<Pipeline>,
+    reloader: Arc<Reloader>,
     admin: Arc<Admin>,
     api: Arc<Api>,
 }
 
 impl Sidecar {
-    fn build(loaded: Loaded, broker: Option<&EmbeddedBroker>) -> anyhow::Result<Self> {
+    fn build(
+        loaded: Loaded,
+        config_file: ConfigFile,
+        broker: Option<&EmbeddedBroker>,
+    ) -> anyhow::Result<(Self, Mailbox)> {
         let metrics = Arc::new(Metrics::new()?);
         let mut shown = loaded.redacted();
         shown["embedded"] = broker.map_or(
@@ -118,7 +123,12 @@ impl Sidecar {
             token,
             admin_token,
         } = loaded;
-        let routes = load_routes(&config, &metrics)?;
+        let compiler = Compiler::new(
+            Engine::new()?,
+            CompileLimits::from(&config.plugins),
+            reload::cache(config.plugins.cache_dir.as_deref())?,
+        );
+        let (reloader, mailbox) = Reloader::start(&config, config_file, compiler, Arc::clone(&metrics))?;
         if let Some(broker) = broker {
             translated
                 .properties
@@ -146,7 +156,7 @@ impl Sidecar {
         let pipeline = Arc::new(Pipeline {
             topics: Topics::new(
                 Arc::clone(&producer),
-                routes,
+                Arc::clone(reloader.routes()),
                 Arc::clone(&metrics),
                 limits.max_topics,
                 METADATA_TIMEOUT.min(limits.max_wait().max(Duration::from_millis(100))),
@@ -162,22 +172,24 @@ impl Sidecar {
             pipeline: Arc::clone(&pipeline),
             loopback: config.listen.admin.ip().is_loopback(),
             token: admin_token,
-            plugins: shown_routes(&config, &pipeline),
+            reloader: Arc::clone(&reloader),
             config: shown,
             ready_requires_kafka: config.kafka.ready_requires_kafka,
             serving: false.into(),
             draining: false.into(),
         });
         let api = Arc::new(Api::new(Arc::clone(&pipeline), limits.clone(), token, broker.is_some()));
-        Ok(Self {
+        let sidecar = Self {
             config,
             pipeline,
+            reloader,
             admin,
             api,
-        })
+        };
+        Ok((sidecar, mailbox))
     }
 
-    async fn serve(&self) -> anyhow::Result<ExitCode> {
+    async fn serve(&self, mailbox: Mailbox) -> anyhow::Result<ExitCode> {
         // Signals first: one that comes while the listeners are being bound must not kill the process.
         let mut signals = Signals::new()?;
         let (admin_listener, admin_address) = admin::bind(self.config.listen.admin)?;
@@ -199,7 +211,11 @@ impl Sidecar {
             Arc::clone(&self.pipeline),
             Duration::from_millis(self.config.kafka.metadata_refresh_ms.max(100)),
         ));
-        tracing::info!("ready");
+        let _reloading = self.reloader.spawn(mailbox)?;
+        match self.reloader.readiness() {
+            (true, _) => tracing::info!("ready"),
+            (false, problems) => tracing::warn!(?problems, "serving, but not ready yet"),
+        }
 
         signals.next().await;
         let deadline = Instant::now() + Duration::from_millis(self.config.shutdown.drain_ms);
@@ -291,63 +307,6 @@ fn redacted(settings: &BTreeMap<&str, &str>) -> serde_json::Value {
         ((*key).to_owned(), value.into())
     });
     shown.collect::<serde_json::Map<_, _>>().into()
-}
-
-fn load_routes(config: &Config, metrics: &Metrics) -> anyhow::Result<Routes> {
-    let engine = Engine::new()?;
-    let limits = plugin::Limits::from(&config.plugins);
-    let mut codes: HashMap<&str, Arc<Code>> = HashMap::new();
-    let mut routes = Vec::new();
-    for route in &config.routes {
-        let pool = match &route.plugin {
-            None => None,
-            Some(name) => {
-                let file = config.plugins.dir.join(format!("{name}.wasm"));
-                let begun = Instant::now();
-                // What another route has loaded serves this one too, unless it pins another file.
-                let pin = route.sha256.as_deref();
-                let fits = |code: &&Arc<Code>| pin.is_none_or(|pin| pin.eq_ignore_ascii_case(&code.digest));
-                let code = match codes.get(name.as_str()).filter(fits) {
-                    Some(code) => Arc::clone(code),
-                    None => Arc::new(Code::load(&engine, &file, &limits, pin)?),
-                };
-                codes.insert(name, Arc::clone(&code));
-                let json = serde_json::to_string(&route.config)?;
-                let pool =
-                    Pool::new(code, json, limits, metrics).with_context(|| format!("route for {:?}", route.topics))?;
-                tracing::info!(
-                    plugin = pool.name(),
-                    digest = pool.digest(),
-                    topics = ?route.topics,
-                    ms = begun.elapsed().as_millis() as u64,
-                    "plugin loaded"
-                );
-                Some(Arc::new(pool))
-            }
-        };
-        routes.push(Route::new(route, pool)?);
-    }
-    Ok(Routes::new(routes))
-}
-
-fn shown_routes(config: &Config, pipeline: &Pipeline) -> serde_json::Value {
-    let routes = pipeline.topics.routes();
-    let shown: Vec<_> = config
-        .routes
-        .iter()
-        .zip(routes.iter())
-        .map(|(config, route)| {
-            let plugin = route.plugin.as_ref().map(|pool| {
-                json!({
-                    "name": pool.name(),
-                    "digest": pool.digest(),
-                    "bytes": pool.bytes(),
-                })
-            });
-            json!({"topics": config.topics, "plugin": plugin, "config": config.config, "on_error": config.on_error})
-        })
-        .collect();
-    json!({ "routes": shown })
 }
 
 /// Keeps the view of topics fresh, and looks for brokers while none is there.

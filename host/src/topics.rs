@@ -1,4 +1,4 @@
-//! What is known of each topic: its partitions, its route, what is queued for it.
+//! What is known of each topic: its partitions, its place in the table of routes, what is queued for it.
 //!
 //! A topic is looked up once, when its first record arrives, and refreshed in the background after that. Lookups of one
 //! topic are shared by everybody who waits for it; what is not there is remembered for a second.
@@ -22,7 +22,7 @@ use crate::{
     metrics::{Metrics, TopicCounters},
     outcome::{Code, Kind, RecordError},
     produce::{MetadataError, PartitionInfo, Producer},
-    route::{Route, Routes},
+    route::{Routes, Table},
 };
 
 /// How long a "not there" is remembered.
@@ -33,13 +33,21 @@ const CREATION_POLL: Duration = Duration::from_millis(100);
 /// Lookups that may ask the brokers at once, each on a thread of its own.
 const CONCURRENT_LOOKUPS: usize = 4;
 
+/// Bits of a topic's cached place; the configuration allows far fewer routes than that.
+const PLACE_BITS: u32 = 16;
+const PLACE: u64 = (1 << PLACE_BITS) - 1;
+const SHAPE: u64 = !PLACE;
+/// No table has this shape: shapes count from 0.
+const PLACE_UNKNOWN: u64 = u64::MAX;
+
 /// A topic that can be sent to.
 #[derive(Debug)]
 pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
-    /// Who decides for it.
-    pub route: Arc<Route>,
+    /// Where its route stands in the table that was last asked, with that table's shape: matching globs for each record
+    /// would cost as much as the decision.
+    place: AtomicU64,
     partitions: ArcSwap<Partitions>,
     sticky: Mutex<Sticky>,
     counters: TopicCounters,
@@ -55,6 +63,14 @@ pub struct Partitions {
 }
 
 impl Partitions {
+    /// As many as this, all with leaders and nothing queued.
+    pub fn of(count: usize) -> Self {
+        Self {
+            leaderless: Vec::new(),
+            queued: (0..count).map(|_| Arc::default()).collect(),
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> u32 {
         self.queued.len() as u32
@@ -81,14 +97,26 @@ impl Partitions {
 
 impl Topic {
     /// A topic as the brokers describe it.
-    pub fn new(name: Arc<str>, route: Arc<Route>, infos: &[PartitionInfo], metrics: &Metrics) -> Self {
+    pub fn new(name: Arc<str>, infos: &[PartitionInfo], metrics: &Metrics) -> Self {
         Self {
             counters: metrics.topic(&name),
             name,
-            route,
+            place: AtomicU64::new(PLACE_UNKNOWN),
             partitions: ArcSwap::from_pointee(Partitions::default().refreshed(infos)),
             sticky: Mutex::new(Sticky::default()),
         }
+    }
+
+    /// Its route in this table, by its place there.
+    pub fn route(&self, table: &Table) -> Option<usize> {
+        let known = self.place.load(Ordering::Relaxed);
+        if known & SHAPE == table.shape() << PLACE_BITS {
+            return usize::try_from(known & PLACE).ok()?.checked_sub(1);
+        }
+        let found = table.find(&self.name);
+        let place = found.map_or(0, |place| place as u64 + 1);
+        self.place.store(table.shape() << PLACE_BITS | place, Ordering::Relaxed);
+        found
     }
 
     /// Its partitions now.
@@ -129,7 +157,7 @@ type Pending = HashMap<Arc<str>, (Option<Instant>, Lookup)>;
 /// Every topic that is known.
 pub struct Topics {
     producer: Arc<dyn Producer>,
-    routes: Routes,
+    routes: Arc<Routes>,
     metrics: Arc<Metrics>,
     max_topics: usize,
     /// How long a lookup may take.
@@ -144,7 +172,7 @@ impl Topics {
     /// None known yet.
     pub fn new(
         producer: Arc<dyn Producer>,
-        routes: Routes,
+        routes: Arc<Routes>,
         metrics: Arc<Metrics>,
         max_topics: usize,
         timeout: Duration,
@@ -161,8 +189,8 @@ impl Topics {
         }
     }
 
-    /// The routes, in the order of the configuration.
-    pub fn routes(&self) -> &Routes {
+    /// Who decides for which topics.
+    pub fn routes(&self) -> &Arc<Routes> {
         &self.routes
     }
 
@@ -173,18 +201,21 @@ impl Topics {
 
     /// The topic, from memory or from the brokers. The name has been checked.
     pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
-        if let Some(topic) = self.known().get(name) {
-            return Ok(Arc::clone(topic));
-        }
-        let Some(route) = self.routes.find(name) else {
-            return Err(refused(
-                Code::NoRoute,
-                format!("no [[route]] matches topic \"{name}\"; add one to the configuration"),
-            ));
+        let table = self.routes.table();
+        let known = self.known().get(name).cloned();
+        let has_route = match &known {
+            Some(topic) => topic.route(&table).is_some(),
+            None => table.find(name).is_some(),
         };
+        if !has_route {
+            return Err(TopicError::Refused(no_route(name)));
+        }
+        if let Some(topic) = known {
+            return Ok(topic);
+        }
         let lookup = self.lookup(name)?;
         // When this gives up, whoever waits for the same topic takes over.
-        let asking = lookup.get_or_init(|| self.ask(name, route));
+        let asking = lookup.get_or_init(|| self.ask(name));
         let result = match tokio::time::timeout(self.timeout + CREATION_GRACE, asking).await {
             Ok(result) => result.clone(),
             Err(_) => Err(TopicError::Unavailable("no answer in time".to_owned())),
@@ -268,7 +299,7 @@ impl Topics {
         Ok(lookup)
     }
 
-    async fn ask(&self, name: &Arc<str>, route: Arc<Route>) -> Result<Arc<Topic>, TopicError> {
+    async fn ask(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let begun = Instant::now();
         loop {
             // One question at a time: a topic that is waited for must not hold up the others. Never closed.
@@ -278,7 +309,7 @@ impl Topics {
             drop(turn);
             match asked {
                 Ok(Ok(infos)) => {
-                    let topic = Arc::new(Topic::new(Arc::clone(name), route, &infos, &self.metrics));
+                    let topic = Arc::new(Topic::new(Arc::clone(name), &infos, &self.metrics));
                     let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
                     return Ok(Arc::clone(known.entry(Arc::clone(name)).or_insert(topic)));
                 }
@@ -293,6 +324,14 @@ impl Topics {
             }
         }
     }
+}
+
+/// Why a record of a topic that no route matches is refused.
+pub fn no_route(topic: &str) -> RecordError {
+    RecordError::new(
+        Code::NoRoute,
+        format!("no [[route]] matches topic \"{topic}\"; add one to the configuration"),
+    )
 }
 
 fn explain(error: MetadataError, name: &str) -> TopicError {
@@ -311,4 +350,37 @@ fn explain(error: MetadataError, name: &str) -> TopicError {
 
 fn refused(code: Code, message: String) -> TopicError {
     TopicError::Refused(RecordError::new(code, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config,
+        route::{Decider, Route},
+    };
+
+    fn table(shape: u64, topics: &[&str]) -> Table {
+        let routes = topics.iter().map(|&topic| {
+            let config = config::Route {
+                topics: vec![topic.to_owned()],
+                ..config::Route::everything()
+            };
+            Arc::new(Route::new(&config, Decider::KeyHash).expect("a route"))
+        });
+        Table::new(shape, routes.collect())
+    }
+
+    #[test]
+    fn a_topic_does_not_keep_the_route_that_another_table_gave_it() {
+        let metrics = Metrics::new().expect("metrics");
+        let topic = Topic::new(Arc::from("b"), &[], &metrics);
+        let (old, new, without) = (table(0, &["a", "b"]), table(1, &["b", "a"]), table(2, &["a"]));
+        for _ in 0..2 {
+            assert_eq!(topic.route(&old), Some(1));
+            assert_eq!(topic.route(&new), Some(0));
+            assert_eq!(topic.route(&without), None);
+            assert_eq!(topic.route(&without), None, "also from memory");
+        }
+    }
 }

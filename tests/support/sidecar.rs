@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub(crate) struct Sidecar {
     pub(crate) unix: PathBuf,
     /// `host:port` of the embedded broker, if it has one.
     pub(crate) embedded: Option<String>,
+    /// Its configuration file.
+    pub(crate) config: PathBuf,
     log: Arc<Log>,
     _folder: TempDir,
 }
@@ -107,7 +109,10 @@ impl Builder {
         }
         std::fs::write(&config, &text).expect("write the configuration");
         let mut command = Command::new(BINARY);
-        command.arg("run").arg("--config").arg(&config).envs(self.environment);
+        command.arg("run").arg("--config").arg(&config);
+        // Compiled plugins are shared by the tests, and not with whoever runs them.
+        command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
+        command.envs(self.environment);
         let mut child = command
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
@@ -125,10 +130,15 @@ impl Builder {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             unix,
             embedded: None,
+            config,
             log,
             _folder: folder,
         };
-        sidecar.wait_for_log("ready");
+        let started = sidecar.wait_for(&|line| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message == "ready" || message.starts_with("serving, but not ready")
+        });
+        assert!(started.is_ok(), "it did not start: {started:#?}");
         for line in sidecar.log() {
             let address = || line["address"].as_str().and_then(|address| address.parse().ok());
             match line["message"].as_str().unwrap_or_default() {
@@ -160,6 +170,11 @@ impl Sidecar {
         Http::tcp(self.admin).get(path)
     }
 
+    /// An order to the admin listener.
+    pub(crate) fn order(&self, path: &str) -> super::http::Reply {
+        Http::tcp(self.admin).post(path, &[], b"")
+    }
+
     /// The value of a metric's line, such as `pointsman_records_total{…}`; 0 when it is not there.
     pub(crate) fn metric(&self, line: &str) -> f64 {
         let text = self.admin("/metrics").text();
@@ -170,7 +185,9 @@ impl Sidecar {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<Value> {
-        self.log.lines.lock().unwrap().0.clone()
+        // Also while a test that failed with the lock in its hand unwinds.
+        let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.0.clone()
     }
 
     /// The whole log as text.
@@ -180,19 +197,23 @@ impl Sidecar {
 
     /// Waits for a line whose message holds this.
     pub(crate) fn wait_for_log(&self, message: &str) -> Value {
+        self.wait_for(&|line| holds(line, message))
+            .unwrap_or_else(|log| panic!("never logged \"{message}\": {log:#?}"))
+    }
+
+    /// Waits for a line like this; the error is the log.
+    fn wait_for(&self, is_it: &dyn Fn(&Value) -> bool) -> Result<Value, Vec<Value>> {
         let deadline = Instant::now() + DEADLINE;
         let mut guard = self.log.lines.lock().unwrap();
         loop {
-            let found = guard.0.iter().find(|line| holds(line, message)).cloned();
+            let found = guard.0.iter().find(|line| is_it(line)).cloned();
             if let Some(line) = found {
-                return line;
+                return Ok(line);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !guard.1 && !left.is_zero(),
-                "never logged \"{message}\": {:#?}",
-                guard.0
-            );
+            if guard.1 || left.is_zero() {
+                return Err(guard.0.clone());
+            }
             guard = self.log.changed.wait_timeout(guard, left).unwrap().0;
         }
     }
@@ -246,10 +267,11 @@ impl Log {
     fn fill(&self, lines: impl std::io::BufRead) {
         for line in lines.lines().map_while(Result::ok) {
             let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-            self.lines.lock().unwrap().0.push(value);
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.0.push(value);
             self.changed.notify_all();
         }
-        self.lines.lock().unwrap().1 = true;
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
         self.changed.notify_all();
     }
 }

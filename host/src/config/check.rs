@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{Config, ConfigError, Limits, Loaded, Route, Source, java_properties, kafka_properties};
 
+/// Each is looked at for a topic's first record, and each plugin among them has metrics of its own.
+const MAX_ROUTES: usize = 1_000;
+
 /// Checks and completes a parsed configuration.
 pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, ConfigError> {
     listen(source, &config)?;
@@ -14,9 +17,16 @@ pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, Conf
     if config.routes.is_empty() {
         config.routes.push(Route::everything());
     }
+    if config.routes.len() > MAX_ROUTES {
+        return Err(source.error(
+            &["route"],
+            format!("there are {}, expected at most {MAX_ROUTES}", config.routes.len()),
+        ));
+    }
     for (index, route) in config.routes.iter().enumerate() {
         self::route(source, index, route)?;
     }
+    pins(source, &config.routes)?;
     if crate::logging::targets(&config.log.level).is_none() {
         return Err(source.error(
             &["log", "level"],
@@ -215,9 +225,55 @@ fn plugins(source: &Source, config: &Config) -> Result<(), ConfigError> {
         ("call_cpu_ms", plugins.call_cpu_ms),
         ("call_wall_ms", plugins.call_wall_ms),
         ("configure_ms", plugins.configure_ms),
+        ("compile_cpu_ms", plugins.compile_cpu_ms),
+        ("max_traps", plugins.max_traps as u64),
+        ("suspend_ms", plugins.suspend_ms),
     ] {
         if value == 0 {
             return Err(source.error(&["plugins", key], "0 would stop every call, expected at least 1"));
+        }
+    }
+    if plugins.max_traps > 10_000 {
+        return Err(source.error(&["plugins", "max_traps"], "expected at most 10000"));
+    }
+    if plugins.poll_ms < 10 {
+        return Err(source.error(&["plugins", "poll_ms"], "expected at least 10"));
+    }
+    if plugins.compile_memory_bytes < 16 << 20 {
+        return Err(source.error(
+            &["plugins", "compile_memory_bytes"],
+            "expected at least 16777216 (16 MiB)",
+        ));
+    }
+    cache_dir(source, config)
+}
+
+/// Whoever can write the folder of compiled code can run code in this process, so it must lie apart from what is shared with
+/// the application.
+fn cache_dir(source: &Source, config: &Config) -> Result<(), ConfigError> {
+    let Some(cache) = &config.plugins.cache_dir else {
+        return Ok(());
+    };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let cache = absolute(cache);
+    let shared = [
+        ("plugins.dir", Some(config.plugins.dir.as_path())),
+        (
+            "the folder of listen.unix",
+            config.listen.unix.as_deref().and_then(Path::parent),
+        ),
+    ];
+    for (what, folder) in shared {
+        if let Some(folder) = folder.map(absolute)
+            && cache.starts_with(&folder)
+        {
+            return Err(source.error(
+                &["plugins", "cache_dir"],
+                format!(
+                    "it lies in {} ({what}), which others can write, expected a folder of this process's own",
+                    folder.display()
+                ),
+            ));
         }
     }
     Ok(())
@@ -267,4 +323,26 @@ fn route(source: &Source, index: usize, route: &Route) -> Result<(), ConfigError
         }
         _ => Ok(()),
     }
+}
+
+/// One file can have one digest.
+fn pins(source: &Source, routes: &[Route]) -> Result<(), ConfigError> {
+    for (index, route) in routes.iter().enumerate() {
+        let other = routes[..index].iter().find(|other| {
+            let differ = |a: &String, b: &String| !a.eq_ignore_ascii_case(b);
+            other.plugin == route.plugin
+                && other
+                    .sha256
+                    .as_ref()
+                    .zip(route.sha256.as_ref())
+                    .is_some_and(|(a, b)| differ(a, b))
+        });
+        if let (Some(_), Some(plugin)) = (other, &route.plugin) {
+            return Err(source.error(
+                &["route", &index.to_string(), "sha256"],
+                format!("another route pins plugin \"{plugin}\" to another digest, expected the same one"),
+            ));
+        }
+    }
+    Ok(())
 }

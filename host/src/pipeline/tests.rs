@@ -8,7 +8,6 @@ use crate::{
     config::{self, Limits},
     outcome::{Kind, Outcome},
     produce::memory::MemoryProducer,
-    route::{Route, Routes},
 };
 
 const PARTITIONS: u32 = 5;
@@ -39,7 +38,8 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
-    let routes = Routes::new(vec![Route::new(&config::Route::everything(), None).expect("a route")]);
+    let route = Route::new(&config::Route::everything(), Decider::KeyHash).expect("a route");
+    let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let producer: Arc<dyn Producer> = Arc::<MemoryProducer>::clone(producer);
     Arc::new(Pipeline {

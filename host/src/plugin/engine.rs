@@ -1,6 +1,7 @@
 //! The one wasm engine of the process, and its clock.
 
 use std::{
+    hash::{Hash as _, Hasher},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Strategy};
 
 /// One epoch. A call's time is looked at this often.
@@ -53,11 +55,15 @@ fn config() -> Config {
     config
 }
 
+/// An engine with the same settings and without a clock: it compiles, and runs nothing.
+pub(super) fn compile_only() -> anyhow::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&config()).map_err(|error| anyhow!("cannot start the wasm engine: {error:#}"))
+}
+
 impl Engine {
     /// Makes the engine and starts its clock's thread.
     pub fn new() -> anyhow::Result<Self> {
-        let wasm =
-            wasmtime::Engine::new(&config()).map_err(|error| anyhow!("cannot start the wasm engine: {error:#}"))?;
+        let wasm = compile_only()?;
         let clock = Arc::new(Clock {
             ticks: AtomicU64::new(0),
             used: AtomicBool::new(true),
@@ -95,6 +101,13 @@ impl Engine {
         &self.wasm
     }
 
+    /// Names everything that compiled code depends on: wasmtime's version, the processor and all settings.
+    pub(super) fn compatibility(&self) -> String {
+        let mut hasher = Sha256Hasher(Sha256::new());
+        self.wasm.precompile_compatibility_hash().hash(&mut hasher);
+        format!("{:x}", hasher.0.finalize())[..16].to_owned()
+    }
+
     /// To be called at each epoch of a running call: a clock that fell asleep during a call would never end it.
     pub(super) fn still_used(&self) {
         self.clock.used.store(true, Ordering::SeqCst);
@@ -116,6 +129,19 @@ impl Engine {
     /// Milliseconds, coarse, cheap to read; stands still while no plugin is called for seconds.
     pub fn coarse_ms(&self) -> u64 {
         self.clock.ticks.load(Ordering::Relaxed)
+    }
+}
+
+/// The standard library's own hasher may change from release to release, and names in a cache must not.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
     }
 }
 

@@ -7,9 +7,9 @@ use wasmtime::{Store, UpdateDeadline};
 use super::{
     CallError, Decision,
     bindings::{Plugin, exports::pointsman::partitioner::partitioner as wit},
+    code::Code,
     imports::{Current, State, truncate},
     limits::{Limits, Memory, OverTime, Time},
-    load::Code,
 };
 use crate::{metrics::PluginMetrics, record::Record, topics::Partitions};
 
@@ -37,7 +37,7 @@ impl Instance {
         let engine = code.engine.clone();
         store.epoch_deadline_callback(move |mut context| {
             engine.still_used();
-            context.data_mut().time.check()?;
+            context.data_mut().time.check(engine.coarse_ms())?;
             Ok(UpdateDeadline::Continue(1))
         });
         store.set_epoch_deadline(1);
@@ -107,6 +107,11 @@ impl Instance {
             Ok(decision) => (record, Ok(decision.into())),
             Err(error) => (record, Err(self.explain(code, metrics, &error))),
         }
+    }
+
+    /// Bytes of its memories and tables.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.held()
     }
 
     fn take_back(&mut self) -> Record {

@@ -1,10 +1,11 @@
 //! What a plugin may use: memory, and time by two clocks.
 
-use std::time::{Duration, Instant};
+use std::{thread, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
+use super::suspension::SuspendLimits;
 use crate::config;
 
 /// Bytes that a table's element takes in the host.
@@ -19,12 +20,16 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// CPU time of one call.
     pub call_cpu: Duration,
-    /// Wall time of one call.
+    /// Wall time of one call, as far as this process was let run.
     pub call_wall: Duration,
     /// CPU time of `configure`; its wall time is ten times that.
     pub configure: Duration,
     /// Size of the component's file.
     pub component_bytes: u64,
+    /// Instances at once of one plugin with one config: more than threads that can call them would be no use.
+    pub instances: usize,
+    /// When a plugin that keeps failing is left alone.
+    pub suspend: SuspendLimits,
 }
 
 impl From<&config::Plugins> for Limits {
@@ -35,6 +40,13 @@ impl From<&config::Plugins> for Limits {
             call_wall: Duration::from_millis(config.call_wall_ms),
             configure: Duration::from_millis(config.configure_ms),
             component_bytes: config.component_bytes,
+            instances: thread::available_parallelism().map_or(1, usize::from),
+            suspend: SuspendLimits {
+                failures: config.max_traps,
+                window: Duration::from_millis(config.trap_window_ms),
+                first: Duration::from_millis(config.suspend_ms),
+                longest: Duration::from_millis(config.max_suspend_ms.max(config.suspend_ms)),
+            },
         }
     }
 }
@@ -55,6 +67,11 @@ impl Memory {
             held: 0,
             refused: false,
         }
+    }
+
+    /// Bytes of all memories and tables.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// The reason to give for a trap, if this is it.
@@ -109,7 +126,8 @@ impl ResourceLimiter for Memory {
 pub(super) struct Time {
     cpu: Duration,
     wall: Duration,
-    begun: Option<(Duration, Instant)>,
+    /// CPU time and coarse milliseconds at the first look.
+    begun: Option<(Duration, u64)>,
 }
 
 /// Which limit a call ran over.
@@ -123,17 +141,18 @@ impl Time {
     }
 
     /// Called each millisecond of a call. CPU time decides: on a busy machine the wall clock fails the innocent. The wall
-    /// clock is the cap behind it.
-    pub(super) fn check(&mut self) -> Result<(), OverTime> {
+    /// cap behind it is counted by the engine's own clock, which stands still while the whole process does (a container over
+    /// its quota, a machine that was paused).
+    pub(super) fn check(&mut self, coarse_ms: u64) -> Result<(), OverTime> {
         let cpu = thread_cpu_time();
-        let Some((cpu_begun, wall_begun)) = self.begun else {
-            self.begun = Some((cpu, Instant::now()));
+        let Some((cpu_begun, begun_ms)) = self.begun else {
+            self.begun = Some((cpu, coarse_ms));
             return Ok(());
         };
         if cpu.saturating_sub(cpu_begun) >= self.cpu {
             return Err(OverTime(format!("{} ms of CPU time", self.cpu.as_millis())));
         }
-        if wall_begun.elapsed() >= self.wall {
+        if u128::from(coarse_ms.saturating_sub(begun_ms)) >= self.wall.as_millis() {
             return Err(OverTime(format!("{} ms of wall time", self.wall.as_millis())));
         }
         Ok(())
@@ -162,12 +181,20 @@ mod tests {
     #[test]
     fn waiting_is_not_counted_as_working() {
         let mut time = Time::new(Duration::from_millis(5), Duration::from_secs(60));
-        assert!(time.check().is_ok());
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(time.check().is_ok());
-        let stuck = Instant::now();
-        while time.check().is_ok() {
+        assert!(time.check(0).is_ok());
+        thread::sleep(Duration::from_millis(20));
+        assert!(time.check(20).is_ok());
+        let stuck = std::time::Instant::now();
+        while time.check(20).is_ok() {
             assert!(stuck.elapsed() < Duration::from_secs(30), "never stopped");
         }
+    }
+
+    #[test]
+    fn a_call_that_neither_works_nor_ends_is_stopped_by_the_wall_cap() {
+        let mut time = Time::new(Duration::from_secs(60), Duration::from_millis(100));
+        assert!(time.check(7).is_ok());
+        assert!(time.check(106).is_ok());
+        assert!(time.check(107).is_err_and(|over| over.to_string().contains("wall")));
     }
 }

@@ -1,0 +1,197 @@
+//! Compiled code on disk, in a folder that nobody but this user can write.
+//!
+//! A file's name is the component's SHA-256, what the code depends on ([`Engine::compatibility`]) and the SHA-256 of the
+//! code itself: a torn or altered file is not loaded. The folder must be private all the same, since whoever can write it
+//! can write names, too; [`Cache::open`] refuses one that is not.
+//!
+//! [`Engine::compatibility`]: super::Engine
+
+use std::{
+    cmp::Reverse,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use sha2::{Digest as _, Sha256};
+
+/// Most files in the folder; the longest unused go first.
+const MAX_FILES: usize = 64;
+/// Most bytes in the folder.
+const MAX_BYTES: u64 = 1 << 30;
+const EXTENSION: &str = "cwasm";
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Opens the folder, making it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, or when others than this user could write it; the text says what to do.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        let shown = folder.display();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| format!("the folder {shown} cannot be made: {error}"))?;
+        let found =
+            fs::symlink_metadata(folder).map_err(|error| format!("the folder {shown} cannot be used: {error}"))?;
+        if !found.is_dir() {
+            return Err(format!("{shown} is no folder; name a folder of this user's own"));
+        }
+        let me = rustix::process::geteuid().as_raw();
+        if found.uid() != me {
+            return Err(format!(
+                "the folder {shown} belongs to user {}, this process runs as {me}; name a folder of its own",
+                found.uid()
+            ));
+        }
+        if found.mode() & 0o077 != 0 {
+            return Err(format!(
+                "the folder {shown} is open to other users (mode {:o}), who could plant code in it; chmod 700 it",
+                found.mode() & 0o777
+            ));
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The file with this component's code, if it is there and whole.
+    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<PathBuf> {
+        let prefix = prefix(digest, compatibility);
+        let entries = fs::read_dir(&self.folder).ok()?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(promised) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else {
+                continue;
+            };
+            let file = entry.path();
+            if Some(promised) == sha256_of(&file).ok().map(|sha| format!("{sha}.{EXTENSION}")).as_deref() {
+                touch(&file);
+                return Some(file);
+            }
+            tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is thrown away");
+            let _ = fs::remove_file(&file);
+        }
+        None
+    }
+
+    /// A new file for a compiler to write, under a name that [`Cache::find`] does not look at.
+    pub(super) fn draft(&self) -> io::Result<(File, PathBuf)> {
+        let path = self
+            .folder
+            .join(format!(".{}-{:x}.draft", std::process::id(), fastrand::u64(..)));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        Ok((file, path))
+    }
+
+    /// Gives a whole draft its name.
+    pub(super) fn keep(&self, draft: &Path, digest: &str, compatibility: &str) -> io::Result<PathBuf> {
+        let name = format!("{}{}.{EXTENSION}", prefix(digest, compatibility), sha256_of(draft)?);
+        let file = self.folder.join(name);
+        fs::rename(draft, &file)?;
+        self.tidy();
+        Ok(file)
+    }
+
+    /// Keeps the folder within its bounds. Code that is in use stays mapped when its file goes.
+    fn tidy(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let found = entry.metadata().ok()?;
+                Some((found.modified().ok()?, found.len(), entry.path()))
+            })
+            .collect();
+        files.sort_unstable_by_key(|(modified, ..)| Reverse(*modified));
+        let mut bytes = 0;
+        for (index, (_, size, file)) in files.into_iter().enumerate() {
+            bytes += size;
+            if index >= MAX_FILES || (bytes > MAX_BYTES && index > 0) {
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+}
+
+fn prefix(digest: &str, compatibility: &str) -> String {
+    format!("{digest}-{compatibility}-")
+}
+
+/// For the order of [`Cache::tidy`] only, so a failure does not matter.
+fn touch(file: &Path) {
+    if let Ok(file) = File::open(file) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+}
+
+fn sha256_of(file: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(file)?, &mut hasher)?;
+    Ok(format!("{:x}", hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn stored(cache: &Cache, digest: &str, code: &[u8]) -> PathBuf {
+        let (mut file, draft) = cache.draft().expect("a draft");
+        io::Write::write_all(&mut file, code).expect("written");
+        cache.keep(&draft, digest, "c").expect("kept")
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = folder.path().join("open");
+        Cache::open(&open).expect("its own folder");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o770)).expect("a mode");
+        let refusal = Cache::open(&open).expect_err("open to the group");
+        assert!(refusal.contains("chmod 700"), "{refusal}");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).expect("a link");
+        assert!(Cache::open(&link).is_err(), "who owns a link's target may change");
+    }
+
+    #[test]
+    fn code_that_was_altered_is_not_found_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open(&folder.path().join("cache")).expect("a cache");
+        let file = stored(&cache, "d", b"code");
+        assert_eq!(cache.find("d", "c"), Some(file.clone()));
+        assert_eq!((cache.find("other", "c"), cache.find("d", "other")), (None, None));
+        fs::write(&file, b"evil").expect("written");
+        assert_eq!(cache.find("d", "c"), None);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn the_folder_does_not_grow_without_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open(&folder.path().join("cache")).expect("a cache");
+        for number in 0..MAX_FILES + 10 {
+            stored(&cache, &number.to_string(), b"code");
+        }
+        assert_eq!(fs::read_dir(&cache.folder).expect("readable").count(), MAX_FILES);
+    }
+}

@@ -1,0 +1,158 @@
+//! From a component's bytes to checked, compiled code.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use super::{
+    Engine, Limits,
+    bindings::{Plugin, PluginPre},
+    compile::{CompileError, Compiler},
+    file,
+    imports::State,
+};
+
+/// The package whose interfaces a plugin may import, up to its version.
+pub const PACKAGE: &str = "pointsman:partitioner/";
+
+/// What a plugin may import: these, and nothing else.
+const IMPORTS: [&str; 5] = [
+    "pointsman:partitioner/types@1.0.0",
+    "pointsman:partitioner/message@1.0.0",
+    "pointsman:partitioner/topology@1.0.0",
+    "pointsman:partitioner/routes@1.0.0",
+    "pointsman:partitioner/log@1.0.0",
+];
+/// What it must export.
+const EXPORT: &str = "pointsman:partitioner/partitioner@1.0.0";
+const EXPORT_OF_ANY_VERSION: &str = "pointsman:partitioner/partitioner@";
+
+/// A component that fits the world, compiled and linked: instances are made from it.
+pub struct Code {
+    /// The file's name without `.wasm`.
+    pub name: Arc<str>,
+    /// SHA-256 of the very bytes that were compiled, hexadecimal.
+    pub digest: String,
+    /// Size of the component, bytes.
+    pub bytes: usize,
+    /// The names of what it imports.
+    pub imports: Vec<String>,
+    pub(super) engine: Engine,
+    pub(super) pre: PluginPre<State>,
+}
+
+/// Why a file is no plugin that can be used.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin file {file}: {reason}", file = file.display())]
+pub struct LoadError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it and what to do.
+    pub reason: String,
+}
+
+impl Code {
+    /// Reads, checks and compiles a file.
+    pub fn load(compiler: &Compiler, file: &Path, limits: &Limits) -> Result<Self, LoadError> {
+        let error = |reason: String| LoadError {
+            file: file.to_owned(),
+            reason,
+        };
+        let content = file::read(file, limits.component_bytes).map_err(|problem| error(problem.to_string()))?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        Self::compile(compiler, &name, &content.bytes, &content.digest).map_err(|problem| error(problem.to_string()))
+    }
+
+    /// Compiles and checks a component. `digest` is the SHA-256 of `bytes`.
+    pub fn compile(compiler: &Compiler, name: &str, bytes: &[u8], digest: &str) -> Result<Self, CompileError> {
+        if !bytes.starts_with(b"\0asm") {
+            let what = if bytes.is_empty() {
+                "it is empty"
+            } else {
+                "it is not wasm at all"
+            };
+            return Err(CompileError::Component(format!(
+                "{what}; expected a component as `pointsman plugin build` makes it"
+            )));
+        }
+        if bytes.starts_with(b"\0asm\x01\0\0\0") {
+            return Err(CompileError::Component(
+                "it is a core wasm module, expected a component; build it with `pointsman plugin build`".to_owned(),
+            ));
+        }
+        let engine = compiler.engine();
+        let component = compiler.compile(digest, bytes)?;
+        let imports = check_world(engine, &component).map_err(CompileError::Component)?;
+        let mut linker = Linker::new(engine.wasm());
+        Plugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(|error| {
+            CompileError::Environment(format!(
+                "the host's interface could not be linked: {}",
+                one_line(&error)
+            ))
+        })?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .and_then(PluginPre::new)
+            .map_err(|error| {
+                CompileError::Component(format!(
+                    "it does not fit the world pointsman:partitioner/plugin@1.0.0: {}; build it against the host's wit \
+                     folder",
+                    one_line(&error)
+                ))
+            })?;
+        Ok(Self {
+            name: Arc::from(name),
+            digest: digest.to_owned(),
+            bytes: bytes.len(),
+            imports,
+            engine: engine.clone(),
+            pre,
+        })
+    }
+}
+
+/// The linker would refuse the wrong names too, one at a time and in its own words.
+fn check_world(engine: &Engine, component: &Component) -> Result<Vec<String>, String> {
+    let world = component.component_type();
+    let imports: Vec<String> = world.imports(engine.wasm()).map(|(name, _)| name.to_owned()).collect();
+    let listed = |wrong: &dyn Fn(&str) -> bool| {
+        let wrong: Vec<&str> = imports.iter().map(String::as_str).filter(|name| wrong(name)).collect();
+        (!wrong.is_empty()).then(|| wrong.join(", "))
+    };
+    if let Some(foreign) = listed(&|name| !name.starts_with(PACKAGE)) {
+        return Err(format!(
+            "it imports {foreign}; a plugin gets the interfaces of {PACKAGE} only, so build it without WASI (Rust: target \
+             wasm32-unknown-unknown; others: stub WASI out)"
+        ));
+    }
+    if let Some(other) = listed(&|name| !IMPORTS.contains(&name)) {
+        return Err(format!(
+            "it imports {other}; this host has version 1.0.0 of {PACKAGE}: build it against the host's wit folder"
+        ));
+    }
+    let exports: Vec<String> = world.exports(engine.wasm()).map(|(name, _)| name.to_owned()).collect();
+    if exports.iter().any(|name| name == EXPORT) {
+        return Ok(imports);
+    }
+    match exports.iter().find(|name| name.starts_with(EXPORT_OF_ANY_VERSION)) {
+        Some(other) => Err(format!(
+            "it exports {other}, this host calls version 1.0.0: build it against the host's wit folder"
+        )),
+        None => Err(format!(
+            "it is no partitioner: it does not export {EXPORT}{}; build it for the world plugin of the host's wit folder \
+             (Rust: `pointsman_plugin::export!`)",
+            if exports.is_empty() {
+                String::new()
+            } else {
+                format!(", only {}", exports.join(", "))
+            }
+        )),
+    }
+}
+
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}

@@ -1,0 +1,230 @@
+//! A plugin that keeps failing is left alone for a while: each trap costs the host an instance and the time up to it, and a
+//! loop costs its whole deadline.
+//!
+//! [`Suspension`] counts failures. Too many within a window suspend the plugin; when the pause is over one call is let
+//! through; if it fails the pause doubles, if it succeeds the plugin is back.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// When a plugin is suspended, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct SuspendLimits {
+    /// Failures within `window` that suspend it.
+    pub failures: usize,
+    /// See `failures`. Also how long it must go well for the pauses to begin with `first` again.
+    pub window: Duration,
+    /// The first pause.
+    pub first: Duration,
+    /// The longest one.
+    pub longest: Duration,
+}
+
+/// Whether a plugin may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It may.
+    Open,
+    /// By this caller, who must tell how the call went; others wait for that.
+    Probe,
+    /// Not for this long.
+    Suspended(Duration),
+}
+
+/// What a failure led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing yet.
+    Noted,
+    /// Suspended now, for this long.
+    Suspended(Duration),
+}
+
+/// The failures of one plugin in one route.
+#[derive(Debug)]
+pub(super) struct Suspension {
+    limits: SuspendLimits,
+    begun: Instant,
+    /// Milliseconds since `begun` until which it is suspended; 0: it is not. All that a healthy plugin costs is this read.
+    until_ms: AtomicU64,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    recent: VecDeque<Instant>,
+    /// How often the pause has doubled.
+    doublings: u32,
+    resumed: Option<Instant>,
+}
+
+impl Suspension {
+    pub(super) fn new(limits: SuspendLimits, now: Instant) -> Self {
+        Self {
+            limits,
+            begun: now,
+            until_ms: AtomicU64::new(0),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Whether a call may be made. Reads the clock only while suspended.
+    pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Admission {
+        let until = self.until_ms.load(Ordering::Relaxed);
+        if until == 0 {
+            return Admission::Open;
+        }
+        let now = now();
+        let now_ms = self.ms(now);
+        if now_ms < until {
+            return Admission::Suspended(Duration::from_millis(until - now_ms));
+        }
+        // Who moves the end is the one to probe; should it never tell, the next one is let through after another pause.
+        let pause = self.pause(self.lock().doublings);
+        let next = self.ms(now + pause);
+        match self
+            .until_ms
+            .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
+        {
+            Ok(_) => Admission::Probe,
+            Err(_) => Admission::Suspended(pause),
+        }
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.until_ms.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn failed(&self, probe: bool, now: Instant) -> Verdict {
+        let mut failures = self.lock();
+        if probe {
+            failures.doublings += 1;
+            return self.suspend(&mut failures, now);
+        }
+        // Calls that were under way when it was suspended.
+        if self.is_suspended() {
+            return Verdict::Noted;
+        }
+        failures.recent.push_back(now);
+        while failures
+            .recent
+            .front()
+            .is_some_and(|first| now - *first > self.limits.window)
+        {
+            failures.recent.pop_front();
+        }
+        if failures.recent.len() < self.limits.failures {
+            return Verdict::Noted;
+        }
+        failures.doublings = match failures.resumed {
+            Some(resumed) if now - resumed <= self.limits.window => failures.doublings + 1,
+            _ => 0,
+        };
+        self.suspend(&mut failures, now)
+    }
+
+    /// The probe went well.
+    pub(super) fn resume(&self, now: Instant) {
+        let mut failures = self.lock();
+        failures.resumed = Some(now);
+        self.until_ms.store(0, Ordering::Relaxed);
+    }
+
+    fn suspend(&self, failures: &mut Failures, now: Instant) -> Verdict {
+        failures.recent.clear();
+        let pause = self.pause(failures.doublings);
+        self.until_ms.store(self.ms(now + pause), Ordering::Relaxed);
+        Verdict::Suspended(pause)
+    }
+
+    fn pause(&self, doublings: u32) -> Duration {
+        let factor = 1_u32.checked_shl(doublings.min(16)).unwrap_or(u32::MAX);
+        self.limits.first.saturating_mul(factor).min(self.limits.longest)
+    }
+
+    /// Never 0, which means "not suspended".
+    fn ms(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.begun).as_millis() as u64 + 1
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SuspendLimits = SuspendLimits {
+        failures: 3,
+        window: Duration::from_secs(10),
+        first: Duration::from_secs(1),
+        longest: Duration::from_secs(3),
+    };
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn failures_that_are_far_apart_do_not_suspend() {
+        let start = Instant::now();
+        let suspension = Suspension::new(LIMITS, start);
+        for second in [0, 6, 12, 18, 24] {
+            assert_eq!(suspension.failed(false, at(start, second)), Verdict::Noted);
+        }
+        assert_eq!(suspension.admit(|| at(start, 24)), Admission::Open);
+        let verdict = suspension.failed(false, at(start, 24));
+        assert_eq!(verdict, Verdict::Suspended(Duration::from_secs(1)), "three since 14");
+    }
+
+    #[test]
+    fn one_call_at_a_time_finds_out_whether_it_is_well_again() {
+        let start = Instant::now();
+        let suspension = Suspension::new(LIMITS, start);
+        for _ in 0..3 {
+            suspension.failed(false, start);
+        }
+        let admitted = |second| suspension.admit(|| at(start, second));
+        assert!(matches!(admitted(0), Admission::Suspended(_)));
+        assert_eq!(admitted(1), Admission::Probe);
+        assert!(matches!(admitted(1), Admission::Suspended(_)), "one probe at a time");
+        // A probe that never told does not close the door for ever.
+        assert_eq!(admitted(2), Admission::Probe);
+        let doubled = suspension.failed(true, at(start, 2));
+        assert_eq!(doubled, Verdict::Suspended(Duration::from_secs(2)));
+        assert_eq!(admitted(4), Admission::Probe);
+        let longest = suspension.failed(true, at(start, 4));
+        assert_eq!(
+            longest,
+            Verdict::Suspended(Duration::from_secs(3)),
+            "and no longer than that"
+        );
+        assert_eq!(admitted(7), Admission::Probe);
+        suspension.resume(at(start, 7));
+        assert_eq!(admitted(7), Admission::Open);
+    }
+
+    #[test]
+    fn one_that_fails_again_soon_waits_longer_and_one_that_went_well_for_long_does_not() {
+        let start = Instant::now();
+        let suspension = Suspension::new(LIMITS, start);
+        let fail = |second| {
+            suspension.failed(false, at(start, second));
+            suspension.failed(false, at(start, second));
+            suspension.failed(false, at(start, second))
+        };
+        assert_eq!(fail(0), Verdict::Suspended(Duration::from_secs(1)));
+        suspension.resume(at(start, 1));
+        assert_eq!(fail(2), Verdict::Suspended(Duration::from_secs(2)));
+        suspension.resume(at(start, 4));
+        assert_eq!(fail(60), Verdict::Suspended(Duration::from_secs(1)));
+    }
+}

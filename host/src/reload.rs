@@ -1,0 +1,228 @@
+//! Plugins and routes change while records flow.
+//!
+//! One thread of low priority looks at the plugins' files and at the configuration file: when the file system tells of a
+//! change ([`watch`]), every `plugins.poll_ms` in any case, and when it is asked to. What a file holds is known by its SHA-256
+//! ([`Looker`]). New content is compiled, checked, instantiated, configured and tried ([`build`]); when all of that went
+//! well, a whole new table of routes takes the place of the old one in one step. If anything fails nothing changes, and the
+//! log, the metrics, `/plugins` and `/ready` say why.
+//!
+//! [`State`] is what is known of each plugin: what decides, what decided before, what the file holds and why that does not
+//! decide.
+
+mod build;
+mod commands;
+mod config_file;
+mod look;
+mod reconcile;
+mod show;
+mod state;
+mod watch;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+pub use self::{
+    commands::{CommandError, Done},
+    config_file::ConfigFile,
+};
+use self::{look::Looker, state::State, watch::Watch};
+use crate::{
+    config::Config,
+    metrics::Metrics,
+    plugin::{Cache, Compiler, Limits},
+    route::Routes,
+};
+
+/// Orders and hints that may wait. A hint that finds no room is one of many.
+const MAILBOX: usize = 16;
+/// After a hint, files are left alone until none has come for this long: a copy is many writes.
+const QUIET: Duration = Duration::from_millis(10);
+/// But no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// Added to the thread's niceness: traffic goes first.
+const NICENESS: i32 = 10;
+
+/// What the thread is told.
+enum Message {
+    /// Something in a watched folder changed.
+    Hint,
+    /// Look at this plugin's file, whatever is known of it, and say what came of it.
+    Reload(String, oneshot::Sender<Result<Done, CommandError>>),
+    /// Come to an end.
+    Stop,
+}
+
+/// Everything that decides about plugins. Built once; the thread and the admin listener share it.
+pub struct Reloader {
+    routes: Arc<Routes>,
+    metrics: Arc<Metrics>,
+    compiler: Compiler,
+    limits: Limits,
+    dir: PathBuf,
+    poll: Duration,
+    config_file: ConfigFile,
+    /// Brief locks only: the admin listener reads it.
+    state: Mutex<State>,
+    /// Held while a table is built and put in place, so that two changes never build upon the same old one.
+    building: Mutex<()>,
+    mailbox: mpsc::SyncSender<Message>,
+}
+
+/// The thread; it is told to end when this is dropped.
+pub struct Running(Arc<Reloader>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.mailbox.try_send(Message::Stop);
+    }
+}
+
+/// What the thread reads.
+pub struct Mailbox(mpsc::Receiver<Message>);
+
+impl Reloader {
+    /// Loads the plugins of all routes. A file that is not there yet is waited for; any other trouble is an error.
+    pub fn start(
+        config: &Config,
+        config_file: ConfigFile,
+        compiler: Compiler,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<(Arc<Self>, Mailbox)> {
+        let (mailbox, received) = mpsc::sync_channel(MAILBOX);
+        let reloader = Arc::new(Self {
+            routes: Arc::default(),
+            metrics,
+            compiler,
+            limits: Limits::from(&config.plugins),
+            dir: config.plugins.dir.clone(),
+            poll: Duration::from_millis(config.plugins.poll_ms),
+            config_file,
+            state: Mutex::new(State::new(config)),
+            building: Mutex::default(),
+            mailbox,
+        });
+        reloader.load_all(&config.routes)?;
+        Ok((reloader, Mailbox(received)))
+    }
+
+    /// Who decides for which topics.
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// Starts the thread.
+    pub fn spawn(self: &Arc<Self>, mailbox: Mailbox) -> anyhow::Result<Running> {
+        let reloader = Arc::clone(self);
+        thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || reloader.run(&mailbox.0))
+            .context("cannot start the thread that watches plugins")?;
+        Ok(Running(Arc::clone(self)))
+    }
+
+    fn run(&self, mailbox: &mpsc::Receiver<Message>) {
+        // Of this thread alone. Without it a reload merely competes with traffic.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+        let mut watch = Watch::new(&self.dir, self.config_file.path(), self.mailbox.clone());
+        loop {
+            let message = match mailbox.recv_timeout(self.poll) {
+                Ok(Message::Hint) => settled(mailbox),
+                Ok(message) => Some(message),
+                Err(mpsc::RecvTimeoutError::Timeout) => None,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
+            match message {
+                Some(Message::Stop) => return,
+                Some(Message::Reload(name, reply)) => {
+                    let _ = reply.send(self.reload_now(&name));
+                }
+                Some(Message::Hint) | None => self.look(None),
+            }
+            watch.renew();
+        }
+    }
+
+    /// Looks at everything and brings in what has changed. The plugin named `forced` is read whatever is known of it.
+    fn look(&self, forced: Option<&str>) {
+        let mut changed = self.look_at_config();
+        // Not in the loop's head, where the lock would be held throughout.
+        let names = self.state().names();
+        for name in names {
+            changed |= self.look_at_plugin(&name, forced == Some(name.as_str()));
+        }
+        if changed {
+            self.reconcile();
+        }
+    }
+
+    fn look_at_plugin(&self, name: &str, forced: bool) -> bool {
+        let known = self.state().known(name);
+        let looker = Looker {
+            compiler: &self.compiler,
+            limits: &self.limits,
+        };
+        let Some(found) = looker.look(&self.file(name), &known, forced) else {
+            return false;
+        };
+        let changed = self.state().found(name, found, forced);
+        if let Some(news) = &changed {
+            news.tell(&self.metrics);
+        }
+        changed.is_some()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.wasm"))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn build_lock(&self) -> MutexGuard<'_, ()> {
+        self.building.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the hints to end; what else comes meanwhile is next.
+fn settled(mailbox: &mpsc::Receiver<Message>) -> Option<Message> {
+    let begun = Instant::now();
+    while begun.elapsed() < LONGEST_WAIT {
+        match mailbox.recv_timeout(QUIET) {
+            Ok(Message::Hint) => {}
+            Ok(message) => return Some(message),
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// The cache of compiled code: the configured folder, which must be usable, or the user's own, which need not be.
+pub fn cache(configured: Option<&std::path::Path>) -> anyhow::Result<Option<Cache>> {
+    if let Some(folder) = configured {
+        let cache = Cache::open(folder).map_err(|problem| anyhow::anyhow!("plugins.cache_dir: {problem}"))?;
+        return Ok(Some(cache));
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let Some(folder) = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache"))) else {
+        return Ok(None);
+    };
+    match Cache::open(&folder.join("pointsman")) {
+        Ok(cache) => Ok(Some(cache)),
+        Err(problem) => {
+            tracing::info!("compiled plugins are not kept: {problem}");
+            Ok(None)
+        }
+    }
+}

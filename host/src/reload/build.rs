@@ -1,0 +1,117 @@
+//! A table of routes from configured routes and compiled plugins. Whatever of the current table fits is used again, with its
+//! instances and its record of failures.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    config,
+    metrics::Metrics,
+    plugin::{Code, Limits, Pool},
+    route::{Decider, Route, Table},
+};
+
+/// What a table is built with.
+pub(super) struct Builder<'a> {
+    pub(super) limits: Limits,
+    pub(super) metrics: &'a Metrics,
+    pub(super) current: &'a Table,
+    pub(super) codes: &'a BTreeMap<String, Arc<Code>>,
+    /// Whether a route may be without its plugin: at the start, and as long as it has been without it ever since.
+    pub(super) may_be_missing: &'a dyn Fn(&str) -> bool,
+}
+
+/// Why no table could be built.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The plugin that stands in the way.
+    pub(super) plugin: Option<String>,
+    pub(super) reason: String,
+}
+
+impl Builder<'_> {
+    pub(super) fn build(&self, routes: &[config::Route]) -> Result<Table, Failure> {
+        let mut built: Vec<Arc<Route>> = Vec::with_capacity(routes.len());
+        for (index, config) in routes.iter().enumerate() {
+            let decider = self.decider(config, &built)?;
+            let same_place = self.current.routes().get(index);
+            let route = match same_place.filter(|route| route.config == *config && same(&route.decider, &decider)) {
+                Some(route) => Arc::clone(route),
+                None => {
+                    let route = Route::new(config, decider).map_err(|error| Failure {
+                        plugin: None,
+                        reason: format!("route for {:?}: {error:#}", config.topics),
+                    })?;
+                    Arc::new(route)
+                }
+            };
+            built.push(route);
+        }
+        Ok(Table::new(self.shape(routes), built))
+    }
+
+    fn shape(&self, routes: &[config::Route]) -> u64 {
+        let topics = |route: &Arc<Route>| route.config.topics.clone();
+        let before: Vec<_> = self.current.routes().iter().map(topics).collect();
+        let is_same = before.iter().eq(routes.iter().map(|route| &route.topics));
+        self.current.shape() + u64::from(!is_same)
+    }
+
+    fn decider(&self, config: &config::Route, built: &[Arc<Route>]) -> Result<Decider, Failure> {
+        let Some(name) = &config.plugin else {
+            return Ok(Decider::KeyHash);
+        };
+        let Some(code) = self.codes.get(name) else {
+            if (self.may_be_missing)(name) {
+                return Ok(Decider::Missing);
+            }
+            return Err(Failure {
+                plugin: Some(name.clone()),
+                reason: format!("plugin \"{name}\" of the route for {:?} is not there", config.topics),
+            });
+        };
+        self.pool(name, code, config, built).map(Decider::Plugin)
+    }
+
+    fn pool(
+        &self,
+        name: &str,
+        code: &Arc<Code>,
+        config: &config::Route,
+        built: &[Arc<Route>],
+    ) -> Result<Arc<Pool>, Failure> {
+        let failure = |reason: String| Failure {
+            plugin: Some(name.to_owned()),
+            reason: format!("route for {:?}: {reason}", config.topics),
+        };
+        if let Some(pin) = config
+            .sha256
+            .as_ref()
+            .filter(|pin| !pin.eq_ignore_ascii_case(&code.digest))
+        {
+            return Err(failure(format!(
+                "the SHA-256 of plugin \"{name}\" is {}, the route pins {pin}",
+                code.digest
+            )));
+        }
+        let json = serde_json::to_string(&config.config).map_err(|error| failure(error.to_string()))?;
+        let fits = |pool: &&Arc<Pool>| Arc::ptr_eq(pool.code(), code) && pool.config() == json;
+        let existing = built
+            .iter()
+            .chain(self.current.routes())
+            .filter_map(|route| route.plugin());
+        if let Some(pool) = existing.into_iter().find(fits) {
+            return Ok(Arc::clone(pool));
+        }
+        let pool =
+            Pool::new(Arc::clone(code), json, self.limits, self.metrics).map_err(|error| failure(error.to_string()))?;
+        Ok(Arc::new(pool))
+    }
+}
+
+fn same(a: &Decider, b: &Decider) -> bool {
+    match (a, b) {
+        (Decider::KeyHash, Decider::KeyHash) | (Decider::Missing, Decider::Missing) => true,
+        (Decider::Plugin(a), Decider::Plugin(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    }
+}

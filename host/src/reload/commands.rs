@@ -1,0 +1,128 @@
+//! What an operator can ask for: `reload` and `rollback`. Both take the name of a plugin that a route names, never a path.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::{Message, Reloader};
+
+/// How long a reload is waited for; it goes on after that.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// The plugin.
+    pub plugin: String,
+    /// `loaded`, `unchanged` or `rolled_back`.
+    pub result: &'static str,
+    /// What decides now.
+    pub digest: Option<String>,
+    /// After a rollback: what is ignored until the file changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignored_digest: Option<String>,
+}
+
+/// Why a command did nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No route names it.
+    #[error("no route names a plugin \"{0}\"; GET /plugins lists them")]
+    Unknown(String),
+    /// Nothing to go back to.
+    #[error("plugin \"{0}\" has no version before the one that decides; deploy the file that is wanted")]
+    NothingBefore(String),
+    /// It was tried.
+    #[error("plugin \"{plugin}\": {reason}; what decided before goes on")]
+    Failed {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
+    /// It takes long, or many others wait.
+    #[error("plugin \"{0}\" is still being looked at; GET /plugins shows what comes of it")]
+    Late(String),
+}
+
+impl Reloader {
+    /// Takes what the plugin's file holds, also if it was rolled back or has failed before.
+    pub async fn reload(&self, name: &str) -> Result<Done, CommandError> {
+        self.known_to_a_route(name)?;
+        let (reply, answer) = oneshot::channel();
+        let late = || CommandError::Late(name.to_owned());
+        self.mailbox
+            .try_send(Message::Reload(name.to_owned(), reply))
+            .map_err(|_| late())?;
+        match tokio::time::timeout(WAIT, answer).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) | Err(_) => Err(late()),
+        }
+    }
+
+    /// Goes back to the version before. Blocks while another change is being put in place.
+    pub fn rollback(&self, name: &str) -> Result<Done, CommandError> {
+        self.known_to_a_route(name)?;
+        let _building = self.build_lock();
+        let (routes, mut codes, to, from) = {
+            let state = self.state();
+            let plugin = state.plugins.get(name);
+            let previous = plugin.and_then(|plugin| plugin.previous.clone());
+            let previous = previous.ok_or_else(|| CommandError::NothingBefore(name.to_owned()))?;
+            let active = plugin.and_then(|plugin| plugin.active.clone());
+            (state.config.current.routes.clone(), state.actives(), previous, active)
+        };
+        codes.insert(name.to_owned(), Arc::clone(&to));
+        self.attempt(&routes, &codes).map_err(|failure| CommandError::Failed {
+            plugin: name.to_owned(),
+            reason: failure.reason,
+        })?;
+        let ignored = from.map(|code| code.digest.clone());
+        let mut state = self.state();
+        if let Some(plugin) = state.plugins.get_mut(name) {
+            plugin.previous = None;
+            plugin.ignored.clone_from(&ignored);
+        }
+        self.metrics.plugin_reloaded(name, "rolled_back");
+        tracing::warn!(
+            plugin = name,
+            digest = %to.digest,
+            ignored = ignored.as_deref(),
+            "plugin rolled back; what its file holds is ignored until the file changes, but a restart takes it again"
+        );
+        Ok(Done {
+            plugin: name.to_owned(),
+            result: "rolled_back",
+            digest: Some(to.digest.clone()),
+            ignored_digest: ignored,
+        })
+    }
+
+    /// On the thread that looks at files.
+    pub(super) fn reload_now(&self, name: &str) -> Result<Done, CommandError> {
+        let active = |reloader: &Self| reloader.state().actives().get(name).map(|code| code.digest.clone());
+        let before = active(self);
+        self.look(Some(name));
+        if let Some(reason) = self.state().problem(name) {
+            return Err(CommandError::Failed {
+                plugin: name.to_owned(),
+                reason,
+            });
+        }
+        let digest = active(self);
+        Ok(Done {
+            plugin: name.to_owned(),
+            result: if digest == before { "unchanged" } else { "loaded" },
+            digest,
+            ignored_digest: None,
+        })
+    }
+
+    fn known_to_a_route(&self, name: &str) -> Result<(), CommandError> {
+        match self.state().names().contains(name) {
+            true => Ok(()),
+            false => Err(CommandError::Unknown(name.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the files hold is brought into service: all of it at once if that works, else what works of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use anyhow::{anyhow, bail};
+
+use super::{
+    Reloader,
+    build::{Builder, Failure},
+    state::Found,
+};
+use crate::{
+    config,
+    plugin::Code,
+    route::{Decider, Route, Table},
+};
+
+type Codes = BTreeMap<String, Arc<Code>>;
+
+impl Reloader {
+    /// The start: everything must work, but for files that are not there yet.
+    pub(super) fn load_all(&self, routes: &[config::Route]) -> anyhow::Result<()> {
+        self.look_at_config();
+        let names = self.state().names();
+        for name in names {
+            self.look_at_plugin(&name, false);
+            let state = self.state();
+            if let Some(Found::Bad { reason, .. }) = state.plugins.get(&name).map(|plugin| &plugin.file) {
+                bail!("plugin file {}: {reason}", self.file(&name).display());
+            }
+        }
+        let wants = self.state().wants();
+        let table = self
+            .build(routes, &wants, &|_| true)
+            .map_err(|failure| anyhow!(failure.reason))?;
+        let missing = |route: &Arc<Route>| matches!(route.decider, Decider::Missing);
+        let names = table.routes().iter().filter(|route| missing(route));
+        for plugin in names
+            .filter_map(|route| route.config.plugin.as_deref())
+            .collect::<BTreeSet<_>>()
+        {
+            tracing::warn!(
+                plugin,
+                file = %self.file(plugin).display(),
+                "the plugin's file is not there; until it is, the records of its routes follow on_error and readiness waits"
+            );
+        }
+        self.commit(table, routes.to_vec(), &wants);
+        self.state().config.pending = None;
+        Ok(())
+    }
+
+    /// Tries what the files hold. A new configuration and a new plugin may only fit together, so everything at once comes
+    /// first; what then fails is tried apart.
+    pub(super) fn reconcile(&self) {
+        let _building = self.build_lock();
+        let (pending, wants) = {
+            let state = self.state();
+            (state.config.pending.clone(), state.wants())
+        };
+        if let Some(routes) = pending {
+            let tried = self
+                .attempt(&routes, &wants)
+                .or_else(|all| self.attempt(&routes, &self.kept(&wants)).map_err(|_| all));
+            match tried {
+                Ok(()) => self.config_taken(),
+                Err(failure) => self.config_refused(&failure),
+            }
+        }
+        let names: Vec<String> = wants.keys().cloned().collect();
+        for name in names {
+            let (routes, mut codes) = {
+                let state = self.state();
+                (state.config.current.routes.clone(), state.actives())
+            };
+            let want = &wants[&name];
+            if codes.get(&name).is_some_and(|active| Arc::ptr_eq(active, want)) {
+                continue;
+            }
+            codes.insert(name.clone(), Arc::clone(want));
+            if let Err(failure) = self.attempt(&routes, &codes) {
+                self.plugin_refused(&name, want, &failure);
+            }
+        }
+    }
+
+    /// What decides now; what has never decided, as it is wanted.
+    fn kept(&self, wants: &Codes) -> Codes {
+        let mut kept = wants.clone();
+        kept.extend(self.state().actives());
+        kept
+    }
+
+    /// Builds a table and puts it in place.
+    pub(super) fn attempt(&self, routes: &[config::Route], codes: &Codes) -> Result<(), Failure> {
+        let current = self.routes.table();
+        let without = |name: &str| {
+            let waits = |route: &config::Route| route.plugin.as_deref() == Some(name);
+            let mut missing = current
+                .routes()
+                .iter()
+                .filter(|route| matches!(route.decider, Decider::Missing));
+            missing.any(|route| waits(&route.config))
+        };
+        let table = self.build(routes, codes, &without)?;
+        self.commit(table, routes.to_vec(), codes);
+        Ok(())
+    }
+
+    fn build(
+        &self,
+        routes: &[config::Route],
+        codes: &Codes,
+        may_be_missing: &dyn Fn(&str) -> bool,
+    ) -> Result<Table, Failure> {
+        let current = self.routes.table();
+        let builder = Builder {
+            limits: self.limits,
+            metrics: &self.metrics,
+            current: &current,
+            codes,
+            may_be_missing,
+        };
+        builder.build(routes)
+    }
+
+    /// The swap. From here on new records are decided by this table.
+    fn commit(&self, table: Table, routes: Vec<config::Route>, codes: &Codes) {
+        self.routes.replace(table);
+        let mut state = self.state();
+        state.config.current.routes = routes;
+        let used = state.names();
+        for (name, code) in codes.iter().filter(|(name, _)| used.contains(*name)) {
+            let plugin = state.plugins.entry(name.clone()).or_default();
+            let before = plugin.active.replace(Arc::clone(code));
+            if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, code)) {
+                continue;
+            }
+            let was = before.as_ref().map(|code| code.digest.as_str());
+            self.metrics.plugin_active(name, Some(&code.digest), was);
+            self.metrics.plugin_reloaded(name, "loaded");
+            tracing::info!(plugin = name, digest = %code.digest, before = was, bytes = code.bytes, "plugin loaded");
+            plugin.since = Some(SystemTime::now());
+            plugin.refused = None;
+            if before.is_some() {
+                plugin.previous = before;
+            }
+        }
+        let unused: Vec<String> = state
+            .plugins
+            .keys()
+            .filter(|name| !used.contains(*name))
+            .cloned()
+            .collect();
+        for name in unused {
+            if let Some(code) = state.plugins.remove(&name).and_then(|plugin| plugin.active) {
+                self.metrics.plugin_active(&name, None, Some(&code.digest));
+                tracing::info!(plugin = name, "plugin unloaded: no route names it any more");
+            }
+        }
+    }
+
+    fn config_taken(&self) {
+        let mut state = self.state();
+        state.config.pending = None;
+        state.config.problem = None;
+        self.metrics.config_reloaded("loaded");
+        tracing::info!(
+            routes = state.config.current.routes.len(),
+            "the routes of the configuration file were taken"
+        );
+    }
+
+    fn config_refused(&self, failure: &Failure) {
+        let mut state = self.state();
+        // Why a file is not there, or is no plugin, is known better than that it is missing.
+        let cause = failure.plugin.as_deref().and_then(|name| state.problem(name));
+        let reason = match cause {
+            Some(cause) => format!("{}: {cause}", failure.reason),
+            None => failure.reason.clone(),
+        };
+        if state.config.problem.as_ref() == Some(&reason) {
+            return;
+        }
+        self.metrics.config_reloaded("failed");
+        tracing::error!(%reason, "the routes of the configuration file cannot be taken; nothing has changed");
+        state.config.problem = Some(reason);
+    }
+
+    fn plugin_refused(&self, name: &str, code: &Code, failure: &Failure) {
+        let mut state = self.state();
+        let Some(plugin) = state.plugins.get_mut(name) else {
+            return;
+        };
+        let reason = failure.reason.clone();
+        if plugin.refused.as_ref() == Some(&reason) {
+            return;
+        }
+        self.metrics.plugin_reloaded(name, "failed");
+        tracing::error!(
+            plugin = name,
+            digest = %code.digest,
+            %reason,
+            "the plugin's new version does not come into service; nothing has changed"
+        );
+        plugin.refused = Some(reason);
+    }
+}

@@ -1,0 +1,305 @@
+//! What is known of each plugin and of the configuration file. Plain data: nothing here looks at a file or runs a plugin.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use crate::{
+    config::{self, Config},
+    metrics::Metrics,
+    plugin::{Code, file::Signature},
+};
+
+/// Everything that is known.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) plugins: BTreeMap<String, Plugin>,
+    pub(super) config: ConfigState,
+}
+
+/// What is known of the configuration file.
+#[derive(Default)]
+pub(super) struct ConfigState {
+    pub(super) signature: Option<Signature>,
+    pub(super) digest: Option<String>,
+    /// All of it as it was at the start, but with the routes that decide now.
+    pub(super) current: Config,
+    /// Routes that the file holds and that do not decide (yet).
+    pub(super) pending: Option<Vec<config::Route>>,
+    /// Why the file's content does not decide.
+    pub(super) problem: Option<String>,
+    /// Parts of the file that differ from what the process was started with.
+    pub(super) needs_restart: Vec<&'static str>,
+}
+
+/// One plugin, by the name of its file.
+#[derive(Default)]
+pub(super) struct Plugin {
+    /// What decides.
+    pub(super) active: Option<Arc<Code>>,
+    /// When it began to.
+    pub(super) since: Option<SystemTime>,
+    /// What decided before: for a rollback.
+    pub(super) previous: Option<Arc<Code>>,
+    /// The digest that was rolled back, ignored until the file changes.
+    pub(super) ignored: Option<String>,
+    /// What the file holds.
+    pub(super) file: Found,
+    /// Why a good file does not decide: its config was refused, or its smoke call failed.
+    pub(super) refused: Option<String>,
+}
+
+/// What a look at a plugin's file found.
+#[derive(Clone, Default)]
+pub(super) enum Found {
+    /// Nobody has looked.
+    #[default]
+    Unseen,
+    /// No such file.
+    Missing,
+    /// A file that is no plugin that can be used.
+    Bad {
+        signature: Option<Signature>,
+        /// None where it was not even read.
+        digest: Option<String>,
+        reason: String,
+        /// When the trouble was not the file's: the moment to try again.
+        retry: Option<Instant>,
+    },
+    /// A plugin.
+    Good { signature: Signature, code: Arc<Code> },
+}
+
+impl Found {
+    pub(super) fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Good { code, .. } => Some(&code.digest),
+            Self::Bad { digest, .. } => digest.as_deref(),
+            Self::Unseen | Self::Missing => None,
+        }
+    }
+
+    pub(super) fn signature(&self) -> Option<Signature> {
+        match self {
+            Self::Good { signature, .. } => Some(*signature),
+            Self::Bad { signature, .. } => *signature,
+            Self::Unseen | Self::Missing => None,
+        }
+    }
+}
+
+/// What a looker needs to know.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub(super) name: String,
+    pub(super) file: Found,
+    /// Code that need not be compiled again.
+    pub(super) codes: Vec<Arc<Code>>,
+    /// Digests that routes pin; none: any will do.
+    pub(super) pins: Vec<String>,
+}
+
+/// Something that an operator wants to hear of.
+pub(super) struct News {
+    name: String,
+    what: What,
+}
+
+enum What {
+    Gone,
+    Bad(String),
+    New,
+}
+
+impl News {
+    pub(super) fn tell(&self, metrics: &Metrics) {
+        let plugin = &*self.name;
+        match &self.what {
+            What::Gone => {
+                tracing::warn!(
+                    plugin,
+                    "the plugin's file is gone; the version that is loaded goes on deciding"
+                );
+            }
+            What::Bad(reason) => {
+                metrics.plugin_reloaded(plugin, "failed");
+                tracing::error!(plugin, %reason, "the plugin's file cannot be used; nothing has changed");
+            }
+            What::New => tracing::debug!(plugin, "the plugin's file has new content"),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            plugins: BTreeMap::new(),
+            config: ConfigState {
+                current: Config {
+                    routes: Vec::new(),
+                    ..config.clone()
+                },
+                pending: Some(config.routes.clone()),
+                ..ConfigState::default()
+            },
+        }
+    }
+
+    /// The routes that decide, and those that the file holds and that do not.
+    fn all_routes(&self) -> impl Iterator<Item = &config::Route> {
+        self.config
+            .current
+            .routes
+            .iter()
+            .chain(self.config.pending.iter().flatten())
+    }
+
+    /// Every plugin that a route names.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.all_routes()
+            .flat_map(config::Route::plugins)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    pub(super) fn known(&self, name: &str) -> Known {
+        let plugin = self.plugins.get(name);
+        let pins: Option<Vec<String>> = self
+            .all_routes()
+            .filter(|route| route.plugin.as_deref() == Some(name))
+            .map(|route| route.sha256.as_ref().map(|pin| pin.to_ascii_lowercase()))
+            .collect();
+        Known {
+            name: name.to_owned(),
+            file: plugin.map(|plugin| plugin.file.clone()).unwrap_or_default(),
+            codes: plugin
+                .into_iter()
+                .flat_map(|plugin| plugin.active.iter().chain(&plugin.previous).cloned())
+                .collect(),
+            pins: pins.unwrap_or_default(),
+        }
+    }
+
+    /// Takes note of what a look found. News when the content is another than before, or was asked for.
+    pub(super) fn found(&mut self, name: &str, found: Found, forced: bool) -> Option<News> {
+        let plugin = self.plugins.entry(name.to_owned()).or_default();
+        let was_missing = matches!(plugin.file, Found::Missing);
+        let is_same = match &found {
+            Found::Missing => was_missing,
+            Found::Unseen => true,
+            Found::Bad { reason, .. } => {
+                matches!(&plugin.file, Found::Bad { reason: before, .. } if before == reason)
+                    && plugin.file.digest() == found.digest()
+            }
+            Found::Good { code, .. } => {
+                matches!(&plugin.file, Found::Good { code: before, .. } if Arc::ptr_eq(before, code))
+            }
+        };
+        if plugin.ignored.is_some() && (forced || plugin.ignored.as_deref() != found.digest()) {
+            plugin.ignored = None;
+        }
+        plugin.file = found;
+        if is_same && !forced {
+            return None;
+        }
+        plugin.refused = None;
+        let what = match &plugin.file {
+            Found::Missing => What::Gone,
+            Found::Bad { reason, .. } => What::Bad(reason.clone()),
+            Found::Good { .. } | Found::Unseen => What::New,
+        };
+        // A file that was never there is told of once, by whoever found its route without one.
+        let never_there = matches!(plugin.file, Found::Missing) && plugin.active.is_none();
+        (!never_there).then(|| News {
+            name: name.to_owned(),
+            what,
+        })
+    }
+
+    /// What each plugin should decide with: what its file holds if that can be used, else what decides now.
+    pub(super) fn wants(&self) -> BTreeMap<String, Arc<Code>> {
+        let want = |(name, plugin): (&String, &Plugin)| {
+            let from_file = match &plugin.file {
+                Found::Good { code, .. } if plugin.ignored.as_deref() != Some(&code.digest) => Some(code),
+                _ => None,
+            };
+            from_file
+                .or(plugin.active.as_ref())
+                .map(|code| (name.clone(), Arc::clone(code)))
+        };
+        self.plugins.iter().filter_map(want).collect()
+    }
+
+    /// What each plugin decides with.
+    pub(super) fn actives(&self) -> BTreeMap<String, Arc<Code>> {
+        let active = |(name, plugin): (&String, &Plugin)| Some((name.clone(), Arc::clone(plugin.active.as_ref()?)));
+        self.plugins.iter().filter_map(active).collect()
+    }
+
+    /// Why what a plugin's file holds does not decide; none when it does.
+    pub(super) fn problem(&self, name: &str) -> Option<String> {
+        let plugin = self.plugins.get(name)?;
+        match &plugin.file {
+            Found::Missing if plugin.active.is_none() => Some("its file has not been there yet".to_owned()),
+            Found::Missing => Some("its file is gone; a restart would not find it".to_owned()),
+            Found::Bad { reason, .. } => Some(reason.clone()),
+            Found::Good { code, .. } if plugin.ignored.as_deref() == Some(&code.digest) => Some(format!(
+                "what its file holds ({}) was rolled back; a restart would take it again",
+                code.digest
+            )),
+            Found::Good { .. } | Found::Unseen => plugin.refused.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(digest: &str, reason: &str) -> Found {
+        Found::Bad {
+            signature: None,
+            digest: Some(digest.to_owned()),
+            reason: reason.to_owned(),
+            retry: None,
+        }
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_once_and_again_when_it_is_asked_for() {
+        let mut state = State::default();
+        assert!(state.found("p", bad("1", "odd"), false).is_some());
+        assert!(state.found("p", bad("1", "odd"), false).is_none());
+        assert!(state.found("p", bad("1", "odd"), true).is_some());
+        assert!(state.found("p", bad("2", "odd"), false).is_some());
+        assert!(state.found("p", bad("2", "odder"), false).is_some());
+    }
+
+    #[test]
+    fn a_rolled_back_digest_is_ignored_only_until_the_file_has_another() {
+        let mut state = State::default();
+        state.plugins.entry("p".to_owned()).or_default().ignored = Some("1".to_owned());
+        let ignored = |state: &State| state.plugins["p"].ignored.clone();
+        state.found("p", bad("1", "odd"), false);
+        assert_eq!(ignored(&state).as_deref(), Some("1"));
+        state.found("p", bad("2", "odd"), false);
+        assert_eq!(ignored(&state), None);
+        // The file went away and came back: it changed.
+        state.plugins.entry("p".to_owned()).or_default().ignored = Some("1".to_owned());
+        state.found("p", Found::Missing, false);
+        assert_eq!(ignored(&state), None);
+    }
+
+    #[test]
+    fn a_file_that_was_never_there_is_no_loss() {
+        let mut state = State::default();
+        assert!(state.found("p", Found::Missing, false).is_none());
+        assert!(
+            state
+                .problem("p")
+                .is_some_and(|problem| problem.contains("not been there yet"))
+        );
+    }
+}

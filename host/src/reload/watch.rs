@@ -1,0 +1,95 @@
+//! Hints from the file system. They may be late, doubled or missing (network file systems, some container runtimes), so a poll
+//! stands behind them and each is only a reason to look.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::mpsc::SyncSender,
+};
+
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode},
+};
+
+use super::Message;
+
+/// A folder's identity: a folder that was replaced under its name is another one, and the watch stays with the old one.
+type Identity = (u64, u64);
+
+/// Watches folders, never files: editors and Kubernetes swap names, and a watch on a file ends with the file.
+pub(super) struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: Vec<PathBuf>,
+    watched: BTreeMap<PathBuf, Identity>,
+}
+
+impl Watch {
+    /// Watches the plugins' folder, the configuration file's, and the folders above both, in which they could be replaced.
+    pub(super) fn new(dir: &Path, config: Option<&Path>, hints: SyncSender<Message>) -> Self {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| is_change(event.kind)) {
+                // A full mailbox has hints enough.
+                let _ = hints.try_send(Message::Hint);
+            }
+        });
+        let watcher = watcher
+            .inspect_err(|error| {
+                tracing::warn!(%error, "no file system watcher to be had; changes of plugins are found by polling alone");
+            })
+            .ok();
+        let mut folders = Vec::new();
+        for folder in [Some(dir), config.and_then(Path::parent)].into_iter().flatten() {
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            folders.extend(folder.parent().map(Path::to_owned));
+            folders.push(folder);
+        }
+        let mut watch = Self {
+            watcher,
+            folders,
+            watched: BTreeMap::new(),
+        };
+        watch.renew();
+        watch
+    }
+
+    /// Watches what was not there before, or is another folder now.
+    pub(super) fn renew(&mut self) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        for folder in &self.folders {
+            let found = identity(folder).ok();
+            if found == self.watched.get(folder).copied() {
+                continue;
+            }
+            if self.watched.remove(folder).is_some() {
+                let _ = watcher.unwatch(folder);
+            }
+            let Some(found) = found else { continue };
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.watched.insert(folder.clone(), found);
+                }
+                Err(error) => {
+                    tracing::debug!(folder = %folder.display(), %error, "not watched; polling goes on");
+                }
+            }
+        }
+    }
+}
+
+fn identity(folder: &Path) -> io::Result<Identity> {
+    fs::metadata(folder).map(|found| (found.dev(), found.ino()))
+}
+
+/// Looking at the files is itself an event; only what may have changed them counts.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
