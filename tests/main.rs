@@ -11,6 +11,7 @@ mod admin;
 mod bad_input;
 mod configuration;
 mod drain;
+mod hostile;
 mod limits;
 mod plugins;
 mod real_kafka;
@@ -18,6 +19,7 @@ mod reload;
 mod round_trip;
 
 mod support {
+    pub(crate) mod components;
     pub(crate) mod consumer;
     pub(crate) mod http;
     pub(crate) mod kafka;

@@ -104,7 +104,7 @@ impl Builder {
             "[listen]\nunix = {unix:?}\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{}\n[kafka]\n{}\n[log]\nformat = \"json\"\n{}\n",
             self.listen, self.kafka, self.rest
         );
-        if !text.contains("[plugins]") {
+        if !text.contains("\ndir = ") {
             let _ = writeln!(text, "[plugins]\ndir = {:?}", plugin_dir());
         }
         std::fs::write(&config, &text).expect("write the configuration");

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use wasmtime::component::{Component, HasSelf, Linker};
@@ -12,7 +12,7 @@ use super::{
     bindings::{Plugin, PluginPre},
     compile::{CompileError, Compiler},
     file,
-    imports::State,
+    imports::{LogWindow, State},
 };
 
 /// The package whose interfaces a plugin may import, up to its version.
@@ -41,6 +41,7 @@ pub struct Code {
     /// The names of what it imports.
     pub imports: Vec<String>,
     pub(super) engine: Engine,
+    pub(super) log_window: Arc<Mutex<LogWindow>>,
     pub(super) pre: PluginPre<State>,
 }
 
@@ -109,6 +110,7 @@ impl Code {
             bytes: bytes.len(),
             imports,
             engine: engine.clone(),
+            log_window: Arc::default(),
             pre,
         })
     }

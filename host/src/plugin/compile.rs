@@ -189,7 +189,8 @@ impl Compiler {
 
     /// What a child's end means.
     fn judge(&self, ended: Option<ExitStatus>, said: &str, memory_bytes: u64) -> Result<(), CompileError> {
-        let said = said.trim().replace('\n', " ");
+        // As every error of the program, its own begins with the program's name.
+        let said = said.trim().trim_start_matches("pointsman: ").replace('\n', " ");
         let Some(status) = ended else {
             return Err(CompileError::Environment(format!(
                 "compiling it was given up after {} s: the machine is too busy, or it takes too much",

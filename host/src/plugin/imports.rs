@@ -1,6 +1,9 @@
 //! What a plugin can call: the record being routed, its topic's partitions, the routing table, the log. Nothing else.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use bytes::Bytes;
 
@@ -16,7 +19,8 @@ use crate::{record::Record, topics::Partitions};
 
 /// Longest line that a plugin may log, bytes.
 const LOG_LINE_BYTES: usize = 1_024;
-/// Lines an instance may log in a second; the rest is counted in the next line that passes.
+/// Lines a plugin may log in a second, all instances together (one that traps is followed by a fresh one); the rest is counted
+/// in the next line that passes.
 const LOG_LINES_PER_SECOND: u32 = 20;
 
 /// The state of one instance's store.
@@ -26,7 +30,7 @@ pub(super) struct State {
     pub(super) current: Option<Current>,
     pub(super) memory: Memory,
     pub(super) time: Time,
-    log_window: LogWindow,
+    log_window: Arc<Mutex<LogWindow>>,
 }
 
 /// What a plugin sees while it decides.
@@ -35,21 +39,22 @@ pub(super) struct Current {
     pub(super) partitions: Arc<Partitions>,
 }
 
+/// How much a plugin has logged in the current second.
 #[derive(Default)]
-struct LogWindow {
+pub(super) struct LogWindow {
     begun: Option<Instant>,
     lines: u32,
     dropped: u64,
 }
 
 impl State {
-    pub(super) fn new(plugin: &Arc<str>, memory: Memory, time: Time) -> Self {
+    pub(super) fn new(plugin: &Arc<str>, log_window: &Arc<Mutex<LogWindow>>, memory: Memory, time: Time) -> Self {
         Self {
             plugin: Arc::clone(plugin),
             current: None,
             memory,
             time,
-            log_window: LogWindow::default(),
+            log_window: Arc::clone(log_window),
         }
     }
 
@@ -117,7 +122,12 @@ impl routes::Host for State {
 
 impl log::Host for State {
     fn log(&mut self, level: Level, mut message: String) -> wasmtime::Result<()> {
-        let Some(dropped) = self.log_window.admit(Instant::now()) else {
+        let admitted = self
+            .log_window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(Instant::now());
+        let Some(dropped) = admitted else {
             return Ok(());
         };
         truncate(&mut message, LOG_LINE_BYTES);

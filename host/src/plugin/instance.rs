@@ -29,7 +29,7 @@ impl Instance {
     /// Makes and configures one.
     pub(super) fn new(code: &Code, limits: &Limits, config: &str) -> Result<Self, CallError> {
         let time = Time::new(limits.configure, limits.configure * 10);
-        let state = State::new(&code.name, Memory::new(limits.memory_bytes), time);
+        let state = State::new(&code.name, &code.log_window, Memory::new(limits.memory_bytes), time);
         let mut store = Store::new(code.engine.wasm(), state);
         store.limiter(|state| &mut state.memory);
         // What a plugin may make the host copy in one call: it cannot hand over more than it can hold.

@@ -1,0 +1,154 @@
+//! Components made by hand: what no tool chain would give, and what an attacker would.
+
+use std::borrow::Cow;
+
+use wasm_encoder::{
+    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, MemorySection, MemoryType, Module,
+    TypeSection, ValType,
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+const WIT: &str = include_str!("../../wit/partitioner.wit");
+
+/// The least that a partitioner is, in the text format: it puts everything on partition 0. `more` comes before its functions.
+fn partitioner(more: &str, partition: &str, version: &str) -> String {
+    format!(
+        r#"(module
+            {more}
+            (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+            (func (export "pointsman:partitioner/partitioner@{version}#configure") (param i32 i32) (result i32)
+                i32.const 0)
+            (func (export "pointsman:partitioner/partitioner@{version}#partition") (param i32 i32 i32 i32) (result i32)
+                {partition}
+                i32.const 0))"#
+    )
+}
+
+/// A component from a core module in the text format, for a world of a WIT package.
+fn component(module: &str, wit: &str, world: &str) -> Vec<u8> {
+    encode(wat::parse_str(module).expect("a module"), wit, world)
+}
+
+fn encode(mut module: Vec<u8>, wit: &str, world: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("test.wit", wit).expect("a package");
+    let world = resolve.select_world(&[package], Some(world)).expect("a world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    let mut encoder = ComponentEncoder::default()
+        .module(&module)
+        .expect("a module for the world");
+    encoder.encode().expect("a component")
+}
+
+/// One that never ends to start.
+pub(crate) fn endless_start() -> Vec<u8> {
+    let more = "(func $endless (loop (br 0))) (start $endless)";
+    component(&partitioner(more, "", "1.0.0"), WIT, "plugin")
+}
+
+/// One that grows a table at each call, and traps when it may not.
+pub(crate) fn table_hog() -> Vec<u8> {
+    let more = "(table $t 1 funcref)";
+    let grow = "(if (i32.lt_s (table.grow $t (ref.null func) (i32.const 100000)) (i32.const 0)) (then unreachable))";
+    component(&partitioner(more, grow, "1.0.0"), WIT, "plugin")
+}
+
+/// A component of another world altogether.
+pub(crate) fn wrong_world() -> Vec<u8> {
+    let wit = "package other:thing@1.0.0; interface runner { run: func(); } world w { export runner; }";
+    let module = r#"(module (func (export "other:thing/runner@1.0.0#run")))"#;
+    component(module, wit, "w")
+}
+
+/// A partitioner for a version of the interface that this host does not have.
+pub(crate) fn wrong_version() -> Vec<u8> {
+    let wit = WIT.replace(
+        "package pointsman:partitioner@1.0.0",
+        "package pointsman:partitioner@2.0.0",
+    );
+    component(&partitioner("", "", "2.0.0"), &wit, "plugin")
+}
+
+/// A partitioner that wants the network.
+pub(crate) fn with_sockets() -> Vec<u8> {
+    let wit = format!(
+        "{WIT}\nworld networked {{ import wasi:sockets/tcp@0.2.0; include plugin; }}\n\
+         package wasi:sockets@0.2.0 {{ interface tcp {{ connect: func(); }} }}"
+    );
+    let more = r#"(import "wasi:sockets/tcp@0.2.0" "connect" (func))"#;
+    component(&partitioner(more, "", "1.0.0"), &wit, "networked")
+}
+
+/// A partitioner with this much code beside: `functions` of about `instructions` each, none of them ever called. One huge
+/// function costs the compiler memory, very many cost it time.
+pub(crate) fn much_code(functions: u32, instructions: u32) -> Vec<u8> {
+    let mut types = TypeSection::new();
+    types.ty().function([ValType::I32; 4], [ValType::I32]);
+    types.ty().function([ValType::I32; 2], [ValType::I32]);
+    let mut declared = FunctionSection::new();
+    let mut code = CodeSection::new();
+    for of_type in [0, 1, 0] {
+        declared.function(of_type);
+        let mut constant = Function::new([]);
+        constant.instructions().i32_const(0).end();
+        code.function(&constant);
+    }
+    for _ in 0..functions {
+        declared.function(0);
+        code.function(&busy(instructions));
+    }
+    let mut memories = MemorySection::new();
+    memories.memory(MemoryType {
+        minimum: 1,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
+    let mut exports = ExportSection::new();
+    exports.export("memory", ExportKind::Memory, 0);
+    exports.export("cabi_realloc", ExportKind::Func, 0);
+    for (index, name) in (1..).zip(["configure", "partition"]) {
+        exports.export(
+            &format!("pointsman:partitioner/partitioner@1.0.0#{name}"),
+            ExportKind::Func,
+            index,
+        );
+    }
+    let mut module = Module::new();
+    module
+        .section(&types)
+        .section(&declared)
+        .section(&memories)
+        .section(&exports)
+        .section(&code);
+    encode(module.finish(), WIT, "plugin")
+}
+
+/// Branches and values that live long: what register allocation is slow with.
+fn busy(instructions: u32) -> Function {
+    let mut function = Function::new([(20, ValType::I32)]);
+    let mut body = function.instructions();
+    for number in 0..instructions / 8 {
+        let (a, b, c) = (4 + number % 20, 4 + (number * 7 + 3) % 20, number % 4);
+        body.block(BlockType::Empty)
+            .local_get(a)
+            .local_get(c)
+            .i32_add()
+            .local_tee(b)
+            .br_if(0)
+            .local_get(b)
+            .local_set(a)
+            .end();
+    }
+    body.local_get(5).end();
+    drop(body);
+    function
+}
+
+/// A component, cut in the middle.
+pub(crate) fn truncated(component: &[u8]) -> Cow<'_, [u8]> {
+    Cow::Borrowed(&component[..component.len() / 2])
+}
