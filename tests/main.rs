@@ -17,6 +17,7 @@ mod plugins;
 mod real_kafka;
 mod reload;
 mod round_trip;
+mod storm;
 
 mod support {
     pub(crate) mod components;

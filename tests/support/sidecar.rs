@@ -175,6 +175,16 @@ impl Sidecar {
         Http::tcp(self.admin).post(path, &[], b"")
     }
 
+    /// Resident memory, bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("its memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
     /// The value of a metric's line, such as `pointsman_records_total{…}`; 0 when it is not there.
     pub(crate) fn metric(&self, line: &str) -> f64 {
         let text = self.admin("/metrics").text();
