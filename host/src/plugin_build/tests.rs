@@ -1,6 +1,11 @@
 //! The build, with programs that stand in for cargo and rustc, and once with the real ones.
 
+use std::process::Command;
+
+use super::component::surface;
+use super::rust::tells_of_another_build;
 use super::*;
+use crate::plugin::PACKAGE;
 
 /// A folder with a Cargo.toml, and beside it programs that stand in for cargo and rustc.
 struct Bench {

@@ -1,0 +1,154 @@
+//! Has cargo compile partitioners that are written in Rust.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::{BuildError, Tools};
+
+/// The one target whose standard library asks nothing of the host: those for WASI import clocks, files and environment.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// A module that cargo made.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Module {
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+}
+
+/// Runs cargo and gives back what it wrote to standard output: a JSON message a line.
+pub(super) fn cargo_build(tools: &Tools, dir: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut cargo = Command::new(&tools.cargo);
+    cargo
+        .args([
+            "build",
+            "--release",
+            "--target",
+            TARGET,
+            "--message-format=json-render-diagnostics",
+        ])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    for (variable, _) in env::vars_os() {
+        if variable.to_str().is_some_and(tells_of_another_build) {
+            cargo.env_remove(variable);
+        }
+    }
+
+    let output = match cargo.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(BuildError::NoCargo {
+                program: PathBuf::from(&tools.cargo),
+            }
+            .into());
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot run {}", tools.cargo.display()));
+        }
+    };
+    let dir = dir.to_owned();
+    match output.status {
+        status if status.success() => Ok(output.stdout),
+        _ if lacks_target(tools, &dir) => Err(BuildError::NoTarget { dir }.into()),
+        status => Err(BuildError::Cargo { dir, status }.into()),
+    }
+}
+
+/// Whether a variable is about the build that this process is part of, as under `cargo run` and `cargo test`, and not a
+/// wish of the user's. Wishes stay: flags, wrappers, proxies, and CARGO_TARGET_DIR, which does no harm since cargo says
+/// where it has put the modules. RUSTUP_TOOLCHAIN stays too, because CARGO then is the cargo of that toolchain.
+pub(super) fn tells_of_another_build(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CFG_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
+        || [
+            "CARGO_CRATE_NAME",
+            "CARGO_PRIMARY_PACKAGE",
+            "CARGO_TARGET_TMPDIR",
+            // The job server that it names may be gone.
+            "CARGO_MAKEFLAGS",
+            // Cargo makes it of the flags for the outer target; it would win over RUSTFLAGS.
+            "CARGO_ENCODED_RUSTFLAGS",
+            // How `cargo clippy` gets its own compiler in.
+            "RUSTC_WORKSPACE_WRAPPER",
+        ]
+        .contains(&variable)
+}
+
+/// Asked only after a failure: without the target the compiler's own message is about a missing crate `core`.
+fn lacks_target(tools: &Tools, dir: &Path) -> bool {
+    let libraries = Command::new(&tools.rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .output();
+    match libraries {
+        Ok(output) if output.status.success() => !Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir(),
+        _ => false,
+    }
+}
+
+/// A line of cargo's output, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        package_id: String,
+        target: Target,
+        filenames: Vec<PathBuf>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    crate_types: Vec<String>,
+}
+
+pub(super) fn modules_in(cargo_output: &[u8]) -> Vec<Module> {
+    let mut modules = Vec::new();
+    for line in cargo_output.split(|&byte| byte == b'\n') {
+        // Also what is no message: a program that cargo runs may write to the same place.
+        let Ok(Message::CompilerArtifact {
+            package_id,
+            target,
+            filenames,
+        }) = serde_json::from_slice(line)
+        else {
+            continue;
+        };
+        // Crates of a registry may be `cdylib` too, besides being libraries. Those are parts of a plugin, not plugins.
+        let own = package_id.starts_with("path+");
+        if !own || !target.crate_types.iter().any(|crate_type| crate_type == "cdylib") {
+            continue;
+        }
+        let name = package_name(&package_id);
+        let wasm = filenames
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+        modules.extend(wasm.map(|file| Module {
+            name: name.to_owned(),
+            file,
+        }));
+    }
+    // Cargo tells of them as they are ready, which differs from run to run.
+    modules.sort();
+    modules
+}
+
+/// The package's name in an id such as `path+file:///plugins/header#0.1.0`, or `path+file:///x#header@0.1.0` where the
+/// folder is called something else.
+fn package_name(package_id: &str) -> &str {
+    let (url, fragment) = package_id.rsplit_once('#').unwrap_or((package_id, ""));
+    match fragment.split_once('@') {
+        Some((name, _version)) => name,
+        None => url.rsplit('/').next().unwrap_or(url),
+    }
+}
