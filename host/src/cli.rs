@@ -55,14 +55,14 @@ pub struct Run {
 /// `pointsman plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
-    /// Build Rust plugins (a crate, or a workspace of them) into components.
+    /// Build a plugin in Rust, C, JavaScript or Python into a component.
     Build(Build),
 }
 
 /// `pointsman plugin build`.
 #[derive(Debug, Args)]
 pub struct Build {
-    /// The crate or workspace.
+    /// The plugin's folder, or a cargo workspace of plugins.
     #[arg(default_value = ".")]
     pub dir: PathBuf,
     /// Where `<name>.wasm` goes; `<dir>/dist` by default.

@@ -17,7 +17,8 @@
 //! # Around it
 //!
 //! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
-//! plugins and routes while records flow; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders; [`plugin_build`] makes components from Rust crates; [`cli`] is the command line.
+//! plugins and routes while records flow; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
+//! [`plugin_build`] makes components of plugins in several languages; [`cli`] is the command line.
 //!
 //! # Seams
 //!

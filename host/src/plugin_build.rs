@@ -1,27 +1,33 @@
-//! Builds partitioners that are written in Rust. Cargo compiles them to WebAssembly modules; here each module becomes a
-//! component, is looked over, and is put where a running host finds it.
+//! Builds partitioners that are written in Rust, C, JavaScript or Python. The language's own tools compile them; here the
+//! result becomes a component where it is none yet, is looked over, and is put where a running host finds it.
 //!
-//! Nothing but cargo and the Rust target is needed: the step from module to component, which is usually a tool of its
-//! own, happens in this process.
+//! Each language has a file of its own, which says what its tools are. The step from module to component, which is usually
+//! a tool as well, happens in this process.
 
-use std::env;
-use std::ffi::OsString;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::{env, fs};
 
 use anyhow::Context as _;
 
-use self::component::{encode, place};
-use self::rust::{Module, TARGET, cargo_build, modules_in};
+use self::component::place;
+pub use self::error::BuildError;
+pub use self::language::Language;
 
+mod c;
 mod component;
+mod error;
+mod interface;
+mod js;
+mod language;
+mod python;
 mod rust;
+mod tool;
 
 /// A component that was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// The name of the cargo package, by which a route names the plugin.
+    /// The project's name, by which a route names the plugin.
     pub name: String,
     /// The component's file.
     pub file: PathBuf,
@@ -31,72 +37,9 @@ pub struct Built {
     pub sha256: String,
 }
 
-/// Why a partitioner could not be built, where the cure is known.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The folder holds no cargo package.
-    #[error("{} holds no Cargo.toml; name the folder of a plugin's crate or of a workspace of them", dir.display())]
-    NotACrate {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// Cargo could not be started at all.
-    #[error("cannot find cargo as `{}`; install Rust (https://rustup.rs), or set CARGO to where cargo is", program.display())]
-    NoCargo {
-        /// The program that was tried.
-        program: PathBuf,
-    },
-    /// The toolchain has no standard library for WebAssembly.
-    #[error(
-        "{} cannot be built: the Rust toolchain there has no target {TARGET}; run `rustup target add {TARGET}`",
-        dir.display()
-    )]
-    NoTarget {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// Cargo ran and did not succeed; it has said why itself.
-    #[error("cargo could not build {} ({status}); its messages stand above", dir.display())]
-    Cargo {
-        /// The folder.
-        dir: PathBuf,
-        /// How cargo ended.
-        status: ExitStatus,
-    },
-    /// Cargo built something, but no module that could become a component.
-    #[error(
-        "no crate in {} makes a WebAssembly module; put `crate-type = [\"cdylib\"]` under [lib] in the plugin's Cargo.toml",
-        dir.display()
-    )]
-    NoModule {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// A module does not say what it imports and exports, so it was not made with the plugin crate.
-    #[error("{name} is a plain WebAssembly module, not a partitioner; build it on the crate pointsman-plugin")]
-    NotWithSdk {
-        /// The cargo package.
-        name: String,
-    },
-    /// A component without a partitioner in it.
-    #[error("{name} exports no partitioner; add `pointsman_plugin::export!(YourType);` to its lib.rs")]
-    NoPartitioner {
-        /// The cargo package.
-        name: String,
-    },
-    /// A component that no host would take.
-    #[error("{name} imports what no host gives a partitioner: {}; remove what needs it", imports.join(", "))]
-    ForeignImports {
-        /// The cargo package.
-        name: String,
-        /// The imports in question.
-        imports: Vec<String>,
-    },
-}
-
-/// Builds all partitioners in `dir`, a cargo package or workspace, each to `<out>/<package>.wasm`; without `out`, to the
-/// folder `dist` in `dir`. What the compiler has to say goes to this process's standard error as cargo renders it;
-/// `progress` gets a line for each step.
+/// Builds the partitioner in `dir`, or all of them if that is a cargo workspace, each to `<out>/<name>.wasm`; without
+/// `out`, to the folder `dist` in `dir`. What lies in `dir` tells the language, see [`Language::of`]. What a compiler has to
+/// say goes to this process's standard error; `progress` gets a line for each step.
 ///
 /// All or none: the first file is written when the last component is known to be good. A file is replaced in one step,
 /// so a host that watches the folder never reads half of one.
@@ -105,18 +48,7 @@ pub enum BuildError {
 ///
 /// [`BuildError`] where the cure is known; else what the system or the component encoder said, and about what.
 pub fn build(dir: &Path, out: Option<&Path>, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Built>> {
-    let tool = |variable, default: &str| env::var_os(variable).unwrap_or_else(|| default.into());
-    let tools = Tools {
-        cargo: tool("CARGO", "cargo"),
-        rustc: tool("RUSTC", "rustc"),
-    };
-    build_with(&tools, dir, out, progress)
-}
-
-/// The programs to run; of a test's own in tests.
-struct Tools {
-    cargo: OsString,
-    rustc: OsString,
+    build_with(&Tools::of_this_machine(), dir, out, progress)
 }
 
 fn build_with(
@@ -125,29 +57,58 @@ fn build_with(
     out: Option<&Path>,
     progress: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Vec<Built>> {
-    if !dir.join("Cargo.toml").is_file() {
-        return Err(BuildError::NotACrate { dir: dir.to_owned() }.into());
-    }
-    progress(&format!("compiling {} for {TARGET}", dir.display()));
-    let modules = modules_in(&cargo_build(tools, dir)?);
-    if modules.is_empty() {
-        return Err(BuildError::NoModule { dir: dir.to_owned() }.into());
-    }
-
-    let mut components = Vec::with_capacity(modules.len());
-    for Module { name, file } in modules {
-        progress(&format!("making a component of {name}"));
-        let module =
-            fs::read(&file).with_context(|| format!("cannot read {}, which cargo has made", file.display()))?;
-        components.push((encode(&name, &module)?, name));
-    }
-
+    let components = match Language::of(dir)? {
+        Language::Rust => rust::build(tools, dir, progress)?,
+        Language::C => vec![c::build(tools, dir, progress)?],
+        Language::Js => vec![js::build(tools, dir, progress)?],
+        Language::Python => vec![python::build(tools, dir, progress)?],
+    };
     let out = out.map_or_else(|| dir.join("dist"), Path::to_owned);
     fs::create_dir_all(&out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    components
-        .into_iter()
-        .map(|(component, name)| place(name, &component, &out))
-        .collect()
+    components.into_iter().map(|component| place(component, &out)).collect()
+}
+
+/// The programs to run; of a test's own in tests.
+struct Tools {
+    cargo: OsString,
+    rustc: OsString,
+    /// In the order in which they are asked whether they can do it.
+    clangs: Vec<OsString>,
+    /// Where the C library for WebAssembly is installed.
+    sysroot: PathBuf,
+    node: OsString,
+    componentize_py: OsString,
+}
+
+impl Tools {
+    fn of_this_machine() -> Self {
+        let tool = |variable, default: &str| env::var_os(variable).unwrap_or_else(|| default.into());
+        Self {
+            cargo: tool("CARGO", "cargo"),
+            rustc: tool("RUSTC", "rustc"),
+            clangs: c::CLANGS.iter().map(OsString::from).collect(),
+            sysroot: PathBuf::from("/usr"),
+            node: "node".into(),
+            componentize_py: "componentize-py".into(),
+        }
+    }
+}
+
+/// Whether a name can be a file's, and a plugin's in a route.
+fn checked_name(name: &str, file: &Path) -> Result<String, BuildError> {
+    let fit = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(fit) {
+        return Err(BuildError::BadName {
+            name: name.to_owned(),
+            file: file.to_owned(),
+        });
+    }
+    Ok(name.to_owned())
+}
+
+/// The command as a person would type it, for messages.
+fn shown(program: &OsStr) -> String {
+    program.display().to_string()
 }
 
 #[cfg(test)]

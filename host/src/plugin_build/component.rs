@@ -9,46 +9,39 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use super::{BuildError, Built};
+use super::{BuildError, Built, Language};
 use crate::plugin::PACKAGE;
 
 /// What makes a component a partitioner, in whatever version.
 const EXPORT: &str = "pointsman:partitioner/partitioner@";
 
-/// Makes a component of a module, and makes sure that it is a partitioner that a host would take.
-pub(super) fn encode(name: &str, module: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let encoding = || {
-        format!(
-            "cannot make a component of {name}: either it calls something that no host gives, which the cause names, \
-             or it was built with another version of pointsman-plugin"
-        )
-    };
-    let (described, _) = wit_component::metadata::decode(module).with_context(encoding)?;
-    if described.is_none() {
-        return Err(BuildError::NotWithSdk { name: name.to_owned() }.into());
-    }
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|mut encoder| encoder.encode())
-        .with_context(encoding)?;
+/// A component that a host would take, not in its place yet.
+#[derive(Debug)]
+pub(super) struct Component {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
 
-    let (imports, exports) = surface(&component).with_context(encoding)?;
+/// Makes a component of a module that says what it imports and exports.
+pub(super) fn encode(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    ComponentEncoder::default().validate(true).module(module)?.encode()
+}
+
+/// Makes sure that a component is a partitioner that a host would take. What else it exports does no harm: the engines of
+/// some languages do.
+pub(super) fn check(name: String, bytes: Vec<u8>, language: Language) -> anyhow::Result<Component> {
+    let (imports, exports) = surface(&bytes).with_context(|| format!("what was built of {name} is no component"))?;
     if !exports.iter().any(|export| export.starts_with(EXPORT)) {
-        return Err(BuildError::NoPartitioner { name: name.to_owned() }.into());
+        return Err(BuildError::NoPartitioner { name, language }.into());
     }
     let imports: Vec<_> = imports
         .into_iter()
         .filter(|import| !import.starts_with(PACKAGE))
         .collect();
     if !imports.is_empty() {
-        return Err(BuildError::ForeignImports {
-            name: name.to_owned(),
-            imports,
-        }
-        .into());
+        return Err(BuildError::ForeignImports { name, imports }.into());
     }
-    Ok(component)
+    Ok(Component { name, bytes })
 }
 
 /// The names of all that a component imports and exports.
@@ -72,11 +65,11 @@ pub(super) fn surface(component: &[u8]) -> anyhow::Result<(Vec<String>, Vec<Stri
 }
 
 /// Puts the component into its place in one step: written beside it under a name that no host looks at, then renamed.
-pub(super) fn place(name: String, component: &[u8], out: &Path) -> anyhow::Result<Built> {
+pub(super) fn place(Component { name, bytes }: Component, out: &Path) -> anyhow::Result<Built> {
     let file = out.join(format!("{name}.wasm"));
     let draft = out.join(format!(".{name}.{}.draft", process::id()));
     let written = fs::File::create(&draft)
-        .and_then(|mut draft| draft.write_all(component).and_then(|()| draft.sync_all()))
+        .and_then(|mut draft| draft.write_all(&bytes).and_then(|()| draft.sync_all()))
         .and_then(|()| fs::rename(&draft, &file));
     if let Err(error) = written {
         // Nothing is left to do if this fails as well; the first error is the one to tell.
@@ -86,7 +79,7 @@ pub(super) fn place(name: String, component: &[u8], out: &Path) -> anyhow::Resul
     Ok(Built {
         name,
         file,
-        bytes: component.len() as u64,
-        sha256: format!("{:x}", Sha256::digest(component)),
+        bytes: bytes.len() as u64,
+        sha256: format!("{:x}", Sha256::digest(&bytes)),
     })
 }

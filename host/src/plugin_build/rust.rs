@@ -1,6 +1,8 @@
-//! Has cargo compile partitioners that are written in Rust.
+//! Rust. Cargo compiles each plugin crate of the folder to a module, which says itself what it imports and exports.
+//! Nothing but cargo and the target is needed.
 
 use std::env;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +10,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{BuildError, Tools};
+use super::component::{Component, check, encode};
+use super::{BuildError, Language, Tools};
 
 /// The one target whose standard library asks nothing of the host: those for WASI import clocks, files and environment.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
@@ -20,8 +23,39 @@ pub(super) struct Module {
     pub(super) file: PathBuf,
 }
 
+pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Component>> {
+    progress(&format!("compiling {} for {TARGET}", dir.display()));
+    let modules = modules_in(&cargo_build(tools, dir)?);
+    if modules.is_empty() {
+        return Err(BuildError::NoModule { dir: dir.to_owned() }.into());
+    }
+    let mut components = Vec::with_capacity(modules.len());
+    for Module { name, file } in modules {
+        progress(&format!("making a component of {name}"));
+        let module =
+            fs::read(&file).with_context(|| format!("cannot read {}, which cargo has made", file.display()))?;
+        components.push(component_of(name, &module)?);
+    }
+    Ok(components)
+}
+
+fn component_of(name: String, module: &[u8]) -> anyhow::Result<Component> {
+    let encoding = || {
+        format!(
+            "cannot make a component of {name}: either it calls something that no host gives, which the cause names, \
+             or it was built with another version of pointsman-plugin"
+        )
+    };
+    let (described, _) = wit_component::metadata::decode(module).with_context(encoding)?;
+    if described.is_none() {
+        return Err(BuildError::NotWithSdk { name }.into());
+    }
+    let component = encode(module).with_context(encoding)?;
+    check(name, component, Language::Rust)
+}
+
 /// Runs cargo and gives back what it wrote to standard output: a JSON message a line.
-pub(super) fn cargo_build(tools: &Tools, dir: &Path) -> anyhow::Result<Vec<u8>> {
+fn cargo_build(tools: &Tools, dir: &Path) -> anyhow::Result<Vec<u8>> {
     let mut cargo = Command::new(&tools.cargo);
     cargo
         .args([

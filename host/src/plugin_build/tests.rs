@@ -1,49 +1,62 @@
-//! The build, with programs that stand in for cargo and rustc, and once with the real ones.
+//! The build, with programs that stand in for the tool chains; for Rust also once with the real one.
 
 use std::process::Command;
 
-use super::component::surface;
-use super::rust::tells_of_another_build;
+use super::component::Component;
 use super::*;
-use crate::plugin::PACKAGE;
 
-/// A folder with a Cargo.toml, and beside it programs that stand in for cargo and rustc.
+mod c;
+mod rust;
+mod scripted;
+
+const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A project, and beside it programs that stand in for the tools. None is there until a test says what it is.
 struct Bench {
     folder: tempfile::TempDir,
     tools: Tools,
 }
 
 impl Bench {
-    fn new(cargo: &str, rustc: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("Cargo.toml"), "")?;
-        // By a shell, so that no other test's child can inherit the open file, which could then not be run.
-        let program = |name: &str, script: &str| -> anyhow::Result<OsString> {
-            let file = folder.path().join(name);
-            let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
-            let status = Command::new("sh").args(["-c", write]).arg(&file).arg(script).status()?;
-            anyhow::ensure!(status.success(), "cannot write {}", file.display());
-            Ok(file.into())
-        };
+    fn with(file: &str, text: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("mine").tempdir()?;
+        let nothing = OsString::from("no-such-program-anywhere");
         let tools = Tools {
-            cargo: program("cargo.sh", cargo)?,
-            rustc: program("rustc.sh", rustc)?,
+            cargo: nothing.clone(),
+            rustc: nothing.clone(),
+            clangs: vec![nothing.clone()],
+            sysroot: folder.path().join("sysroot"),
+            node: nothing.clone(),
+            componentize_py: nothing,
         };
-        Ok(Self { folder, tools })
-    }
-
-    /// A bench whose cargo says that it has made this module.
-    fn with_module(module: &[u8]) -> anyhow::Result<Self> {
-        let bench = Self::new("cat messages", "exit 1")?;
-        let file = bench.folder.path().join("module.wasm");
-        fs::write(&file, module)?;
-        let message = artifact("path+file:///x/mine#0.1.0", "cdylib", &[file.to_str().context("path")?]);
-        fs::write(bench.folder.path().join("messages"), message)?;
+        let bench = Self { folder, tools };
+        bench.write(file, text.as_bytes())?;
         Ok(bench)
     }
 
+    fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let file = self.dir().join(file);
+        fs::create_dir_all(file.parent().context("no folder")?)?;
+        Ok(fs::write(file, bytes)?)
+    }
+
+    /// By a shell, so that no other test's child can inherit the open file, which could then not be run.
+    fn program(&self, name: &str, script: &str) -> anyhow::Result<OsString> {
+        let file = self.dir().join(name);
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+        let status = Command::new("sh").args(["-c", write]).arg(&file).arg(script).status()?;
+        anyhow::ensure!(status.success(), "cannot write {}", file.display());
+        Ok(file.into())
+    }
+
     fn build(&self) -> anyhow::Result<Vec<Built>> {
-        build_with(&self.tools, self.folder.path(), None, &mut |_| {})
+        build_with(&self.tools, self.dir(), None, &mut |_| {})
     }
 
     fn refusal(&self) -> anyhow::Result<String> {
@@ -54,130 +67,53 @@ impl Bench {
     }
 
     fn left_in_dist(&self) -> bool {
-        self.folder.path().join("dist").exists()
+        self.dir().join("dist").exists()
     }
 }
 
-fn artifact(package_id: &str, crate_type: &str, files: &[&str]) -> String {
-    let target = serde_json::json!({"kind": [crate_type], "crate_types": [crate_type], "name": "x"});
-    let message = serde_json::json!({
-        "reason": "compiler-artifact", "package_id": package_id, "target": target, "filenames": files, "fresh": false,
-    });
-    format!("{message}\n")
-}
-
-const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
-
 #[test]
-fn a_folder_without_a_crate_is_named() -> anyhow::Result<()> {
-    let bench = Bench::new("exit 0", "exit 1")?;
-    fs::remove_file(bench.folder.path().join("Cargo.toml"))?;
-    let refusal = bench.refusal()?;
-    assert!(
-        refusal.contains("holds no Cargo.toml") && refusal.contains("folder of a plugin's crate"),
-        "{refusal}"
-    );
-    Ok(())
-}
-
-#[test]
-fn a_machine_without_cargo_is_told_to_get_it() -> anyhow::Result<()> {
-    let mut bench = Bench::new("exit 0", "exit 1")?;
-    bench.tools.cargo = "no-such-cargo-anywhere".into();
-    let refusal = bench.refusal()?;
-    assert!(
-        refusal.contains("`no-such-cargo-anywhere`") && refusal.contains("install Rust"),
-        "{refusal}"
-    );
-    Ok(())
-}
-
-#[test]
-fn a_missing_target_is_told_apart_from_code_that_does_not_compile() -> anyhow::Result<()> {
-    let refusal = Bench::new("exit 101", "echo /no/such/folder")?.refusal()?;
-    assert!(
-        refusal.contains("rustup target add wasm32-unknown-unknown"),
-        "{refusal}"
-    );
-    for rustc in ["echo /", "exit 1"] {
-        let refusal = Bench::new("exit 101", rustc)?.refusal()?;
-        assert!(
-            refusal.contains("101") && refusal.contains("messages stand above"),
-            "{refusal}"
-        );
-    }
-    Ok(())
-}
-
-#[test]
-fn a_crate_that_makes_no_module_is_told_which_line_it_lacks() -> anyhow::Result<()> {
-    let message = artifact("path+file:///x/mine#0.1.0", "lib", &["/t/libmine.rlib"]);
-    let refusal = Bench::new(&format!("echo '{message}'"), "exit 1")?.refusal()?;
-    assert!(refusal.contains("crate-type = [\"cdylib\"]"), "{refusal}");
-    Ok(())
-}
-
-#[test]
-fn a_module_that_is_no_partitioner_is_refused_and_nothing_is_written() -> anyhow::Result<()> {
-    let bench = Bench::with_module(EMPTY_MODULE)?;
-    assert!(bench.refusal()?.contains("mine is a plain WebAssembly module"));
-    assert!(!bench.left_in_dist());
-
-    let bench = Bench::with_module(b"not wasm")?;
-    assert!(bench.refusal()?.contains("cannot make a component of mine"));
-    assert!(!bench.left_in_dist());
-    Ok(())
-}
-
-#[test]
-fn of_cargos_messages_only_modules_of_ones_own_are_taken() {
-    let output = [
-        artifact(
-            "registry+https://github.com/rust-lang/crates.io-index#other@1.0.0",
-            "cdylib",
-            &["/t/other.wasm"],
-        ),
-        "{\"reason\":\"build-finished\",\"success\":true}\n".to_owned(),
-        "something that a program printed\n".to_owned(),
-        artifact("path+file:///x/zeta#0.1.0", "cdylib", &["/t/zeta.d", "/t/zeta.wasm"]),
-        artifact("path+file:///x/folder#alpha@0.1.0", "cdylib", &["/t/alpha.wasm"]),
-        artifact("path+file:///x/tool#0.1.0", "bin", &["/t/tool.wasm"]),
+fn the_language_is_told_by_what_lies_in_the_folder() -> anyhow::Result<()> {
+    let bench = Bench::with("rule.c", "")?;
+    let expected = [
+        ("rule.h", Language::C),
+        ("pyproject.toml", Language::Python),
+        ("package.json", Language::Js),
+        ("Cargo.toml", Language::Rust),
     ];
-    let module = |name: &str, file: &str| Module {
-        name: name.to_owned(),
-        file: file.into(),
-    };
-    let expected = [module("alpha", "/t/alpha.wasm"), module("zeta", "/t/zeta.wasm")];
-    assert_eq!(modules_in(output.concat().as_bytes()), expected);
+    // From the one that counts least to the one that counts most.
+    for (file, language) in expected {
+        bench.write(file, b"")?;
+        assert_eq!(Language::of(bench.dir())?, language, "with {file}");
+    }
+    Ok(())
 }
 
 #[test]
-fn the_outer_build_is_not_heard_and_the_user_is() {
-    for variable in [
-        "CARGO_PKG_NAME",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_WORKSPACE_WRAPPER",
-    ] {
-        assert!(tells_of_another_build(variable), "{variable}");
+fn a_folder_without_a_plugin_is_told_what_would_be_one_in_each_language() -> anyhow::Result<()> {
+    // A test alone makes no plugin.
+    let refusal = Bench::with("test.c", "")?.refusal()?;
+    for named in ["Cargo.toml", "package.json", "pyproject.toml", ".c file", "plugin new"] {
+        assert!(refusal.contains(named), "{refusal}");
     }
-    for variable in [
-        "RUSTFLAGS",
-        "CARGO_TARGET_DIR",
-        "CARGO_HOME",
-        "CARGO_NET_OFFLINE",
-        "RUSTUP_TOOLCHAIN",
-        "PATH",
-    ] {
-        assert!(!tells_of_another_build(variable), "{variable}");
-    }
+    let missing = build_with(
+        &Tools::of_this_machine(),
+        Path::new("/no/such/folder"),
+        None,
+        &mut |_| {},
+    );
+    assert!(missing.is_err_and(|error| error.to_string().contains("/no/such/folder holds no plugin")));
+    Ok(())
 }
 
 #[test]
 fn a_file_in_place_is_replaced_and_no_draft_stays_behind() -> anyhow::Result<()> {
     let out = tempfile::tempdir()?;
-    place("mine".to_owned(), b"old", out.path())?;
-    let built = place("mine".to_owned(), b"abc", out.path())?;
+    let component = |name: &str, bytes: &[u8]| Component {
+        name: name.to_owned(),
+        bytes: bytes.to_vec(),
+    };
+    place(component("mine", b"old"), out.path())?;
+    let built = place(component("mine", b"abc"), out.path())?;
     assert_eq!(fs::read(&built.file)?, b"abc");
     assert_eq!(built.bytes, 3);
     // The example of FIPS 180-4.
@@ -189,26 +125,7 @@ fn a_file_in_place_is_replaced_and_no_draft_stays_behind() -> anyhow::Result<()>
 
     let taken = out.path().join("taken.wasm");
     fs::create_dir(&taken)?;
-    assert!(place("taken".to_owned(), b"abc", out.path()).is_err_and(|error| format!("{error:#}").contains("taken")));
+    assert!(place(component("taken", b"abc"), out.path()).is_err_and(|error| format!("{error:#}").contains("taken")));
     assert_eq!(fs::read_dir(out.path())?.count(), 2);
-    Ok(())
-}
-
-// Runs the real cargo: slow where the plugins have never been built, quick after that.
-#[test]
-fn the_plugins_of_this_repository_build_and_import_nothing_but_their_own_interface() -> anyhow::Result<()> {
-    let out = tempfile::tempdir()?;
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-    let built = build(&plugins, Some(out.path()), &mut |_| {})?;
-    for name in ["header", "json-field", "key-hash", "round-robin"] {
-        let built = built.iter().find(|built| built.name == name).context(name)?;
-        assert_eq!(built.file, out.path().join(format!("{name}.wasm")));
-        let (imports, exports) = surface(&fs::read(&built.file)?)?;
-        assert!(
-            imports.iter().all(|import| import.starts_with(PACKAGE)),
-            "{name}: {imports:?}"
-        );
-        assert_eq!(exports, ["pointsman:partitioner/partitioner@1.0.0"], "{name}");
-    }
     Ok(())
 }

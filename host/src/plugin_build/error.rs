@@ -1,0 +1,153 @@
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use super::Language;
+use super::rust::TARGET;
+
+/// Why a partitioner could not be built, where the cure is known.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The folder holds no project in any language.
+    #[error(
+        "{} holds no plugin: neither a Cargo.toml (Rust) nor a package.json (JavaScript), a pyproject.toml (Python) or a .c file \
+         (C); name the folder of one, or begin one with `pointsman plugin new`",
+        dir.display()
+    )]
+    NoProject {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A project whose name cannot be a plugin's.
+    #[error(
+        "{} names the plugin `{name}`, but a plugin's name is a file's: only letters, digits, `-`, `_` and `.`, no `.` in front",
+        file.display()
+    )]
+    BadName {
+        /// The name.
+        name: String,
+        /// What gives it: a file, or a folder by its own name.
+        file: PathBuf,
+    },
+    /// A project description that gives no name, or is not one.
+    #[error("cannot read the plugin's name from {}: {message}; {cure}", file.display())]
+    NoName {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        message: String,
+        /// What to write there.
+        cure: &'static str,
+    },
+    /// The file that the build starts from is not there.
+    #[error("{} is missing; {language} plugins begin there", file.display())]
+    NoSource {
+        /// The file.
+        file: PathBuf,
+        /// The project's language.
+        language: Language,
+    },
+    /// Cargo could not be started at all.
+    #[error("cannot find cargo as `{}`; install Rust (https://rustup.rs), or set CARGO to where cargo is", program.display())]
+    NoCargo {
+        /// The program that was tried.
+        program: PathBuf,
+    },
+    /// The toolchain has no standard library for WebAssembly.
+    #[error(
+        "{} cannot be built: the Rust toolchain there has no target {TARGET}; run `rustup target add {TARGET}`",
+        dir.display()
+    )]
+    NoTarget {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Cargo ran and did not succeed; it has said why itself.
+    #[error("cargo could not build {} ({status}); its messages stand above", dir.display())]
+    Cargo {
+        /// The folder.
+        dir: PathBuf,
+        /// How cargo ended.
+        status: ExitStatus,
+    },
+    /// Cargo built something, but no module that could become a component.
+    #[error(
+        "no crate in {} makes a WebAssembly module; put `crate-type = [\"cdylib\"]` under [lib] in the plugin's Cargo.toml",
+        dir.display()
+    )]
+    NoModule {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A module does not say what it imports and exports, so it was not made with the plugin crate.
+    #[error("{name} is a plain WebAssembly module, not a partitioner; build it on the crate pointsman-plugin")]
+    NotWithSdk {
+        /// The cargo package.
+        name: String,
+    },
+    /// A component without a partitioner in it.
+    #[error("{name} exports no partitioner; {}", language.export())]
+    NoPartitioner {
+        /// The plugin.
+        name: String,
+        /// Its language.
+        language: Language,
+    },
+    /// A component that no host would take.
+    #[error("{name} imports what no host gives a partitioner: {}; remove what needs it", imports.join(", "))]
+    ForeignImports {
+        /// The plugin.
+        name: String,
+        /// The imports in question.
+        imports: Vec<String>,
+    },
+    /// No clang that could compile for WebAssembly, or not all that it needs.
+    #[error(
+        "cannot compile C for WebAssembly: {} missing. On Debian or Ubuntu: sudo apt-get install {}",
+        are_missing(missing), packages.join(" ")
+    )]
+    NoWasmCompiler {
+        /// What is missing, each with what it is for.
+        missing: Vec<String>,
+        /// The Debian packages that bring it.
+        packages: Vec<String>,
+    },
+    /// A C module that calls the system.
+    #[error(
+        "{name} calls what no host gives a partitioner: {}; it comes with C functions that read or write files or streams, the \
+         clock, the environment or random numbers (printf, fopen, time, getenv, …): remove the calls of those",
+        imports.join(", ")
+    )]
+    CallsSystem {
+        /// The plugin.
+        name: String,
+        /// The functions of WASI that it imports.
+        imports: Vec<String>,
+    },
+    /// A program of the language's tool chain is not there.
+    #[error("cannot find {program}, which {purpose}; {cure}")]
+    NoTool {
+        /// The program, as it was called.
+        program: String,
+        /// What it does.
+        purpose: &'static str,
+        /// The command that brings it.
+        cure: String,
+    },
+    /// A program of the tool chain ran and did not succeed.
+    #[error("{program} could not build {} ({status}){}", dir.display(), said.as_deref().unwrap_or("; its messages stand above"))]
+    Tool {
+        /// The program, as it was called.
+        program: String,
+        /// The folder.
+        dir: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said, if it has not said so to the user itself.
+        said: Option<String>,
+    },
+}
+
+fn are_missing(missing: &[String]) -> String {
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", missing.join(", "))
+}

@@ -1,0 +1,67 @@
+//! Runs the programs that make a component by themselves.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use super::{BuildError, interface};
+
+/// How many bytes of what a failed program said are told: an interpreter's trace is long, and its end matters most.
+const MAX_SAID: usize = 8 * 1024;
+
+/// A folder that is gone after the build.
+pub(super) fn scratch() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("pointsman-build-")
+        .tempdir()
+        .context("cannot make a folder for temporary files")
+}
+
+/// Runs a program that writes a component of `dir` to the file that it is given, and gives back what it wrote. What it
+/// says is told when it fails: these programs talk of every step.
+///
+/// `arguments` gets the folder of the interface and the file to write.
+pub(super) fn componentize(
+    program: &OsStr,
+    dir: &Path,
+    arguments: impl FnOnce(&mut Command, &Path, &Path),
+    missing: impl FnOnce() -> BuildError,
+) -> anyhow::Result<Vec<u8>> {
+    let scratch = scratch()?;
+    let wit = interface::folder(dir, scratch.path())?;
+    let file = scratch.path().join("component.wasm");
+    let mut command = Command::new(program);
+    command.current_dir(dir).stdin(Stdio::null());
+    arguments(&mut command, &wit, &file);
+
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing().into()),
+        Err(error) => return Err(error).with_context(|| format!("cannot run {}", program.display())),
+    };
+    if !output.status.success() {
+        let mut said = output.stdout;
+        said.extend(output.stderr);
+        return Err(BuildError::Tool {
+            program: program.display().to_string(),
+            dir: dir.to_owned(),
+            status: output.status,
+            said: Some(told(&said)),
+        }
+        .into());
+    }
+    fs::read(&file).with_context(|| format!("{} succeeded, but has written no component", program.display()))
+}
+
+fn told(said: &[u8]) -> String {
+    let end = &said[said.len().saturating_sub(MAX_SAID)..];
+    match String::from_utf8_lossy(end).trim() {
+        "" => " and said nothing".to_owned(),
+        text => format!("; it said:\n{text}"),
+    }
+}
