@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::plugin_build::Language;
+
 /// A sidecar that sets the Kafka partition of every record by your own plugin.
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, about, arg_required_else_help = true)]
@@ -55,8 +57,23 @@ pub struct Run {
 /// `pointsman plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
+    /// Begin a plugin: a folder with a whole one in it, to change.
+    New(New),
     /// Build a plugin in Rust, C, JavaScript or Python into a component.
     Build(Build),
+}
+
+/// `pointsman plugin new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// What it is called: letters, digits, `-` and `_`, a letter first.
+    pub name: String,
+    /// What it is written in.
+    #[arg(long, value_enum)]
+    pub lang: Language,
+    /// The folder to make; `./<name>` by default.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
 }
 
 /// `pointsman plugin build`.

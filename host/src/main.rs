@@ -11,11 +11,11 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::Parser as _;
 use pointsman::{
-    cli::{Build, Cli, Command, Plugin, Run},
+    cli::{Build, Cli, Command, New, Plugin, Run},
     config::{Config, ConfigError, Overrides},
     logging,
     plugin::compile,
-    plugin_build,
+    plugin_build, plugin_new,
     reload::ConfigFile,
     run,
 };
@@ -25,6 +25,7 @@ const BAD_CONFIGURATION: u8 = 64;
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(options) => serve(&options),
+        Command::Plugin(Plugin::New(options)) => begin(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
         Command::CompileComponent(options) => {
             compile::child(options.memory_bytes, options.cpu_seconds).map(|()| ExitCode::SUCCESS)
@@ -62,6 +63,20 @@ fn serve(options: &Run) -> anyhow::Result<ExitCode> {
         overrides,
     };
     run::run(loaded, config_file)
+}
+
+fn begin(options: &New) -> anyhow::Result<ExitCode> {
+    let new = plugin_new::new(&options.name, options.lang, options.dir.as_deref())?;
+    println!(
+        "made {}: a plugin in {}, {} files. Next:",
+        new.dir.display(),
+        options.lang,
+        new.files
+    );
+    for command in new.next {
+        println!("  {command}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn build(options: &Build) -> anyhow::Result<ExitCode> {

@@ -15,11 +15,11 @@ mod rule;
 use pointsman_plugin::{Config, Decision, Partitioner, Record, export};
 use rule::{Placement, Rule};
 
-struct CustomerTier {
+struct Plugin {
     rule: Rule,
 }
 
-impl Partitioner for CustomerTier {
+impl Partitioner for Plugin {
     fn configure(config: &Config) -> Result<Self, String> {
         config.parse().map(|rule| Self { rule })
     }
@@ -34,7 +34,7 @@ impl Partitioner for CustomerTier {
     }
 }
 
-export!(CustomerTier);
+export!(Plugin);
 
 #[cfg(test)]
 mod tests {
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_headers_and_the_key_of_a_record_reach_the_rule() {
-        let mut partitioner = CustomerTier::configure(&Config::empty()).unwrap();
+        let mut partitioner = Plugin::configure(&Config::empty()).unwrap();
         let vip = Record::builder("orders").key("c-17").header("tier", "vip").build();
         assert_eq!(partitioner.partition(&vip, 12), Decision::Partition(2));
         let other = Record::builder("orders").key("c-17").header("region", "eu").build();
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_config_with_a_mistake_is_refused_by_the_name_of_the_key() {
-        let configure = |text| CustomerTier::configure(&Config::from_json(text).unwrap()).map(|_| ());
+        let configure = |text| Plugin::configure(&Config::from_json(text).unwrap()).map(|_| ());
         assert_eq!(configure(r#"{"dedicated": 2}"#), Ok(()));
         assert!(
             configure(r#"{"dedicate": 2}"#)
