@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint plugins docs deny
+.PHONY: help run test bench lint plugins examples docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -38,10 +38,13 @@ lint: ## Formatting, clippy and documentation of both workspaces; a warning is a
 		$(STEP) "rustfmt and clippy" rustup component add rustfmt clippy
 	@$(STEP) "format" cargo fmt --all --check
 	@cd plugins && ../$(STEP) "format of the plugins" cargo fmt --all --check
+	@cd examples/write-a-plugin/rust && ../../../$(STEP) "format of the example plugin" cargo fmt --check
 	@$(STEP) "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cd plugins && ../$(STEP) "clippy of the plugins" cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cd plugins && ../$(STEP) "clippy of the plugins as wasm" \
 		cargo clippy --locked --workspace --target wasm32-unknown-unknown -- -D warnings
+	@cd examples/write-a-plugin/rust && ../../../$(STEP) "clippy of the example plugin" \
+		cargo clippy --locked --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(STEP) "documentation" $(DOC)
 	@cd plugins && RUSTDOCFLAGS="-D warnings" ../$(STEP) "documentation of the plugins" \
 		cargo doc --locked --workspace --no-deps
@@ -51,6 +54,11 @@ plugins: ## Build the plugins into plugins/dist
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@grep '\.wasm  ' target/logs/plugins.log
+
+examples: ## Build the example plugins of all languages and run their own tests
+	@.ci/need cc make openssl rust wasm-target wasm-cc node python
+	@$(STEP) "sidecar" cargo build --locked -p pointsman
+	@examples/write-a-plugin/build rust c js python
 
 docs: ## Build the documentation of the sidecar and of the plugin SDK
 	@.ci/need cc make openssl rust
