@@ -37,6 +37,7 @@ pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -
     }
     progress(&format!("making a component of {name} (componentize-qjs)"));
     let component = componentize(
+        "componentize-qjs",
         &tools.node,
         dir,
         |command, wit, out| {

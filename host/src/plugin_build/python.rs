@@ -27,6 +27,7 @@ pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -
     progress(&format!("making a component of {name} (componentize-py)"));
     let program = program(tools, dir);
     let component = componentize(
+        "componentize-py",
         &program,
         dir,
         |command, wit, out| {

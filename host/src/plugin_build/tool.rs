@@ -22,11 +22,12 @@ pub(super) fn scratch() -> anyhow::Result<TempDir> {
         .context("cannot make a folder for temporary files")
 }
 
-/// Runs a program that writes a component of `dir` to the file that it is given, and gives back what it wrote. What it
-/// says is told when it fails: these programs talk of every step.
+/// Runs `program`, which makes components and is known as `name`: it writes that of `dir` to the file that it is given, and
+/// gives back what it wrote. What it says is told when it fails: these programs talk of every step.
 ///
 /// `arguments` gets the folder of the interface and the file to write.
 pub(super) fn componentize(
+    name: &str,
     program: &OsStr,
     dir: &Path,
     arguments: impl FnOnce(&mut Command, &Path, &Path),
@@ -37,6 +38,8 @@ pub(super) fn componentize(
     let file = scratch.path().join("component.wasm");
     let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null());
+    // The author of a plugin looks for a place in the plugin, not in the program.
+    command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
     arguments(&mut command, &wit, &file);
 
     let output = match command.output() {
@@ -48,7 +51,7 @@ pub(super) fn componentize(
         let mut said = output.stdout;
         said.extend(output.stderr);
         return Err(BuildError::Tool {
-            program: program.display().to_string(),
+            program: name.to_owned(),
             dir: dir.to_owned(),
             status: output.status,
             said: Some(told(&said)),

@@ -48,7 +48,7 @@ fn what_a_failed_tool_said_is_told() -> anyhow::Result<()> {
     bench.tools.node = bench.program("node.sh", fails)?;
     let refusal = bench.refusal()?;
     assert!(
-        refusal.contains("7") && refusal.ends_with("it said:\nSyntaxError: line 3"),
+        refusal.contains("componentize-qjs could not build") && refusal.ends_with("it said:\nSyntaxError: line 3"),
         "{refusal}"
     );
 
