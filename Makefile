@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint plugins examples docs deny
+.PHONY: help run test chaos bench lint plugins examples docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -15,14 +15,21 @@ help: ## List the recipes
 run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
-test: ## Everything: the plugins' tests, then unit, documentation and integration tests (real Kafka included)
+test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests, then all others (real Kafka included)
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
+	@examples/write-a-plugin/build rust c js
 	@$(STEP) "tests of the plugins" cargo test --locked --no-run --manifest-path plugins/Cargo.toml
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	cd plugins && cargo test --locked
 	cargo test --locked --workspace
+
+chaos: ## The long forms of tests that shake it: 200 reloads in a minute under traffic to a real Kafka
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka
+	@$(STEP) "sidecar" cargo build --locked -p pointsman
+	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
+	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
 
 bench: ## Measure: one record's way by itself, then the whole under load
 	@.ci/need cc make curl openssl rust wasm-target

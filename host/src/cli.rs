@@ -61,6 +61,59 @@ pub enum Plugin {
     New(New),
     /// Build a plugin in Rust, C, JavaScript or Python into a component.
     Build(Build),
+    /// Look a component over as the sidecar does before it takes one.
+    Check(Check),
+    /// Compare a plugin's decisions with a table of cases.
+    Test(Test),
+    /// Measure what a plugin costs, and how it spreads records.
+    Bench(Bench),
+}
+
+/// `pointsman plugin check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The component.
+    pub file: PathBuf,
+    /// The route's config, as JSON.
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pointsman plugin test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The component.
+    pub file: PathBuf,
+    /// The cases: TOML, or one JSON object a line (.ndjson, .jsonl).
+    pub cases: PathBuf,
+    /// Print one JSON object a case.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pointsman plugin bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// The component.
+    pub file: PathBuf,
+    /// Records as the ingest API takes them, one a line; else 10,000 are made up.
+    #[arg(long, value_name = "FILE")]
+    pub records: Option<PathBuf>,
+    /// Partitions of the topic.
+    #[arg(long, default_value_t = 12)]
+    pub partitions: u32,
+    /// The route's config, as JSON.
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<String>,
+    /// How long to measure.
+    #[arg(long, default_value_t = 2)]
+    pub seconds: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `pointsman plugin new`.

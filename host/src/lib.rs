@@ -18,8 +18,8 @@
 //!
 //! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
 //! plugins and routes while records flow; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
-//! [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it; [`cli`] is the command
-//! line.
+//! [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it,
+//! [`plugin_tools`] try it out; [`cli`] is the command line.
 //!
 //! # Seams
 //!
@@ -38,6 +38,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod plugin_build;
 pub mod plugin_new;
+pub mod plugin_tools;
 pub mod produce;
 pub mod record;
 pub mod reload;

@@ -7,15 +7,15 @@
     reason = "a command line talks to its terminal"
 )]
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 use pointsman::{
-    cli::{Build, Cli, Command, New, Plugin, Run},
+    cli::{Bench, Build, Check, Cli, Command, New, Plugin, Run, Test},
     config::{Config, ConfigError, Overrides},
     logging,
     plugin::compile,
-    plugin_build, plugin_new,
+    plugin_build, plugin_new, plugin_tools,
     reload::ConfigFile,
     run,
 };
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         Command::Run(options) => serve(&options),
         Command::Plugin(Plugin::New(options)) => begin(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
+        Command::Plugin(Plugin::Check(options)) => check(&options),
+        Command::Plugin(Plugin::Test(options)) => test(&options),
+        Command::Plugin(Plugin::Bench(options)) => bench(&options),
         Command::CompileComponent(options) => {
             compile::child(options.memory_bytes, options.cpu_seconds).map(|()| ExitCode::SUCCESS)
         }
@@ -100,6 +103,50 @@ fn build(options: &Build) -> anyhow::Result<ExitCode> {
                 plugin.sha256
             );
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(options: &Check) -> anyhow::Result<ExitCode> {
+    match plugin_tools::check::check(&options.file, options.config.as_deref()) {
+        Ok(checked) if options.json => println!("{}", checked.json()),
+        Ok(checked) => print!("{}", checked.text(&options.file)),
+        Err(error) if options.json => {
+            println!("{}", serde_json::json!({"ok": false, "error": format!("{error:#}")}));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(options: &Test) -> anyhow::Result<ExitCode> {
+    let outcomes = plugin_tools::test::test(&options.file, &options.cases)?;
+    if options.json {
+        print!("{}", plugin_tools::test::json_lines(&outcomes));
+    } else {
+        print!("{}", plugin_tools::test::text(&outcomes));
+    }
+    Ok(match outcomes.iter().all(|outcome| outcome.passed) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+fn bench(options: &Bench) -> anyhow::Result<ExitCode> {
+    let measured = plugin_tools::bench::bench(
+        &options.file,
+        &plugin_tools::bench::Options {
+            records: options.records.as_deref(),
+            partitions: options.partitions,
+            config: options.config.as_deref(),
+            duration: Duration::from_secs(options.seconds.max(1)),
+        },
+    )?;
+    if options.json {
+        println!("{}", measured.json());
+    } else {
+        print!("{}", measured.text());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -144,7 +144,7 @@ fn busy(instructions: u32) -> Function {
             .end();
     }
     body.local_get(5).end();
-    drop(body);
+
     function
 }
 

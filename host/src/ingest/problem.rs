@@ -89,6 +89,11 @@ impl Problem {
         }
     }
 
+    /// What happened and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// As the client gets it.
     pub fn response(&self) -> Response<Full<Bytes>> {
         let document = Document {

@@ -1,0 +1,42 @@
+//! Marks and colours of what people read: colours on a terminal only, and not where `NO_COLOR` asks for none.
+
+use std::io::{IsTerminal as _, stdout};
+
+/// How to mark lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    colour: bool,
+}
+
+impl Style {
+    /// For standard output.
+    pub(super) fn of_stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            colour: stdout().is_terminal() && !refused,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const PLAIN: Self = Self { colour: false };
+
+    pub(super) fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(super) fn bad(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    pub(super) fn faint(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
