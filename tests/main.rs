@@ -18,6 +18,7 @@ mod plugins;
 mod real_kafka;
 mod reload;
 mod round_trip;
+mod shadow;
 mod storm;
 
 mod support {

@@ -69,7 +69,7 @@ fn route(criterion: &mut Criterion) {
         });
         let mut lease = pool.as_ref().map(|pool| pool.lease_blocking().unwrap());
         let decider = pool.map_or(Decider::KeyHash, Decider::Plugin);
-        let route = Route::new(&config::Route::everything(), decider).unwrap();
+        let route = Route::new(&config::Route::everything(), decider, None).unwrap();
         let topic = topic(&metrics);
         let partitions = topic.partitions();
         group.bench_function(name, |bencher| {

@@ -244,6 +244,20 @@ pub struct Route {
     pub on_error: OnError,
     /// SHA-256 that the plugin's file must have, 64 hexadecimal digits.
     pub sha256: Option<String>,
+    /// A candidate that decides too, and whose decisions are compared and never used. Default: none.
+    pub shadow: Option<Shadow>,
+}
+
+/// `shadow = { … }` of a route.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow {
+    /// `<dir>/<plugin>.wasm`.
+    pub plugin: String,
+    /// The share of the route's records that it sees, above 0 and up to 1.
+    pub share: f64,
+    /// Its config. Default: the route's.
+    pub config: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Route {
@@ -255,12 +269,14 @@ impl Route {
             config: serde_json::Map::new(),
             on_error: OnError::Reject,
             sha256: None,
+            shadow: None,
         }
     }
 
-    /// The plugins that it names.
+    /// The plugins that it names, its shadow among them.
     pub fn plugins(&self) -> impl Iterator<Item = &str> {
-        self.plugin.as_deref().into_iter()
+        let shadow = self.shadow.as_ref().map(|shadow| shadow.plugin.as_str());
+        self.plugin.as_deref().into_iter().chain(shadow)
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Metrics {
     plugin_suspended: IntGaugeVec,
     plugin_reloads: IntCounterVec,
     config_reloads: IntCounterVec,
+    shadow_records: IntCounterVec,
+    shadow_seconds: HistogramVec,
     queue_messages: IntGauge,
     queue_bytes: IntGauge,
     /// Ingest connections open now.
@@ -73,6 +75,21 @@ pub struct PluginMetrics {
     pub suspensions: IntCounter,
     /// How many of its versions and configs are suspended now.
     pub suspended: IntGauge,
+}
+
+/// The metrics of a candidate, looked up once.
+#[derive(Debug, Clone)]
+pub struct ShadowMetrics {
+    /// It decided as the route did.
+    pub same: IntCounter,
+    /// It did not.
+    pub different: IntCounter,
+    /// It could not decide.
+    pub error: IntCounter,
+    /// Not compared, for lack of room.
+    pub dropped: IntCounter,
+    /// Time of a call.
+    pub seconds: Histogram,
 }
 
 /// From 50 µs to 50 s: a request waits for brokers, sometimes for long.
@@ -184,6 +201,19 @@ impl Metrics {
                 "New contents of the configuration file, by what became of them",
                 &["result"],
             )?,
+            shadow_records: counters(
+                "pointsman_shadow_records_total",
+                "Records that a shadow plugin was to decide too, by how its decision compares",
+                &["plugin", "result"],
+            )?,
+            shadow_seconds: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new("pointsman_shadow_call_duration_seconds", "Calls of shadow plugins")
+                        .buckets(CALL_BUCKETS.to_vec()),
+                    &["plugin"],
+                ),
+            )?,
             queue_messages: gauge(
                 "pointsman_producer_queue_messages",
                 "Records handed over and not yet answered",
@@ -255,6 +285,18 @@ impl Metrics {
             instances: self.plugin_instances.with_label_values(&[name]),
             suspensions: self.plugin_suspensions.with_label_values(&[name]),
             suspended: self.plugin_suspended.with_label_values(&[name]),
+        }
+    }
+
+    /// The metrics of a shadow plugin.
+    pub fn shadow(&self, name: &str) -> ShadowMetrics {
+        let records = |result| self.shadow_records.with_label_values(&[name, result]);
+        ShadowMetrics {
+            same: records("same"),
+            different: records("different"),
+            error: records("error"),
+            dropped: records("dropped"),
+            seconds: self.shadow_seconds.with_label_values(&[name]),
         }
     }
 

@@ -5,7 +5,7 @@
 //! each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin may
 //! import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
 //! bound traps, its instance is thrown away, and only its own record suffers; a plugin that keeps failing is left alone for a
-//! while ([`suspension`]).
+//! while ([`suspension`]). A [`Shadow`] is a candidate whose decisions are only compared.
 
 mod artifact;
 mod bindings;
@@ -18,6 +18,7 @@ mod imports;
 mod instance;
 mod limits;
 mod pool;
+mod shadow;
 mod suspension;
 
 pub use self::{
@@ -27,6 +28,7 @@ pub use self::{
     engine::Engine,
     limits::Limits,
     pool::{Lease, Place, Pool},
+    shadow::{Shadow, Worker as ShadowWorker},
     suspension::SuspendLimits,
 };
 

@@ -36,7 +36,7 @@ use self::{look::Looker, state::State, watch::Watch};
 use crate::{
     config::Config,
     metrics::Metrics,
-    plugin::{Cache, Compiler, Limits},
+    plugin::{Cache, Compiler, Limits, ShadowWorker},
     route::Routes,
 };
 
@@ -72,6 +72,7 @@ pub struct Reloader {
     state: Mutex<State>,
     /// Held while a table is built and put in place, so that two changes never build upon the same old one.
     building: Mutex<()>,
+    shadow_worker: Arc<ShadowWorker>,
     mailbox: mpsc::SyncSender<Message>,
 }
 
@@ -106,6 +107,7 @@ impl Reloader {
             config_file,
             state: Mutex::new(State::new(config)),
             building: Mutex::default(),
+            shadow_worker: Arc::default(),
             mailbox,
         });
         reloader.load_all(&config.routes)?;

@@ -15,7 +15,7 @@ pub use self::murmur2::partition_for_key;
 use crate::{
     config::{self, OnError},
     outcome::{Code, RecordError},
-    plugin::{CallError, Decision, Lease, Pool},
+    plugin::{CallError, Decision, Lease, Pool, Shadow},
     record::Record,
     topics::{Partitions, Topic},
 };
@@ -27,6 +27,8 @@ pub struct Route {
     pub config: config::Route,
     /// Who decides.
     pub decider: Decider,
+    /// A candidate that decides too, and whose decisions are only compared.
+    pub shadow: Option<Arc<Shadow>>,
     topics: GlobSet,
 }
 
@@ -43,7 +45,7 @@ pub enum Decider {
 
 impl Route {
     /// From its configuration and who decides for it.
-    pub fn new(config: &config::Route, decider: Decider) -> anyhow::Result<Self> {
+    pub fn new(config: &config::Route, decider: Decider, shadow: Option<Arc<Shadow>>) -> anyhow::Result<Self> {
         let mut topics = GlobSetBuilder::new();
         for glob in &config.topics {
             topics.add(Glob::new(glob)?);
@@ -51,6 +53,7 @@ impl Route {
         Ok(Self {
             config: config.clone(),
             decider,
+            shadow,
             topics: topics.build()?,
         })
     }
@@ -64,7 +67,14 @@ impl Route {
     }
 
     /// The partition of a record by the host's own key-hash.
-    pub fn by_key_hash(&self, record: &Record, topic: &Topic, partitions: &Partitions) -> u32 {
+    pub fn by_key_hash(&self, record: &Record, topic: &Topic, partitions: &Arc<Partitions>) -> u32 {
+        if let Some(shadow) = &self.shadow {
+            let decision = match &record.key {
+                Some(key) => Decision::KeyHash(key.to_vec()),
+                None => Decision::Any,
+            };
+            shadow.offer(record, partitions, &Ok(decision));
+        }
         key_hash(record, topic, partitions)
     }
 
@@ -78,6 +88,9 @@ impl Route {
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<u32, RecordError>) {
         let (record, answer) = lease.partition(record, partitions);
+        if let Some(shadow) = &self.shadow {
+            shadow.offer(&record, partitions, &answer);
+        }
         let decided = match answer {
             Ok(decision) => interpret(decision, &record, topic, partitions),
             Err(error) => self.without_plugin(error.into(), &record, topic, partitions),
@@ -217,7 +230,7 @@ mod tests {
                     topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
                     ..config::Route::everything()
                 };
-                Arc::new(Route::new(&config, Decider::KeyHash).expect("a route"))
+                Arc::new(Route::new(&config, Decider::KeyHash, None).expect("a route"))
             })
             .collect();
         Table::new(0, routes).find(topic)

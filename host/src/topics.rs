@@ -366,7 +366,7 @@ mod tests {
                 topics: vec![topic.to_owned()],
                 ..config::Route::everything()
             };
-            Arc::new(Route::new(&config, Decider::KeyHash).expect("a route"))
+            Arc::new(Route::new(&config, Decider::KeyHash, None).expect("a route"))
         });
         Table::new(shape, routes.collect())
     }

@@ -303,14 +303,28 @@ fn route(source: &Source, index: usize, route: &Route) -> Result<(), ConfigError
             );
         }
     }
-    if let Some(plugin) = &route.plugin
-        && (plugin.is_empty() || !plugin.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
+    for (key, plugin) in [
+        ("plugin", route.plugin.as_ref()),
+        ("shadow", route.shadow.as_ref().map(|shadow| &shadow.plugin)),
+    ] {
+        if let Some(plugin) = plugin
+            && (plugin.is_empty() || !plugin.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
+        {
+            return error(
+                key,
+                format!(
+                    "\"{plugin}\" is no plugin name, expected the file's name in the plugin folder without .wasm: letters, \
+                     digits, - and _"
+                ),
+            );
+        }
+    }
+    if let Some(shadow) = &route.shadow
+        && !(shadow.share > 0.0 && shadow.share <= 1.0)
     {
         return error(
-            "plugin",
-            format!(
-                "\"{plugin}\" is no plugin name, expected the file's name in the plugin folder without .wasm: letters, digits, - and _"
-            ),
+            "shadow",
+            format!("share is {}, expected above 0 and at most 1", shadow.share),
         );
     }
     match &route.sha256 {

@@ -38,7 +38,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
-    let route = Route::new(&config::Route::everything(), Decider::KeyHash).expect("a route");
+    let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
     let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let producer: Arc<dyn Producer> = Arc::<MemoryProducer>::clone(producer);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     config,
     metrics::Metrics,
-    plugin::{Code, Limits, Pool},
+    plugin::{Code, Limits, Pool, Shadow, ShadowWorker},
     route::{Decider, Route, Table},
 };
 
@@ -18,6 +18,9 @@ pub(super) struct Builder<'a> {
     pub(super) codes: &'a BTreeMap<String, Arc<Code>>,
     /// Whether a route may be without its plugin: at the start, and as long as it has been without it ever since.
     pub(super) may_be_missing: &'a dyn Fn(&str) -> bool,
+    /// Whether a candidate that cannot be configured is left out: at the start it must not stop what serves.
+    pub(super) without_bad_shadows: bool,
+    pub(super) shadow_worker: &'a Arc<ShadowWorker>,
 }
 
 /// Why no table could be built.
@@ -33,11 +36,14 @@ impl Builder<'_> {
         let mut built: Vec<Arc<Route>> = Vec::with_capacity(routes.len());
         for (index, config) in routes.iter().enumerate() {
             let decider = self.decider(config, &built)?;
-            let same_place = self.current.routes().get(index);
-            let route = match same_place.filter(|route| route.config == *config && same(&route.decider, &decider)) {
+            let shadow = self.shadow(config)?;
+            let is_same = |route: &&Arc<Route>| {
+                route.config == *config && same(&route.decider, &decider) && same_shadow(&route.shadow, &shadow)
+            };
+            let route = match self.current.routes().get(index).filter(is_same) {
                 Some(route) => Arc::clone(route),
                 None => {
-                    let route = Route::new(config, decider).map_err(|error| Failure {
+                    let route = Route::new(config, decider, shadow).map_err(|error| Failure {
                         plugin: None,
                         reason: format!("route for {:?}: {error:#}", config.topics),
                     })?;
@@ -93,7 +99,7 @@ impl Builder<'_> {
                 code.digest
             )));
         }
-        let json = serde_json::to_string(&config.config).map_err(|error| failure(error.to_string()))?;
+        let json = serde_json::Value::Object(config.config.clone()).to_string();
         let fits = |pool: &&Arc<Pool>| Arc::ptr_eq(pool.code(), code) && pool.config() == json;
         let existing = built
             .iter()
@@ -105,6 +111,62 @@ impl Builder<'_> {
         let pool =
             Pool::new(Arc::clone(code), json, self.limits, self.metrics).map_err(|error| failure(error.to_string()))?;
         Ok(Arc::new(pool))
+    }
+}
+
+impl Builder<'_> {
+    /// A candidate has instances of its own, so that its traps and its suspension are its own too. One whose file is not
+    /// there is left out until it is.
+    fn shadow(&self, config: &config::Route) -> Result<Option<Arc<Shadow>>, Failure> {
+        let Some(shadow) = &config.shadow else {
+            return Ok(None);
+        };
+        let name = &shadow.plugin;
+        let Some(code) = self.codes.get(name) else {
+            return Ok(None);
+        };
+        let json = serde_json::Value::Object(shadow.config.as_ref().unwrap_or(&config.config).clone()).to_string();
+        let fits = |existing: &&Arc<Shadow>| {
+            let pool = existing.pool();
+            Arc::ptr_eq(pool.code(), code) && pool.config() == json && existing.share() == shadow.share
+        };
+        let in_use = |route: &&Arc<Route>| route.config.topics == config.topics;
+        let existing = self
+            .current
+            .routes()
+            .iter()
+            .filter(in_use)
+            .filter_map(|route| route.shadow.as_ref());
+        if let Some(existing) = existing.into_iter().find(fits) {
+            return Ok(Some(Arc::clone(existing)));
+        }
+        match Pool::new(Arc::clone(code), json, self.limits, self.metrics) {
+            Ok(pool) => {
+                let metrics = self.metrics.shadow(name);
+                Ok(Some(Arc::new(Shadow::new(
+                    Arc::new(pool),
+                    shadow.share,
+                    self.shadow_worker,
+                    metrics,
+                ))))
+            }
+            Err(error) if self.without_bad_shadows => {
+                tracing::error!(plugin = name, %error, "the shadow plugin cannot be used; its route goes on without it");
+                Ok(None)
+            }
+            Err(error) => Err(Failure {
+                plugin: Some(name.clone()),
+                reason: format!("shadow of the route for {:?}: {error}", config.topics),
+            }),
+        }
+    }
+}
+
+fn same_shadow(a: &Option<Arc<Shadow>>, b: &Option<Arc<Shadow>>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        _ => false,
     }
 }
 

@@ -29,13 +29,16 @@ impl Reloader {
         for name in names {
             self.look_at_plugin(&name, false);
             let state = self.state();
-            if let Some(Found::Bad { reason, .. }) = state.plugins.get(&name).map(|plugin| &plugin.file) {
+            let decides = routes.iter().any(|route| route.plugin.as_ref() == Some(&name));
+            if let Some(Found::Bad { reason, .. }) = state.plugins.get(&name).map(|plugin| &plugin.file)
+                && decides
+            {
                 bail!("plugin file {}: {reason}", self.file(&name).display());
             }
         }
         let wants = self.state().wants();
         let table = self
-            .build(routes, &wants, &|_| true)
+            .build(routes, &wants, &|_| true, true)
             .map_err(|failure| anyhow!(failure.reason))?;
         let missing = |route: &Arc<Route>| matches!(route.decider, Decider::Missing);
         let names = table.routes().iter().filter(|route| missing(route));
@@ -106,7 +109,7 @@ impl Reloader {
                 .filter(|route| matches!(route.decider, Decider::Missing));
             missing.any(|route| waits(&route.config))
         };
-        let table = self.build(routes, codes, &without)?;
+        let table = self.build(routes, codes, &without, false)?;
         self.commit(table, routes.to_vec(), codes);
         Ok(())
     }
@@ -116,6 +119,7 @@ impl Reloader {
         routes: &[config::Route],
         codes: &Codes,
         may_be_missing: &dyn Fn(&str) -> bool,
+        without_bad_shadows: bool,
     ) -> Result<Table, Failure> {
         let current = self.routes.table();
         let builder = Builder {
@@ -124,6 +128,8 @@ impl Reloader {
             current: &current,
             codes,
             may_be_missing,
+            without_bad_shadows,
+            shadow_worker: &self.shadow_worker,
         };
         builder.build(routes)
     }

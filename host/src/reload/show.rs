@@ -95,7 +95,18 @@ fn shown_route(route: &Route) -> Value {
             "suspended": pool.is_suspended(),
         }),
     };
-    json!({"topics": config.topics, "plugin": plugin, "config": config.config, "on_error": config.on_error})
+    let shadow = match (&route.shadow, &config.shadow) {
+        (Some(shadow), _) => shadow.shown(),
+        (None, Some(configured)) => json!({"name": configured.plugin, "missing": true}),
+        (None, None) => Value::Null,
+    };
+    json!({
+        "topics": config.topics,
+        "plugin": plugin,
+        "config": config.config,
+        "on_error": config.on_error,
+        "shadow": shadow,
+    })
 }
 
 /// Milliseconds since 1970.

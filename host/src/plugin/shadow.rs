@@ -1,0 +1,283 @@
+//! A candidate that decides too, and whose decisions are only compared.
+//!
+//! A share of a route's records is copied and handed, with what was decided, to one thread of low priority ([`Worker`]). What
+//! finds no room there is not compared: nothing about a candidate, neither its time nor its traps nor its instances, is ever
+//! in the way of a record.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use super::{CallError, Decision, Pool};
+use crate::{
+    metrics::ShadowMetrics,
+    record::{Header, Record},
+    route::partition_for_key,
+    topics::Partitions,
+};
+
+/// Comparisons that may wait.
+const QUEUE: usize = 1_024;
+/// Bytes of records that may wait.
+const QUEUE_BYTES: usize = 4 << 20;
+/// A larger record is not compared: copying it would cost the request that it came with.
+const RECORD_BYTES: usize = 64 << 10;
+/// Added to the thread's niceness.
+const NICENESS: i32 = 10;
+
+/// A candidate beside a route's own plugin.
+pub struct Shadow {
+    pool: Arc<Pool>,
+    /// Of the route's records, from 0 to 1.
+    share: f64,
+    worker: Arc<Worker>,
+    metrics: ShadowMetrics,
+    counts: Counts,
+}
+
+/// How the comparisons came out.
+#[derive(Debug, Default)]
+struct Counts {
+    same: AtomicU64,
+    different: AtomicU64,
+    error: AtomicU64,
+    dropped: AtomicU64,
+    last_difference: Mutex<Option<String>>,
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    Partition(u32),
+    Any,
+    Refused,
+    Error,
+}
+
+impl Fate {
+    fn of(answer: &Result<Decision, CallError>, partitions: u32) -> Self {
+        match answer {
+            Ok(Decision::Partition(partition)) if *partition >= partitions => Self::Refused,
+            Ok(Decision::Partition(partition)) => Self::Partition(*partition),
+            Ok(Decision::KeyHash(bytes)) => Self::Partition(partition_for_key(bytes, partitions)),
+            Ok(Decision::Tenant(tenant)) => Self::Partition(partition_for_key(tenant.as_bytes(), partitions)),
+            Ok(Decision::Any) => Self::Any,
+            Ok(Decision::Reject(_)) => Self::Refused,
+            Err(_) => Self::Error,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Partition(partition) => format!("partition {partition}"),
+            Self::Any => "any".to_owned(),
+            Self::Refused => "refused".to_owned(),
+            Self::Error => "an error".to_owned(),
+        }
+    }
+}
+
+/// One comparison that waits.
+struct Job {
+    shadow: Arc<Shadow>,
+    record: Record,
+    bytes: usize,
+    partitions: Arc<Partitions>,
+    decided: Fate,
+}
+
+/// The thread that asks candidates, started with the first of them.
+#[derive(Default)]
+pub struct Worker {
+    queue: OnceLock<Option<mpsc::SyncSender<Job>>>,
+    queued_bytes: AtomicUsize,
+}
+
+impl std::fmt::Debug for Shadow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shadow")
+            .field("pool", &self.pool)
+            .field("share", &self.share)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shadow {
+    /// A candidate that sees this share of records, from 0 to 1.
+    pub fn new(pool: Arc<Pool>, share: f64, worker: &Arc<Worker>, metrics: ShadowMetrics) -> Self {
+        Self {
+            pool,
+            share,
+            worker: Arc::clone(worker),
+            metrics,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Its instances, which no route shares.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The share of records that it sees.
+    pub fn share(&self) -> f64 {
+        self.share
+    }
+
+    /// Has a record compared, if it is one of the share and there is room.
+    pub fn offer(
+        self: &Arc<Self>,
+        record: &Record,
+        partitions: &Arc<Partitions>,
+        answer: &Result<Decision, CallError>,
+    ) {
+        if fastrand::f64() >= self.share {
+            return;
+        }
+        let bytes = record.wire_size();
+        let waiting = &self.worker.queued_bytes;
+        if bytes > RECORD_BYTES || waiting.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
+            return self.drop_one();
+        }
+        let Some(queue) = self.worker.queue() else {
+            return self.drop_one();
+        };
+        waiting.fetch_add(bytes, Ordering::Relaxed);
+        let job = Job {
+            shadow: Arc::clone(self),
+            record: detached(record),
+            bytes,
+            partitions: Arc::clone(partitions),
+            decided: Fate::of(answer, partitions.count()),
+        };
+        if queue.try_send(job).is_err() {
+            waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.drop_one();
+        }
+    }
+
+    /// For `/plugins`.
+    pub fn shown(&self) -> serde_json::Value {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let last = self
+            .counts
+            .last_difference
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        serde_json::json!({
+            "name": self.pool.name(),
+            "digest": self.pool.digest(),
+            "share": self.share,
+            "same": count(&self.counts.same),
+            "different": count(&self.counts.different),
+            "error": count(&self.counts.error),
+            "dropped": count(&self.counts.dropped),
+            "last_difference": *last,
+        })
+    }
+
+    fn drop_one(&self) {
+        self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        self.metrics.dropped.inc();
+    }
+
+    fn compare(&self, record: Record, partitions: &Arc<Partitions>, decided: &Fate) {
+        let begun = Instant::now();
+        let answer = match self.pool.lease_blocking() {
+            Ok(mut lease) => lease.partition(record, partitions).1,
+            Err(error) => Err(error),
+        };
+        self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
+        let fate = Fate::of(&answer, partitions.count());
+        let (count, metric) = match &fate {
+            Fate::Error => (&self.counts.error, &self.metrics.error),
+            fate if fate == decided => (&self.counts.same, &self.metrics.same),
+            _ => (&self.counts.different, &self.metrics.different),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        metric.inc();
+        if fate != *decided {
+            let why = answer.err().map_or_else(|| fate.words(), |error| error.to_string());
+            let words = format!("decided: {}; candidate: {why}", decided.words());
+            *self
+                .counts
+                .last_difference
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(words);
+        }
+    }
+}
+
+impl Worker {
+    /// None where no thread can be started.
+    fn queue(self: &Arc<Self>) -> Option<&mpsc::SyncSender<Job>> {
+        let start = || {
+            let (queue, jobs) = mpsc::sync_channel::<Job>(QUEUE);
+            // Weak: it must not keep itself alive.
+            let worker = Arc::downgrade(self);
+            let thread = thread::Builder::new().name("shadow".to_owned()).spawn(move || {
+                let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+                for job in jobs {
+                    if let Some(worker) = worker.upgrade() {
+                        worker.queued_bytes.fetch_sub(job.bytes, Ordering::Relaxed);
+                    }
+                    job.shadow.compare(job.record, &job.partitions, &job.decided);
+                }
+            });
+            match thread {
+                Ok(_) => Some(queue),
+                Err(error) => {
+                    tracing::error!(%error, "no thread for shadow plugins; they are not asked");
+                    None
+                }
+            }
+        };
+        self.queue.get_or_init(start).as_ref()
+    }
+}
+
+/// A record with bytes of its own: a slice of the request's body would keep all of that body.
+fn detached(record: &Record) -> Record {
+    let copy = |bytes: &Option<Bytes>| bytes.as_deref().map(Bytes::copy_from_slice);
+    Record {
+        topic: Arc::clone(&record.topic),
+        key: copy(&record.key),
+        value: copy(&record.value),
+        headers: record
+            .headers
+            .iter()
+            .map(|header| Header {
+                name: header.name.clone(),
+                value: copy(&header.value),
+            })
+            .collect(),
+        partition: None,
+        timestamp: record.timestamp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ways_to_say_the_same_partition_are_no_difference() {
+        let fate = |decision| Fate::of(&Ok(decision), 12);
+        let hashed = fate(Decision::KeyHash(b"a".to_vec()));
+        let Fate::Partition(partition) = hashed else {
+            unreachable!("a hash is a partition")
+        };
+        assert_eq!(fate(Decision::Partition(partition)), hashed);
+        assert_eq!(fate(Decision::Tenant("a".to_owned())), hashed);
+        assert_eq!(fate(Decision::Partition(12)), fate(Decision::Reject("no".to_owned())));
+        assert_ne!(fate(Decision::Any), hashed);
+    }
+}
