@@ -31,7 +31,7 @@ chaos: ## The long forms of tests that shake it: 200 reloads in a minute under t
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
 
-bench: ## Measure: one record's way by itself, then the whole under load
+bench: ## Measure: one record's way by itself, reloads and failing plugins, then the whole under load
 	@.ci/need cc make curl openssl rust wasm-target
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --no-run

@@ -83,6 +83,31 @@ fn every_mistake_is_one_line_with_file_line_key_and_expectation() {
             "letters, digits",
         ),
         (
+            "[[route]]\ntopics = [\"a\"]\nshadow = { plugin = \"x\", share = 1.5 }",
+            "pointsman: /pointsman.toml:3: route.0.shadow",
+            "above 0 and at most 1",
+        ),
+        (
+            "[[route]]\ntopics = [\"a\"]\nshadow = { plugin = \"x/y\", share = 0.5 }",
+            "pointsman: /pointsman.toml:3: route.0.shadow",
+            "letters, digits",
+        ),
+        (
+            "[plugins]\ndir = \"plugins/dist\"\ncache_dir = \"plugins/dist/cache\"",
+            "pointsman: /pointsman.toml:3: plugins.cache_dir",
+            "plugins.dir",
+        ),
+        (
+            "[listen]\nunix = \"/run/app/ingest.sock\"\n[plugins]\ncache_dir = \"/run/app/cache\"",
+            "pointsman: /pointsman.toml:4: plugins.cache_dir",
+            "the folder of listen.unix",
+        ),
+        (
+            "[plugins]\nmax_traps = 0",
+            "pointsman: /pointsman.toml:2: plugins.max_traps",
+            "expected at least 1",
+        ),
+        (
             "[kafka.properties]\nacks = \"1\"",
             "pointsman: /pointsman.toml:2: kafka.properties.acks",
             "ordering = \"none\"",

@@ -27,7 +27,11 @@ fn however_a_file_is_replaced_its_new_content_decides_without_a_restart() {
     folder.put("p", &bytes);
     // So long that only events can be what tells of a change.
     let sidecar = folder.sidecar().config("poll_ms = 600000").route("*", "p", "").start();
-    decides(&sidecar, &first);
+    // Before the first answer: nobody may be watching yet.
+    let (second, bytes) = next();
+    folder.put("p", &bytes);
+    decides(&sidecar, &second);
+    assert_ne!(first, second);
 
     let (wanted, bytes) = next();
     folder.put("p", &bytes);

@@ -12,7 +12,7 @@ use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser as _;
 use pointsman::{
     cli::{Bench, Build, Check, Cli, Command, New, Plugin, Run, Test},
-    config::{Config, ConfigError, Overrides},
+    config::{ConfigError, Overrides},
     logging,
     plugin::compile,
     plugin_build, plugin_new, plugin_tools,
@@ -58,13 +58,9 @@ fn serve(options: &Run) -> anyhow::Result<ExitCode> {
     let environment: Vec<(String, String)> = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let loaded = Config::load(file.as_deref(), environment.iter().cloned(), &overrides)?;
+    let config_file = ConfigFile::new(file, environment, overrides);
+    let loaded = config_file.load()?;
     logging::init(&loaded.config.log);
-    let config_file = ConfigFile {
-        file,
-        environment,
-        overrides,
-    };
     run::run(loaded, config_file)
 }
 

@@ -104,8 +104,8 @@ impl Reloader {
             limits: Limits::from(&config.plugins),
             dir: config.plugins.dir.clone(),
             poll: Duration::from_millis(config.plugins.poll_ms),
+            state: Mutex::new(State::new(config, config_file.digest())),
             config_file,
-            state: Mutex::new(State::new(config)),
             building: Mutex::default(),
             shadow_worker: Arc::default(),
             mailbox,
@@ -133,6 +133,8 @@ impl Reloader {
         // Of this thread alone. Without it a reload merely competes with traffic.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
         let mut watch = Watch::new(&self.dir, self.config_file.path(), self.mailbox.clone());
+        // What changed between the start's look and the watch has told nobody.
+        self.look(None);
         loop {
             let message = match mailbox.recv_timeout(self.poll) {
                 Ok(Message::Hint) => settled(mailbox),

@@ -82,6 +82,7 @@ impl Reply {
 impl Http {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connect");
+        stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self::over(stream.try_clone().unwrap(), stream)

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     CallError, Code, Decision, Limits,
     instance::Instance,
-    suspension::{Admission, Suspension, Verdict},
+    suspension::{Permission, Suspension, Verdict},
 };
 use crate::{
     metrics::{Metrics, PluginMetrics},
@@ -119,9 +119,9 @@ impl Pool {
     /// Whether the next call is one that finds out whether a suspended plugin is well again.
     fn admit(&self) -> Result<bool, CallError> {
         match self.suspension.admit(Instant::now) {
-            Admission::Open => Ok(false),
-            Admission::Probe => Ok(true),
-            Admission::Suspended(pause) => {
+            Permission::Open => Ok(false),
+            Permission::Probe => Ok(true),
+            Permission::Suspended(pause) => {
                 self.metrics.while_suspended.inc();
                 Err(CallError::Suspended {
                     plugin: self.name().to_owned(),

@@ -28,7 +28,7 @@ pub struct SuspendLimits {
 
 /// Whether a plugin may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum Permission {
     /// It may.
     Open,
     /// By this caller, who must tell how the call went; others wait for that.
@@ -75,15 +75,15 @@ impl Suspension {
     }
 
     /// Whether a call may be made. Reads the clock only while suspended.
-    pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Admission {
+    pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Permission {
         let until = self.until_ms.load(Ordering::Relaxed);
         if until == 0 {
-            return Admission::Open;
+            return Permission::Open;
         }
         let now = now();
         let now_ms = self.ms(now);
         if now_ms < until {
-            return Admission::Suspended(Duration::from_millis(until - now_ms));
+            return Permission::Suspended(Duration::from_millis(until - now_ms));
         }
         // Who moves the end is the one to probe; should it never tell, the next one is let through after another pause.
         let pause = self.pause(self.lock().doublings);
@@ -92,8 +92,8 @@ impl Suspension {
             .until_ms
             .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
         {
-            Ok(_) => Admission::Probe,
-            Err(_) => Admission::Suspended(pause),
+            Ok(_) => Permission::Probe,
+            Err(_) => Permission::Suspended(pause),
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
         for second in [0, 6, 12, 18, 24] {
             assert_eq!(suspension.failed(false, at(start, second)), Verdict::Noted);
         }
-        assert_eq!(suspension.admit(|| at(start, 24)), Admission::Open);
+        assert_eq!(suspension.admit(|| at(start, 24)), Permission::Open);
         let verdict = suspension.failed(false, at(start, 24));
         assert_eq!(verdict, Verdict::Suspended(Duration::from_secs(1)), "three since 14");
     }
@@ -193,23 +193,23 @@ mod tests {
             suspension.failed(false, start);
         }
         let admitted = |second| suspension.admit(|| at(start, second));
-        assert!(matches!(admitted(0), Admission::Suspended(_)));
-        assert_eq!(admitted(1), Admission::Probe);
-        assert!(matches!(admitted(1), Admission::Suspended(_)), "one probe at a time");
+        assert!(matches!(admitted(0), Permission::Suspended(_)));
+        assert_eq!(admitted(1), Permission::Probe);
+        assert!(matches!(admitted(1), Permission::Suspended(_)), "one probe at a time");
         // A probe that never told does not close the door for ever.
-        assert_eq!(admitted(2), Admission::Probe);
+        assert_eq!(admitted(2), Permission::Probe);
         let doubled = suspension.failed(true, at(start, 2));
         assert_eq!(doubled, Verdict::Suspended(Duration::from_secs(2)));
-        assert_eq!(admitted(4), Admission::Probe);
+        assert_eq!(admitted(4), Permission::Probe);
         let longest = suspension.failed(true, at(start, 4));
         assert_eq!(
             longest,
             Verdict::Suspended(Duration::from_secs(3)),
             "and no longer than that"
         );
-        assert_eq!(admitted(7), Admission::Probe);
+        assert_eq!(admitted(7), Permission::Probe);
         suspension.resume(at(start, 7));
-        assert_eq!(admitted(7), Admission::Open);
+        assert_eq!(admitted(7), Permission::Open);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Reloader;
 use crate::{
-    config::{Config, Overrides},
+    config::{Config, ConfigError, Loaded, Overrides},
     plugin::file::Signature,
 };
 
@@ -18,14 +18,39 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct ConfigFile {
     /// None: there is no file, and nothing to look at.
-    pub file: Option<PathBuf>,
+    file: Option<PathBuf>,
+    /// SHA-256 of what it held before it was loaded: a change right after that is a change.
+    digest: Option<String>,
     /// The environment at the start.
-    pub environment: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     /// What the command line added.
-    pub overrides: Overrides,
+    overrides: Overrides,
 }
 
 impl ConfigFile {
+    /// To be made before the configuration is loaded, by [`ConfigFile::load`].
+    pub fn new(file: Option<PathBuf>, environment: Vec<(String, String)>, overrides: Overrides) -> Self {
+        Self {
+            digest: file
+                .as_deref()
+                .and_then(|file| fs::read(file).ok())
+                .map(|text| digest_of(&text)),
+            file,
+            environment,
+            overrides,
+        }
+    }
+
+    /// The configuration as it is now.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        Config::load(self.file.as_deref(), self.environment.iter().cloned(), &self.overrides)
+    }
+
+    /// See [`ConfigFile::new`].
+    pub(super) fn digest(&self) -> Option<String> {
+        self.digest.clone()
+    }
+
     /// Its path.
     pub fn path(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -51,23 +76,20 @@ impl Reloader {
         let Ok(text) = fs::read(path) else {
             return false;
         };
-        let digest = format!("{:x}", Sha256::digest(&text));
-        let is_first = known_digest.is_none();
+        let digest = digest_of(&text);
         {
             let mut state = self.state();
             state.config.signature = signature;
             state.config.digest = Some(digest.clone());
         }
-        // At the start it has just been read.
-        if is_first || known_digest == Some(digest) {
+        if known_digest == Some(digest) {
             return false;
         }
-        self.read_config(path)
+        self.read_config()
     }
 
-    fn read_config(&self, path: &Path) -> bool {
-        let file = &self.config_file;
-        match Config::load(Some(path), file.environment.iter().cloned(), &file.overrides) {
+    fn read_config(&self) -> bool {
+        match self.config_file.load() {
             Ok(loaded) => self.take_config(loaded.config),
             Err(problem) => {
                 self.metrics.config_reloaded("failed");
@@ -95,6 +117,10 @@ impl Reloader {
         state.config.pending = has_new_routes.then_some(config.routes);
         has_new_routes
     }
+}
+
+fn digest_of(text: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(text))
 }
 
 /// The tables, other than the routes, in which two configurations differ.

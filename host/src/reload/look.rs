@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::state::{Found, Known};
+use super::state::{Cause, Found, Known};
 use crate::plugin::{
     Code, CompileError, Compiler, Limits,
     file::{self, FileError, Signature},
@@ -34,11 +34,17 @@ impl Looker<'_> {
                 };
             }
         };
-        let is_due = matches!(&known.file, Found::Bad { retry: Some(at), .. } if *at <= Instant::now());
+        let worth_another_try = match &known.file {
+            Found::Bad { cause, digest, .. } => match cause {
+                Cause::File => false,
+                Cause::Pin => pin_fits(known, digest.as_deref()),
+                Cause::Environment(at) => *at <= Instant::now(),
+            },
+            _ => false,
+        };
+        let again = forced || worth_another_try;
         let is_same = known.file.signature() == Some(signature) && signature.is_settled(SystemTime::now());
-        // A pin that was corrected makes the same file another case.
-        let is_judged = !matches!(&known.file, Found::Bad { reason, .. } if reason.contains(PINS) && pin_fits(known, known.file.digest()));
-        if is_same && !is_due && !forced && is_judged {
+        if is_same && !again {
             return None;
         }
         let content = match file::read(path, self.limits.component_bytes) {
@@ -46,8 +52,7 @@ impl Looker<'_> {
             Err(FileError::Missing) => return Some(Found::Missing),
             Err(other) => return Some(bad(Some(signature), None, other.to_string())),
         };
-        let is_known = known.file.digest() == Some(&content.digest) && !is_due && !forced && is_judged;
-        if is_known {
+        if known.file.digest() == Some(&content.digest) && !again {
             return Some(with_signature(known.file.clone(), signature));
         }
         let reusable = |code: &&Arc<Code>| code.digest == content.digest;
@@ -61,12 +66,16 @@ impl Looker<'_> {
     fn compile(&self, known: &Known, signature: Signature, content: &file::Content) -> Found {
         let digest = || Some(content.digest.clone());
         if !pin_fits(known, Some(&content.digest)) {
-            let reason = format!(
-                "its SHA-256 is {}, {PINS} {}; deploy the pinned file, or correct the pin",
-                content.digest,
-                known.pins.join(" or ")
-            );
-            return bad(Some(signature), digest(), reason);
+            return Found::Bad {
+                signature: Some(signature),
+                digest: digest(),
+                reason: format!(
+                    "its SHA-256 is {}, the route pins {}; deploy the pinned file, or correct the pin",
+                    content.digest,
+                    known.pins.join(" or ")
+                ),
+                cause: Cause::Pin,
+            };
         }
         match Code::compile(self.compiler, &known.name, &content.bytes, &content.digest) {
             Ok(code) => Found::Good {
@@ -77,14 +86,14 @@ impl Looker<'_> {
                 signature: Some(signature),
                 digest: digest(),
                 reason: error.to_string(),
-                retry: matches!(error, CompileError::Environment(_)).then(|| Instant::now() + RETRY),
+                cause: match error {
+                    CompileError::Component(_) => Cause::File,
+                    CompileError::Environment(_) => Cause::Environment(Instant::now() + RETRY),
+                },
             },
         }
     }
 }
-
-/// How the reason begins that another pin would change.
-const PINS: &str = "the route pins";
 
 fn pin_fits(known: &Known, digest: Option<&str>) -> bool {
     known.pins.is_empty() || digest.is_some_and(|digest| known.pins.iter().any(|pin| pin == digest))
@@ -95,7 +104,7 @@ fn bad(signature: Option<Signature>, digest: Option<String>, reason: String) -> 
         signature,
         digest,
         reason,
-        retry: None,
+        cause: Cause::File,
     }
 }
 
@@ -103,12 +112,12 @@ fn with_signature(found: Found, signature: Signature) -> Found {
     match found {
         Found::Good { code, .. } => Found::Good { signature, code },
         Found::Bad {
-            digest, reason, retry, ..
+            digest, reason, cause, ..
         } => Found::Bad {
             signature: Some(signature),
             digest,
             reason,
-            retry,
+            cause,
         },
         other => other,
     }

@@ -24,7 +24,6 @@ type Codes = BTreeMap<String, Arc<Code>>;
 impl Reloader {
     /// The start: everything must work, but for files that are not there yet.
     pub(super) fn load_all(&self, routes: &[config::Route]) -> anyhow::Result<()> {
-        self.look_at_config();
         let names = self.state().names();
         for name in names {
             self.look_at_plugin(&name, false);

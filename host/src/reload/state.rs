@@ -65,11 +65,21 @@ pub(super) enum Found {
         /// None where it was not even read.
         digest: Option<String>,
         reason: String,
-        /// When the trouble was not the file's: the moment to try again.
-        retry: Option<Instant>,
+        cause: Cause,
     },
     /// A plugin.
     Good { signature: Signature, code: Arc<Code> },
+}
+
+/// What would have to change for a bad file to be a good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The file.
+    File,
+    /// The file, or the pin in the configuration.
+    Pin,
+    /// Something around it (memory, processes, a busy machine): worth another try at this moment.
+    Environment(Instant),
 }
 
 impl Found {
@@ -133,10 +143,11 @@ impl News {
 }
 
 impl State {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, digest: Option<String>) -> Self {
         Self {
             plugins: BTreeMap::new(),
             config: ConfigState {
+                digest,
                 current: Config {
                     routes: Vec::new(),
                     ..config.clone()
@@ -263,7 +274,7 @@ mod tests {
             signature: None,
             digest: Some(digest.to_owned()),
             reason: reason.to_owned(),
-            retry: None,
+            cause: Cause::File,
         }
     }
 

@@ -29,8 +29,19 @@ pub(super) struct Watch {
 impl Watch {
     /// Watches the plugins' folder, the configuration file's, and the folders above both, in which they could be replaced.
     pub(super) fn new(dir: &Path, config: Option<&Path>, hints: SyncSender<Message>) -> Self {
+        let absolute = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let inner: Vec<PathBuf> = [Some(dir), config.and_then(Path::parent)]
+            .into_iter()
+            .flatten()
+            .map(absolute)
+            .collect();
+        let mut folders: Vec<PathBuf> = inner
+            .iter()
+            .filter_map(|folder| folder.parent().map(Path::to_owned))
+            .collect();
+        folders.extend(inner.iter().cloned());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| is_change(event.kind)) {
+            if event.is_ok_and(|event| is_change(event.kind) && concerns(&event.paths, &inner)) {
                 // A full mailbox has hints enough.
                 let _ = hints.try_send(Message::Hint);
             }
@@ -40,12 +51,6 @@ impl Watch {
                 tracing::warn!(%error, "no file system watcher to be had; changes of plugins are found by polling alone");
             })
             .ok();
-        let mut folders = Vec::new();
-        for folder in [Some(dir), config.and_then(Path::parent)].into_iter().flatten() {
-            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-            folders.extend(folder.parent().map(Path::to_owned));
-            folders.push(folder);
-        }
         let mut watch = Self {
             watcher,
             folders,
@@ -83,6 +88,16 @@ impl Watch {
 
 fn identity(folder: &Path) -> io::Result<Identity> {
     fs::metadata(folder).map(|found| (found.dev(), found.ino()))
+}
+
+/// Whether an event is about one of these folders or what is in it; their parents may hold much that is not.
+fn concerns(paths: &[PathBuf], folders: &[PathBuf]) -> bool {
+    let of_ours = |path: &PathBuf| {
+        folders
+            .iter()
+            .any(|folder| path == folder || path.parent() == Some(folder.as_path()))
+    };
+    paths.is_empty() || paths.iter().any(of_ours)
 }
 
 /// Looking at the files is itself an event; only what may have changed them counts.

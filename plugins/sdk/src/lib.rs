@@ -25,24 +25,69 @@
 //! assert_eq!(partitioner.partition(&record, 12), Decision::key_hash("eu"));
 //! ```
 //!
-//! # To build one
+//! # From nothing to a running one
+//!
+//! ```sh
+//! pointsman plugin new by-region --lang rust      # a folder with a whole plugin in it
+//! cargo test                                      # its tests, without a host
+//! pointsman plugin build                          # dist/by-region.wasm
+//! pointsman plugin test dist/by-region.wasm cases.toml
+//! pointsman plugin check dist/by-region.wasm      # would a sidecar take it?
+//! pointsman plugin bench dist/by-region.wasm      # what it costs, how it spreads
+//! ```
 //!
 //! A crate with `crate-type = ["cdylib"]`, built for the target `wasm32-unknown-unknown`; `pointsman plugin build` does
-//! that and turns the module into a component. The component asks the host for nothing but the record, the topology, the
-//! routing table and the log: there is no clock, file, socket, environment or random number. What of the standard
-//! library needs one of them fails or panics when it runs.
+//! that and turns the module into a component. Put into the sidecar's plugin folder and named in a route, it decides from
+//! the next record on, without a restart:
 //!
-//! # What to know
+//! ```toml
+//! [[route]]
+//! topics = ["orders"]
+//! plugin = "by-region"
+//! config = { header = "region" }     # what `configure` gets
+//! on_error = "key-hash"              # what a record gets when the plugin traps; "reject" by default
+//! ```
 //!
-//! - [`Partitioner::partition`] is called for each record, one at a time. It has a few milliseconds; the plain case
-//!   takes well under a microsecond. The key is there already, all else of the record is fetched from the host when it
-//!   is first asked for.
-//! - The host has one instance for each of its workers and may throw one away at any time. State is for guesses that
-//!   make things better (a counter, a cache), never for what a decision must be right about.
-//! - Records that must keep their order must get the same partition. [`Decision::Key`] and [`Decision::KeyHash`] see to
-//!   that; [`Decision::Any`] does not.
+//! # What a decision means
+//!
+//! | [`Decision`] | Where the record goes |
+//! |---|---|
+//! | [`Partition`](Decision::Partition) | there, if the topic has it; else the record is rejected |
+//! | [`Key`](Decision::Key), [`KeyHash`](Decision::KeyHash) | where Java's default partitioner puts that key |
+//! | [`Any`](Decision::Any) | wherever the host likes: one partition for a while, then another |
+//! | [`Tenant`](Decision::Tenant) | where the routing table says; without one, by the hash of the tenant's name |
+//! | [`Reject`](Decision::Reject) | nowhere; the application is told the reason |
+//!
+//! Records that must keep their order must get the same partition. The hashes see to that; [`Any`](Decision::Any) does not,
+//! and neither does a [`Partition`](Decision::Partition) that is computed from their number, once partitions are added.
+//!
+//! # What it can see
+//!
+//! The [`Record`] and nothing else: its key, value, headers, timestamp and topic; what the host knows of the topic's
+//! partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket, environment or random number:
+//! what of the standard library needs one of them fails or panics when it runs. Lines for the operator go to [`log`].
+//!
+//! The key is there already. All else is fetched from the host when it is first asked for, and copied: a header or a short
+//! value costs a tenth of a microsecond, all headers or a long value more. So look at the key first, at a header next, and at
+//! the value only when you must.
+//!
+//! # What it must keep to
+//!
+//! - [`Partitioner::partition`] is called for each record, one at a time. It has 5 ms of CPU time; the plain case takes well
+//!   under a microsecond. [`Partitioner::configure`] has a second.
+//! - All its memory together is at most 32 MiB, its stack half a MiB. (The host's `[plugins]` may say otherwise.)
+//! - The host has one instance for each of its threads and may throw one away at any time. State is for guesses that make
+//!   things better (a counter, a cache), never for what a decision must be right about, and what it keeps must not grow.
 //! - A panic loses the instance, and its record gets what the route's `on_error` says. The panic's message goes to the
-//!   host's log. To refuse one record, answer [`Decision::Reject`].
+//!   host's log. A plugin that keeps panicking is left alone for a while. To refuse one record, answer [`Decision::Reject`].
+//! - It must decide for any record that an application may send: without a key, without a value, with headers that are no
+//!   UTF-8, with one partition. The host asks about two such records before it lets a version decide.
+//!
+//! # To test one
+//!
+//! [`Record::builder`] makes records that hold what the test gives them, topology and routing table included, so that
+//! `cargo test` needs no host. [`key_hash_partition`] says where a hash ends up, [`log::captured`] what was logged. A table of
+//! cases, held against the component itself, is the other half: `pointsman plugin test`.
 
 mod config;
 mod decision;
