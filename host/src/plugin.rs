@@ -1,6 +1,6 @@
 //! The plugin host: a partitioner written by somebody else, as a WebAssembly component, in a sandbox.
 //!
-//! A [`file`] is known by its SHA-256; a [`Compiler`] makes machine code of it in a child process, or finds the code in a
+//! A [`mod@file`] is known by its SHA-256; a [`Compiler`] makes machine code of it in a child process, or finds the code in a
 //! private [`cache`]; [`Code`] is a checked component; [`Pool`] holds the instances of one version with one config, one for
 //! each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin may
 //! import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a

@@ -1,5 +1,5 @@
-//! Tools for those who write plugins: [`check`] a component as the sidecar would, [`test`] its decisions against a table of
-//! cases, [`bench`] what it costs. They use the very code that serves, with the limits that `[plugins]` has by default.
+//! Tools for those who write plugins: [`check`] a component as the sidecar would, [`mod@test`] its decisions against a table of
+//! cases, [`mod@bench`] what it costs. They use the very code that serves, with the limits that `[plugins]` has by default.
 
 pub mod bench;
 pub mod cases;
