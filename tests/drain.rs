@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{
     consumer::read,
     http::Http,
-    sidecar::{Builder, eventually},
+    sidecar::{BINARY, Builder, eventually, to_its_end},
 };
 
 const PATH: &str = "/v1/topics/t/records";
@@ -115,4 +115,113 @@ fn a_signal_ends_an_idle_process_at_once() {
         assert_eq!(sidecar.ended().code(), Some(0));
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
+}
+
+#[test]
+fn a_hook_can_ask_for_the_drain_and_hears_how_it_ended() {
+    let mut sidecar = Builder::embedded()
+        // Only a flush sends it in time.
+        .kafka_lines("[kafka.properties]\nlinger.ms = 60000")
+        .start();
+    assert_eq!(
+        sidecar.tcp().json(&format!("{PATH}?ack=none"), r#"{"value":0}"#).status,
+        202
+    );
+    let asked = pointsman(&["drain", "--admin", &sidecar.admin.to_string()], &[]);
+    assert!(asked.status.success(), "{asked:?}");
+    let report: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    assert_eq!(report["finished"], true);
+    assert_eq!(sidecar.ended().code(), Some(0), "{}", sidecar.log_text());
+}
+
+#[test]
+fn what_a_drain_gives_up_is_told_by_topic_and_fails_the_hook() {
+    let single = crate::support::kafka::Kafka::start(1).expect("a broker");
+    single.create_topic("t", 1, &[]).unwrap();
+    single.create_topic("u", 1, &[]).unwrap();
+    let mut sidecar = Builder::kafka(&single.bootstrap())
+        .config("[shutdown]\ndrain_ms = 1000")
+        .start();
+    let both = r#"{"records":[{"topic":"t","value":1},{"topic":"u","value":1},{"topic":"u","value":2}]}"#;
+    assert_eq!(sidecar.tcp().json("/v1/records", both).status, 200);
+    drop(single);
+    eventually("it notices", || {
+        sidecar.admin("/ready").json()["kafka"]["state"] == "down"
+    });
+    assert_eq!(sidecar.tcp().json("/v1/records?ack=none", both).status, 202);
+    let asked = pointsman(&["drain", "--admin", &sidecar.admin.to_string()], &[]);
+    assert_eq!(asked.status.code(), Some(1), "{asked:?}");
+    let report: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let lost = |topic: &str| {
+        let lost = &report["topics"][topic];
+        lost["failed"].as_u64().unwrap_or_default() + lost["unknown"].as_u64().unwrap_or_default()
+    };
+    assert_eq!(
+        (report["left"].as_u64(), lost("t"), lost("u")),
+        (Some(3), 1, 2),
+        "{report}"
+    );
+    assert_eq!(sidecar.ended().code(), Some(1));
+    assert_eq!(sidecar.wait_for_log("records of a topic were given up")["topic"], "t");
+}
+
+#[test]
+fn an_application_that_is_stopped_at_the_same_time_can_still_connect_during_the_grace() {
+    let mut sidecar = Builder::embedded()
+        .config("[shutdown]\naccept_grace_ms = 60000")
+        .start();
+    sidecar.terminate();
+    sidecar.wait_for_log("still accepting");
+    assert_eq!(sidecar.admin("/ready").status, 503, "no new work is to be sent here");
+    assert_eq!(sidecar.tcp().json(PATH, r#"{"value":1}"#).outcomes(), ["acked"]);
+    assert_eq!(sidecar.unix().json(PATH, r#"{"value":1}"#).outcomes(), ["acked"]);
+    let address = sidecar.http;
+    // A second signal ends the grace, and nothing is lost by it.
+    sidecar.terminate();
+    eventually("the listener is closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    assert_eq!(sidecar.ended().code(), Some(0), "{}", sidecar.log_text());
+}
+
+#[test]
+fn probes_need_no_shell_and_find_the_sidecar_by_its_own_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "open-sesame\n").unwrap();
+    let mut sidecar = Builder::embedded()
+        .listen(&format!("admin_token_file = {token:?}"))
+        .start();
+    let admin = sidecar.admin.to_string();
+    for what in ["live", "ready"] {
+        let output = pointsman(&["probe", what, "--admin", &admin], &[]);
+        assert!(output.status.success(), "{what}: {output:?}");
+    }
+    // The port is one that the system chose, so the file does not have it, and the environment does.
+    let config = sidecar.config.to_str().unwrap().to_owned();
+    let output = pointsman(
+        &["probe", "live", "--config", &config],
+        &[("POINTSMAN_LISTEN__ADMIN", &admin)],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let refused = pointsman(&["drain", "--admin", &admin], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&refused.stdout).contains("unauthorized"),
+        "{refused:?}"
+    );
+    let nobody = pointsman(&["probe", "live", "--admin", "127.0.0.1:1"], &[]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&nobody.stderr).contains("--admin"),
+        "{nobody:?}"
+    );
+    let drained = pointsman(&["drain", "--config", &config], &[("POINTSMAN_LISTEN__ADMIN", &admin)]);
+    assert!(drained.status.success(), "the token stands in the file: {drained:?}");
+    assert_eq!(sidecar.ended().code(), Some(0));
+}
+
+fn pointsman(arguments: &[&str], environment: &[(&str, &str)]) -> std::process::Output {
+    let mut command = std::process::Command::new(BINARY);
+    to_its_end(command.args(arguments).envs(environment.iter().copied()))
 }

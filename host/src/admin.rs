@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
+    drain::Drain,
     ingest::problem::Problem,
     pipeline::Pipeline,
     produce::Health,
@@ -36,7 +37,8 @@ use crate::{
 const MAX_CONNECTIONS: usize = 64;
 /// A connection's life without a request, and a header's time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection's whole life: clients that ask and never read must not take the probes' places for good.
+/// A connection's whole life, beside a drain that it waits for: clients that ask and never read must not take the probes'
+/// places for good.
 const CONNECTION_LIFE: Duration = Duration::from_secs(30);
 
 /// What the admin listener shows.
@@ -57,6 +59,10 @@ pub struct Admin {
     pub serving: AtomicBool,
     /// Set when the end has begun.
     pub draining: AtomicBool,
+    /// Where the end is asked for.
+    pub drain: Drain,
+    /// How long that may take.
+    pub longest_drain: Duration,
 }
 
 /// Binds the listener.
@@ -118,6 +124,7 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
             }
         };
         let admin = Arc::clone(&admin);
+        let life = CONNECTION_LIFE + admin.longest_drain;
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let admin = Arc::clone(&admin);
@@ -127,7 +134,7 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(CONNECTION_LIFE, serving).await;
+            let _ = tokio::time::timeout(life, serving).await;
             drop(permit);
         });
     }
@@ -148,6 +155,13 @@ impl Admin {
             self.authorize(headers)?;
             return self.obey(plugin, order).await;
         }
+        if path == "/drain" {
+            if method != Method::POST {
+                return Err(Problem::method("POST"));
+            }
+            self.authorize(headers)?;
+            return Ok(self.drain().await);
+        }
         let guarded = match path {
             "/live" | "/ready" | "/metrics" => false,
             "/plugins" | "/config" => true,
@@ -156,7 +170,7 @@ impl Admin {
                     StatusCode::NOT_FOUND,
                     "not_found",
                     "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config, and POST \
-                     /plugins/{name}/reload and /plugins/{name}/rollback",
+                     /drain, /plugins/{name}/reload and /plugins/{name}/rollback",
                 ));
             }
         };
@@ -173,6 +187,15 @@ impl Admin {
             "/plugins" => document(StatusCode::OK, &self.reloader.shown()),
             _ => document(StatusCode::OK, &self.config),
         })
+    }
+
+    /// Answers when the drain has ended; the process ends right after that.
+    async fn drain(&self) -> Response<Full<Bytes>> {
+        match self.drain.ask().await {
+            Some(report) if report.finished => document(StatusCode::OK, &json!(report)),
+            Some(report) => document(StatusCode::GATEWAY_TIMEOUT, &json!(report)),
+            None => document(StatusCode::INTERNAL_SERVER_ERROR, &json!({"finished": false})),
+        }
     }
 
     async fn obey(&self, plugin: &str, order: Order) -> Result<Response<Full<Bytes>>, Problem> {

@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::plugin_build::Language;
 
@@ -20,6 +20,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve: take records, ask the plugin, produce, answer.
     Run(Run),
+    /// Ask a running sidecar whether it lives, or is ready.
+    Probe(Probe),
+    /// Ask a running sidecar to drain and end, and wait for it.
+    Drain(Admin),
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -52,6 +56,44 @@ pub struct Run {
     /// Use a broker inside this process, for trying things out. Nothing is kept.
     #[arg(long)]
     pub embedded: bool,
+}
+
+/// Which sidecar is asked.
+#[derive(Debug, Args)]
+pub struct Admin {
+    /// Its admin listener.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        help = "Its admin listener; else as --config, POINTSMAN_CONFIG or POINTSMAN_LISTEN__ADMIN say; else 127.0.0.1:8645"
+    )]
+    pub admin: Option<SocketAddr>,
+    /// The file that holds the admin listener's bearer token.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Its configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `pointsman probe`.
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// What to ask.
+    #[arg(value_enum)]
+    pub what: Probed,
+    /// Whom.
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Probed {
+    /// Whether it lives: a restart is the cure if not.
+    Live,
+    /// Whether it can take records.
+    Ready,
 }
 
 /// `pointsman plugin`.

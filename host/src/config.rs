@@ -295,13 +295,19 @@ pub enum OnError {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// From the signal to the exit at the latest, ms. Default 25 000.
+    /// From the signal, and the grace, to the exit at the latest, ms. Default 25 000.
     pub drain_ms: u64,
+    /// How long connections are still accepted after the signal, ms: for an application that gets it at the same time and
+    /// has records left to send. Default 0.
+    pub accept_grace_ms: u64,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { drain_ms: 25_000 }
+        Self {
+            drain_ms: 25_000,
+            accept_grace_ms: 0,
+        }
     }
 }
 
@@ -368,6 +374,19 @@ impl Config {
             config.kafka.bootstrap_servers = Some("embedded".to_owned());
         }
         check::finish(&source, config)
+    }
+}
+
+impl Config {
+    /// Only where a sidecar with this file and environment listens: for those who ask it something, and have no use for the
+    /// rest.
+    pub fn listen(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Listen, ConfigError> {
+        let source = Source::read(file)?;
+        let config = source.parse()?;
+        Ok(env::overlay(&source, config, environment)?.listen)
     }
 }
 

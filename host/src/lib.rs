@@ -17,7 +17,7 @@
 //! # Around it
 //!
 //! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
-//! plugins and routes while records flow; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
+//! plugins and routes while records flow; [`mod@drain`] is the end; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
 //! [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it,
 //! [`plugin_tools`] try it out; [`cli`] is the command line.
 //!
@@ -27,9 +27,11 @@
 
 pub mod admin;
 pub mod admission;
+pub mod ask;
 pub mod batch;
 pub mod cli;
 pub mod config;
+pub mod drain;
 pub mod ingest;
 pub mod logging;
 pub mod metrics;

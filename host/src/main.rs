@@ -9,10 +9,13 @@
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::Parser as _;
+use hyper::Method;
 use pointsman::{
-    cli::{Bench, Build, Check, Cli, Command, New, Plugin, Run, Test},
-    config::{ConfigError, Overrides},
+    ask,
+    cli::{Admin, Bench, Build, Check, Cli, Command, New, Plugin, Probe, Probed, Run, Test},
+    config::{Config, ConfigError, Overrides},
     logging,
     plugin::compile,
     plugin_build, plugin_new, plugin_tools,
@@ -25,6 +28,8 @@ const BAD_CONFIGURATION: u8 = 64;
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(options) => serve(&options),
+        Command::Probe(options) => probe(&options),
+        Command::Drain(options) => drain(&options),
         Command::Plugin(Plugin::New(options)) => begin(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
         Command::Plugin(Plugin::Check(options)) => check(&options),
@@ -47,21 +52,74 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: &Run) -> anyhow::Result<ExitCode> {
-    let file = options
-        .config
-        .clone()
-        .or_else(|| env::var_os("POINTSMAN_CONFIG").map(PathBuf::from));
     let overrides = Overrides {
         embedded: options.embedded,
     };
-    // A variable that is no text cannot be one of ours.
-    let environment: Vec<(String, String)> = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let config_file = ConfigFile::new(file, environment, overrides);
+    let config_file = ConfigFile::new(config_file(options.config.as_ref()), environment(), overrides);
     let loaded = config_file.load()?;
     logging::init(&loaded.config.log);
     run::run(loaded, config_file)
+}
+
+/// How long a probe waits.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A drain has a deadline of its own; this is for a sidecar that does not keep it.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+fn probe(options: &Probe) -> anyhow::Result<ExitCode> {
+    let path = match options.what {
+        Probed::Live => "/live",
+        Probed::Ready => "/ready",
+    };
+    let (status, body) = ask::ask(&admin(&options.admin)?, Method::GET, path, PROBE_TIMEOUT)?;
+    print!("{body}");
+    Ok(if status.is_success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn drain(options: &Admin) -> anyhow::Result<ExitCode> {
+    let (status, body) = ask::ask(&admin(options)?, Method::POST, "/drain", DRAIN_TIMEOUT)?;
+    print!("{body}");
+    Ok(if status.is_success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Whom the options mean: what they name themselves, else what the configuration says that the sidecar was started with.
+fn admin(options: &Admin) -> anyhow::Result<ask::Admin> {
+    let file = config_file(options.config.as_ref());
+    let listen = Config::listen(file.as_deref(), environment())?;
+    let token_file = options.token_file.as_ref().or(listen.admin_token_file.as_ref());
+    let token = match token_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the admin listener's token in {}", file.display()))?;
+            Some(text.trim_end().to_owned())
+        }
+        None => None,
+    };
+    Ok(ask::Admin {
+        address: options.admin.unwrap_or(listen.admin),
+        token,
+    })
+}
+
+fn config_file(option: Option<&PathBuf>) -> Option<PathBuf> {
+    option
+        .cloned()
+        .or_else(|| env::var_os("POINTSMAN_CONFIG").map(PathBuf::from))
+}
+
+/// A variable that is no text cannot be one of ours.
+fn environment() -> Vec<(String, String)> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn begin(options: &New) -> anyhow::Result<ExitCode> {

@@ -54,6 +54,11 @@ impl TopicCounters {
     pub fn count(&self, kind: Kind) {
         self.0[kind as usize].inc();
     }
+
+    /// Outcomes so far, by kind.
+    pub fn counts(&self) -> [u64; 4] {
+        self.0.each_ref().map(IntCounter::get)
+    }
 }
 
 /// One plugin's metrics, looked up once.

@@ -143,6 +143,11 @@ impl Pipeline {
         Ok(Submitted { batch, trace })
     }
 
+    /// Whether no record waits for its outcome, and none is about to.
+    pub fn is_empty(&self) -> bool {
+        self.open.load(Ordering::SeqCst) == 0 && self.metrics.queue_messages() == 0
+    }
+
     /// Every topic of the request, before the first record is handed over: what is unavailable refuses the whole request.
     async fn resolve(&self, records: &[Parsed]) -> Result<Resolved, NotTaken> {
         let mut resolved = Resolved::default();

@@ -20,13 +20,13 @@ use crate::{
     admin::{self, Admin},
     admission::Admission,
     config::{Config, Loaded, REDACTED, kafka_properties::is_secret},
+    drain::{self, Drain, LAST_WORDS, Report},
     ingest::{
         api::Api,
         listen::{self, Listener},
         serve::Server,
     },
     metrics::Metrics,
-    outcome::Kind,
     pipeline::Pipeline,
     plugin::{CompileLimits, Compiler, Engine},
     produce::{
@@ -46,10 +46,6 @@ const BLOCKING_THREADS: usize = 16;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a broker is looked for while none is known to be there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// One step of a drain.
-const FLUSH_SLICE: Duration = Duration::from_millis(20);
-/// After the deadline: for the last replies to be written, and for the client library to end.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Serves until SIGTERM or SIGINT. Success is a clean drain.
 pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> {
@@ -177,6 +173,8 @@ impl Sidecar {
             ready_requires_kafka: config.kafka.ready_requires_kafka,
             serving: false.into(),
             draining: false.into(),
+            drain: Drain::default(),
+            longest_drain: Duration::from_millis(config.shutdown.accept_grace_ms + config.shutdown.drain_ms),
         });
         let api = Arc::new(Api::new(Arc::clone(&pipeline), limits.clone(), token, broker.is_some()));
         let sidecar = Self {
@@ -201,7 +199,7 @@ impl Sidecar {
             self.config.limits.clone(),
             self.config.listen.allow_uids.clone(),
         ));
-        let (drain, draining) = watch::channel(false);
+        let (closing, draining) = watch::channel(false);
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(Arc::clone(&server).accept(listener, draining.clone()));
@@ -217,29 +215,45 @@ impl Sidecar {
             (false, problems) => tracing::warn!(?problems, "serving, but not ready yet"),
         }
 
-        signals.next().await;
-        let deadline = Instant::now() + Duration::from_millis(self.config.shutdown.drain_ms);
+        tokio::select! {
+            () = signals.next() => {}
+            () = self.admin.drain.asked() => {}
+        }
+        let shutdown = &self.config.shutdown;
+        let grace = Duration::from_millis(shutdown.accept_grace_ms);
+        let deadline = Instant::now() + grace + Duration::from_millis(shutdown.drain_ms);
+        self.admin.draining.store(true, Ordering::Relaxed);
+        if !grace.is_zero() {
+            tracing::info!(
+                accept_grace_ms = shutdown.accept_grace_ms,
+                "stopping soon: still accepting"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(grace) => {}
+                () = signals.next() => tracing::info!("second signal: no longer accepting"),
+            }
+        }
         tracing::info!(
-            drain_ms = self.config.shutdown.drain_ms,
+            drain_ms = shutdown.drain_ms,
             "stopping: no new connections, finishing what is open"
         );
-        self.admin.draining.store(true, Ordering::Relaxed);
-        let _ = drain.send(true);
+        let _ = closing.send(true);
         background.abort();
         accepting.join_all().await;
         let finished = tokio::select! {
-            finished = self.finish(&server, deadline) => finished,
+            finished = drain::finish(&self.pipeline, &server, deadline) => finished,
             () = signals.next() => {
-                tracing::warn!("second signal: not waiting any longer");
+                tracing::warn!("another signal: not waiting any longer");
                 false
             }
         };
-        if finished {
-            tracing::info!("stopped: every record has its outcome");
-            return Ok(ExitCode::SUCCESS);
-        }
-        self.give_up(&server).await;
-        Ok(ExitCode::FAILURE)
+        let report = match finished {
+            true => Report::clean(),
+            false => drain::give_up(&self.pipeline, &server).await,
+        };
+        report.log();
+        self.admin.drain.ended(report).await;
+        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     async fn bind(&self) -> anyhow::Result<Vec<Listener>> {
@@ -254,49 +268,6 @@ impl Sidecar {
             tracing::info!(address = %bound, "ingest listens");
         }
         Ok(listeners)
-    }
-
-    /// Open requests, and what nobody waits for. False when the deadline came first.
-    async fn finish(&self, server: &Server, deadline: Instant) -> bool {
-        let mut closed = false;
-        while Instant::now() < deadline {
-            // A flush sends at once what would linger, but only what was there when it began; open requests still bring more.
-            let producer = Arc::clone(&self.pipeline.producer);
-            let _ = tokio::task::spawn_blocking(move || producer.flush(FLUSH_SLICE)).await;
-            closed = closed || tokio::time::timeout(FLUSH_SLICE, server.closed()).await.is_ok();
-            if closed && self.is_empty() {
-                return true;
-            }
-        }
-        // A client that does not close its connection has lost nothing.
-        self.is_empty()
-    }
-
-    /// Whether no record waits for its outcome, and none is about to.
-    fn is_empty(&self) -> bool {
-        self.pipeline.open.load(Ordering::SeqCst) == 0 && self.pipeline.metrics.queue_messages() == 0
-    }
-
-    /// Gives every record that is left its outcome, tells whoever still listens, and says what was lost.
-    async fn give_up(&self, server: &Server) {
-        let metrics = &self.pipeline.metrics;
-        let before = metrics.handed_over();
-        let left = metrics.queue_messages();
-        let producer = Arc::clone(&self.pipeline.producer);
-        let _ = tokio::task::spawn_blocking(move || producer.purge()).await;
-        let _ = tokio::time::timeout(LAST_WORDS, server.closed()).await;
-        let after = metrics.handed_over();
-        let of = |kind: Kind| after[kind as usize] - before[kind as usize];
-        tracing::error!(
-            left,
-            acked = of(Kind::Acked),
-            failed = of(Kind::Failed),
-            unknown = of(Kind::Unknown),
-            "the drain deadline passed: {left} records were left, of which {} failed (not written) and {} are unknown \
-             (may be written)",
-            of(Kind::Failed),
-            of(Kind::Unknown),
-        );
     }
 }
 

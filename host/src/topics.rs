@@ -199,6 +199,15 @@ impl Topics {
         self.known().keys().next().cloned()
     }
 
+    /// Outcomes so far, by topic and kind.
+    pub fn counts(&self) -> HashMap<Arc<str>, [u64; 4]> {
+        let known = self.known();
+        known
+            .iter()
+            .map(|(name, topic)| (Arc::clone(name), topic.counters.counts()))
+            .collect()
+    }
+
     /// The topic, from memory or from the brokers. The name has been checked.
     pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let table = self.routes.table();
