@@ -131,6 +131,12 @@ fn a_hook_can_ask_for_the_drain_and_hears_how_it_ended() {
     assert!(asked.status.success(), "{asked:?}");
     let report: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
     assert_eq!(report["finished"], true);
+    assert_eq!(
+        sidecar.admin("/live").status,
+        200,
+        "the hook's container must not end before the hook"
+    );
+    sidecar.terminate();
     assert_eq!(sidecar.ended().code(), Some(0), "{}", sidecar.log_text());
 }
 
@@ -218,6 +224,7 @@ fn probes_need_no_shell_and_find_the_sidecar_by_its_own_configuration() {
     );
     let drained = pointsman(&["drain", "--config", &config], &[("POINTSMAN_LISTEN__ADMIN", &admin)]);
     assert!(drained.status.success(), "the token stands in the file: {drained:?}");
+    sidecar.terminate();
     assert_eq!(sidecar.ended().code(), Some(0));
 }
 

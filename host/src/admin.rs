@@ -181,7 +181,7 @@ impl Admin {
             self.authorize(headers)?;
         }
         Ok(match path {
-            "/live" => self.live(),
+            "/live" => Self::live(),
             "/ready" => self.ready(),
             "/metrics" => self.metrics(),
             "/plugins" => document(StatusCode::OK, &self.reloader.shown()),
@@ -240,15 +240,9 @@ impl Admin {
         }
     }
 
-    /// Fails only when a restart is the cure.
-    fn live(&self) -> Response<Full<Bytes>> {
-        match self.pipeline.producer.health() {
-            Health::Fatal(reason) => document(
-                StatusCode::SERVICE_UNAVAILABLE,
-                &json!({"live": false, "reason": format!("the producer cannot go on: {reason}")}),
-            ),
-            _ => document(StatusCode::OK, &json!({"live": true})),
-        }
+    /// Nothing that this process can tell of itself is cured by a restart: a producer that met a fatal error renews itself.
+    fn live() -> Response<Full<Bytes>> {
+        document(StatusCode::OK, &json!({"live": true}))
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
@@ -258,13 +252,9 @@ impl Admin {
             Health::Starting => ("starting", None),
             Health::Up => ("up", None),
             Health::Down(reason) => ("down", Some(reason)),
-            Health::Fatal(reason) => ("fatal", Some(reason)),
+            Health::Renewing(reason) => ("renewing", Some(reason)),
         };
-        let kafka = match state {
-            "up" => true,
-            "fatal" => false,
-            _ => !self.ready_requires_kafka,
-        };
+        let kafka = state == "up" || !self.ready_requires_kafka;
         let (plugins, problems) = self.reloader.readiness();
         let ready = serving && !draining && kafka && plugins;
         let status = if ready {
@@ -288,6 +278,7 @@ impl Admin {
     fn metrics(&self) -> Response<Full<Bytes>> {
         let pipeline = &self.pipeline;
         let metrics = &pipeline.metrics;
+        metrics.generation.set(pipeline.producer.generation().into());
         metrics
             .kafka_up
             .set(i64::from(pipeline.producer.health() == Health::Up));

@@ -42,6 +42,8 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Batch {
     slots: Box<[OnceLock<Outcome>]>,
+    /// The producer's, when the hand-over began: a request never spans two.
+    generation: u32,
     /// Unfilled slots, and one for the hand-over itself.
     open: AtomicUsize,
     /// Rung once, by whoever fills the last slot.
@@ -55,16 +57,28 @@ pub struct Batch {
 
 impl Batch {
     /// A batch of `records` empty slots. It is open until [`Batch::handed_over`] is called.
-    pub fn new(records: usize, answer: Answer, reservation: Reservation, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        records: usize,
+        generation: u32,
+        answer: Answer,
+        reservation: Reservation,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             slots: (0..records).map(|_| OnceLock::new()).collect(),
             open: AtomicUsize::new(records + 1),
             done: Notify::new(),
+            generation,
             answer,
             started: Instant::now(),
             metrics,
             _reservation: reservation,
         })
+    }
+
+    /// The producer generation that its records were handed to.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// How many records there are.

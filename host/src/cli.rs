@@ -22,7 +22,7 @@ pub enum Command {
     Run(Run),
     /// Ask a running sidecar whether it lives, or is ready.
     Probe(Probe),
-    /// Ask a running sidecar to drain and end, and wait for it.
+    /// Ask a running sidecar to drain, and wait until it has; it ends with the next signal, or by itself a little later.
     Drain(Admin),
     /// Work with plugins.
     #[command(subcommand)]

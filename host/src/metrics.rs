@@ -11,7 +11,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::{outcome::Kind, produce::GENERATION};
+use crate::outcome::Kind;
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// Bytes reserved by bodies and queued records.
     pub buffered_bytes: IntGauge,
+    /// The producer's generation.
+    pub generation: IntGauge,
     /// 1 while a Kafka broker can be reached.
     pub kafka_up: IntGauge,
     /// Outcomes of records that were handed over, by kind: what a drain reports.
@@ -125,8 +127,6 @@ impl Metrics {
             let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             register(&registry, Histogram::with_opts(opts))
         };
-        let generation = gauge("pointsman_generation", "Producer generation")?;
-        generation.set(GENERATION.into());
         Ok(Self {
             records: counters(
                 "pointsman_records_total",
@@ -229,6 +229,7 @@ impl Metrics {
                 "pointsman_buffered_bytes",
                 "Bytes reserved by bodies and queued records",
             )?,
+            generation: gauge("pointsman_generation", "Producer generation")?,
             kafka_up: gauge("pointsman_kafka_up", "1 while a Kafka broker can be reached")?,
             handed_over: Default::default(),
             registry,

@@ -144,11 +144,13 @@ codes! {
     InvalidRecord = "invalid_record",
     /// failed: the producer did not take the record.
     NotQueued = "not_queued",
+    /// failed: the producer was renewed before the record was handed over.
+    GenerationChanged = "generation_changed",
     /// failed: still in the queue when the process had to stop.
     Purged = "purged",
     /// unknown: no answer within `delivery.timeout.ms`.
     TimedOut = "timed_out",
-    /// unknown: on its way to a broker when the process had to stop.
+    /// unknown: on its way to a broker when the process had to stop, or the producer was renewed.
     DrainExpired = "drain_expired",
     /// unknown: the producer met an error that it cannot go on from.
     ProducerFatal = "producer_fatal",

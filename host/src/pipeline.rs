@@ -95,9 +95,9 @@ impl Pipeline {
         mode: Mode,
     ) -> Result<Submitted, NotTaken> {
         let _open = Open::begin(&self.open);
-        if let Health::Fatal(reason) = self.producer.health() {
+        if let Health::Renewing(reason) = self.producer.health() {
             return Err(NotTaken::Unavailable(format!(
-                "the producer met an error that it cannot go on from: {reason}; restart the process"
+                "the producer is being renewed after a fatal error ({reason}); send it again in a moment"
             )));
         }
         let topics = self
@@ -114,7 +114,14 @@ impl Pipeline {
             bytes,
             records: Some(self.admission.records(records.len()).await?),
         };
-        let batch = Batch::new(records.len(), mode.answer, reservation, Arc::clone(&self.metrics));
+        let generation = self.producer.generation();
+        let batch = Batch::new(
+            records.len(),
+            generation,
+            mode.answer,
+            reservation,
+            Arc::clone(&self.metrics),
+        );
         let mut trace = Vec::with_capacity(if mode.trace { records.len() } else { 0 });
         let mut turn = Turn::new(self.topics.routes(), self.max_plugin_ms);
         for (index, parsed) in records.into_iter().enumerate() {
@@ -204,7 +211,7 @@ impl Pipeline {
             Ok(partition) => {
                 let queued = &partitions.queued[partition as usize];
                 let ticket = Ticket::new(batch, index, topic, queued, record.wire_size());
-                self.producer.send(&record, partition, ticket);
+                self.producer.send(batch.generation(), &record, partition, ticket);
             }
             Err(error) => batch.refuse(index, Some(topic), error),
         }

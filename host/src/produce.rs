@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use crate::{batch::Ticket, record::Record};
 
-/// The producer generation. It stays 1 as long as there is one producer for the life of the process.
-pub const GENERATION: u32 = 1;
-
 /// The seam between the pipeline and the brokers.
 pub trait Producer: Send + Sync + 'static {
+    /// Counts the producers that there have been, from 1: a fatal error makes a new one. Order is kept within a generation.
+    fn generation(&self) -> u32;
+
     /// Hands a record over, without waiting. Records handed over by one thread for one partition are written in that
-    /// order. The ticket is completed exactly once: at once when the record is refused, else by the brokers' answer.
-    fn send(&self, record: &Record, partition: u32, ticket: Ticket);
+    /// order. The ticket is completed exactly once: at once when the record is refused, or when `generation` is no longer
+    /// the one of now, else by the brokers' answer.
+    fn send(&self, generation: u32, record: &Record, partition: u32, ticket: Ticket);
 
     /// Asks the brokers for a topic's partitions. Blocks up to `timeout`.
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
@@ -71,6 +72,6 @@ pub enum Health {
     Up,
     /// No broker can be reached.
     Down(String),
-    /// The producer cannot go on.
-    Fatal(String),
+    /// The producer met a fatal error, and a new one is being made.
+    Renewing(String),
 }

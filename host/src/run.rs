@@ -47,6 +47,9 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a broker is looked for while none is known to be there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
+/// After a drain that was asked for: how long the signal that usually follows is waited for.
+const AFTER_HOOK: Duration = Duration::from_secs(10);
+
 /// Serves until SIGTERM or SIGINT. Success is a clean drain.
 pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> {
     for note in &loaded.kafka.notes {
@@ -215,10 +218,10 @@ impl Sidecar {
             (false, problems) => tracing::warn!(?problems, "serving, but not ready yet"),
         }
 
-        tokio::select! {
-            () = signals.next() => {}
-            () = self.admin.drain.asked() => {}
-        }
+        let by_signal = tokio::select! {
+            () = signals.next() => true,
+            () = self.admin.drain.asked() => false,
+        };
         let shutdown = &self.config.shutdown;
         let grace = Duration::from_millis(shutdown.accept_grace_ms);
         let deadline = Instant::now() + grace + Duration::from_millis(shutdown.drain_ms);
@@ -253,6 +256,10 @@ impl Sidecar {
         };
         report.log();
         self.admin.drain.ended(report).await;
+        if !by_signal {
+            // A hook that has asked is itself a process of this container, and its end is not to look like a failure.
+            let _ = tokio::time::timeout(AFTER_HOOK, signals.next()).await;
+        }
         Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

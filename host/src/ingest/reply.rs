@@ -12,7 +12,6 @@ use hyper::{
 use crate::{
     outcome::{Ack, Kind, Outcome, RecordError},
     pipeline::Submitted,
-    produce::GENERATION,
 };
 
 /// A reply takes about this much for each record, bytes.
@@ -23,7 +22,7 @@ pub fn outcomes(submitted: &Submitted) -> Response<Full<Bytes>> {
     let batch = &submitted.batch;
     let mut body = Vec::with_capacity(64 + batch.len() * BYTES_A_RECORD);
     let mut kinds = [0_usize; 4];
-    let _ = write!(body, "{{\"generation\":{GENERATION},\"records\":[");
+    let _ = write!(body, "{{\"generation\":{},\"records\":[", batch.generation());
     for index in 0..batch.len() {
         if index > 0 {
             body.push(b',');

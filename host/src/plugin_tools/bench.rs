@@ -217,7 +217,11 @@ impl Measured {
 
     /// For people.
     pub fn text(&self) -> String {
-        self.render(Style::of_stdout())
+        let mut text = self.render(Style::of_stdout());
+        if cfg!(debug_assertions) {
+            text.push_str("(this pointsman is a debug build: a release build calls plugins several times faster)\n");
+        }
+        text
     }
 
     fn render(&self, style: Style) -> String {
@@ -237,9 +241,6 @@ impl Measured {
             self.ns.1,
             before >> 10,
         );
-        if cfg!(debug_assertions) {
-            text.push_str("(this pointsman is a debug build: a release build calls plugins several times faster)\n\n");
-        }
         self.bars(style, &mut text);
         for (count, what) in [
             (self.any, "may go anywhere"),

@@ -18,6 +18,20 @@ impl EmbeddedBroker {
         })
     }
 
+    /// Makes a topic, with as many partitions as any other.
+    #[cfg(test)]
+    pub(crate) fn create_topic(&self, name: &str) {
+        let created = self.cluster.create_topic(name, PARTITIONS.cast_signed(), 1);
+        created.expect("a topic");
+    }
+
+    /// The next produce request gets this answer.
+    #[cfg(test)]
+    pub(crate) fn answer_next_produce_with(&self, error: rdkafka::types::RDKafkaRespErr) {
+        self.cluster
+            .request_errors(rdkafka::types::RDKafkaApiKey::Produce, &[error]);
+    }
+
     /// `host:port`, for any Kafka client.
     pub fn bootstrap_servers(&self) -> String {
         self.cluster.bootstrap_servers()

@@ -22,7 +22,7 @@ fn certain(error: E, topic: &str) -> Option<RecordError> {
     let (code, message) = match error {
         E::PurgeQueue => (
             Code::Purged,
-            "the process stopped before the record was sent; send it again".to_owned(),
+            "the record was given up before it was sent; send it again".to_owned(),
         ),
         E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => (
             Code::TopicUnauthorized,
@@ -53,11 +53,11 @@ fn uncertain(error: E, topic: &str) -> RecordError {
         ),
         E::PurgeInflight => RecordError::new(
             Code::DrainExpired,
-            format!("the process stopped while the record was on its way; {what}"),
+            format!("the record was given up while it was on its way to a broker; {what}"),
         ),
         E::PurgeQueue => RecordError::new(
             Code::DrainExpired,
-            format!("the process stopped while the record waited to be sent again; {what}"),
+            format!("the record was given up while it waited to be sent again; {what}"),
         ),
         E::Fatal => RecordError::new(
             Code::ProducerFatal,

@@ -1,37 +1,41 @@
-//! The real producer: librdkafka through rust-rdkafka's `BaseProducer`.
+//! The real producer: librdkafka through rust-rdkafka's `BaseProducer`, one client after the other.
 //!
 //! `FutureProducer` is not used: on a full queue it sleeps and tries again by itself, which reorders concurrent sends. Here
 //! a full queue is an answer (and does not happen: admission keeps the queue below librdkafka's limits).
+//!
+//! A client that met a fatal error takes nothing any more. Its thread then answers what is outstanding, makes a new client and
+//! raises the generation: no restart of the process, and nothing is sent again by itself. In between there is no client, and
+//! records are refused.
+
+mod client;
 
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use rdkafka::{
-    ClientConfig, ClientContext, Message as _,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    error::KafkaError,
-    message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders},
-    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
-    types::RDKafkaErrorCode,
-};
+use arc_swap::ArcSwapOption;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
-use super::{Health, MetadataError, PartitionInfo, Producer, fate, librdkafka};
+use self::client::Client;
+use super::{Health, MetadataError, PartitionInfo, Producer};
 use crate::{
     batch::Ticket,
-    outcome::{Ack, Code, Outcome, RecordError},
+    outcome::{Code, Outcome, RecordError},
     record::Record,
 };
 
 /// How long one look for delivery reports may take; how late the thread notices the end.
 const POLL: Duration = Duration::from_millis(100);
+/// After a fatal error: how long the answers to what is on its way are waited for before they are given up.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Between two tries to make a new client.
+const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
 /// librdkafka takes no larger `queue.buffering.max.kbytes`.
 const MAX_QUEUE_KBYTES: usize = 2_147_483_647;
@@ -82,261 +86,182 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
 
 /// See the [module](self).
 pub struct KafkaProducer {
-    producer: Arc<BaseProducer<Context>>,
-    /// Set to end the polling thread.
-    stop: Arc<AtomicBool>,
-    poller: Option<JoinHandle<()>>,
+    generations: Arc<Generations>,
+    /// Hands out delivery reports, and renews the client.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One client and its number.
+struct Generation {
+    number: u32,
+    client: Client,
+}
+
+/// What the thread and the producer share.
+struct Generations {
+    config: ClientConfig,
+    embedded: bool,
+    /// The client of now; none while it is being renewed.
+    current: ArcSwapOption<Generation>,
+    number: AtomicU32,
+    /// Why there is no client.
+    renewing: Mutex<String>,
+    /// Set to end the thread.
+    stop: AtomicBool,
 }
 
 impl KafkaProducer {
-    /// Makes the producer; brokers are connected to in the background. `embedded`: the broker is the one in this process, see
-    /// [`Context::embedded`].
+    /// Makes the producer; brokers are connected to in the background. `embedded`: the broker is the one in this process.
     pub fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
-        let context = Context {
+        let first = Arc::new(Generation {
+            number: 1,
+            client: Client::new(config, embedded)?,
+        });
+        let generations = Arc::new(Generations {
+            config: config.clone(),
             embedded,
-            health: Mutex::new(Health::Starting),
-        };
-        let producer: BaseProducer<Context> = BaseProducer::from_config_and_context(config, context)?;
-        let producer = Arc::new(producer);
-        let stop = Arc::new(AtomicBool::new(false));
-        let poller = thread::Builder::new().name("delivery-reports".to_owned()).spawn({
-            let (producer, stop) = (Arc::clone(&producer), Arc::clone(&stop));
-            move || {
-                while !stop.load(Ordering::Relaxed) {
-                    producer.poll(POLL);
-                }
-            }
+            current: ArcSwapOption::new(Some(Arc::clone(&first))),
+            number: AtomicU32::new(1),
+            renewing: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let thread = thread::Builder::new().name("delivery-reports".to_owned()).spawn({
+            let generations = Arc::clone(&generations);
+            move || generations.run(first)
         })?;
         Ok(Self {
-            producer,
-            stop,
-            poller: Some(poller),
+            generations,
+            thread: Some(thread),
         })
     }
 
-    fn context(&self) -> &Context {
-        self.producer.context()
+    fn current(&self) -> Option<Arc<Generation>> {
+        self.generations.current.load_full()
+    }
+}
+
+impl Generations {
+    fn run(&self, mut generation: Arc<Generation>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            generation.client.poll(POLL);
+            if let Some(reason) = generation.client.fatal() {
+                match self.renew(generation, &reason) {
+                    Some(next) => generation = next,
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// None when the process ends meanwhile.
+    fn renew(&self, old: Arc<Generation>, reason: &str) -> Option<Arc<Generation>> {
+        *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
+        // From here on nothing is handed to the old client, but by who has just looked; it refuses that itself.
+        self.current.store(None);
+        let outstanding = old.client.outstanding();
+        tracing::error!(
+            generation = old.number,
+            reason,
+            outstanding,
+            "the producer met a fatal error: what is outstanding is answered, then a new producer is made"
+        );
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while old.client.outstanding() > 0 && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
+            old.client.poll(Duration::from_millis(10));
+        }
+        old.client.purge();
+        let number = old.number + 1;
+        // Ending a client may take its time with brokers that do not answer, and nobody has to wait for it.
+        let ending = thread::Builder::new()
+            .name("end-of-producer".to_owned())
+            .spawn(move || drop(old));
+        drop(ending);
+        let client = self.make()?;
+        let next = Arc::new(Generation { number, client });
+        self.number.store(number, Ordering::Release);
+        self.current.store(Some(Arc::clone(&next)));
+        tracing::warn!(generation = number, "a new producer is in service");
+        Some(next)
+    }
+
+    fn make(&self) -> Option<Client> {
+        while !self.stop.load(Ordering::Relaxed) {
+            match Client::new(&self.config, self.embedded) {
+                Ok(client) => return Some(client),
+                Err(error) => {
+                    tracing::error!(%error, "no new producer can be made; trying again");
+                    thread::sleep(RENEW_PAUSE);
+                }
+            }
+        }
+        None
     }
 }
 
 impl Producer for KafkaProducer {
-    fn send(&self, record: &Record, partition: u32, ticket: Ticket) {
-        let timestamp = record.timestamp.unwrap_or_else(now_ms);
-        let mut message: BaseRecord<'_, [u8], [u8], Box<InFlight>> =
-            BaseRecord::with_opaque_to(&record.topic, Box::new(InFlight { ticket, timestamp }))
-                .partition(partition.cast_signed())
-                .timestamp(timestamp);
-        if let Some(key) = &record.key {
-            message = message.key(key);
-        }
-        if let Some(value) = &record.value {
-            message = message.payload(value);
-        }
-        if !record.headers.is_empty() {
-            message = message.headers(headers(record));
-        }
-        if let Err((error, message)) = self.producer.send(message) {
-            let reason = error
-                .rdkafka_error_code()
-                .map_or(error.to_string(), |code| code.to_string());
-            message
-                .delivery_opaque
-                .ticket
-                .complete(Outcome::Failed(RecordError::new(
-                    Code::NotQueued,
-                    format!("the producer did not take the record: {reason}; nothing was sent, send it again"),
-                )));
+    fn generation(&self) -> u32 {
+        self.generations.number.load(Ordering::Acquire)
+    }
+
+    fn send(&self, generation: u32, record: &Record, partition: u32, ticket: Ticket) {
+        let current = self.generations.current.load();
+        match &*current {
+            Some(current) if current.number == generation => current.client.send(record, partition, ticket),
+            _ => ticket.complete(Outcome::Failed(RecordError::new(
+                Code::GenerationChanged,
+                "the producer was renewed before the record was handed over; nothing was sent, send it again",
+            ))),
         }
     }
 
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
-        let metadata = self
-            .producer
-            .client()
-            .fetch_metadata(Some(topic), timeout)
-            .map_err(|error| match error.rdkafka_error_code() {
-                Some(code) => topic_error(code),
-                None => MetadataError::Unavailable(error.to_string()),
-            })?;
-        self.context().up();
-        let Some(found) = metadata.topics().first() else {
-            return Err(MetadataError::UnknownTopic);
-        };
-        if let Some(error) = found.error() {
-            return Err(topic_error(error.into()));
+        match self.current() {
+            Some(current) => current.client.metadata(topic, timeout),
+            None => Err(MetadataError::Unavailable("the producer is being renewed".to_owned())),
         }
-        let mut partitions: Vec<(i32, bool)> = found
-            .partitions()
-            .iter()
-            .map(|partition| (partition.id(), partition.leader() >= 0))
-            .collect();
-        partitions.sort_unstable();
-        if partitions.is_empty() {
-            return Err(MetadataError::UnknownTopic);
-        }
-        Ok(partitions
-            .into_iter()
-            .map(|(_, has_leader)| PartitionInfo { has_leader })
-            .collect())
     }
 
     fn probe(&self, topic: Option<&str>, timeout: Duration) {
-        let client = self.producer.client();
-        let answered = match (topic, self.context().health()) {
-            // The cluster's id is remembered, so it tells only whether there ever was an answer.
-            (None, Health::Starting) => client.fetch_cluster_id(timeout).is_some(),
-            (topic, _) => client.fetch_metadata(topic, timeout).is_ok(),
-        };
-        if answered {
-            self.context().up();
+        if let Some(current) = self.current() {
+            current.client.probe(topic, timeout);
         }
     }
 
     fn flush(&self, timeout: Duration) -> bool {
-        librdkafka::flush(&self.producer, timeout)
+        match self.current() {
+            Some(current) => current.client.flush(timeout),
+            None => {
+                thread::sleep(timeout.min(POLL));
+                false
+            }
+        }
     }
 
     fn purge(&self) {
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        // The reports of what was purged are in the queue now; hand them out before returning.
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(Duration::from_millis(10));
+        if let Some(current) = self.current() {
+            current.client.purge();
         }
     }
 
     fn health(&self) -> Health {
-        if let Some((code, reason)) = self.producer.client().fatal_error() {
-            return Health::Fatal(format!("{code}: {reason}"));
+        match self.current() {
+            Some(current) => current.client.health(),
+            None => {
+                let reason = self.generations.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+                Health::Renewing(reason.clone())
+            }
         }
-        self.context().health()
     }
 }
 
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(poller) = self.poller.take() {
-            let _ = poller.join();
+        self.generations.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
 
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn headers(record: &Record) -> OwnedHeaders {
-    record.headers.iter().fold(
-        OwnedHeaders::new_with_capacity(record.headers.len()),
-        |headers, header| {
-            headers.insert(KafkaHeader {
-                key: &header.name,
-                value: header.value.as_deref(),
-            })
-        },
-    )
-}
-
-fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
-    match code {
-        RDKafkaErrorCode::UnknownTopicOrPartition
-        | RDKafkaErrorCode::UnknownTopic
-        | RDKafkaErrorCode::UnknownPartition
-        | RDKafkaErrorCode::InvalidTopic => MetadataError::UnknownTopic,
-        RDKafkaErrorCode::TopicAuthorizationFailed => MetadataError::Unauthorized,
-        other => MetadataError::Unavailable(other.to_string()),
-    }
-}
-
-/// What a record takes through librdkafka and gets back with its report.
-struct InFlight {
-    ticket: Ticket,
-    /// The record's own time, or that of its hand-over.
-    timestamp: i64,
-}
-
-/// What librdkafka calls back into.
-struct Context {
-    /// The mock broker reports a made-up append time (1234) for every record, but keeps the time that was sent: with it,
-    /// that one is told.
-    embedded: bool,
-    health: Mutex<Health>,
-}
-
-impl Context {
-    fn up(&self) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if *health != Health::Up {
-            tracing::info!("connected to Kafka");
-            *health = Health::Up;
-        }
-    }
-
-    fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        use RDKafkaLogLevel as L;
-        match level {
-            // librdkafka's "error" is a lost connection; what it means for records is said by their outcomes.
-            L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
-                tracing::warn!(target: "librdkafka", facility, "{message}");
-            }
-            L::Notice | L::Info => tracing::info!(target: "librdkafka", facility, "{message}"),
-            L::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-            // librdkafka says so again with each vain try.
-            if !matches!(*health, Health::Down(_)) {
-                tracing::warn!(reason, "no Kafka broker can be reached; trying on");
-                *health = Health::Down(reason.to_owned());
-            }
-        } else {
-            tracing::warn!(%error, reason, "Kafka client error");
-        }
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = Box<InFlight>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Box<InFlight>) {
-        let InFlight { ticket, timestamp } = *in_flight;
-        // A panic here would unwind through the polling thread and silence every later acknowledgement. The ticket answers
-        // `unknown` when it is dropped by the unwinding.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            match result {
-                Ok(message) => {
-                    self.up();
-                    ticket.complete(Outcome::Acked(Ack {
-                        partition: message.partition().cast_unsigned(),
-                        // DUPLICATE_SEQUENCE is an acknowledgement without an offset.
-                        offset: Some(message.offset()).filter(|offset| *offset >= 0),
-                        timestamp: if self.embedded {
-                            Some(timestamp)
-                        } else {
-                            message.timestamp().to_millis()
-                        },
-                    }));
-                }
-                Err((error, message)) => {
-                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
-                    ticket.complete(fate::of_report(code, persisted_no, message.topic()));
-                }
-            }
-        }));
-        if outcome.is_err() {
-            tracing::error!("a delivery report could not be handled; its record is answered as unknown");
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,11 @@ impl MemoryProducer {
 }
 
 impl Producer for MemoryProducer {
-    fn send(&self, record: &Record, partition: u32, ticket: Ticket) {
+    fn generation(&self) -> u32 {
+        1
+    }
+
+    fn send(&self, _generation: u32, record: &Record, partition: u32, ticket: Ticket) {
         let mut state = self.state();
         let offset = state.offsets.entry((record.topic.to_string(), partition)).or_default();
         let ack = Ack {

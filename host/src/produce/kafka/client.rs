@@ -1,0 +1,269 @@
+//! One librdkafka client, good for one producer generation: records in, delivery reports out.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    error::KafkaError,
+    message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
+    types::RDKafkaErrorCode,
+};
+
+use super::super::{Health, MetadataError, PartitionInfo, fate, librdkafka};
+use crate::{
+    batch::Ticket,
+    outcome::{Ack, Code, Outcome, RecordError},
+    record::Record,
+};
+
+/// How long the reports of what was purged are waited for.
+const PURGE_WAIT: Duration = Duration::from_secs(2);
+
+/// See the [module](self).
+pub(super) struct Client {
+    producer: BaseProducer<Context>,
+}
+
+impl Client {
+    /// Brokers are connected to in the background. `embedded`: the broker is the one in this process, see
+    /// [`Context::embedded`].
+    pub(super) fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
+        let context = Context {
+            embedded,
+            health: Mutex::new(Health::Starting),
+        };
+        Ok(Self {
+            producer: BaseProducer::from_config_and_context(config, context)?,
+        })
+    }
+
+    /// Hands out delivery reports, for up to `timeout`.
+    pub(super) fn poll(&self, timeout: Duration) {
+        self.producer.poll(timeout);
+    }
+
+    /// Why it cannot go on, if it cannot.
+    pub(super) fn fatal(&self) -> Option<String> {
+        let (code, reason) = self.producer.client().fatal_error()?;
+        Some(format!("{code}: {reason}"))
+    }
+
+    /// Records without a delivery report.
+    pub(super) fn outstanding(&self) -> i32 {
+        self.producer.in_flight_count()
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.producer.context().health()
+    }
+
+    pub(super) fn send(&self, record: &Record, partition: u32, ticket: Ticket) {
+        let timestamp = record.timestamp.unwrap_or_else(now_ms);
+        let mut message: BaseRecord<'_, [u8], [u8], Box<InFlight>> =
+            BaseRecord::with_opaque_to(&record.topic, Box::new(InFlight { ticket, timestamp }))
+                .partition(partition.cast_signed())
+                .timestamp(timestamp);
+        if let Some(key) = &record.key {
+            message = message.key(key);
+        }
+        if let Some(value) = &record.value {
+            message = message.payload(value);
+        }
+        if !record.headers.is_empty() {
+            message = message.headers(headers(record));
+        }
+        if let Err((error, message)) = self.producer.send(message) {
+            let reason = error
+                .rdkafka_error_code()
+                .map_or(error.to_string(), |code| code.to_string());
+            message
+                .delivery_opaque
+                .ticket
+                .complete(Outcome::Failed(RecordError::new(
+                    Code::NotQueued,
+                    format!("the producer did not take the record: {reason}; nothing was sent, send it again"),
+                )));
+        }
+    }
+
+    pub(super) fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
+        let metadata = self
+            .producer
+            .client()
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|error| match error.rdkafka_error_code() {
+                Some(code) => topic_error(code),
+                None => MetadataError::Unavailable(error.to_string()),
+            })?;
+        self.producer.context().up();
+        let Some(found) = metadata.topics().first() else {
+            return Err(MetadataError::UnknownTopic);
+        };
+        if let Some(error) = found.error() {
+            return Err(topic_error(error.into()));
+        }
+        let mut partitions: Vec<(i32, bool)> = found
+            .partitions()
+            .iter()
+            .map(|partition| (partition.id(), partition.leader() >= 0))
+            .collect();
+        partitions.sort_unstable();
+        if partitions.is_empty() {
+            return Err(MetadataError::UnknownTopic);
+        }
+        Ok(partitions
+            .into_iter()
+            .map(|(_, has_leader)| PartitionInfo { has_leader })
+            .collect())
+    }
+
+    pub(super) fn probe(&self, topic: Option<&str>, timeout: Duration) {
+        let client = self.producer.client();
+        let answered = match (topic, self.producer.context().health()) {
+            // The cluster's id is remembered, so it tells only whether there ever was an answer.
+            (None, Health::Starting) => client.fetch_cluster_id(timeout).is_some(),
+            (topic, _) => client.fetch_metadata(topic, timeout).is_ok(),
+        };
+        if answered {
+            self.producer.context().up();
+        }
+    }
+
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        librdkafka::flush(&self.producer, timeout)
+    }
+
+    pub(super) fn purge(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        // The reports of what was purged are in the queue now; hand them out before returning.
+        let deadline = Instant::now() + PURGE_WAIT;
+        while self.outstanding() > 0 && Instant::now() < deadline {
+            self.poll(Duration::from_millis(10));
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn headers(record: &Record) -> OwnedHeaders {
+    record.headers.iter().fold(
+        OwnedHeaders::new_with_capacity(record.headers.len()),
+        |headers, header| {
+            headers.insert(KafkaHeader {
+                key: &header.name,
+                value: header.value.as_deref(),
+            })
+        },
+    )
+}
+
+fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownPartition
+        | RDKafkaErrorCode::InvalidTopic => MetadataError::UnknownTopic,
+        RDKafkaErrorCode::TopicAuthorizationFailed => MetadataError::Unauthorized,
+        other => MetadataError::Unavailable(other.to_string()),
+    }
+}
+
+/// What a record takes through librdkafka and gets back with its report.
+struct InFlight {
+    ticket: Ticket,
+    /// The record's own time, or that of its hand-over.
+    timestamp: i64,
+}
+
+/// What librdkafka calls back into.
+struct Context {
+    /// The mock broker reports a made-up append time (1234) for every record, but keeps the time that was sent: with it,
+    /// that one is told.
+    embedded: bool,
+    health: Mutex<Health>,
+}
+
+impl Context {
+    fn up(&self) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *health != Health::Up {
+            tracing::info!("connected to Kafka");
+            *health = Health::Up;
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        use RDKafkaLogLevel as L;
+        match level {
+            // librdkafka's "error" is a lost connection; what it means for records is said by their outcomes.
+            L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            L::Notice | L::Info => tracing::info!(target: "librdkafka", facility, "{message}"),
+            L::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            // librdkafka says so again with each vain try.
+            if !matches!(*health, Health::Down(_)) {
+                tracing::warn!(reason, "no Kafka broker can be reached; trying on");
+                *health = Health::Down(reason.to_owned());
+            }
+        } else {
+            tracing::warn!(%error, reason, "Kafka client error");
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<InFlight>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Box<InFlight>) {
+        let InFlight { ticket, timestamp } = *in_flight;
+        // A panic here would unwind through the polling thread and silence every later acknowledgement. The ticket answers
+        // `unknown` when it is dropped by the unwinding.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            match result {
+                Ok(message) => {
+                    self.up();
+                    ticket.complete(Outcome::Acked(Ack {
+                        partition: message.partition().cast_unsigned(),
+                        // DUPLICATE_SEQUENCE is an acknowledgement without an offset.
+                        offset: Some(message.offset()).filter(|offset| *offset >= 0),
+                        timestamp: if self.embedded {
+                            Some(timestamp)
+                        } else {
+                            message.timestamp().to_millis()
+                        },
+                    }));
+                }
+                Err((error, message)) => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                    let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
+                    ticket.complete(fate::of_report(code, persisted_no, message.topic()));
+                }
+            }
+        }));
+        if outcome.is_err() {
+            tracing::error!("a delivery report could not be handled; its record is answered as unknown");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A fatal error, planted at the embedded broker: the producer renews itself, and every record is answered truthfully.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rdkafka::types::RDKafkaRespErr as E;
+
+use super::*;
+use crate::{
+    admission::Admission,
+    batch::Answer,
+    config::{self, Limits},
+    metrics::Metrics,
+    outcome::Kind,
+    pipeline::{Mode, NotTaken, Pipeline, Submitted},
+    produce::embedded::EmbeddedBroker,
+    route::{Decider, Route, Routes, Table},
+    topics::Topics,
+};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    pipeline: Pipeline,
+    // After its client.
+    broker: EmbeddedBroker,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let broker = EmbeddedBroker::start().expect("a broker");
+        broker.create_topic("t");
+        let properties = [
+            ("bootstrap.servers".to_owned(), broker.bootstrap_servers()),
+            // One request for each record, so that some are on their way and others wait.
+            ("batch.num.messages".to_owned(), "1".to_owned()),
+        ];
+        let config = client_config(&properties.into(), 20_000, 1 << 20);
+        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, true).expect("a producer"));
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
+        let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
+        let limits = Limits::default();
+        let topics = Topics::new(Arc::clone(&producer), routes, Arc::clone(&metrics), 10, DEADLINE);
+        let pipeline = Pipeline {
+            topics,
+            producer,
+            admission: Arc::new(Admission::new(&limits)),
+            metrics,
+            max_record_bytes: 1_000_000,
+            max_plugin_ms: 1_000,
+            open: 0.into(),
+        };
+        Self { pipeline, broker }
+    }
+
+    async fn submit(&self, count: usize) -> Result<Submitted, NotTaken> {
+        let record = |number: usize| Record {
+            topic: Arc::from("t"),
+            key: Some(Bytes::from_static(b"k")),
+            value: Some(Bytes::from(number.to_string())),
+            headers: Vec::new(),
+            partition: None,
+            timestamp: None,
+        };
+        let mode = Mode {
+            answer: Answer::Waited,
+            trace: false,
+        };
+        self.pipeline
+            .submit((0..count).map(|number| Ok(record(number))).collect(), None, mode)
+            .await
+    }
+
+    /// The kinds of a request's outcomes, and its generation.
+    async fn outcomes(&self, count: usize) -> (Vec<Outcome>, u32) {
+        let submitted = self.submit(count).await.expect("taken");
+        submitted.batch.done().await;
+        let outcome = |index| submitted.batch.outcome(index).expect("every record has one").clone();
+        ((0..count).map(outcome).collect(), submitted.batch.generation())
+    }
+
+    async fn acked_again(&self) -> u32 {
+        let begun = Instant::now();
+        loop {
+            match self.submit(1).await {
+                Ok(submitted) => {
+                    submitted.batch.done().await;
+                    if submitted.batch.outcome(0).map(Outcome::kind) == Some(Kind::Acked) {
+                        return submitted.batch.generation();
+                    }
+                }
+                Err(refused) => assert!(refused.to_string().contains("renewed"), "{refused}"),
+            }
+            assert!(begun.elapsed() < DEADLINE, "never acknowledged again");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_fatal_error_every_record_is_answered_and_the_next_generation_takes_over() {
+    let bench = Bench::new();
+    let (outcomes, generation) = bench.outcomes(3).await;
+    assert_eq!(generation, 1);
+    assert!(
+        outcomes.iter().all(|outcome| outcome.kind() == Kind::Acked),
+        "{outcomes:?}"
+    );
+
+    for generation in 2..4 {
+        bench
+            .broker
+            .answer_next_produce_with(E::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+        let (outcomes, of) = bench.outcomes(50).await;
+        assert_eq!(of, generation - 1, "a request does not span two generations");
+        // The broker's answer says that it lost count, so nobody knows about that one; what waited was never sent.
+        assert_eq!(outcomes[0].kind(), Kind::Unknown, "{outcomes:?}");
+        let never_sent = [Code::Purged, Code::GenerationChanged, Code::NotQueued];
+        let failed = outcomes.iter().filter(|outcome| outcome.kind() == Kind::Failed);
+        assert!(failed.clone().count() > 0, "{outcomes:?}");
+        for outcome in failed {
+            let code = outcome.error().map(|error| error.code);
+            assert!(code.is_some_and(|code| never_sent.contains(&code)), "{outcome:?}");
+        }
+        assert_eq!(bench.acked_again().await, generation);
+    }
+    assert_eq!(bench.pipeline.metrics.queue_messages(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
+    let bench = Bench::new();
+    bench.outcomes(1).await;
+    let producer = &bench.pipeline.producer;
+    let topic = bench.pipeline.topics.get(&Arc::from("t")).await.expect("a topic");
+    let batch = crate::batch::Batch::new(
+        1,
+        7,
+        Answer::Waited,
+        Default::default(),
+        Arc::clone(&bench.pipeline.metrics),
+    );
+    let ticket = Ticket::new(&batch, 0, &topic, &topic.partitions().queued[0], 10);
+    let record = Record {
+        topic: Arc::from("t"),
+        key: None,
+        value: None,
+        headers: Vec::new(),
+        partition: None,
+        timestamp: None,
+    };
+    producer.send(batch.generation(), &record, 0, ticket);
+    let outcome = batch.outcome(0).expect("answered at once");
+    assert_eq!(outcome.error().map(|error| error.code), Some(Code::GenerationChanged));
+    assert_eq!(outcome.kind(), Kind::Failed);
+}
