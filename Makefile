@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench lint plugins examples docs deny
+.PHONY: help run test chaos bench lint plugins examples image-binary docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -10,7 +10,7 @@ PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out
 DOC := cargo doc --locked --workspace --no-deps --document-private-items
 
 help: ## List the recipes
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-19s%s\n", $$1, $$2 }'
 
 run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
@@ -66,6 +66,9 @@ examples: ## Build the example plugins of all languages and run their own tests
 	@.ci/need cc make openssl rust wasm-target wasm-cc node python
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@examples/write-a-plugin/build rust c js python
+
+image-binary: ## Build the binary of the container image, and check that it needs nothing but glibc
+	@examples/kubernetes/binary
 
 docs: ## Build the documentation of the sidecar and of the plugin SDK
 	@.ci/need cc make openssl rust
