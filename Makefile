@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench lint plugins examples image-binary docs deny
+.PHONY: help run test chaos bench lint plugins examples manifests image-binary docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -16,8 +16,9 @@ run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
 test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests, then all others (real Kafka included)
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka python
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
+	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@examples/write-a-plugin/build rust c js
 	@$(STEP) "tests of the plugins" cargo test --locked --no-run --manifest-path plugins/Cargo.toml
@@ -39,8 +40,8 @@ bench: ## Measure: one record's way by itself, reloads and failing plugins, then
 	cargo bench --locked -p pointsman
 	cargo run -q --locked --release -p pointsman --example load
 
-lint: ## Formatting, clippy and documentation of both workspaces; a warning is an error
-	@.ci/need cc make openssl rust wasm-target
+lint: ## Formatting, clippy and documentation of both workspaces, a warning being an error; the Kubernetes manifests
+	@.ci/need cc make openssl rust wasm-target python
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		$(STEP) "rustfmt and clippy" rustup component add rustfmt clippy
 	@$(STEP) "format" cargo fmt --all --check
@@ -55,6 +56,7 @@ lint: ## Formatting, clippy and documentation of both workspaces; a warning is a
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(STEP) "documentation" $(DOC)
 	@cd plugins && RUSTDOCFLAGS="-D warnings" ../$(STEP) "documentation of the plugins" \
 		cargo doc --locked --workspace --no-deps
+	@$(STEP) "manifests" examples/kubernetes/check
 
 plugins: ## Build the plugins into plugins/dist
 	@.ci/need cc make openssl rust wasm-target
@@ -66,6 +68,11 @@ examples: ## Build the example plugins of all languages and run their own tests
 	@.ci/need cc make openssl rust wasm-target wasm-cc node python
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@examples/write-a-plugin/build rust c js python
+
+manifests: ## Check the Kubernetes manifests by its schemas and the configuration in them; find planted mistakes
+	@.ci/need python
+	@$(STEP) "manifests" examples/kubernetes/check
+	@tail -n 2 target/logs/manifests.log
 
 image-binary: ## Build the binary of the container image, and check that it needs nothing but glibc
 	@examples/kubernetes/binary
