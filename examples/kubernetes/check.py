@@ -460,6 +460,8 @@ def start(program, name, pod):
             (Path(work) / path[1:]).mkdir(parents=True, exist_ok=True)
             config = config.replace(f'"{path}', f'"{work}{path}')
         config = config.replace(pod.get("listen", "admin"), "127.0.0.1:0")
+        # Nobody ends beside it, so there is nothing to wait for.
+        config = re.sub(r"(?m)^accept_grace_ms = .*", "accept_grace_ms = 100", config)
         for volume in pod.volumes.values():
             for item in volume.get("secret", {}).get("items", []):
                 secret = CERTIFICATE if item["path"].endswith(".crt") else "a-secret"
