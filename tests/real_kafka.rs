@@ -177,11 +177,17 @@ fn what_a_broker_refuses_for_good_is_failed_and_says_what_to_do() {
         (502, vec!["failed invalid_record".to_owned()])
     );
     assert!(read(kafka, "small").is_empty() && read(kafka, "compacted").is_empty());
-    // And the producer goes on.
-    assert_eq!(
-        sidecar.tcp().json(&path("small"), r#"{"key":"k","value":1}"#).status,
-        200
-    );
+    // Both topics are closed for a while, each by its own reason; others go on, and so do these after it.
+    kafka.create_topic("untroubled", 1, &[]).unwrap();
+    let good = r#"{"key":"k","value":1}"#;
+    let outcome = |topic: &str| sidecar.tcp().json(&path(topic), good).outcomes().remove(0);
+    assert_eq!(outcome("compacted"), "rejected topic_invalid_record");
+    assert_eq!(outcome("untroubled"), "acked");
+    for topic in ["small", "compacted"] {
+        crate::support::sidecar::eventually("it is open again", || outcome(topic) == "acked");
+    }
+    assert_eq!(sidecar.metric("pointsman_topic_closures_total{topic=\"small\"}"), 1.0);
+    assert_eq!(sidecar.metric("pointsman_topic_closed{topic=\"small\"}"), 0.0);
 }
 
 #[test]

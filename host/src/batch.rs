@@ -16,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::{
     metrics::Metrics,
-    outcome::{Code, Outcome, RecordError},
+    outcome::{Code, Kind, Outcome, RecordError},
     topics::Topic,
 };
 
@@ -141,6 +141,8 @@ pub struct Ticket {
     bytes: u64,
     queued: Arc<AtomicU64>,
     topic: Arc<Topic>,
+    /// Whether its outcome decides that a closed topic is open again.
+    probe: bool,
     completed: bool,
 }
 
@@ -157,8 +159,15 @@ impl Ticket {
             bytes,
             queued: Arc::clone(queued),
             topic: Arc::clone(topic),
+            probe: false,
             completed: false,
         }
+    }
+
+    /// Makes it the one that finds out whether a closed topic can be used again.
+    pub fn as_probe(mut self, probe: bool) -> Self {
+        self.probe = probe;
+        self
     }
 
     /// Fills the record's slot.
@@ -177,6 +186,9 @@ impl Ticket {
             batch.metrics.unwaited(kind);
         }
         self.topic.count(kind);
+        if self.probe || kind == Kind::Failed {
+            self.topic.heard(&outcome, self.probe);
+        }
         batch.fill(self.index as usize, outcome);
     }
 }

@@ -46,5 +46,6 @@ pub mod record;
 pub mod reload;
 pub mod route;
 pub mod run;
+pub mod suspension;
 mod token;
 pub mod topics;

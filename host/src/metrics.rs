@@ -18,6 +18,8 @@ use crate::outcome::Kind;
 pub struct Metrics {
     registry: Registry,
     records: IntCounterVec,
+    topic_closures: IntCounterVec,
+    topic_closed: IntGaugeVec,
     unwaited: IntCounterVec,
     requests: IntCounterVec,
     /// From a request's header to its reply.
@@ -49,17 +51,32 @@ pub struct Metrics {
 
 /// One topic's counters, looked up once.
 #[derive(Debug, Clone)]
-pub struct TopicCounters([IntCounter; 4]);
+pub struct TopicCounters {
+    outcomes: [IntCounter; 4],
+    closures: IntCounter,
+    is_closed: IntGauge,
+}
 
 impl TopicCounters {
     /// Counts an outcome.
     pub fn count(&self, kind: Kind) {
-        self.0[kind as usize].inc();
+        self.outcomes[kind as usize].inc();
     }
 
     /// Outcomes so far, by kind.
     pub fn counts(&self) -> [u64; 4] {
-        self.0.each_ref().map(IntCounter::get)
+        self.outcomes.each_ref().map(IntCounter::get)
+    }
+
+    /// The topic was closed for a while.
+    pub fn closed(&self) {
+        self.closures.inc();
+        self.is_closed.set(1);
+    }
+
+    /// It is open again.
+    pub fn opened(&self) {
+        self.is_closed.set(0);
     }
 }
 
@@ -132,6 +149,19 @@ impl Metrics {
                 "pointsman_records_total",
                 "Records by topic and outcome",
                 &["topic", "outcome"],
+            )?,
+            topic_closures: counters(
+                "pointsman_topic_closures_total",
+                "Times a topic was closed for a while because the brokers refuse its records for good; each made the producer \
+                 pause once",
+                &["topic"],
+            )?,
+            topic_closed: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("pointsman_topic_closed", "1 while a topic is closed"),
+                    &["topic"],
+                ),
             )?,
             unwaited: counters(
                 "pointsman_unwaited_records_total",
@@ -238,7 +268,11 @@ impl Metrics {
 
     /// The counters of a topic.
     pub fn topic(&self, topic: &str) -> TopicCounters {
-        TopicCounters(Kind::ALL.map(|kind| self.records.with_label_values(&[topic, kind.as_str()])))
+        TopicCounters {
+            outcomes: Kind::ALL.map(|kind| self.records.with_label_values(&[topic, kind.as_str()])),
+            closures: self.topic_closures.with_label_values(&[topic]),
+            is_closed: self.topic_closed.with_label_values(&[topic]),
+        }
     }
 
     /// An outcome of a record whose topic is not known.

@@ -138,8 +138,12 @@ codes! {
     PluginUnavailable = "plugin_unavailable",
     /// rejected: the plugin kept failing and is left alone for a while.
     PluginSuspended = "plugin_suspended",
-    /// rejected or failed: the principal may not write to the topic.
+    /// rejected or failed: the principal may not write to the topic; rejected while it is closed for a while because of that.
     TopicUnauthorized = "topic_unauthorized",
+    /// rejected: the topic is closed for a while, because the brokers refused a record of it as invalid.
+    TopicInvalidRecord = "topic_invalid_record",
+    /// rejected: the topic is closed for a while, because the brokers refused a batch of it as too large.
+    BatchTooLarge = "batch_too_large",
     /// failed: the broker refused the record as invalid.
     InvalidRecord = "invalid_record",
     /// failed: the producer did not take the record.

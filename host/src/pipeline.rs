@@ -207,10 +207,11 @@ impl Pipeline {
             Some(partition) => (record, route::explicit(partition, topic, &partitions)),
             None => turn.decide(record, topic, &partitions),
         };
-        match decided {
-            Ok(partition) => {
+        let admitted = decided.and_then(|partition| Ok((partition, topic.admit()?)));
+        match admitted {
+            Ok((partition, probe)) => {
                 let queued = &partitions.queued[partition as usize];
-                let ticket = Ticket::new(batch, index, topic, queued, record.wire_size());
+                let ticket = Ticket::new(batch, index, topic, queued, record.wire_size()).as_probe(probe);
                 self.producer.send(batch.generation(), &record, partition, ticket);
             }
             Err(error) => batch.refuse(index, Some(topic), error),

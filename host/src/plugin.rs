@@ -5,7 +5,7 @@
 //! each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin may
 //! import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
 //! bound traps, its instance is thrown away, and only its own record suffers; a plugin that keeps failing is left alone for a
-//! while ([`suspension`]). A [`Shadow`] is a candidate whose decisions are only compared.
+//! while ([`suspension`](crate::suspension)). A [`Shadow`] is a candidate whose decisions are only compared.
 
 mod artifact;
 mod bindings;
@@ -19,7 +19,6 @@ mod instance;
 mod limits;
 mod pool;
 mod shadow;
-mod suspension;
 
 pub use self::{
     cache::Cache,
@@ -29,7 +28,6 @@ pub use self::{
     limits::Limits,
     pool::{Lease, Place, Pool},
     shadow::{Shadow, Worker as ShadowWorker},
-    suspension::SuspendLimits,
 };
 
 /// What a plugin decided for one record.

@@ -3,6 +3,7 @@
 //! A topic is looked up once, when its first record arrives, and refreshed in the background after that. Lookups of one
 //! topic are shared by everybody who waits for it; what is not there is remembered for a second.
 
+mod closure;
 pub mod sticky;
 
 use std::{
@@ -17,10 +18,13 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{OnceCell, Semaphore};
 
-use self::sticky::Sticky;
+use self::{
+    closure::{Change, Closure},
+    sticky::Sticky,
+};
 use crate::{
     metrics::{Metrics, TopicCounters},
-    outcome::{Code, Kind, RecordError},
+    outcome::{Code, Kind, Outcome, RecordError},
     produce::{MetadataError, PartitionInfo, Producer},
     route::{Routes, Table},
 };
@@ -51,6 +55,8 @@ pub struct Topic {
     partitions: ArcSwap<Partitions>,
     sticky: Mutex<Sticky>,
     counters: TopicCounters,
+    /// Whether the brokers refuse its records for good.
+    closure: Closure,
 }
 
 /// A topic's partitions at one moment.
@@ -104,6 +110,33 @@ impl Topic {
             place: AtomicU64::new(PLACE_UNKNOWN),
             partitions: ArcSwap::from_pointee(Partitions::default().refreshed(infos)),
             sticky: Mutex::new(Sticky::default()),
+            closure: Closure::default(),
+        }
+    }
+
+    /// Whether a record may go to the producer; true: as the one that finds out whether the topic can be used again.
+    pub fn admit(&self) -> Result<bool, RecordError> {
+        self.closure.admit(&self.name)
+    }
+
+    /// What the brokers said of a record that went to them; `probe` as [`Topic::admit`] said.
+    pub fn heard(&self, outcome: &Outcome, probe: bool) {
+        match self.closure.heard(outcome, probe) {
+            Some(Change::Closed(pause)) => {
+                self.counters.closed();
+                let reason = outcome.error().map(|error| &*error.message).unwrap_or_default();
+                tracing::error!(
+                    topic = %self.name,
+                    pause_ms = pause.as_millis() as u64,
+                    reason,
+                    "topic closed: the brokers refuse its records for good; they are rejected until one gets through"
+                );
+            }
+            Some(Change::Opened) => {
+                self.counters.opened();
+                tracing::info!(topic = %self.name, "topic open again: a record got through");
+            }
+            None => {}
         }
     }
 

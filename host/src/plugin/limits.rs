@@ -5,8 +5,7 @@ use std::{thread, time::Duration};
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
-use super::suspension::SuspendLimits;
-use crate::config;
+use crate::{config, suspension::SuspendLimits};
 
 /// Bytes that a table's element takes in the host.
 const TABLE_ELEMENT_BYTES: usize = 16;

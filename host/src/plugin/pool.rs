@@ -8,14 +8,11 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    CallError, Code, Decision, Limits,
-    instance::Instance,
-    suspension::{Permission, Suspension, Verdict},
-};
+use super::{CallError, Code, Decision, Limits, instance::Instance};
 use crate::{
     metrics::{Metrics, PluginMetrics},
     record::Record,
+    suspension::{Permission, Suspension, Verdict},
     topics::Partitions,
 };
 

@@ -155,3 +155,45 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
     assert_eq!(outcome.error().map(|error| error.code), Some(Code::GenerationChanged));
     assert_eq!(outcome.kind(), Kind::Failed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_the_brokers_refuse_is_closed_and_opened_by_one_record_that_gets_through() {
+    let bench = Bench::new();
+    bench.outcomes(1).await;
+    for (error, failed, closed) in [
+        (
+            E::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            Code::TopicUnauthorized,
+            Code::TopicUnauthorized,
+        ),
+        (
+            E::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+            Code::InvalidRecord,
+            Code::TopicInvalidRecord,
+        ),
+    ] {
+        bench.broker.answer_next_produce_with(error);
+        let code = |outcome: &Outcome| outcome.error().map(|error| error.code);
+        let (outcomes, _) = bench.outcomes(1).await;
+        assert_eq!(
+            (outcomes[0].kind(), code(&outcomes[0])),
+            (Kind::Failed, Some(failed)),
+            "{outcomes:?}"
+        );
+        let (outcomes, generation) = bench.outcomes(3).await;
+        for outcome in &outcomes {
+            assert_eq!(
+                (outcome.kind(), code(outcome)),
+                (Kind::Rejected, Some(closed)),
+                "{outcomes:?}"
+            );
+        }
+        assert_eq!(generation, 1, "one topic's trouble is not the producer's end");
+        assert_eq!(bench.acked_again().await, 1);
+        let (outcomes, _) = bench.outcomes(3).await;
+        assert!(
+            outcomes.iter().all(|outcome| outcome.kind() == Kind::Acked),
+            "{outcomes:?}"
+        );
+    }
+}

@@ -1,8 +1,8 @@
-//! A plugin that keeps failing is left alone for a while: each trap costs the host an instance and the time up to it, and a
-//! loop costs its whole deadline.
+//! What keeps failing is left alone for a while, because each failure costs others something: a plugin's trap an instance and
+//! the time up to it, a topic that the brokers refuse a pause of the whole producer.
 //!
-//! [`Suspension`] counts failures. Too many within a window suspend the plugin; when the pause is over one call is let
-//! through; if it fails the pause doubles, if it succeeds the plugin is back.
+//! [`Suspension`] counts failures. Too many within a window suspend; when the pause is over one try is let through; if it
+//! fails the pause doubles, if it succeeds all is open again.
 
 use std::{
     collections::VecDeque,
@@ -13,10 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When a plugin is suspended, and for how long.
+/// When something is suspended, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct SuspendLimits {
-    /// Failures within `window` that suspend it.
+    /// Failures within `window` that suspend.
     pub failures: usize,
     /// See `failures`. Also how long it must go well for the pauses to begin with `first` again.
     pub window: Duration,
@@ -26,9 +26,9 @@ pub struct SuspendLimits {
     pub longest: Duration,
 }
 
-/// Whether a plugin may be called.
+/// Whether it may be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Permission {
+pub(crate) enum Permission {
     /// It may.
     Open,
     /// By this caller, who must tell how the call went; others wait for that.
@@ -39,19 +39,19 @@ pub(super) enum Permission {
 
 /// What a failure led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Nothing yet.
     Noted,
     /// Suspended now, for this long.
     Suspended(Duration),
 }
 
-/// The failures of one plugin in one route.
+/// The failures of one plugin with one config, or of one topic.
 #[derive(Debug)]
-pub(super) struct Suspension {
+pub(crate) struct Suspension {
     limits: SuspendLimits,
     begun: Instant,
-    /// Milliseconds since `begun` until which it is suspended; 0: it is not. All that a healthy plugin costs is this read.
+    /// Milliseconds since `begun` until which it is suspended; 0: it is not. While all is well this read is all that it costs.
     until_ms: AtomicU64,
     failures: Mutex<Failures>,
 }
@@ -65,7 +65,7 @@ struct Failures {
 }
 
 impl Suspension {
-    pub(super) fn new(limits: SuspendLimits, now: Instant) -> Self {
+    pub(crate) fn new(limits: SuspendLimits, now: Instant) -> Self {
         Self {
             limits,
             begun: now,
@@ -74,8 +74,8 @@ impl Suspension {
         }
     }
 
-    /// Whether a call may be made. Reads the clock only while suspended.
-    pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Permission {
+    /// Whether a try may be made. Reads the clock only while suspended.
+    pub(crate) fn admit(&self, now: impl FnOnce() -> Instant) -> Permission {
         let until = self.until_ms.load(Ordering::Relaxed);
         if until == 0 {
             return Permission::Open;
@@ -97,11 +97,11 @@ impl Suspension {
         }
     }
 
-    pub(super) fn is_suspended(&self) -> bool {
+    pub(crate) fn is_suspended(&self) -> bool {
         self.until_ms.load(Ordering::Relaxed) != 0
     }
 
-    pub(super) fn failed(&self, probe: bool, now: Instant) -> Verdict {
+    pub(crate) fn failed(&self, probe: bool, now: Instant) -> Verdict {
         let mut failures = self.lock();
         if probe {
             failures.doublings += 1;
@@ -130,7 +130,7 @@ impl Suspension {
     }
 
     /// The probe went well.
-    pub(super) fn resume(&self, now: Instant) {
+    pub(crate) fn resume(&self, now: Instant) {
         let mut failures = self.lock();
         failures.resumed = Some(now);
         self.until_ms.store(0, Ordering::Relaxed);
