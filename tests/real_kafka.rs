@@ -191,6 +191,52 @@ fn what_a_broker_refuses_for_good_is_failed_and_says_what_to_do() {
 }
 
 #[test]
+fn a_right_that_is_taken_away_closes_its_topic_only_and_given_back_opens_it() {
+    let kafka = Kafka::single();
+    kafka.create_topic("guarded", 1, &[]).unwrap();
+    kafka.create_topic("free", 1, &[]).unwrap();
+    let properties = format!(
+        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
+         sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";\n\
+         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+        kafka.user(),
+        kafka.password(),
+        kafka.ca_pem().display()
+    );
+    let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
+        .kafka_lines(&format!("properties = '''\n{properties}'''"))
+        .start();
+    let outcome = |topic: &str| {
+        let reply = sidecar.tcp().json(&path(topic), r#"{"key":"k","value":1}"#);
+        reply.outcomes().remove(0)
+    };
+    let mut written = 0;
+    let mut guarded = || {
+        let outcome = outcome("guarded");
+        written += usize::from(outcome == "acked");
+        outcome
+    };
+    assert_eq!(guarded(), "acked");
+    assert_eq!(outcome("free"), "acked");
+    kafka.deny_write("guarded").unwrap();
+    crate::support::sidecar::eventually("the broker refuses", || guarded() == "failed topic_unauthorized");
+    assert_eq!(guarded(), "rejected topic_unauthorized");
+    for _ in 0..20 {
+        assert_eq!(outcome("free"), "acked", "one topic's trouble is its own");
+    }
+    // The one that is let through after the pause is refused too, and the pause doubles.
+    crate::support::sidecar::eventually("it is tried again", || guarded() == "failed topic_unauthorized");
+    kafka.allow_write("guarded").unwrap();
+    crate::support::sidecar::eventually("it is open again", || guarded() == "acked");
+    assert_eq!(sidecar.metric("pointsman_generation"), 1.0);
+    assert_eq!(
+        read(kafka, "guarded").len(),
+        written,
+        "what was called failed or rejected was not written"
+    );
+}
+
+#[test]
 fn partitions_that_are_added_are_used_after_a_refresh() {
     let kafka = Kafka::single();
     kafka.create_topic("growing", 1, &[]).unwrap();

@@ -32,7 +32,14 @@ import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -48,6 +55,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * create TOPIC PARTITIONS [NAME=VALUE…]    replicated as the brokers' default says
  * delete TOPIC
  * add-partitions TOPIC TOTAL
+ * deny-write TOPIC USER                    as an ACL; allow-write takes it away again
+ * allow-write TOPIC USER
  * describe TOPIC                           adds "partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]
  * produce TOPIC KEY VALUE                  base64, or "-" for null; to the partition that the Java client picks, which
  *                                          is in the answer with the offset
@@ -133,6 +142,8 @@ public final class Admin implements AutoCloseable {
             case "create" -> create(topic, Integer.parseInt(command[2]), Arrays.asList(command).subList(3, command.length));
             case "delete" -> delete(topic);
             case "add-partitions" -> addPartitions(topic, Integer.parseInt(command[2]));
+            case "deny-write" -> denyWrite(topic, command[2]);
+            case "allow-write" -> allowWrite(topic, command[2]);
             case "describe" -> describe(topic);
             case "produce" -> produce(topic, bytes(command[2]), bytes(command[3]));
             case "read" -> read(topic);
@@ -167,6 +178,27 @@ public final class Admin implements AutoCloseable {
         get(admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(total))).all());
         everyBrokerHas(topic, total);
         return "";
+    }
+
+    private String denyWrite(String topic, String user) throws Exception {
+        get(admin.createAcls(withoutWrite(topic, user)).all());
+        return "";
+    }
+
+    private String allowWrite(String topic, String user) throws Exception {
+        get(admin.deleteAcls(withoutWrite(topic, user).stream().map(AclBinding::toFilter).toList()).all());
+        return "";
+    }
+
+    /** Where there is any ACL, nothing is allowed that none allows: so the user may see the topic, and not write to it. */
+    private static List<AclBinding> withoutWrite(String topic, String user) {
+        ResourcePattern resource = new ResourcePattern(ResourceType.TOPIC, topic, PatternType.LITERAL);
+        String principal = "User:" + user;
+        return List.of(
+                new AclBinding(
+                        resource, new AccessControlEntry(principal, "*", AclOperation.WRITE, AclPermissionType.DENY)),
+                new AclBinding(
+                        resource, new AccessControlEntry(principal, "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW)));
     }
 
     /**

@@ -153,6 +153,16 @@ impl Kafka {
         self.ask(&["add-partitions", name, &total.to_string()]).map(drop)
     }
 
+    /// Takes the SASL user's right to write to a topic away. Brokers hear of it a moment later.
+    pub(crate) fn deny_write(&self, topic: &str) -> Result<()> {
+        self.ask(&["deny-write", topic, USER]).map(drop)
+    }
+
+    /// And gives it back.
+    pub(crate) fn allow_write(&self, topic: &str) -> Result<()> {
+        self.ask(&["allow-write", topic, USER]).map(drop)
+    }
+
     /// A topic's partitions as JSON:
     /// `{"ok":true,"partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]}`, the leader null if it has none.
     pub(crate) fn describe(&self, topic: &str) -> Result<String> {

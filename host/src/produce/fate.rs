@@ -17,6 +17,17 @@ pub(crate) fn of_report(error: E, persisted_no: bool, topic: &str) -> Outcome {
     }
 }
 
+/// The outcome of a record that librdkafka did not even take: nothing was sent.
+pub(crate) fn of_refusal(error: E, topic: &str) -> Outcome {
+    // It remembers for a while what the brokers said of the topic.
+    Outcome::Failed(certain(error, topic).unwrap_or_else(|| {
+        RecordError::new(
+            Code::NotQueued,
+            format!("the producer did not take the record: {error}; nothing was sent, send it again"),
+        )
+    }))
+}
+
 /// The errors after which nothing can have been written.
 fn certain(error: E, topic: &str) -> Option<RecordError> {
     let (code, message) = match error {

@@ -18,7 +18,7 @@ use rdkafka::{
 use super::super::{Health, MetadataError, PartitionInfo, fate, librdkafka};
 use crate::{
     batch::Ticket,
-    outcome::{Ack, Code, Outcome, RecordError},
+    outcome::{Ack, Outcome},
     record::Record,
 };
 
@@ -79,16 +79,9 @@ impl Client {
             message = message.headers(headers(record));
         }
         if let Err((error, message)) = self.producer.send(message) {
-            let reason = error
-                .rdkafka_error_code()
-                .map_or(error.to_string(), |code| code.to_string());
-            message
-                .delivery_opaque
-                .ticket
-                .complete(Outcome::Failed(RecordError::new(
-                    Code::NotQueued,
-                    format!("the producer did not take the record: {reason}; nothing was sent, send it again"),
-                )));
+            let refused = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            let ticket = message.delivery_opaque.ticket;
+            ticket.complete(fate::of_refusal(refused, &record.topic));
         }
     }
 
