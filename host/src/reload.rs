@@ -142,6 +142,8 @@ impl Reloader {
                 Err(mpsc::RecvTimeoutError::Timeout) => None,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             };
+            // Before the look: what changes after this tells of itself, and what changed before is seen.
+            watch.renew();
             match message {
                 Some(Message::Stop) => return,
                 Some(Message::Reload(name, reply)) => {
@@ -149,7 +151,6 @@ impl Reloader {
                 }
                 Some(Message::Hint) | None => self.look(None),
             }
-            watch.renew();
         }
     }
 
