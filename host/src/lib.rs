@@ -47,5 +47,6 @@ pub mod reload;
 pub mod route;
 pub mod run;
 pub mod suspension;
+pub mod sequence;
 mod token;
 pub mod topics;

@@ -1,0 +1,362 @@
+//! What is known of one client: where it stands, whose turn it is, what is remembered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{Content, Number, Refusal, Settled};
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client<H> {
+    /// None until the first request is taken.
+    standing: Option<Standing>,
+    /// By (epoch, sequence): the last ones of this epoch without a hole, and of earlier epochs what is still under way.
+    requests: BTreeMap<(u64, u64), Request<H>>,
+    /// Of this epoch: those with a record that is `failed` or `unknown`, also while they are being sent again.
+    blocked: BTreeSet<u64>,
+    /// The one request that may hand over.
+    turn: Option<Claim>,
+    /// How many requests wait, by (epoch, sequence).
+    waiting: BTreeMap<(u64, u64), usize>,
+    /// How many of `requests` are under way.
+    under_way: usize,
+    /// What `requests` and the turn are counted for.
+    pub(super) bytes: usize,
+    /// `limits.client_window`.
+    window: usize,
+    /// When it last asked or got an outcome.
+    pub(super) used: Instant,
+    /// Its place among those that may be forgotten; none while it is busy.
+    pub(super) idle: Option<u64>,
+}
+
+/// Where a client stands.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    epoch: u64,
+    /// The next new sequence.
+    expected: u64,
+}
+
+/// A turn that somebody has.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    epoch: u64,
+    sequence: u64,
+    content: Content,
+    repeat: bool,
+    /// Whether the hand-over has begun; until then the request may still be refused.
+    taken: bool,
+    /// What it is counted for until it is taken; 0 for a repeat, which is counted already.
+    bytes: usize,
+}
+
+/// A request that was taken.
+#[derive(Debug)]
+struct Request<H> {
+    content: Content,
+    state: State<H>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum State<H> {
+    UnderWay(H),
+    Settled(Arc<Settled>),
+}
+
+/// What a request is, by what is known now.
+#[derive(Debug)]
+pub(super) enum Verdict<H> {
+    /// It comes next, and it may: once there is room to remember it.
+    New,
+    /// It may send again what is not `acked` of these.
+    Repeat(Arc<Settled>),
+    /// Something has to happen first.
+    Wait,
+    /// It was taken and has no outcomes yet.
+    UnderWay(H),
+    /// Nothing is to be done for it.
+    Settled(Arc<Settled>),
+}
+
+impl<H: Clone> Client<H> {
+    pub(super) fn new(window: usize, now: Instant) -> Self {
+        Self {
+            standing: None,
+            requests: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            turn: None,
+            waiting: BTreeMap::new(),
+            under_way: 0,
+            bytes: 0,
+            window,
+            used: now,
+            idle: None,
+        }
+    }
+
+    /// Whether it must not be forgotten.
+    pub(super) fn is_busy(&self) -> bool {
+        self.turn.is_some() || self.under_way > 0 || !self.waiting.is_empty()
+    }
+
+    /// Whether there is anything to remember.
+    pub(super) fn is_blank(&self) -> bool {
+        self.standing.is_none()
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way > 0
+    }
+
+    /// Whether one more would be over the window.
+    pub(super) fn is_full(&self) -> bool {
+        self.requests.len() >= self.window
+    }
+
+    /// Changes nothing.
+    pub(super) fn look(&self, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
+        let Number { epoch, sequence, .. } = *number;
+        if let Some(standing) = self.standing
+            && epoch < standing.epoch
+        {
+            return Err(Refusal::StaleEpoch {
+                given: epoch,
+                epoch: standing.epoch,
+                expected: self.next(standing.epoch),
+            });
+        }
+        let current = self.standing.filter(|standing| standing.epoch == epoch);
+        if let Some(request) = self.requests.get(&(epoch, sequence)) {
+            return self.look_at_repeat(request, number, content);
+        }
+        let expected = self.next(epoch);
+        if current.is_some_and(|standing| sequence < standing.expected) {
+            return Err(Refusal::Forgotten {
+                sequence,
+                expected,
+                epoch,
+            });
+        }
+        if let Some(verdict) = self.behind_blocked(number) {
+            return verdict;
+        }
+        let resumes = number.resume && current.is_none();
+        if sequence > expected && !resumes {
+            return Err(match self.standing {
+                None if self.turn.is_none() => Refusal::Resync { sequence },
+                _ => Refusal::Gap {
+                    sequence,
+                    expected,
+                    epoch,
+                },
+            });
+        }
+        let first = current.map_or(1, |standing| standing.expected);
+        if self.turn.is_some() || (sequence != first && !resumes) {
+            return Ok(Verdict::Wait);
+        }
+        Ok(Verdict::New)
+    }
+
+    fn look_at_repeat(&self, request: &Request<H>, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
+        if request.content != content {
+            return Err(Refusal::Mismatch {
+                sequence: number.sequence,
+                expected: self.next(number.epoch),
+                epoch: number.epoch,
+            });
+        }
+        match &request.state {
+            State::UnderWay(handle) => Ok(Verdict::UnderWay(handle.clone())),
+            State::Settled(settled) if settled.is_acked() => Ok(Verdict::Settled(Arc::clone(settled))),
+            State::Settled(settled) => match self.behind_blocked(number) {
+                Some(verdict) => verdict,
+                None if self.turn.is_some() => Ok(Verdict::Wait),
+                None => Ok(Verdict::Repeat(Arc::clone(settled))),
+            },
+        }
+    }
+
+    /// The verdict for a request that comes after one with a record that is `failed` or `unknown`; none where there is none.
+    fn behind_blocked(&self, number: &Number) -> Option<Result<Verdict<H>, Refusal>> {
+        let Number { epoch, sequence, .. } = *number;
+        self.standing.filter(|standing| standing.epoch == epoch)?;
+        let expected = *self.blocked.first().filter(|&&blocked| blocked < sequence)?;
+        let claimed = self
+            .turn
+            .is_some_and(|claim| (claim.epoch, claim.sequence) == (epoch, expected));
+        let again = matches!(
+            self.requests.get(&(epoch, expected)),
+            Some(Request {
+                state: State::UnderWay(_),
+                ..
+            })
+        );
+        // It is being sent again, and its outcome decides.
+        if claimed || again {
+            return Some(Ok(Verdict::Wait));
+        }
+        Some(Err(Refusal::Blocked {
+            sequence,
+            expected,
+            epoch,
+        }))
+    }
+
+    /// The first sequence that is not on its way yet: behind those that were taken, that have the turn, and that wait for it.
+    fn next(&self, epoch: u64) -> u64 {
+        let mut next = match self.standing {
+            Some(standing) if standing.epoch == epoch => standing.expected,
+            _ => 1,
+        };
+        if let Some(claim) = self.turn
+            && claim.epoch == epoch
+            && !claim.repeat
+        {
+            next = next.max(claim.sequence.saturating_add(1));
+        }
+        // No further than could be taken at once: a longer way would be walked each time that one of them asks.
+        for _ in 0..self.window {
+            if !self.waiting.contains_key(&(epoch, next)) {
+                break;
+            }
+            next = next.saturating_add(1);
+        }
+        next
+    }
+
+    pub(super) fn wait(&mut self, number: &Number) {
+        *self.waiting.entry((number.epoch, number.sequence)).or_default() += 1;
+    }
+
+    pub(super) fn leave(&mut self, number: &Number) {
+        let key = (number.epoch, number.sequence);
+        match self.waiting.get_mut(&key) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                self.waiting.remove(&key);
+            }
+        }
+    }
+
+    /// Forgets the oldest request, if it may be: how many bytes that gives back. Never one in the middle, so that what is
+    /// remembered is always "the last ones"; and never one that blocks, unless it is for an epoch that begins.
+    pub(super) fn forget_oldest(&mut self, for_epoch: u64) -> Option<usize> {
+        let (&(epoch, sequence), request) = self.requests.first_key_value()?;
+        let blocks = epoch == for_epoch && self.blocked.contains(&sequence);
+        if blocks || matches!(request.state, State::UnderWay(_)) {
+            return None;
+        }
+        let (_, request) = self.requests.pop_first()?;
+        self.bytes -= request.bytes;
+        Some(request.bytes)
+    }
+
+    /// Gives the turn to a request that [`Client::look`] has found to be next, or a repeat (`bytes` 0).
+    pub(super) fn claim(&mut self, number: &Number, content: Content, repeat: bool, bytes: usize) {
+        self.bytes += bytes;
+        self.turn = Some(Claim {
+            epoch: number.epoch,
+            sequence: number.sequence,
+            content,
+            repeat,
+            taken: false,
+            bytes,
+        });
+    }
+
+    /// The request that has the turn will be handed over: its sequence is used. Returns the bytes that were given back.
+    pub(super) fn take(&mut self, handle: H) -> usize {
+        let Some(claim) = self.turn.as_mut().filter(|claim| !claim.taken) else {
+            return 0;
+        };
+        claim.taken = true;
+        let claim = *claim;
+        let key = (claim.epoch, claim.sequence);
+        let mut freed = 0;
+        if claim.repeat {
+            if let Some(request) = self.requests.get_mut(&key) {
+                request.state = State::UnderWay(handle);
+                self.under_way += 1;
+            }
+            return freed;
+        }
+        if self.standing.is_some_and(|standing| standing.epoch != claim.epoch) {
+            freed = self.forget_epoch();
+        }
+        self.standing = Some(Standing {
+            epoch: claim.epoch,
+            expected: claim.sequence.saturating_add(1),
+        });
+        let request = Request {
+            content: claim.content,
+            state: State::UnderWay(handle),
+            bytes: claim.bytes,
+        };
+        self.requests.insert(key, request);
+        self.under_way += 1;
+        freed
+    }
+
+    /// Everything but what is under way, which is forgotten once it is not.
+    fn forget_epoch(&mut self) -> usize {
+        let before = self.bytes;
+        self.blocked.clear();
+        let bytes = &mut self.bytes;
+        self.requests.retain(|_, request| {
+            let stays = matches!(request.state, State::UnderWay(_));
+            if !stays {
+                *bytes -= request.bytes;
+            }
+            stays
+        });
+        before - self.bytes
+    }
+
+    /// The turn is over: the hand-over has ended, or nothing was taken. Returns the bytes that were given back.
+    pub(super) fn end_turn(&mut self) -> usize {
+        match self.turn.take() {
+            Some(claim) if !claim.taken => {
+                self.bytes -= claim.bytes;
+                claim.bytes
+            }
+            _ => 0,
+        }
+    }
+
+    /// A request has its outcomes. Returns the bytes that were given back.
+    pub(super) fn settle(&mut self, number: &Number, settled: Arc<Settled>) -> usize {
+        let key = (number.epoch, number.sequence);
+        let Some(request) = self.requests.get_mut(&key) else {
+            return 0;
+        };
+        if !matches!(request.state, State::UnderWay(_)) {
+            return 0;
+        }
+        self.under_way -= 1;
+        let before = request.bytes;
+        if self.standing.is_none_or(|standing| standing.epoch != number.epoch) {
+            self.requests.remove(&key);
+            self.bytes -= before;
+            return before;
+        }
+        if settled.is_blocking() {
+            self.blocked.insert(number.sequence);
+        } else {
+            self.blocked.remove(&number.sequence);
+        }
+        // What may be sent again stays counted as if it were under way: a repeat must find its room.
+        if settled.is_acked() {
+            request.bytes = before.min(settled.bytes());
+        }
+        let freed = before - request.bytes;
+        self.bytes -= freed;
+        request.state = State::Settled(settled);
+        freed
+    }
+}

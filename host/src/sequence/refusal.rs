@@ -1,0 +1,112 @@
+//! Why a numbered request is not taken.
+
+/// What the client is told. Nothing of the request was taken, and nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another sequence comes next.
+    #[error("sequence {sequence} is not the next one; send {expected} first")]
+    Gap {
+        /// Of the request.
+        sequence: u64,
+        /// What would be taken.
+        expected: u64,
+        /// Of both.
+        epoch: u64,
+    },
+    /// It was taken, and so were others after it.
+    #[error(
+        "sequence {sequence} was taken and its outcomes are no longer remembered (limits.client_window, \
+         client_memory_bytes); do not send it again, the next one is {expected}"
+    )]
+    Forgotten {
+        /// Of the request.
+        sequence: u64,
+        /// What would be taken.
+        expected: u64,
+        /// Of both.
+        epoch: u64,
+    },
+    /// A record of an earlier request is failed or unknown.
+    #[error(
+        "sequence {expected} has records that are failed or unknown; send it again before {sequence}, or begin a new epoch"
+    )]
+    Blocked {
+        /// Of the request.
+        sequence: u64,
+        /// What has to be sent again.
+        expected: u64,
+        /// Of both.
+        epoch: u64,
+    },
+    /// The client has begun a later epoch.
+    #[error("epoch {given} is over, the client's is {epoch}; a client that still sends with {given} has been replaced")]
+    StaleEpoch {
+        /// Of the request.
+        given: u64,
+        /// The current one.
+        epoch: u64,
+        /// What would be taken in it.
+        expected: u64,
+    },
+    /// A repeat has other records than the request that it repeats.
+    #[error("sequence {sequence} was taken with other records; a repeat must have the same ones in the same order")]
+    Mismatch {
+        /// Of the request.
+        sequence: u64,
+        /// What would be taken.
+        expected: u64,
+        /// Of both.
+        epoch: u64,
+    },
+    /// Nothing is known of the client.
+    #[error(
+        "this process knows nothing of the client, so it cannot tell whether {sequence} comes next; send the oldest request \
+         that has no answer again, alone, with Pointsman-Resume: 1"
+    )]
+    Resync {
+        /// Of the request.
+        sequence: u64,
+    },
+    /// Every client that could be forgotten has something under way.
+    #[error("limits.max_clients clients have requests under way; retry later, or raise that")]
+    TooManyClients,
+    /// Everything that could be forgotten is under way.
+    #[error("limits.client_memory_bytes is full of requests that are under way; retry later, or raise that")]
+    NoMemory,
+    /// Its outcomes could not be remembered even by themselves.
+    #[error(
+        "the outcomes of {records} records do not fit into a client's share of limits.client_memory_bytes; send them in parts, \
+         or raise that"
+    )]
+    TooLarge {
+        /// Of the request.
+        records: usize,
+    },
+}
+
+impl Refusal {
+    /// As it stands in replies, and as the metrics' label. Clients may match on it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Gap { .. } | Self::Forgotten { .. } => "sequence_conflict",
+            Self::Blocked { .. } => "sequence_blocked",
+            Self::StaleEpoch { .. } => "stale_epoch",
+            Self::Mismatch { .. } => "sequence_mismatch",
+            Self::Resync { .. } => "resync",
+            Self::TooManyClients | Self::NoMemory => "busy",
+            Self::TooLarge { .. } => "too_many_records",
+        }
+    }
+
+    /// The sequence that would be taken, and the epoch that it is of, where that is known.
+    pub const fn expected(&self) -> Option<(u64, u64)> {
+        match *self {
+            Self::Gap { expected, epoch, .. }
+            | Self::Forgotten { expected, epoch, .. }
+            | Self::Blocked { expected, epoch, .. }
+            | Self::StaleEpoch { expected, epoch, .. }
+            | Self::Mismatch { expected, epoch, .. } => Some((expected, epoch)),
+            Self::Resync { .. } | Self::TooManyClients | Self::NoMemory | Self::TooLarge { .. } => None,
+        }
+    }
+}
