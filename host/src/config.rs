@@ -25,6 +25,8 @@ pub use self::{
     source::{ConfigError, Source},
 };
 
+use crate::sequence;
+
 /// What replaces a secret wherever the configuration is shown.
 pub const REDACTED: &str = "[redacted]";
 
@@ -112,6 +114,14 @@ pub struct Limits {
     pub max_topics: usize,
     /// Deepest nesting of arrays and objects in a record's JSON value. Default 128.
     pub json_depth: usize,
+    /// Clients with numbered requests that are remembered at once. Default 1 000.
+    pub max_clients: usize,
+    /// Numbered requests of one client that are remembered. Default 128.
+    pub client_window: usize,
+    /// Outcomes that are remembered, of all clients together, bytes; one client has a quarter at most. Default 8 MiB.
+    pub client_memory_bytes: usize,
+    /// How long a client without a numbered request is remembered, ms. Default 600 000.
+    pub client_idle_ms: u64,
 }
 
 impl Default for Limits {
@@ -129,6 +139,10 @@ impl Default for Limits {
             max_plugin_ms: 1_000,
             max_topics: 1_000,
             json_depth: 128,
+            max_clients: 1_000,
+            client_window: 128,
+            client_memory_bytes: 8 << 20,
+            client_idle_ms: 600_000,
         }
     }
 }
@@ -413,6 +427,16 @@ impl Limits {
     /// `idle_timeout_ms` as a duration.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// What is remembered of clients with numbered requests.
+    pub fn remembered(&self) -> sequence::Bounds {
+        sequence::Bounds {
+            clients: self.max_clients,
+            window: self.client_window,
+            bytes: self.client_memory_bytes,
+            idle: Duration::from_millis(self.client_idle_ms),
+        }
     }
 
     /// `max_wait_ms` as a duration.

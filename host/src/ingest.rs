@@ -2,11 +2,12 @@
 //!
 //! [`listen`] binds, [`serve`] accepts and keeps the time of connections, [`api`] is the request handler: it reads the body
 //! within its bounds ([`body`]), parses it ([`parse`]), hands it to the [pipeline](crate::pipeline) and answers
-//! ([`reply`]). A request that cannot be read becomes a [`problem`].
+//! ([`reply`]); one with a number ([`numbering`]) goes by way of [`crate::numbered`]. A request that cannot be read becomes a [`problem`].
 
 pub mod api;
 mod body;
 pub mod listen;
+mod numbering;
 pub mod parse;
 pub mod problem;
 pub mod reply;

@@ -35,6 +35,9 @@ pub struct Metrics {
     config_reloads: IntCounterVec,
     shadow_records: IntCounterVec,
     shadow_seconds: HistogramVec,
+    sequence_conflicts: IntCounterVec,
+    /// Clients with numbered requests that are remembered.
+    pub sequence_clients: IntGauge,
     queue_messages: IntGauge,
     queue_bytes: IntGauge,
     /// Ingest connections open now.
@@ -249,6 +252,15 @@ impl Metrics {
                     &["plugin"],
                 ),
             )?,
+            sequence_conflicts: counters(
+                "pointsman_sequence_conflicts_total",
+                "Numbered requests that were not taken because of their number",
+                &["code"],
+            )?,
+            sequence_clients: gauge(
+                "pointsman_sequence_clients",
+                "Clients with numbered requests that are remembered",
+            )?,
             queue_messages: gauge(
                 "pointsman_producer_queue_messages",
                 "Records handed over and not yet answered",
@@ -362,6 +374,11 @@ impl Metrics {
     /// The configuration file had new content.
     pub fn config_reloaded(&self, result: &str) {
         self.config_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// A numbered request was not taken because of its number; `code` is one of a closed list.
+    pub fn sequence_conflict(&self, code: &'static str) {
+        self.sequence_conflicts.with_label_values(&[code]).inc();
     }
 
     /// The text that Prometheus reads.

@@ -94,26 +94,46 @@ impl Pipeline {
         bytes: Option<OwnedSemaphorePermit>,
         mode: Mode,
     ) -> Result<Submitted, NotTaken> {
-        let _open = Open::begin(&self.open);
+        let room = self.make_room(&records, bytes).await?;
+        Ok(self.hand_over_all(records, room, mode).await)
+    }
+
+    /// Everything that may still refuse the request, so that after it the request is taken as a whole.
+    pub async fn make_room(
+        &self,
+        records: &[Parsed],
+        bytes: Option<OwnedSemaphorePermit>,
+    ) -> Result<Room<'_>, NotTaken> {
+        let open = Open::begin(&self.open);
         if let Health::Renewing(reason) = self.producer.health() {
             return Err(NotTaken::Unavailable(format!(
                 "the producer is being renewed after a fatal error ({reason}); send it again in a moment"
             )));
         }
-        let topics = self
-            .admission
-            .in_time(self.resolve(&records))
-            .await
-            .unwrap_or_else(|| {
-                Err(NotTaken::Unavailable(
-                    "the partitions of the request's topics could not be had from Kafka within limits.max_wait_ms"
-                        .to_owned(),
-                ))
-            })?;
+        let topics = self.admission.in_time(self.resolve(records)).await.unwrap_or_else(|| {
+            Err(NotTaken::Unavailable(
+                "the partitions of the request's topics could not be had from Kafka within limits.max_wait_ms"
+                    .to_owned(),
+            ))
+        })?;
         let reservation = Reservation {
             bytes,
             records: Some(self.admission.records(records.len()).await?),
         };
+        Ok(Room {
+            topics,
+            reservation,
+            _open: open,
+        })
+    }
+
+    /// Decides and hands over, record by record, in their order. Must not be cancelled half-way.
+    pub async fn hand_over_all(&self, records: Vec<Parsed>, room: Room<'_>, mode: Mode) -> Submitted {
+        let Room {
+            topics,
+            reservation,
+            _open,
+        } = room;
         let generation = self.producer.generation();
         let batch = Batch::new(
             records.len(),
@@ -147,7 +167,7 @@ impl Pipeline {
         }
         drop(turn);
         batch.handed_over();
-        Ok(Submitted { batch, trace })
+        Submitted { batch, trace }
     }
 
     /// Whether no record waits for its outcome, and none is about to.
@@ -227,6 +247,13 @@ impl Pipeline {
             ),
         )
     }
+}
+
+/// What a request needs before its first record is handed over.
+pub struct Room<'a> {
+    topics: Resolved,
+    reservation: Reservation,
+    _open: Open<'a>,
 }
 
 /// A request being handed over, until this is dropped.
@@ -385,4 +412,4 @@ fn missing(route: &Route) -> RecordError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// What an application asked to have sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Where to; checked by [`valid_topic`].
     pub topic: Arc<str>,
@@ -22,7 +22,7 @@ pub struct Record {
 }
 
 /// One header.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Header {
     /// UTF-8, as Kafka wants it.
     pub name: Box<str>,

@@ -6,6 +6,8 @@ use super::{Config, ConfigError, Limits, Loaded, Route, Source, java_properties,
 
 /// Each is looked at for a topic's first record, and each plugin among them has metrics of its own.
 const MAX_ROUTES: usize = 1_000;
+/// Less would refuse numbered requests of a few hundred records.
+const MIN_CLIENT_MEMORY: usize = 256 << 10;
 
 /// Checks and completes a parsed configuration.
 pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, ConfigError> {
@@ -187,6 +189,8 @@ fn limits(source: &Source, limits: &Limits) -> Result<(), ConfigError> {
         ("max_buffered_bytes", limits.max_buffered_bytes),
         ("max_topics", limits.max_topics),
         ("json_depth", limits.json_depth),
+        ("max_clients", limits.max_clients),
+        ("client_window", limits.client_window),
     ];
     for (key, value) in positive {
         if value == 0 {
@@ -195,6 +199,12 @@ fn limits(source: &Source, limits: &Limits) -> Result<(), ConfigError> {
     }
     if limits.max_header_bytes < 1024 {
         return Err(source.error(&["limits", "max_header_bytes"], "expected at least 1024"));
+    }
+    if limits.client_memory_bytes < MIN_CLIENT_MEMORY {
+        return Err(source.error(
+            &["limits", "client_memory_bytes"],
+            format!("expected at least {MIN_CLIENT_MEMORY}"),
+        ));
     }
     if limits.max_records > 1_000_000 {
         return Err(source.error(&["limits", "max_records"], "expected at most 1000000"));

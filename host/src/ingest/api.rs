@@ -10,9 +10,10 @@ use hyper::{
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    body,
+    body, numbering,
     parse::{self, Format},
     problem::Problem,
     reply,
@@ -20,13 +21,16 @@ use super::{
 use crate::{
     batch::Answer,
     config::Limits,
+    numbered::{Begun, NotBegun, Numbered},
     outcome::{Code, RecordError},
-    pipeline::{Mode, NotTaken, Pipeline},
+    pipeline::{Mode, NotTaken, Parsed, Pipeline},
     record::valid_topic,
+    sequence::Number,
     token,
     topics::TopicError,
 };
 
+const INSTANCE: HeaderName = HeaderName::from_static("pointsman-instance");
 const EMBEDDED: HeaderName = HeaderName::from_static("pointsman-embedded");
 const TRACE: &str = "pointsman-trace";
 
@@ -38,6 +42,10 @@ pub struct Api {
     token: Option<String>,
     /// Whether replies say that nothing is kept.
     embedded: bool,
+    /// Clients with numbered requests.
+    numbered: Arc<Numbered>,
+    /// Names this process in every reply: what it remembers of clients ends with it.
+    instance: HeaderValue,
 }
 
 /// What a path and its query ask for.
@@ -51,12 +59,20 @@ struct Target<'a> {
 impl Api {
     /// A handler over this pipeline.
     pub fn new(pipeline: Arc<Pipeline>, limits: Limits, token: Option<String>, embedded: bool) -> Self {
+        let metrics = Arc::clone(&pipeline.metrics);
         Self {
             pipeline,
+            numbered: Numbered::new(limits.remembered(), limits.max_wait(), metrics),
             limits,
             token,
             embedded,
+            instance: instance(),
         }
+    }
+
+    /// What names this process in its replies.
+    pub fn instance(&self) -> &HeaderValue {
+        &self.instance
     }
 
     /// What it hands requests to.
@@ -78,6 +94,7 @@ impl Api {
                 problem.response()
             }
         };
+        response.headers_mut().insert(INSTANCE, self.instance.clone());
         if self.embedded {
             response
                 .headers_mut()
@@ -94,12 +111,20 @@ impl Api {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
+        let number = numbering::of(&head.headers)?;
         let target = target(&head.method, head.uri.path(), head.uri.query())?;
         let topic = match target.topic {
             Some(topic) => Some(self.topic(topic).await?),
             None => None,
         };
         let answer = target.answer;
+        if number.is_some() && answer == Answer::Unwaited {
+            return Err(Problem::bad_request(
+                "bad_query",
+                "a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; leave \
+                 away ack=none, or the number",
+            ));
+        }
         let format = Format::of(&head.headers)?;
         let trace = head.headers.get(TRACE).is_some_and(|value| value == "1");
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
@@ -108,27 +133,57 @@ impl Api {
             limits: &self.limits,
         };
         let records = format.parse(&whole.bytes, &head.headers, &context)?;
+        if let Some(number) = number {
+            return self.numbered(number, records, whole.room, trace).await;
+        }
         let pipeline = Arc::clone(&self.pipeline);
-        // A task of its own: the client going away drops this future, and must not cancel what was accepted.
-        let task = tokio::spawn(async move {
+        let submitted = detached(async move {
             let submitted = pipeline.submit(records, whole.room, Mode { answer, trace }).await?;
             if answer == Answer::Waited {
                 submitted.batch.done().await;
             }
             Ok::<_, Problem>(submitted)
-        });
-        let submitted = task.await.map_err(|error| {
-            tracing::error!(%error, "a request could not be handled");
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "the request met a mistake in the sidecar; its records may or may not be written",
-            )
-        })??;
+        })
+        .await?;
         Ok(match answer {
             Answer::Waited => reply::outcomes(&submitted),
             Answer::Unwaited => reply::accepted(&submitted),
         })
+    }
+
+    /// In its turn, or from memory.
+    async fn numbered(
+        &self,
+        number: Number,
+        records: Vec<Parsed>,
+        room: Option<OwnedSemaphorePermit>,
+        trace: bool,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let content = self.numbered.content(&records);
+        let begun = self.numbered.begin(number, content).await.inspect_err(|error| {
+            if let NotBegun::Refused(refusal) = error
+                && refusal.is_conflict()
+            {
+                self.pipeline.metrics.sequence_conflict(refusal.code());
+            }
+        })?;
+        let turn = match begun {
+            Begun::Turn(turn) => turn,
+            Begun::Settled(settled) => return Ok(reply::settled(&settled, &[])),
+            Begun::UnderWay(under_way) => {
+                // Others may have the room of what will not be sent.
+                drop((records, room));
+                let settled = under_way.outcomes().await.ok_or_else(lost)?;
+                return Ok(reply::settled(&settled, &[]));
+            }
+        };
+        let pipeline = Arc::clone(&self.pipeline);
+        let produced = detached(async move {
+            let produced = turn.produce(&pipeline, records, room, trace).await?;
+            Ok::<_, Problem>(produced)
+        })
+        .await?;
+        Ok(reply::settled(&produced.settled, &produced.trace))
     }
 
     /// The path's topic, before any of the body is read.
@@ -176,6 +231,31 @@ impl Api {
             ),
         ))
     }
+}
+
+/// Runs in a task of its own: the client going away drops the request's future, and must not cancel what was accepted.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(|error| {
+        tracing::error!(%error, "a request could not be handled");
+        lost()
+    })?
+}
+
+fn lost() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the request met a mistake in the sidecar; its records may or may not be written",
+    )
+}
+
+/// No two processes have the same one.
+fn instance() -> HeaderValue {
+    let name = format!("{:032x}", fastrand::u128(..));
+    // Hexadecimal digits always make a header.
+    HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
 }
 
 fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Problem> {

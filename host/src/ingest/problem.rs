@@ -27,6 +27,8 @@ pub struct Problem {
     place: Option<(usize, usize)>,
     /// For 405.
     allow: Option<&'static str>,
+    /// For 409: the sequence that would be taken, and its epoch.
+    expected: Option<(u64, u64)>,
 }
 
 #[derive(Serialize)]
@@ -39,6 +41,10 @@ struct Document<'a> {
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
 }
 
 impl Problem {
@@ -50,6 +56,7 @@ impl Problem {
             detail: detail.into(),
             place: None,
             allow: None,
+            expected: None,
         }
     }
 
@@ -89,6 +96,11 @@ impl Problem {
         }
     }
 
+    /// With the sequence that would be taken, and its epoch.
+    pub fn expecting(self, expected: Option<(u64, u64)>) -> Self {
+        Self { expected, ..self }
+    }
+
     /// What happened and what to do.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -103,6 +115,8 @@ impl Problem {
             detail: &self.detail,
             line: self.place.map(|(line, _)| line),
             column: self.place.map(|(_, column)| column),
+            expected: self.expected.map(|(sequence, _)| sequence),
+            epoch: self.expected.map(|(_, epoch)| epoch),
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Full::from(body));

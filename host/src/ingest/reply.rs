@@ -1,6 +1,6 @@
 //! What a request is told: one outcome for each record, in the order of the request.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,6 +12,8 @@ use hyper::{
 use crate::{
     outcome::{Ack, Kind, Outcome, RecordError},
     pipeline::Submitted,
+    plugin::Pool,
+    sequence::Settled,
 };
 
 /// A reply takes about this much for each record, bytes.
@@ -20,24 +22,43 @@ const BYTES_A_RECORD: usize = 96;
 /// `ack=all`: every outcome.
 pub fn outcomes(submitted: &Submitted) -> Response<Full<Bytes>> {
     let batch = &submitted.batch;
-    let mut body = Vec::with_capacity(64 + batch.len() * BYTES_A_RECORD);
+    // `done` has returned, so every slot is filled.
+    let outcomes = (0..batch.len()).filter_map(|index| Some((batch.outcome(index)?, false)));
+    all(batch.generation(), batch.len(), outcomes, &submitted.trace)
+}
+
+/// A numbered request: every outcome, remembered or new.
+pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>]) -> Response<Full<Bytes>> {
+    let records = settled.records();
+    let outcomes = records.iter().map(|stored| (&stored.outcome, stored.late));
+    all(settled.generation, records.len(), outcomes, trace)
+}
+
+/// Outcomes, each with whether it is late.
+fn all<'o>(
+    generation: u32,
+    count: usize,
+    outcomes: impl Iterator<Item = (&'o Outcome, bool)>,
+    trace: &[Option<Arc<Pool>>],
+) -> Response<Full<Bytes>> {
+    let mut body = Vec::with_capacity(64 + count * BYTES_A_RECORD);
     let mut kinds = [0_usize; 4];
-    let _ = write!(body, "{{\"generation\":{},\"records\":[", batch.generation());
-    for index in 0..batch.len() {
+    let _ = write!(body, "{{\"generation\":{generation},\"records\":[");
+    for (index, (outcome, late)) in outcomes.enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        // `done` has returned, so every slot is filled.
-        if let Some(outcome) = batch.outcome(index) {
-            kinds[outcome.kind() as usize] += 1;
-            body.push(b'{');
-            write_outcome(&mut body, outcome);
-            write_trace(&mut body, submitted, index);
-            body.push(b'}');
+        kinds[outcome.kind() as usize] += 1;
+        body.push(b'{');
+        write_outcome(&mut body, outcome);
+        if late {
+            body.extend_from_slice(b",\"late\":true");
         }
+        write_trace(&mut body, trace.get(index));
+        body.push(b'}');
     }
     body.extend_from_slice(b"]}\n");
-    json(status(kinds, batch.len()), body)
+    json(status(kinds, count), body)
 }
 
 /// `ack=none`: what was refused or failed so far; the rest is on its way.
@@ -122,8 +143,8 @@ fn write_error(body: &mut Vec<u8>, error: &RecordError) {
     body.push(b'}');
 }
 
-fn write_trace(body: &mut Vec<u8>, submitted: &Submitted, index: usize) {
-    let Some(Some(plugin)) = submitted.trace.get(index) else {
+fn write_trace(body: &mut Vec<u8>, asked: Option<&Option<Arc<Pool>>>) {
+    let Some(Some(plugin)) = asked else {
         return;
     };
     // Plugin names and digests need no escapes: the configuration allows letters, digits, - and _ only.

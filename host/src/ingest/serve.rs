@@ -27,9 +27,8 @@ const H2_STREAMS: u32 = 200;
 /// How long to wait after a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// What a connection over `limits.max_connections` is told.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-content-type: application/problem+json\r\ncontent-length: 121\r\n\r\n\
-{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"busy\",\"detail\":\"limits.max_connections are open; nothing was taken\"}\n";
+const FULL: &str = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"busy\",\
+\"detail\":\"limits.max_connections are open; nothing was taken\"}\n";
 
 /// Serves every ingest listener. Built once.
 pub struct Server {
@@ -40,6 +39,8 @@ pub struct Server {
     allow_uids: Option<Vec<u32>>,
     /// One permit for each connection.
     connections: Arc<Semaphore>,
+    /// The whole answer to one connection too many.
+    full: Arc<[u8]>,
 }
 
 impl Server {
@@ -54,7 +55,9 @@ impl Server {
         http.http2()
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(H2_STREAMS);
+        let instance = api.instance().to_str().unwrap_or_default();
         Self {
+            full: full(instance).into_bytes().into(),
             api,
             http,
             connections: Arc::new(Semaphore::new(limits.max_connections)),
@@ -130,9 +133,10 @@ impl Server {
                 tokio::spawn(Arc::clone(self).connection(stream, is_tcp, permit, drain.clone()));
             }
             Err(_) => {
+                let full = Arc::clone(&self.full);
                 // One small write into an empty socket buffer does not block.
                 tokio::spawn(async move {
-                    let _ = stream.write_all(FULL).await;
+                    let _ = stream.write_all(&full).await;
                 });
             }
         }
@@ -187,18 +191,24 @@ impl Server {
     }
 }
 
+fn full(instance: &str) -> String {
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\npointsman-instance: {instance}\r\n\
+         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{FULL}",
+        FULL.len()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_to_one_connection_too_many_has_the_length_that_it_says() {
-        let text = std::str::from_utf8(FULL).expect("text");
+    fn the_answer_to_one_connection_too_many_can_be_read() {
+        let text = full("some");
         let (head, body) = text.split_once("\r\n\r\n").expect("a header and a body");
-        assert!(
-            head.contains(&format!("content-length: {}", body.len())),
-            "{}",
-            body.len()
-        );
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+        let problem: serde_json::Value = serde_json::from_str(body).expect("a problem");
+        assert_eq!((&problem["status"], &problem["code"]), (&503.into(), &"busy".into()));
     }
 }

@@ -37,7 +37,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
     vec(plan, 1..40)
 }
 
-fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
+pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
     let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
     let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
     let metrics = Arc::new(Metrics::new().expect("metrics"));

@@ -13,7 +13,24 @@ use crate::{
     record::Record,
 };
 
-/// Takes every record, in order, and acknowledges at once, or when told.
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Written and acknowledged.
+    Acked,
+    /// Not written, and known not to be.
+    Failed,
+    /// Nobody can tell whether it is written.
+    Unknown {
+        /// Whether it is.
+        written: bool,
+    },
+}
+
+/// Decides a record's fate; the number counts all records that were sent, from 0.
+type Decide = Box<dyn FnMut(usize, &Record) -> Fate + Send>;
+
+/// Takes every record, in order, and answers at once, or when told: `acked`, unless told otherwise.
 #[derive(Default)]
 pub struct MemoryProducer {
     state: Mutex<State>,
@@ -24,7 +41,9 @@ struct State {
     topics: HashMap<String, u32>,
     log: Vec<(u32, Record)>,
     offsets: HashMap<(String, u32), i64>,
-    held: Option<Vec<(Ticket, Ack)>>,
+    held: Option<Vec<(Ticket, Outcome)>>,
+    sent: usize,
+    decide: Option<Decide>,
 }
 
 impl MemoryProducer {
@@ -33,26 +52,64 @@ impl MemoryProducer {
         self.state().topics.insert(name.to_owned(), partitions);
     }
 
-    /// From now on, acknowledgements wait for [`Self::release`].
+    /// From now on, this decides what becomes of each record.
+    pub fn decide(&self, decide: impl FnMut(usize, &Record) -> Fate + Send + 'static) {
+        self.state().decide = Some(Box::new(decide));
+    }
+
+    /// From now on, answers wait for [`Self::release`].
     pub fn hold(&self) {
         self.state().held.get_or_insert_default();
     }
 
-    /// Acknowledges what was held.
+    /// Answers what was held.
     pub fn release(&self) {
         let held = self.state().held.take();
-        for (ticket, ack) in held.unwrap_or_default() {
-            ticket.complete(Outcome::Acked(ack));
+        for (ticket, outcome) in held.unwrap_or_default() {
+            ticket.complete(outcome);
         }
     }
 
-    /// What was sent, in order: partition and record.
+    /// What was written, in order: partition and record.
     pub fn log(&self) -> Vec<(u32, Record)> {
         self.state().log.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn write(&mut self, record: &Record, partition: u32) -> Ack {
+        let offset = self.offsets.entry((record.topic.to_string(), partition)).or_default();
+        let ack = Ack {
+            partition,
+            offset: Some(*offset),
+            timestamp: record.timestamp,
+        };
+        *offset += 1;
+        self.log.push((partition, record.clone()));
+        ack
+    }
+
+    fn outcome(&mut self, record: &Record, partition: u32) -> Outcome {
+        let number = self.sent;
+        self.sent += 1;
+        let fate = self
+            .decide
+            .as_mut()
+            .map_or(Fate::Acked, |decide| decide(number, record));
+        match fate {
+            Fate::Acked => Outcome::Acked(self.write(record, partition)),
+            Fate::Failed => Outcome::Failed(RecordError::new(Code::Purged, "as decided")),
+            Fate::Unknown { written } => {
+                if written {
+                    self.write(record, partition);
+                }
+                Outcome::Unknown(RecordError::new(Code::TimedOut, "as decided"))
+            }
+        }
     }
 }
 
@@ -63,19 +120,12 @@ impl Producer for MemoryProducer {
 
     fn send(&self, _generation: u32, record: &Record, partition: u32, ticket: Ticket) {
         let mut state = self.state();
-        let offset = state.offsets.entry((record.topic.to_string(), partition)).or_default();
-        let ack = Ack {
-            partition,
-            offset: Some(*offset),
-            timestamp: record.timestamp,
-        };
-        *offset += 1;
-        state.log.push((partition, record.clone()));
+        let outcome = state.outcome(record, partition);
         match &mut state.held {
-            Some(held) => held.push((ticket, ack)),
+            Some(held) => held.push((ticket, outcome)),
             None => {
                 drop(state);
-                ticket.complete(Outcome::Acked(ack));
+                ticket.complete(outcome);
             }
         }
     }

@@ -98,6 +98,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the request's number is why, and not a lack of room.
+    pub const fn is_conflict(&self) -> bool {
+        !matches!(self, Self::TooManyClients | Self::NoMemory | Self::TooLarge { .. })
+    }
+
     /// The sequence that would be taken, and the epoch that it is of, where that is known.
     pub const fn expected(&self) -> Option<(u64, u64)> {
         match *self {

@@ -175,6 +175,9 @@ impl World {
 
     /// Whether it has to wait.
     fn ask(&mut self, number: &Number, content: Content) -> bool {
+        // Asking does so, too; but then a client that comes back at once would look as if it had never been forgotten.
+        self.sequences.forget_idle(self.now);
+        self.forget();
         let answer = self.sequences.ask(number, content, self.now);
         self.forget();
         let told = self.told.entry(Arc::clone(&number.client)).or_default();
