@@ -20,6 +20,7 @@ mod reload;
 mod round_trip;
 mod shadow;
 mod storm;
+mod stream;
 
 mod support {
     pub(crate) mod components;
@@ -28,4 +29,5 @@ mod support {
     pub(crate) mod kafka;
     pub(crate) mod plugin_folder;
     pub(crate) mod sidecar;
+    pub(crate) mod stream;
 }

@@ -36,6 +36,8 @@ pub enum Answer {
     Waited,
     /// `ack=none`: what is lost after the hand-over is only counted.
     Unwaited,
+    /// A stream: each outcome is told as soon as it can be.
+    Streamed,
 }
 
 /// One request's records. See the [module](self).
@@ -46,7 +48,7 @@ pub struct Batch {
     generation: u32,
     /// Unfilled slots, and one for the hand-over itself.
     open: AtomicUsize,
-    /// Rung once, by whoever fills the last slot.
+    /// Rung once, by whoever fills the last slot; for a stream, by whoever fills any.
     done: Notify,
     answer: Answer,
     started: Instant,
@@ -111,6 +113,11 @@ impl Batch {
         self.done.notified().await;
     }
 
+    /// Waits until some slot was filled since the last time. For one waiter, and for [`Answer::Streamed`] only.
+    pub async fn progress(&self) {
+        self.done.notified().await;
+    }
+
     /// The outcome of a record, once it has one.
     pub fn outcome(&self, index: usize) -> Option<&Outcome> {
         self.slots[index].get()
@@ -120,6 +127,9 @@ impl Batch {
         let first = self.slots[index].set(outcome).is_ok();
         debug_assert!(first, "record {index} got a second outcome");
         if first {
+            if self.answer == Answer::Streamed {
+                self.done.notify_one();
+            }
             self.close_one();
         }
     }

@@ -42,6 +42,8 @@ pub struct Metrics {
     queue_bytes: IntGauge,
     /// Ingest connections open now.
     pub connections: IntGauge,
+    /// Streams open now.
+    pub streams: IntGauge,
     /// Bytes reserved by bodies and queued records.
     pub buffered_bytes: IntGauge,
     /// The producer's generation.
@@ -266,6 +268,7 @@ impl Metrics {
                 "Records handed over and not yet answered",
             )?,
             queue_bytes: gauge("pointsman_producer_queue_bytes", "Their bytes")?,
+            streams: gauge("pointsman_streams", "Streams open now")?,
             connections: gauge("pointsman_connections", "Ingest connections open now")?,
             buffered_bytes: gauge(
                 "pointsman_buffered_bytes",

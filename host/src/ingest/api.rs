@@ -3,20 +3,22 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{
     body, numbering,
     parse::{self, Format},
     problem::Problem,
     reply,
+    stream::{self, Stream},
+    timed::InRequest,
 };
 use crate::{
     batch::Answer,
@@ -33,6 +35,19 @@ use crate::{
 const INSTANCE: HeaderName = HeaderName::from_static("pointsman-instance");
 const EMBEDDED: HeaderName = HeaderName::from_static("pointsman-embedded");
 const TRACE: &str = "pointsman-trace";
+
+/// What goes out: a whole reply, or the answer of a stream.
+pub(super) type Reply = Either<Full<Bytes>, stream::Body>;
+
+/// What a request's connection adds to it.
+pub(super) struct Connection {
+    /// TCP, and not the Unix socket.
+    pub(super) is_tcp: bool,
+    /// The connection is in a request until this is dropped.
+    pub(super) in_request: InRequest,
+    /// True once the process is about to end.
+    pub(super) drain: watch::Receiver<bool>,
+}
 
 /// Handles ingest requests. Built once, shared by all connections.
 pub struct Api {
@@ -81,17 +96,27 @@ impl Api {
     }
 
     /// Answers a request, whatever it is.
-    pub async fn handle(&self, request: Request<Incoming>, is_tcp: bool) -> Response<Full<Bytes>> {
+    pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
         let (head, mut body) = request.into_parts();
-        let mut response = match self.produce(&head, &mut body, is_tcp).await {
+        let answered = match stream_topic(&head) {
+            Some(topic) => match self.stream(&head, topic, &from).await {
+                Ok(stream) => Ok(stream.begin(body, from.in_request).map(Either::Right)),
+                Err(problem) => Err((problem, body)),
+            },
+            None => match self.produce(&head, &mut body, from.is_tcp).await {
+                Ok(response) => Ok(response.map(Either::Left)),
+                Err(problem) => Err((problem, body)),
+            },
+        };
+        let mut response = match answered {
             Ok(response) => response,
-            Err(problem) => {
+            Err((problem, mut body)) => {
                 // Whoever waits for 100 Continue has sent nothing yet, and reading would ask for it.
                 if !head.headers.contains_key(EXPECT) {
                     body::discard(&mut body, &self.limits).await;
                 }
-                problem.response()
+                problem.response().map(Either::Left)
             }
         };
         response.headers_mut().insert(INSTANCE, self.instance.clone());
@@ -104,6 +129,38 @@ impl Api {
             .metrics
             .request(response.status().as_u16(), begun.elapsed());
         response
+    }
+
+    /// A stream, checked as far as it can be before its first record.
+    async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, Problem> {
+        if from.is_tcp {
+            self.authorize(&head.headers)?;
+        }
+        self.check_header_size(head)?;
+        if head.method != Method::POST {
+            return Err(Problem::method("POST"));
+        }
+        if head.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(Problem::bad_request(
+                "bad_query",
+                "a stream has no query; its outcomes come as they are known",
+            ));
+        }
+        if numbering::of(&head.headers)?.is_some() {
+            return Err(Problem::bad_request(
+                "bad_header",
+                "a stream is not numbered: it is one ordered stream by itself; leave away Pointsman-Sequence",
+            ));
+        }
+        let topic = self.topic(topic).await?;
+        stream::check_format(&head.headers)?;
+        Ok(Stream {
+            pipeline: Arc::clone(&self.pipeline),
+            limits: self.limits.clone(),
+            topic,
+            trace: wants_trace(&head.headers),
+            drain: from.drain.clone(),
+        })
     }
 
     async fn produce(&self, head: &Parts, body: &mut Incoming, is_tcp: bool) -> Result<Response<Full<Bytes>>, Problem> {
@@ -126,7 +183,7 @@ impl Api {
             ));
         }
         let format = Format::of(&head.headers)?;
-        let trace = head.headers.get(TRACE).is_some_and(|value| value == "1");
+        let trace = wants_trace(&head.headers);
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
         let context = parse::Context {
             topic,
@@ -146,7 +203,7 @@ impl Api {
         })
         .await?;
         Ok(match answer {
-            Answer::Waited => reply::outcomes(&submitted),
+            Answer::Waited | Answer::Streamed => reply::outcomes(&submitted),
             Answer::Unwaited => reply::accepted(&submitted),
         })
     }
@@ -279,11 +336,22 @@ fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Tar
     })
 }
 
+/// The topic of `/v1/topics/{topic}/stream`.
+fn stream_topic(head: &Parts) -> Option<&str> {
+    let path = head.uri.path().strip_prefix("/v1/topics/")?;
+    path.strip_suffix("/stream")
+}
+
+fn wants_trace(headers: &HeaderMap) -> bool {
+    headers.get(TRACE).is_some_and(|value| value == "1")
+}
+
 fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "this is the ingest listener; it has POST /v1/topics/{topic}/records and POST /v1/records \
+        "this is the ingest listener; it has POST /v1/topics/{topic}/records, POST /v1/records and \
+         POST /v1/topics/{topic}/stream \
          (/ready, /metrics and the like are on the admin listener)",
     )
 }

@@ -115,7 +115,7 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
 }
 
 // Writing to a Vec cannot fail.
-fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome) {
+pub(super) fn write_outcome(body: &mut Vec<u8>, outcome: &Outcome) {
     let _ = write!(body, "\"outcome\":\"{}\"", outcome.kind().as_str());
     match outcome {
         Outcome::Acked(ack) => write_ack(body, *ack),
@@ -143,7 +143,7 @@ fn write_error(body: &mut Vec<u8>, error: &RecordError) {
     body.push(b'}');
 }
 
-fn write_trace(body: &mut Vec<u8>, asked: Option<&Option<Arc<Pool>>>) {
+pub(super) fn write_trace(body: &mut Vec<u8>, asked: Option<&Option<Arc<Pool>>>) {
     let Some(Some(plugin)) = asked else {
         return;
     };

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    api::Api,
+    api::{Api, Connection},
     listen::Listener,
     timed::{Phase, Timed},
 };
@@ -155,12 +155,16 @@ impl Server {
         metrics.connections.inc();
         let phase = Phase::new(self.limits.header_timeout(), self.limits.idle_timeout());
         let service = service_fn({
-            let (api, phase) = (Arc::clone(&self.api), phase.clone());
+            let (api, phase, drain) = (Arc::clone(&self.api), phase.clone(), drain.clone());
             move |request: Request<Incoming>| {
-                let (api, phase) = (Arc::clone(&api), phase.clone());
+                let (api, phase, drain) = (Arc::clone(&api), phase.clone(), drain.clone());
                 async move {
-                    let _in_request = phase.request(request.version() == Version::HTTP_2);
-                    Ok::<_, Infallible>(api.handle(request, is_tcp).await)
+                    let from = Connection {
+                        is_tcp,
+                        in_request: phase.request(request.version() == Version::HTTP_2),
+                        drain,
+                    };
+                    Ok::<_, Infallible>(api.handle(request, from).await)
                 }
             }
         });
