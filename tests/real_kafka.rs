@@ -237,6 +237,34 @@ fn a_right_that_is_taken_away_closes_its_topic_only_and_given_back_opens_it() {
 }
 
 #[test]
+fn a_request_that_does_not_wait_for_the_brokers_is_told_that_its_records_may_still_land() {
+    let kafka = Kafka::start(1).expect("a broker");
+    kafka.create_topic("slow", 1, &[]).unwrap();
+    let sidecar = Builder::kafka(&kafka.bootstrap()).start();
+    assert_eq!(sidecar.tcp().json(&path("slow"), r#"{"value":0}"#).status, 200);
+    kafka.freeze(0);
+    let headers = [("content-type", "application/json"), ("pointsman-timeout-ms", "300")];
+    let body = br#"{"records":[{"value":1},{"value":2,"partition":9}]}"#;
+    let reply = sidecar.tcp().post(&path("slow"), &headers, body);
+    assert_eq!(
+        (reply.status, reply.outcomes()),
+        (
+            207,
+            vec![
+                "unknown request_timeout".to_owned(),
+                "rejected partition_out_of_range".to_owned()
+            ]
+        )
+    );
+    kafka.thaw(0);
+    crate::support::sidecar::eventually("it landed after all", || read(&kafka, "slow").len() == 2);
+    let bad = sidecar
+        .tcp()
+        .post(&path("slow"), &[headers[0], ("pointsman-timeout-ms", "soon")], body);
+    assert_eq!((bad.status, bad.problem().as_str()), (400, "bad_header"));
+}
+
+#[test]
 fn partitions_that_are_added_are_used_after_a_refresh() {
     let kafka = Kafka::single();
     kafka.create_topic("growing", 1, &[]).unwrap();

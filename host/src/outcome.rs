@@ -154,6 +154,8 @@ codes! {
     Purged = "purged",
     /// unknown: no answer within `delivery.timeout.ms`.
     TimedOut = "timed_out",
+    /// unknown: no outcome within the request's own time; the record may still be written.
+    RequestTimeout = "request_timeout",
     /// unknown: on its way to a broker when the process had to stop, or the producer was renewed.
     DrainExpired = "drain_expired",
     /// unknown: the producer met an error that it cannot go on from.

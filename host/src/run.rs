@@ -38,6 +38,10 @@ use crate::{
     topics::Topics,
 };
 
+/// Of `delivery.timeout.ms`.
+const DEFAULT_DELIVERY_MS: u64 = 120_000;
+/// A record has its outcome when its delivery times out, or shortly after; a request that waits longer waits for nothing.
+const BEYOND_DELIVERY: Duration = Duration::from_secs(10);
 /// librdkafka's default.
 const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
 /// Threads that may wait for metadata, or flush.
@@ -143,6 +147,10 @@ impl Sidecar {
             .and_then(|bytes| bytes.parse().ok())
             .unwrap_or(DEFAULT_MAX_RECORD_BYTES);
         let limits = &config.limits;
+        let delivery_ms = translated.properties.get("delivery.timeout.ms");
+        let delivery_ms = delivery_ms
+            .and_then(|ms| ms.parse().ok())
+            .unwrap_or(DEFAULT_DELIVERY_MS);
         let client = kafka::client_config(
             &translated.properties,
             Admission::queue_records(limits),
@@ -179,7 +187,13 @@ impl Sidecar {
             drain: Drain::default(),
             longest_drain: Duration::from_millis(config.shutdown.accept_grace_ms + config.shutdown.drain_ms),
         });
-        let api = Arc::new(Api::new(Arc::clone(&pipeline), limits.clone(), token, broker.is_some()));
+        let api = Arc::new(Api::new(
+            Arc::clone(&pipeline),
+            limits.clone(),
+            token,
+            broker.is_some(),
+            Duration::from_millis(delivery_ms) + BEYOND_DELIVERY,
+        ));
         let sidecar = Self {
             config,
             pipeline,

@@ -87,6 +87,14 @@ impl Node {
         })
     }
 
+    /// Sends a signal to the node's process, such as `-STOP` or `-CONT`.
+    pub(super) fn signal(&self, signal: &str) -> Result<()> {
+        let process = fs::read_to_string(self.folder.join("running")).context("the node does not run")?;
+        let status = Command::new("kill").args([signal, process.trim()]).status()?;
+        anyhow::ensure!(status.success(), "kill {signal} {}", process.trim());
+        Ok(())
+    }
+
     pub(super) fn wait_until_started(&self, deadline: Instant) -> Result<()> {
         let path = self.folder.join("log");
         loop {

@@ -29,7 +29,8 @@ if java "$@" kafka.tools.StorageTool format \
   -t "$cluster" -c server.properties --add-scram "$scram" >/dev/null 3<&-; then
   java -Dlog4j2.level=INFO "$@" kafka.Kafka server.properties 3<&- &
   jvm=$!
-  touch running
+  # Who wants to freeze the node reads its process here.
+  echo "$jvm" >running
   # The data is thrown away, so there is nothing that a gentle stop would save.
   (
     cat <&3 >/dev/null

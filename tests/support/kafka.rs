@@ -132,6 +132,16 @@ impl Kafka {
         PASSWORD
     }
 
+    /// Stops a node's process where it stands: it answers nothing, and its connections stay open.
+    pub(crate) fn freeze(&self, node: usize) {
+        self.nodes[node].signal("-STOP").expect("a node that runs");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self, node: usize) {
+        self.nodes[node].signal("-CONT").expect("a node that runs");
+    }
+
     // The errors of the methods below are what the broker or the Java client says, or that it took more than a minute.
 
     /// Makes a topic, replicated to all brokers, and waits until each of them knows it.

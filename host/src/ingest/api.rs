@@ -1,6 +1,9 @@
 //! The request handler of the ingest listeners.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -35,6 +38,9 @@ use crate::{
 const INSTANCE: HeaderName = HeaderName::from_static("pointsman-instance");
 const EMBEDDED: HeaderName = HeaderName::from_static("pointsman-embedded");
 const TRACE: &str = "pointsman-trace";
+const TIMEOUT: &str = "pointsman-timeout-ms";
+/// Longer than any delivery may take that makes sense.
+const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
 /// What goes out: a whole reply, or the answer of a stream.
 pub(super) type Reply = Either<Full<Bytes>, stream::Body>;
@@ -57,6 +63,8 @@ pub struct Api {
     token: Option<String>,
     /// Whether replies say that nothing is kept.
     embedded: bool,
+    /// How long a request's outcomes are waited for, if it does not say.
+    timeout: Duration,
     /// Clients with numbered requests.
     numbered: Arc<Numbered>,
     /// Names this process in every reply: what it remembers of clients ends with it.
@@ -73,7 +81,14 @@ struct Target<'a> {
 
 impl Api {
     /// A handler over this pipeline.
-    pub fn new(pipeline: Arc<Pipeline>, limits: Limits, token: Option<String>, embedded: bool) -> Self {
+    /// `timeout` is what a request gets that names none.
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        limits: Limits,
+        token: Option<String>,
+        embedded: bool,
+        timeout: Duration,
+    ) -> Self {
         let metrics = Arc::clone(&pipeline.metrics);
         Self {
             pipeline,
@@ -81,6 +96,7 @@ impl Api {
             limits,
             token,
             embedded,
+            timeout,
             instance: instance(),
         }
     }
@@ -169,6 +185,7 @@ impl Api {
         }
         self.check_header_size(head)?;
         let number = numbering::of(&head.headers)?;
+        let deadline = Instant::now() + self.timeout(&head.headers)?;
         let target = target(&head.method, head.uri.path(), head.uri.query())?;
         let topic = match target.topic {
             Some(topic) => Some(self.topic(topic).await?),
@@ -191,13 +208,18 @@ impl Api {
         };
         let records = format.parse(&whole.bytes, &head.headers, &context)?;
         if let Some(number) = number {
-            return self.numbered(number, records, whole.room, trace).await;
+            let outcomes = self.numbered(number, records, whole.room, trace);
+            return match tokio::time::timeout_at(deadline.into(), outcomes).await {
+                Ok(answered) => answered,
+                Err(_) => Err(still_unknown()),
+            };
         }
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
             let submitted = pipeline.submit(records, whole.room, Mode { answer, trace }).await?;
             if answer == Answer::Waited {
-                submitted.batch.done().await;
+                // Whatever has no outcome then is told as unknown.
+                let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
             }
             Ok::<_, Problem>(submitted)
         })
@@ -241,6 +263,21 @@ impl Api {
         })
         .await?;
         Ok(reply::settled(&produced.settled, &produced.trace))
+    }
+
+    /// How long the outcomes of this request are waited for.
+    fn timeout(&self, headers: &HeaderMap) -> Result<Duration, Problem> {
+        let Some(given) = headers.get(TIMEOUT) else {
+            return Ok(self.timeout);
+        };
+        let ms = given.to_str().ok().and_then(|given| given.parse().ok());
+        match ms.filter(|ms| (1..=MAX_TIMEOUT_MS).contains(ms)) {
+            Some(ms) => Ok(Duration::from_millis(ms)),
+            None => Err(Problem::bad_request(
+                "bad_header",
+                format!("Pointsman-Timeout-Ms is no number from 1 to {MAX_TIMEOUT_MS}"),
+            )),
+        }
     }
 
     /// The path's topic, before any of the body is read.
@@ -334,6 +371,16 @@ fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Tar
         topic,
         answer: answer(query)?,
     })
+}
+
+/// A numbered request need not be told that its outcomes are unknown: it can ask again.
+fn still_unknown() -> Problem {
+    Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "request_timeout",
+        "the request was taken, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
+         be written; send it again with the same sequence to hear of them",
+    )
 }
 
 /// The topic of `/v1/topics/{topic}/stream`.

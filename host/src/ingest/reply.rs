@@ -1,6 +1,6 @@
 //! What a request is told: one outcome for each record, in the order of the request.
 
-use std::{io::Write as _, sync::Arc};
+use std::{borrow::Cow, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,7 +10,7 @@ use hyper::{
 };
 
 use crate::{
-    outcome::{Ack, Kind, Outcome, RecordError},
+    outcome::{Ack, Code, Kind, Outcome, RecordError},
     pipeline::Submitted,
     plugin::Pool,
     sequence::Settled,
@@ -19,11 +19,18 @@ use crate::{
 /// A reply takes about this much for each record, bytes.
 const BYTES_A_RECORD: usize = 96;
 
+/// What is told of a record whose outcome is not known when the request's time is up.
+static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
+    code: Code::RequestTimeout,
+    message: Cow::Borrowed(
+        "the record has no outcome within the request's time (Pointsman-Timeout-Ms); it may still be written, now or later",
+    ),
+});
+
 /// `ack=all`: every outcome.
 pub fn outcomes(submitted: &Submitted) -> Response<Full<Bytes>> {
     let batch = &submitted.batch;
-    // `done` has returned, so every slot is filled.
-    let outcomes = (0..batch.len()).filter_map(|index| Some((batch.outcome(index)?, false)));
+    let outcomes = (0..batch.len()).map(|index| (batch.outcome(index).unwrap_or(&NOT_IN_TIME), false));
     all(batch.generation(), batch.len(), outcomes, &submitted.trace)
 }
 
