@@ -13,6 +13,7 @@ mod configuration;
 mod drain;
 mod hostile;
 mod limits;
+mod numbered;
 mod plugin_tools;
 mod plugins;
 mod real_kafka;

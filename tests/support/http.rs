@@ -11,8 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection.
 pub(crate) struct Http {
-    writer: Box<dyn Write>,
-    reader: BufReader<Box<dyn Read>>,
+    writer: Box<dyn Write + Send>,
+    reader: BufReader<Box<dyn Read + Send>>,
 }
 
 /// What came back.
@@ -95,7 +95,7 @@ impl Http {
         Self::over(stream.try_clone().unwrap(), stream)
     }
 
-    fn over(reader: impl Read + 'static, writer: impl Write + 'static) -> Self {
+    fn over(reader: impl Read + Send + 'static, writer: impl Write + Send + 'static) -> Self {
         Self {
             writer: Box::new(writer),
             reader: BufReader::new(Box::new(reader)),
