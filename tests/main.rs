@@ -14,6 +14,7 @@ mod drain;
 mod hostile;
 mod limits;
 mod numbered;
+mod numbered_clients;
 mod plugin_tools;
 mod plugins;
 mod real_kafka;
@@ -29,6 +30,7 @@ mod support {
     pub(crate) mod http;
     pub(crate) mod kafka;
     pub(crate) mod plugin_folder;
+    pub(crate) mod proxy;
     pub(crate) mod sidecar;
     pub(crate) mod stream;
 }
