@@ -23,6 +23,7 @@ mod round_trip;
 mod shadow;
 mod storm;
 mod stream;
+mod trials;
 
 mod support {
     pub(crate) mod components;

@@ -265,6 +265,40 @@ fn a_request_that_does_not_wait_for_the_brokers_is_told_that_its_records_may_sti
 }
 
 #[test]
+fn a_topic_that_is_deleted_is_refused_and_one_that_is_made_again_is_used() {
+    let kafka = Kafka::single();
+    kafka.create_topic("phoenix", 2, &[]).unwrap();
+    kafka.create_topic("bystander", 1, &[]).unwrap();
+    let sidecar = Builder::kafka(&kafka.bootstrap())
+        // The second: how long librdkafka waits for a topic that may only be late, 30 s else.
+        .kafka_lines("metadata_refresh_ms = 200\n[kafka.properties]\n\"topic.metadata.propagation.max.ms\" = 500")
+        .start();
+    let send = |topic: &str| sidecar.tcp().json(&path(topic), r#"{"key":"k","value":1}"#);
+    for _ in 0..10 {
+        assert_eq!(send("phoenix").status, 200);
+    }
+    kafka.delete_topic("phoenix").unwrap();
+    crate::support::sidecar::eventually("it is unknown", || {
+        let reply = send("phoenix");
+        reply.status == 404 && reply.problem() == "unknown_topic"
+    });
+    assert_eq!(send("bystander").status, 200);
+    // With fewer partitions than before, and a broker that has forgotten the producer's sequence there.
+    kafka.create_topic("phoenix", 1, &[]).unwrap();
+    let mut acked = 0;
+    crate::support::sidecar::eventually("it is used again", || {
+        acked += usize::from(send("phoenix").status == 200);
+        acked == 5
+    });
+    assert!(read(kafka, "phoenix").len() >= 5);
+    assert_eq!(send("bystander").status, 200);
+    eprintln!(
+        "generation after a topic was made again: {}",
+        sidecar.metric("pointsman_generation")
+    );
+}
+
+#[test]
 fn partitions_that_are_added_are_used_after_a_refresh() {
     let kafka = Kafka::single();
     kafka.create_topic("growing", 1, &[]).unwrap();

@@ -142,6 +142,11 @@ impl Kafka {
         self.nodes[node].signal("-CONT").expect("a node that runs");
     }
 
+    /// Ends a node's process at once, for good.
+    pub(crate) fn kill(&self, node: usize) {
+        self.nodes[node].signal("-KILL").expect("a node that runs");
+    }
+
     // The errors of the methods below are what the broker or the Java client says, or that it took more than a minute.
 
     /// Makes a topic, replicated to all brokers, and waits until each of them knows it.
