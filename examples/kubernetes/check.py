@@ -8,17 +8,15 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path, PurePosixPath
 
 import kubernetes_validate
 import yaml
+from planted import MISTAKES, VOLUME
+from with_sidecar import start
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -447,142 +445,7 @@ def findings(folder):
     yield from plugin_configmap(folder)
 
 
-# --- With a sidecar ------------------------------------------------------------------------------------------------------
-
-
-def start(program, name, pod):
-    """Starts a sidecar with the file's configuration, its paths moved into a folder, and asks what the probes ask."""
-    with tempfile.TemporaryDirectory() as work:
-        config = pod.text
-        for path in ("/run/secrets/pointsman", "/run/pointsman", "/etc/pointsman/plugins", "/var/cache/pointsman"):
-            if path not in config:
-                yield f"{name}: the configuration names nothing in {path}"
-            (Path(work) / path[1:]).mkdir(parents=True, exist_ok=True)
-            config = config.replace(f'"{path}', f'"{work}{path}')
-        config = config.replace(pod.get("listen", "admin"), "127.0.0.1:0")
-        # Nobody ends beside it, so there is nothing to wait for.
-        config = re.sub(r"(?m)^accept_grace_ms = .*", "accept_grace_ms = 100", config)
-        for volume in pod.volumes.values():
-            for item in volume.get("secret", {}).get("items", []):
-                secret = CERTIFICATE if item["path"].endswith(".crt") else "a-secret"
-                (Path(work) / "run/secrets/pointsman" / item["path"]).write_text(secret + "\n")
-        (Path(work) / "pointsman.toml").write_text(config)
-        with (Path(work) / "log").open("w+b") as log:
-            environment = {key: value for key, value in os.environ.items() if not key.startswith("POINTSMAN")}
-            command = [program, "run", "--config", f"{work}/pointsman.toml"]
-            process = subprocess.Popen(command, stderr=log, cwd=work, env=environment)
-            try:
-                yield from (f"{name}: {finding}" for finding in ask(process, Path(work)))
-            finally:
-                process.kill()
-                process.wait()
-
-
-def ask(process, work):
-    said = work / "log"
-    deadline = time.monotonic() + 30
-    while True:
-        listening = re.search(r'"message":"admin listens","address":"([^"]+)"', said.read_text())
-        if listening:
-            break
-        if process.poll() is not None or time.monotonic() > deadline:
-            yield f"the sidecar does not start with this configuration: {said.read_text().strip()}"
-            return
-        time.sleep(0.05)
-    admin = listening[1]
-
-    def status(path):
-        try:
-            with urllib.request.urlopen(f"http://{admin}{path}", timeout=5) as answer:
-                return answer.status
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    # Its plugin is not there, and neither is Kafka: alive, but not ready.
-    for path, expected in (("/live", 200), ("/ready", 503), ("/metrics", 200), ("/config", 401)):
-        if (got := status(path)) != expected:
-            yield f"a sidecar with this configuration answers {got} on {path}, expected {expected}"
-    if not (work / "run/pointsman/ingest.sock").is_socket():
-        yield "a sidecar with this configuration makes no socket at listen.unix"
-    cache = work / "var/cache/pointsman/code"
-    if not cache.is_dir() or cache.stat().st_mode & 0o077:
-        yield "a sidecar with this configuration makes no cache_dir of mode 0700"
-    process.send_signal(signal.SIGTERM)
-    if (code := process.wait(60)) != 0:
-        yield f"a sidecar with this configuration ends with {code} on SIGTERM, expected 0"
-
-
-# Any certificate will do: nothing is connected to. Self-signed, and its key was thrown away.
-CERTIFICATE = """-----BEGIN CERTIFICATE-----
-MIIBhjCCAS2gAwIBAgIUVKJgrcULhYzie66Av4SlIXryBxYwCgYIKoZIzj0EAwIw
-GDEWMBQGA1UEAwwNa2Fma2EuZXhhbXBsZTAgFw0yNjExMjUwMjI2MDRaGA8yMTI2
-MTEwMTAyMjYwNFowGDEWMBQGA1UEAwwNa2Fma2EuZXhhbXBsZTBZMBMGByqGSM49
-AgEGCCqGSM49AwEHA0IABOfmzn6g+wkGpj+fDkeyMOeRQjlut+LQ8NahqKq6cRzH
-/GopMWyldua4/ZtNImT/lY8g3q5tsu023+TKUTbbG8KjUzBRMB0GA1UdDgQWBBTl
-bG3QdeT8adid5v//i0ZH+TB4DzAfBgNVHSMEGDAWgBTlbG3QdeT8adid5v//i0ZH
-+TB4DzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIH7alEdpxcN5
-KIL/saF+64L0afpznMiUqKRJtlzJGBIwAiBGl2B8Gs/+XP60zB7VB8L17Gm+7SUs
-aBnZ1T1EctSDFg==
------END CERTIFICATE-----"""
-
-
 # --- Planted mistakes ----------------------------------------------------------------------------------------------------
-
-NATIVE, PLAIN, COPIED, VOLUME = FILES
-PLUGINS_MOUNT = "              mountPath: /etc/pointsman/plugins\n"
-APP_MOUNT = "              mountPath: /run/pointsman\n              readOnly: true\n"
-CACHE = 'cache_dir = "/var/cache/pointsman/code"'
-PASSWORD = '"sasl.password_file" = "/run/secrets/pointsman/kafka-password"'
-# File, what is replaced (it must be there once), by what, and what must be said about it.
-MISTAKES = [
-    # What the schemas must find, unknown fields above all.
-    (NATIVE, "GracePeriodSeconds: 60", "GracePeriodSecond: 60", "terminationGracePeriodSecond"),
-    (NATIVE, "          livenessProbe:", "          livenesProbe:", "livenesProbe"),
-    (NATIVE, "replicas: 2", 'replicas: "2"', "replicas"),
-    (NATIVE, "replicas: 2", "replicas: 2\n  replicas: 3", "twice"),
-    (VOLUME, "            reference: ", "            referense: ", "referense"),
-    ("README.md", "kind: NetworkPolicy\nmetadata:", "kind: NetworkPolicy\nmetdata:", "metdata"),
-    # Ports and probes.
-    (NATIVE, '"0.0.0.0:8645"\n', '"0.0.0.0:9645"\n', "readinessProbe asks port 8645, but listen.admin is port 9645"),
-    (NATIVE, '"0.0.0.0:8645"\n', '"127.0.0.1:8645"\n', "on loopback, where kubelet cannot reach it"),
-    (NATIVE, "containerPort: 8645", "containerPort: 8646", "no containerPort is 8645"),
-    (NATIVE, 'prometheus.io/port: "8645"', 'prometheus.io/port: "8644"', "prometheus.io/port is 8644"),
-    (NATIVE, "              path: /live\n", "              path: /ready\n", "livenessProbe asks /ready"),
-    (NATIVE, "    [kafka.properties]", "    ready_requires_kafka = true\n    [kafka.properties]", "a Kafka outage would"),
-    # The socket, the plugins, compiled code, secrets.
-    (NATIVE, '"/run/pointsman/ingest.sock"', '"/run/elsewhere/ingest.sock"', "is no emptyDir that is mounted there"),
-    (NATIVE, "--unix-socket /run/pointsman/", "--unix-socket /run/elsewhere/", "names another"),
-    (NATIVE, APP_MOUNT, APP_MOUNT.replace("true", "false"), "could be replaced"),
-    (NATIVE, PLUGINS_MOUNT, PLUGINS_MOUNT + "              subPath: by-customer.wasm\n", "uses subPath"),
-    (COPIED, PLUGINS_MOUNT + "              readOnly: true\n", PLUGINS_MOUNT, "is writable"),
-    (NATIVE, CACHE, 'cache_dir = "/var/cache/pointsman"', "use a folder inside it"),
-    (NATIVE, CACHE, 'cache_dir = "/run/pointsman/code"', "another container mounts"),
-    (NATIVE, PASSWORD, '"sasl.password" = "x"', "no place for a secret"),
-    (NATIVE, "                path: admin-token\n", "                path: token\n", "is no item of a Secret"),
-    (NATIVE, "name: pointsman-plugins", "name: plugins", "neither this file nor README.md makes"),
-    (NATIVE, "/etc/pointsman/config/pointsman.toml", "/etc/pointsman/pointsman.toml", "is no key of a ConfigMap"),
-    ("README.md", "--from-file=kafka-password=", "--from-file=password=", "lacks kafka-password"),
-    # The configuration itself.
-    (NATIVE, "drain_ms = 25000", "drain_millis = 25000", "[shutdown] drain_millis is no key"),
-    (NATIVE, "drain_ms = 25000", "drain_ms =", "is no TOML"),
-    # The order of starting and ending.
-    (NATIVE, "GracePeriodSeconds: 60", "GracePeriodSeconds: 25", "expected at least 30"),
-    (NATIVE, "          restartPolicy: Always\n", "", "is no native sidecar"),
-    (PLAIN, "    accept_grace_ms = 15000\n", "", "accept_grace_ms is 0"),
-    (PLAIN, "accept_grace_ms = 15000", "accept_grace_ms = 45000", "expected at least 75"),
-    (PLAIN, ', "--token-file", "/run/secrets/pointsman/admin-token"', "", "needs --token-file"),
-    (PLAIN, '["/pointsman", "drain", ', '["/bin/sh", "-c", "sleep 10", ', "expected /pointsman drain"),
-    # Who may do what.
-    (NATIVE, "        fsGroup: 10000\n", "", "lacks fsGroup"),
-    (NATIVE, "        runAsNonRoot: true\n", "", "lacks runAsNonRoot"),
-    (NATIVE, "            runAsUser: 10001\n", "            runAsUser: 65532\n", "the same user as pointsman"),
-    (VOLUME, "registry.example/pointsman:0.1.0", "elsewhere.example/pointsman:0.1.0", "is somebody's"),
-    # Between files.
-    (COPIED, 'cpu: "1"', 'cpu: "2"', "resources is not as in native-sidecar.yaml"),
-    (COPIED, 'topics = ["orders"]', 'topics = ["order"]', "only [shutdown] may differ"),
-    ("Dockerfile", "USER 65532:65532", "USER nonroot", "USER is not the runAsUser"),
-    ("Dockerfile", "/rust:", "/rust:0.", "the toolchain of rust-toolchain.toml"),
-]
 
 
 def self_test():
