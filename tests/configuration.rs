@@ -46,6 +46,16 @@ fn every_mistake_is_one_line_with_file_line_key_and_expectation() {
             "pointsman: /pointsman.toml:2: limits.max_records",
             "expected at least 1",
         ),
+        (
+            "[limits]\nclient_window = 0",
+            "pointsman: /pointsman.toml:2: limits.client_window",
+            "expected at least 1",
+        ),
+        (
+            "[limits]\nclient_memory_bytes = 1000",
+            "pointsman: /pointsman.toml:2: limits.client_memory_bytes",
+            "expected at least 262144",
+        ),
         ("[listen\nhttp = 1", "pointsman: /pointsman.toml:1", ""),
         (
             "[listen]\nhttp = \"localhost\"",

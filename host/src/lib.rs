@@ -14,6 +14,9 @@
 //! 5. [`batch`]: the record's ticket fills its slot with exactly one [`outcome`]; with the last one, [`ingest::reply`] writes
 //!    the answer.
 //!
+//! A request with a number goes by way of [`numbered`], which keeps the order of its client's requests and remembers their
+//! outcomes; what may be taken when is [`sequence`]'s to say.
+//!
 //! # Around it
 //!
 //! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges

@@ -55,6 +55,10 @@ pub use self::{
 /// A client may have this part of the memory: one with large requests must not make all others be forgotten.
 const SHARE: usize = 4;
 
+/// Where the memory is full, a client forgets its own requests but the last ones of these before it makes others be forgotten:
+/// many clients that send all the time had better each remember a little less than keep forgetting one another.
+const SPARED: usize = 8;
+
 /// What may be remembered.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -203,15 +207,26 @@ impl<H: Clone> Sequences<H> {
         }
         loop {
             let in_all = self.bytes + bytes > self.bounds.bytes;
-            if in_all && self.forget_one(&number.client) {
-                continue;
-            }
+            let even = self.bounds.bytes / self.clients.len().max(SHARE);
             let Some(client) = self.clients.get_mut(&number.client) else {
                 return Ok(false);
             };
             if !in_all && !client.is_full() && client.bytes + bytes <= share {
                 return Ok(true);
             }
+            let greedy = client.remembered() > SPARED && client.bytes + bytes > even;
+            if (greedy || !in_all)
+                && let Some(freed) = client.forget_oldest(number.epoch)
+            {
+                self.bytes -= freed;
+                continue;
+            }
+            if in_all && self.forget_one(&number.client) {
+                continue;
+            }
+            let Some(client) = self.clients.get_mut(&number.client) else {
+                return Ok(false);
+            };
             match client.forget_oldest(number.epoch) {
                 Some(freed) => self.bytes -= freed,
                 None if client.is_under_way() => return Ok(false),

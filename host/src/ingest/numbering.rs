@@ -94,17 +94,16 @@ fn bad(detail: impl Into<String>) -> Problem {
 
 impl From<NotBegun> for Problem {
     fn from(error: NotBegun) -> Self {
-        let detail = format!("{error}; nothing was taken");
-        let refusal = match error {
-            NotBegun::Busy { .. } => return Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
-            NotBegun::Refused(refusal) => refusal,
+        let (status, code) = match &error {
+            NotBegun::Refused(refusal) if refusal.is_conflict() => {
+                return Self::new(StatusCode::CONFLICT, refusal.code(), error.to_string())
+                    .expecting(refusal.expected());
+            }
+            NotBegun::Refused(refusal @ Refusal::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, refusal.code()),
+            NotBegun::Refused(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.code()),
+            NotBegun::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         };
-        let status = match refusal {
-            _ if refusal.is_conflict() => StatusCode::CONFLICT,
-            Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Self::new(status, refusal.code(), detail).expecting(refusal.expected())
+        Self::new(status, code, format!("{error}; nothing was taken"))
     }
 }
 

@@ -118,6 +118,10 @@ impl<H: Clone> Client<H> {
         self.requests.len() >= self.window
     }
 
+    pub(super) fn remembered(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Changes nothing.
     pub(super) fn look(&self, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
         let Number { epoch, sequence, .. } = *number;

@@ -103,6 +103,12 @@ mod tests {
     use crate::outcome::Code;
 
     #[test]
+    fn a_record_takes_what_the_readme_says() {
+        assert_eq!(most_bytes(1) - most_bytes(0), 176);
+        assert_eq!(size_of::<Stored>(), 48);
+    }
+
+    #[test]
     fn outcomes_never_take_more_than_was_counted_while_they_were_under_way() {
         for (count, length) in [(0, 0), (1, 10), (1, 100_000), (100, 50), (100, 1_000), (10_000, 200)] {
             let failed = || Stored {

@@ -315,3 +315,33 @@ fn a_request_whose_outcomes_could_never_be_remembered_is_refused() {
     assert!(matches!(refused, Err(Refusal::TooLarge { .. })));
     assert_eq!((one.sequences.clients(), one.sequences.bytes()), (0, 0));
 }
+
+#[test]
+fn clients_that_all_send_do_not_keep_forgetting_one_another() {
+    let now = Instant::now();
+    let mut sequences: Sequences<u64> = Sequences::new(Bounds {
+        clients: 100,
+        window: 128,
+        bytes: 512 << 10,
+        idle: Duration::from_secs(60),
+    });
+    for sequence in 1..=200 {
+        for client in 0..100 {
+            let number = number(&client.to_string(), 0, sequence);
+            let answer = sequences.ask(&number, content(1), now);
+            assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+            sequences.take(&number.client, sequence);
+            sequences.end_turn(&number.client);
+            sequences.settle(&number, settled(&[Kind::Acked]), now);
+        }
+    }
+    for client in 0..100 {
+        for sequence in 200 - SPARED as u64 + 1..=200 {
+            let answer = sequences.ask(&number(&client.to_string(), 0, sequence), content(1), now);
+            assert!(
+                matches!(answer, Ok(Answer::Settled(_))),
+                "{client} {sequence}: {answer:?}"
+            );
+        }
+    }
+}
