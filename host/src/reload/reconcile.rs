@@ -52,7 +52,6 @@ impl Reloader {
             );
         }
         self.commit(table, routes.to_vec(), &wants);
-        self.state().config.pending = None;
         Ok(())
     }
 
@@ -133,10 +132,14 @@ impl Reloader {
         builder.build(routes)
     }
 
-    /// The swap. From here on new records are decided by this table.
+    /// The swap. From here on new records are decided by this table. What is told of it changes first, and nobody can ask
+    /// between the two: who has seen a new version decide finds it everywhere.
     fn commit(&self, table: Table, routes: Vec<config::Route>, codes: &Codes) {
-        self.routes.replace(table);
         let mut state = self.state();
+        if state.config.pending.as_ref() == Some(&routes) {
+            state.config.pending = None;
+            state.config.problem = None;
+        }
         state.config.current.routes = routes;
         let used = state.names();
         for (name, code) in codes.iter().filter(|(name, _)| used.contains(*name)) {
@@ -167,17 +170,13 @@ impl Reloader {
                 tracing::info!(plugin = name, "plugin unloaded: no route names it any more");
             }
         }
+        self.routes.replace(table);
     }
 
     fn config_taken(&self) {
-        let mut state = self.state();
-        state.config.pending = None;
-        state.config.problem = None;
         self.metrics.config_reloaded("loaded");
-        tracing::info!(
-            routes = state.config.current.routes.len(),
-            "the routes of the configuration file were taken"
-        );
+        let routes = self.state().config.current.routes.len();
+        tracing::info!(routes, "the routes of the configuration file were taken");
     }
 
     fn config_refused(&self, failure: &Failure) {
