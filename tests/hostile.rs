@@ -72,11 +72,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
         .route("looping", "hostile", "config = { loop = 1 }")
         .start();
     let cases: [(&str, Vec<u8>, &str); 9] = [
-        (
-            "endless start",
-            components::endless_start(),
-            "ran over 200 ms of CPU time",
-        ),
+        ("endless start", components::endless_start(), "ran over 200"),
         (
             "a world of its own",
             components::wrong_world(),
@@ -132,9 +128,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
         folder.put("hostile", &built("hostile"));
         eventually("an endless configure", || {
             let problem = shown(&sidecar, "hostile")["problem"].clone();
-            problem
-                .as_str()
-                .is_some_and(|problem| problem.contains("ran over 200 ms"))
+            problem.as_str().is_some_and(|problem| problem.contains("ran over 200"))
         });
         assert_eq!(outcomes(&sidecar, "looping", "a", 1), ["rejected plugin_unavailable"]);
     });
