@@ -131,6 +131,9 @@ impl Started {
             if let Some((_, address)) = line.split_once("ingest listens address=") {
                 started.http = address.trim().to_owned();
             }
+            if line.contains("not ready yet") {
+                break;
+            }
             if line.ends_with(" ready") {
                 // Nobody reads on, but a full pipe would block it.
                 std::thread::spawn(move || lines.for_each(drop));
