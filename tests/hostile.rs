@@ -141,7 +141,8 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
 #[test]
 fn whatever_a_call_does_only_its_own_record_suffers() {
     let mut sidecar = Builder::embedded()
-        .config("[plugins]\nmax_traps = 10000")
+        // Room for copying what is giant on a busy machine: only the loop is to be stopped by its time.
+        .config("[plugins]\nmax_traps = 10000\ncall_cpu_ms = 50\ncall_wall_ms = 2000")
         .config(&format!("dir = {:?}", crate::support::sidecar::plugin_dir()))
         .route("good", "key-hash", "")
         .route("bad", "hostile", "")
