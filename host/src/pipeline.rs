@@ -146,7 +146,7 @@ impl Pipeline {
         let mut turn = Turn::new(self.topics.routes(), self.max_plugin_ms);
         for (index, parsed) in records.into_iter().enumerate() {
             let sendable = self.sendable(parsed, &topics);
-            if let Ok((record, topic)) = &sendable
+            if let Ok((record, topic, _)) = &sendable
                 && let Some(pool) = turn.wants_lease(record, topic)
             {
                 turn.lease(pool).await;
@@ -155,7 +155,7 @@ impl Pipeline {
                 let asked = sendable
                     .as_ref()
                     .ok()
-                    .and_then(|(record, topic)| turn.asks(record, topic));
+                    .and_then(|(record, topic, _)| turn.asks(record, topic));
                 trace.push(asked.cloned());
             }
             self.hand_over(&batch, index, sendable, &mut turn);
@@ -194,8 +194,8 @@ impl Pipeline {
         Ok(resolved)
     }
 
-    /// A record with its topic, or why it goes nowhere, and what that counts for.
-    fn sendable<'t>(&self, parsed: Parsed, topics: &'t Resolved) -> Result<(Record, &'t Arc<Topic>), Refusal<'t>> {
+    /// A record with its topic and its size, or why it goes nowhere, and what that counts for.
+    fn sendable<'t>(&self, parsed: Parsed, topics: &'t Resolved) -> Result<Sendable<'t>, Refusal<'t>> {
         let record = parsed.map_err(|error| (None, error))?;
         let topic = match topics.get(&record.topic) {
             Some(Ok(topic)) => topic,
@@ -207,7 +207,7 @@ impl Pipeline {
         if size > self.max_record_bytes {
             return Err((Some(topic), self.too_large(size)));
         }
-        Ok((record, topic))
+        Ok((record, topic, size))
     }
 
     /// Decides and hands over one record, or refuses it.
@@ -215,10 +215,10 @@ impl Pipeline {
         &self,
         batch: &Arc<Batch>,
         index: usize,
-        sendable: Result<(Record, &Arc<Topic>), Refusal<'_>>,
+        sendable: Result<Sendable<'_>, Refusal<'_>>,
         turn: &mut Turn<'_>,
     ) {
-        let (record, topic) = match sendable {
+        let (record, topic, size) = match sendable {
             Ok(sendable) => sendable,
             Err((topic, error)) => return batch.refuse(index, topic.map(|topic| &**topic), error),
         };
@@ -231,7 +231,7 @@ impl Pipeline {
         match admitted {
             Ok((partition, probe)) => {
                 let queued = &partitions.queued[partition as usize];
-                let ticket = Ticket::new(batch, index, topic, queued, record.wire_size()).as_probe(probe);
+                let ticket = Ticket::new(batch, index, topic, queued, size).as_probe(probe);
                 self.producer.send(batch.generation(), &record, partition, ticket);
             }
             Err(error) => batch.refuse(index, Some(topic), error),
@@ -274,6 +274,9 @@ impl Drop for Open<'_> {
 
 /// A request's topics by name, each found or refused.
 type Resolved = HashMap<Arc<str>, Result<Arc<Topic>, RecordError>>;
+
+/// A record that may be decided, its topic, and its size as `message.max.bytes` counts it.
+type Sendable<'t> = (Record, &'t Arc<Topic>, usize);
 
 /// What is refused before it is decided, and the topic that it counts for where that is known.
 type Refusal<'t> = (Option<&'t Arc<Topic>>, RecordError);

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::component::{Component, check};
-use super::tool::componentize;
+use super::tool::{componentize, need_source};
 use super::{BuildError, Language, Tools, checked_name, interface};
 
 const ENTRY: &str = "plugin.js";
@@ -16,14 +16,7 @@ const COMPONENTIZE: &str = "node_modules/.bin/componentize-qjs";
 
 pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
-    let entry = dir.join(ENTRY);
-    if !entry.is_file() {
-        return Err(BuildError::NoSource {
-            file: entry,
-            language: Language::Js,
-        }
-        .into());
-    }
+    need_source(dir.join(ENTRY), Language::Js)?;
     if !dir.join(COMPONENTIZE).exists() {
         return Err(BuildError::NoTool {
             program: dir.join(COMPONENTIZE).display().to_string(),

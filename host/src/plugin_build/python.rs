@@ -9,21 +9,14 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::component::{Component, check};
-use super::tool::componentize;
+use super::tool::{componentize, need_source};
 use super::{BuildError, Language, Tools, checked_name, interface};
 
 const ENTRY: &str = "app.py";
 
 pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
-    let entry = dir.join(ENTRY);
-    if !entry.is_file() {
-        return Err(BuildError::NoSource {
-            file: entry,
-            language: Language::Python,
-        }
-        .into());
-    }
+    need_source(dir.join(ENTRY), Language::Python)?;
     progress(&format!("making a component of {name} (componentize-py)"));
     let program = program(tools, dir);
     let component = componentize(

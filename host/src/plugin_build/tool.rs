@@ -3,16 +3,24 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::{BuildError, interface};
+use super::{BuildError, Language, interface};
 
 /// How many bytes of what a failed program said are told: an interpreter's trace is long, and its end matters most.
 const MAX_SAID: usize = 8 * 1024;
+
+/// Makes sure that the file is there from which a program begins: by itself, each would say so in its own way.
+pub(super) fn need_source(file: PathBuf, language: Language) -> Result<(), BuildError> {
+    match file.is_file() {
+        true => Ok(()),
+        false => Err(BuildError::NoSource { file, language }),
+    }
+}
 
 /// A folder that is gone after the build.
 pub(super) fn scratch() -> anyhow::Result<TempDir> {

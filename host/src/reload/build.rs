@@ -112,9 +112,7 @@ impl Builder<'_> {
             Pool::new(Arc::clone(code), json, self.limits, self.metrics).map_err(|error| failure(error.to_string()))?;
         Ok(Arc::new(pool))
     }
-}
 
-impl Builder<'_> {
     /// A candidate has instances of its own, so that its traps and its suspension are its own too. One whose file is not
     /// there is left out until it is.
     fn shadow(&self, config: &config::Route) -> Result<Option<Arc<Shadow>>, Failure> {
