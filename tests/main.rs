@@ -21,6 +21,7 @@ mod real_kafka;
 mod reload;
 mod round_trip;
 mod shadow;
+mod slow_broker;
 mod storm;
 mod stream;
 mod trials;

@@ -282,9 +282,14 @@ impl Admin {
         metrics
             .kafka_up
             .set(i64::from(pipeline.producer.health() == Health::Up));
-        metrics
-            .buffered_bytes
-            .set(pipeline.admission.buffered().cast_signed() as i64);
+        let admission = &pipeline.admission;
+        for (gauge, now) in [
+            (&metrics.buffered_bytes, admission.buffered()),
+            (&metrics.queue_messages, admission.queued_records()),
+            (&metrics.queue_bytes, admission.queued_bytes()),
+        ] {
+            gauge.set(now.cast_signed() as i64);
+        }
         let mut response = Response::new(Full::from(metrics.render()));
         response.headers_mut().insert(
             CONTENT_TYPE,

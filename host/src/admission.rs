@@ -1,77 +1,97 @@
-//! Room for what clients send: bytes, records, connections. What does not fit in time is told 503, with nothing taken.
+//! Room for what clients send: bytes, records, and each partition's share of them. What does not fit in time is told 503, with
+//! nothing taken.
+//!
+//! | bound | what it holds for |
+//! |---|---|
+//! | `limits.max_buffered_bytes` | bodies and queued records together |
+//! | half of it | bodies that are still being read: slow ones must not starve whole ones |
+//! | [`Admission::queue_records`] | records handed over and not yet answered |
+//! | [`Lane`] | what one partition may have of the last two: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
+//! | a quarter of the bytes | bodies of requests that wait for such a partition |
+
+mod gate;
+mod lane;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use self::gate::{Bounds, Gate, Wants};
+pub use self::{
+    gate::{Busy, Held},
+    lane::{Lane, Load},
+};
 use crate::config::Limits;
 
 /// A body whose length is not known in advance reserves this much at a time.
 const STEP: usize = 1 << 20;
-/// Records that the producer holds at once, over all requests. librdkafka was faster and cheaper with a queue of this size
-/// than with one ten times as long.
+/// Records that the producer holds at once for one partition, if no other one holds any: half of what it holds in all.
+/// librdkafka was faster and cheaper with a queue of this size than with one ten times as long.
 const QUEUE_RECORDS: usize = 20_000;
 
 /// The bounds that all requests share.
 #[derive(Debug)]
 pub struct Admission {
-    /// Bytes of bodies and of queued records.
-    buffered: Arc<Semaphore>,
-    /// Bytes of bodies that are still being read: at most half of `buffered`, so that slow bodies cannot starve whole ones.
-    reading: Arc<Semaphore>,
-    /// Records handed over and not yet answered.
-    records: Arc<Semaphore>,
-    buffered_bytes: usize,
+    gate: Arc<Gate>,
     max_wait: Duration,
-}
-
-/// No room within the wait.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("no room for {what} within {waited} ms: {bound} is full; send less at once, or retry later", waited = waited.as_millis())]
-pub struct Busy {
-    /// What there was no room for.
-    pub what: &'static str,
-    /// The limit that was met.
-    pub bound: &'static str,
-    /// How long was waited.
-    pub waited: Duration,
 }
 
 impl Admission {
     /// Everything free.
     pub fn new(limits: &Limits) -> Self {
+        let bytes = limits.max_buffered_bytes;
         Self {
-            buffered: Arc::new(Semaphore::new(limits.max_buffered_bytes)),
-            reading: Arc::new(Semaphore::new(limits.max_buffered_bytes / 2)),
-            records: Arc::new(Semaphore::new(Self::queue_records(limits))),
-            buffered_bytes: limits.max_buffered_bytes,
+            gate: Arc::new(Gate::new(Bounds {
+                bytes,
+                reading: bytes / 2,
+                records: Self::queue_records(limits),
+                waiting: bytes / 4,
+            })),
             max_wait: limits.max_wait(),
         }
     }
 
-    /// How many records the producer's queue must hold.
+    /// How many records the producer's queue must hold: the largest request finds room also beside some partitions that hold all
+    /// that they may.
     pub fn queue_records(limits: &Limits) -> usize {
-        QUEUE_RECORDS.max(limits.max_records)
+        QUEUE_RECORDS.max(limits.max_records) * 2
     }
 
-    /// Bytes reserved now.
+    /// Bytes of bodies and queued records now.
     pub fn buffered(&self) -> usize {
-        self.buffered_bytes - self.buffered.available_permits()
+        self.gate.bytes()
     }
 
-    /// Room for `count` records in the producer.
-    pub async fn records(&self, count: usize) -> Result<OwnedSemaphorePermit, Busy> {
-        self.take(&self.records, count, "the request's records", "the producer's queue")
-            .await
+    /// Records in the producer's queue now, and those about to be handed over.
+    pub fn queued_records(&self) -> usize {
+        self.gate.records()
+    }
+
+    /// Their bytes, as `message.max.bytes` counts them.
+    pub fn queued_bytes(&self) -> usize {
+        self.gate.queued()
+    }
+
+    /// Room for a request's records, whose body's bytes become theirs. [`Admission::release`] gives it back, record by record.
+    pub async fn queue(&self, loads: Vec<Load>, body: &mut Option<Held>) -> Result<Queued, Busy> {
+        let wants = Wants::queue(loads, body.as_ref().map_or(0, Held::bytes));
+        let wants = self.gate.take(wants, self.max_wait).await?;
+        *body = None;
+        Ok(Queued {
+            gate: Arc::clone(&self.gate),
+            loads: wants.into_loads(),
+        })
+    }
+
+    /// A record that [`Admission::queue`] made room for needs it no longer.
+    pub fn release(&self, lane: &Lane, bytes: usize) {
+        self.gate.release(lane, 1, bytes);
     }
 
     /// Room for a body of which `bytes` are known to come; for one of unknown length, [`Room::grow`] as it comes.
-    pub async fn body(self: &Arc<Self>, bytes: Option<usize>) -> Result<Room, Busy> {
+    pub async fn body(&self, bytes: Option<usize>) -> Result<Room, Busy> {
         let mut room = Room {
-            admission: Arc::clone(self),
-            held: 0,
-            reading: None,
-            buffered: None,
+            max_wait: self.max_wait,
+            reading: Held::none(&self.gate),
+            buffered: Held::none(&self.gate),
         };
         room.take(bytes.unwrap_or(STEP)).await?;
         Ok(room)
@@ -81,27 +101,26 @@ impl Admission {
     pub async fn in_time<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout(self.max_wait, waiting).await.ok()
     }
+}
 
-    async fn take(
-        &self,
-        semaphore: &Arc<Semaphore>,
-        permits: usize,
-        what: &'static str,
-        bound: &'static str,
-    ) -> Result<OwnedSemaphorePermit, Busy> {
-        let busy = Busy {
-            what,
-            bound,
-            waited: self.max_wait,
-        };
-        let Ok(permits) = u32::try_from(permits) else {
-            return Err(busy);
-        };
-        let waiting = Arc::clone(semaphore).acquire_many_owned(permits);
-        match tokio::time::timeout(self.max_wait, waiting).await {
-            // The semaphores are never closed, so this is always a permit.
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy),
+/// Room for a request's records that nobody has been handed yet: given back when this is dropped.
+#[derive(Debug)]
+pub struct Queued {
+    gate: Arc<Gate>,
+    loads: Vec<Load>,
+}
+
+impl Queued {
+    /// From here on, each record gives its room back by itself.
+    pub fn hand_on(mut self) {
+        self.loads.clear();
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        for load in &self.loads {
+            self.gate.release(&load.lane, load.records, load.bytes);
         }
     }
 }
@@ -109,85 +128,33 @@ impl Admission {
 /// What a body being read holds.
 #[derive(Debug)]
 pub struct Room {
-    admission: Arc<Admission>,
-    held: usize,
-    reading: Option<OwnedSemaphorePermit>,
-    buffered: Option<OwnedSemaphorePermit>,
+    max_wait: Duration,
+    reading: Held,
+    buffered: Held,
 }
 
 impl Room {
     /// Sees to it that `bytes` in all are held.
     pub async fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
-        while self.held < bytes {
-            self.take(STEP.max(bytes - self.held)).await?;
+        while self.buffered.bytes() < bytes {
+            self.take(STEP.max(bytes - self.buffered.bytes())).await?;
         }
         Ok(())
     }
 
     /// The body is whole: it no longer counts among those being read.
-    pub fn whole(self) -> Option<OwnedSemaphorePermit> {
+    pub fn whole(self) -> Held {
         self.buffered
     }
 
     async fn take(&mut self, bytes: usize) -> Result<(), Busy> {
-        const BOUND: &str = "limits.max_buffered_bytes";
-        let admission = &self.admission;
-        let reading = admission
-            .take(
-                &admission.reading,
-                bytes,
-                "the request's body",
-                "half of limits.max_buffered_bytes",
-            )
-            .await?;
-        let buffered = admission
-            .take(&admission.buffered, bytes, "the request's body", BOUND)
-            .await?;
-        self.held += bytes;
-        merge(&mut self.reading, reading);
-        merge(&mut self.buffered, buffered);
+        let gate = Arc::clone(self.buffered.gate());
+        gate.take(Wants::body(bytes), self.max_wait).await?;
+        self.reading.add_reading(bytes);
+        self.buffered.add(bytes);
         Ok(())
     }
 }
 
-fn merge(into: &mut Option<OwnedSemaphorePermit>, permit: OwnedSemaphorePermit) {
-    match into {
-        Some(held) => held.merge(permit),
-        none => *none = Some(permit),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn admission(buffered: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(&Limits {
-            max_buffered_bytes: buffered,
-            max_wait_ms: 20,
-            ..Limits::default()
-        }))
-    }
-
-    #[tokio::test]
-    async fn bodies_being_read_never_take_the_room_of_whole_ones() {
-        let admission = admission(8 << 20);
-        let slow = admission.body(Some(4 << 20)).await.expect("half is free");
-        assert!(admission.body(Some(1)).await.is_err(), "over half is being read");
-        let whole = slow.whole();
-        let other = admission.body(Some(4 << 20)).await.expect("the first one is whole");
-        assert!(admission.body(Some(1)).await.is_err(), "all is taken");
-        drop((whole, other));
-        assert_eq!(admission.buffered(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_body_of_unknown_length_cannot_hold_more_than_it_reserved() {
-        let admission = admission(8 << 20);
-        let mut room = admission.body(None).await.expect("a step is free");
-        assert_eq!(admission.buffered(), STEP);
-        room.grow(STEP + 1).await.expect("another step");
-        assert_eq!(admission.buffered(), 2 * STEP);
-        assert!(room.grow(5 << 20).await.is_err(), "over half");
-    }
-}
+mod tests;

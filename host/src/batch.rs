@@ -1,33 +1,28 @@
-//! The records of one request between "handed over" and "answered".
+//! The records of one request between "decided" and "answered".
 //!
 //! A [`Batch`] has one slot for each record. Each record that goes to the producer carries a [`Ticket`]; whatever
 //! happens to it ends in [`Ticket::complete`], or in its drop, so that a slot is filled exactly once. When the last slot
 //! is filled, [`Batch::done`] returns. The batch lives as long as its last ticket: a client that goes away changes nothing.
+//!
+//! The room that a record has in the producer's queue is given back with its outcome, not with the last one of its request: a
+//! record that waits for one partition must not hold the room of those for others.
 
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use crate::{
+    admission::{Admission, Lane},
     metrics::Metrics,
     outcome::{Code, Kind, Outcome, RecordError},
-    topics::Topic,
+    topics::{Partitions, Topic},
 };
-
-/// What a request holds of the process's bounds until its last record has its outcome.
-#[derive(Debug, Default)]
-pub struct Reservation {
-    /// Bytes of the body, then of the queued records.
-    pub bytes: Option<OwnedSemaphorePermit>,
-    /// Records of the producer's queue.
-    pub records: Option<OwnedSemaphorePermit>,
-}
 
 /// Whether somebody waits for the outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,47 +35,75 @@ pub enum Answer {
     Streamed,
 }
 
+/// A topic as a request saw it when its records were decided.
+pub type Seen = (Arc<Topic>, Arc<Partitions>);
+
+/// Where a record goes, and the room that it has in the producer's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Of the request's topics.
+    pub topic: u32,
+    /// Of the topic, as the request saw it.
+    pub partition: u32,
+    /// As `message.max.bytes` counts them.
+    pub bytes: u32,
+}
+
+/// What a batch is for.
+#[derive(Debug)]
+pub struct Purpose {
+    /// The producer's, when the hand-over began: a request never spans two.
+    pub generation: u32,
+    /// Who waits.
+    pub answer: Answer,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where room is given back.
+    pub admission: Arc<Admission>,
+}
+
 /// One request's records. See the [module](self).
 #[derive(Debug)]
 pub struct Batch {
-    slots: Box<[OnceLock<Outcome>]>,
-    /// The producer's, when the hand-over began: a request never spans two.
-    generation: u32,
+    slots: Box<[Slot]>,
+    topics: Vec<Seen>,
+    purpose: Purpose,
     /// Unfilled slots, and one for the hand-over itself.
     open: AtomicUsize,
     /// Rung once, by whoever fills the last slot; for a stream, by whoever fills any.
     done: Notify,
-    answer: Answer,
     started: Instant,
-    metrics: Arc<Metrics>,
-    /// Given back when the batch is dropped.
-    _reservation: Reservation,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// None: the record was refused before it got one.
+    place: Option<Place>,
+    outcome: OnceLock<Outcome>,
 }
 
 impl Batch {
-    /// A batch of `records` empty slots. It is open until [`Batch::handed_over`] is called.
-    pub fn new(
-        records: usize,
-        generation: u32,
-        answer: Answer,
-        reservation: Reservation,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
+    /// A batch of empty slots, for records that have room at these places of these topics. It is open until
+    /// [`Batch::handed_over`] is called.
+    pub fn new(places: impl ExactSizeIterator<Item = Option<Place>>, topics: Vec<Seen>, purpose: Purpose) -> Arc<Self> {
         Arc::new(Self {
-            slots: (0..records).map(|_| OnceLock::new()).collect(),
-            open: AtomicUsize::new(records + 1),
+            open: AtomicUsize::new(places.len() + 1),
+            slots: places
+                .map(|place| Slot {
+                    place,
+                    outcome: OnceLock::new(),
+                })
+                .collect(),
+            topics,
+            purpose,
             done: Notify::new(),
-            generation,
-            answer,
             started: Instant::now(),
-            metrics,
-            _reservation: reservation,
         })
     }
 
     /// The producer generation that its records were handed to.
     pub fn generation(&self) -> u32 {
-        self.generation
+        self.purpose.generation
     }
 
     /// How many records there are.
@@ -93,12 +116,15 @@ impl Batch {
         self.slots.is_empty()
     }
 
-    /// Fills a slot whose record never got a ticket.
+    /// Fills a slot whose record never got a ticket; `topic` is the one that it counts for, where that is known.
     pub fn refuse(&self, index: usize, topic: Option<&Topic>, error: RecordError) {
         let outcome = Outcome::Rejected(error);
         match topic {
             Some(topic) => topic.count(outcome.kind()),
-            None => self.metrics.count_without_topic(outcome.kind()),
+            None => self.purpose.metrics.count_without_topic(outcome.kind()),
+        }
+        if let Some(place) = self.slots[index].place {
+            self.release(place);
         }
         self.fill(index, outcome);
     }
@@ -120,14 +146,27 @@ impl Batch {
 
     /// The outcome of a record, once it has one.
     pub fn outcome(&self, index: usize) -> Option<&Outcome> {
-        self.slots[index].get()
+        self.slots[index].outcome.get()
+    }
+
+    /// The topic of a place.
+    pub fn topic(&self, place: Place) -> &Arc<Topic> {
+        &self.topics[place.topic as usize].0
+    }
+
+    fn lane(&self, place: Place) -> &Lane {
+        &self.topics[place.topic as usize].1.lanes[place.partition as usize]
+    }
+
+    fn release(&self, place: Place) {
+        self.purpose.admission.release(self.lane(place), place.bytes as usize);
     }
 
     fn fill(&self, index: usize, outcome: Outcome) {
-        let first = self.slots[index].set(outcome).is_ok();
+        let first = self.slots[index].outcome.set(outcome).is_ok();
         debug_assert!(first, "record {index} got a second outcome");
         if first {
-            if self.answer == Answer::Streamed {
+            if self.purpose.answer == Answer::Streamed {
                 self.done.notify_one();
             }
             self.close_one();
@@ -142,42 +181,41 @@ impl Batch {
     }
 }
 
+impl Drop for Batch {
+    /// Every slot is filled by now, unless the hand-over met a mistake of ours: its room must not be lost for good.
+    fn drop(&mut self) {
+        if *self.open.get_mut() > 0 {
+            for slot in &self.slots {
+                if let (Some(place), None) = (slot.place, slot.outcome.get()) {
+                    self.release(place);
+                }
+            }
+        }
+    }
+}
+
 /// A record's claim on its slot, carried through the producer.
 #[derive(Debug)]
 pub struct Ticket {
     batch: Arc<Batch>,
     index: u32,
-    /// What the record adds to its partition's queued bytes.
-    bytes: u64,
-    queued: Arc<AtomicU64>,
-    topic: Arc<Topic>,
     /// Whether its outcome decides that a closed topic is open again.
     probe: bool,
     completed: bool,
 }
 
 impl Ticket {
-    /// A ticket for the batch's record `index`, which adds `bytes` to what is `queued` for its partition.
-    pub fn new(batch: &Arc<Batch>, index: usize, topic: &Arc<Topic>, queued: &Arc<AtomicU64>, bytes: usize) -> Self {
-        let bytes = bytes as u64;
-        queued.fetch_add(bytes, Ordering::Relaxed);
-        batch.metrics.queued(1, bytes as i64);
+    /// A ticket for the batch's record `index`, which has a place. `probe`: it is the one that finds out whether a closed topic
+    /// can be used again.
+    pub fn new(batch: &Arc<Batch>, index: usize, probe: bool) -> Self {
+        debug_assert!(batch.slots[index].place.is_some(), "record {index} has room");
         Self {
             batch: Arc::clone(batch),
             // A request's record count is bounded far below by `limits.max_records`.
             index: index as u32,
-            bytes,
-            queued: Arc::clone(queued),
-            topic: Arc::clone(topic),
-            probe: false,
+            probe,
             completed: false,
         }
-    }
-
-    /// Makes it the one that finds out whether a closed topic can be used again.
-    pub fn as_probe(mut self, probe: bool) -> Self {
-        self.probe = probe;
-        self
     }
 
     /// Fills the record's slot.
@@ -187,19 +225,23 @@ impl Ticket {
 
     fn finish(&mut self, outcome: Outcome) {
         self.completed = true;
-        self.queued.fetch_sub(self.bytes, Ordering::Relaxed);
-        let batch = &self.batch;
+        let (batch, index) = (&*self.batch, self.index as usize);
+        let Purpose { metrics, answer, .. } = &batch.purpose;
         let kind = outcome.kind();
-        batch.metrics.queued(-1, -(self.bytes as i64));
-        batch.metrics.delivered(kind, batch.started.elapsed());
-        if batch.answer == Answer::Unwaited {
-            batch.metrics.unwaited(kind);
+        metrics.delivered(kind, batch.started.elapsed());
+        if *answer == Answer::Unwaited {
+            metrics.unwaited(kind);
         }
-        self.topic.count(kind);
-        if self.probe || kind == Kind::Failed {
-            self.topic.heard(&outcome, self.probe);
+        if let Some(place) = batch.slots[index].place {
+            let topic = batch.topic(place);
+            topic.count(kind);
+            if self.probe || kind == Kind::Failed {
+                topic.heard(&outcome, self.probe);
+            }
+            // After all that is counted: an empty queue is the sign that everything has been.
+            batch.release(place);
         }
-        batch.fill(self.index as usize, outcome);
+        batch.fill(index, outcome);
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn finish(pipeline: &Pipeline, server: &Server, deadline: Instant) -> 
 
 /// Gives every record that is left its outcome, tells whoever still listens, and says what was lost.
 pub async fn give_up(pipeline: &Pipeline, server: &Server) -> Report {
-    let left = u64::try_from(pipeline.metrics.queue_messages()).unwrap_or_default();
+    let left = pipeline.admission.queued_records() as u64;
     let (before, topics_before) = (pipeline.metrics.handed_over(), pipeline.topics.counts());
     let producer = Arc::clone(&pipeline.producer);
     let _ = tokio::task::spawn_blocking(move || producer.purge()).await;

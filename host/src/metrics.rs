@@ -38,8 +38,10 @@ pub struct Metrics {
     sequence_conflicts: IntCounterVec,
     /// Clients with numbered requests that are remembered.
     pub sequence_clients: IntGauge,
-    queue_messages: IntGauge,
-    queue_bytes: IntGauge,
+    /// Records handed over and not yet answered.
+    pub queue_messages: IntGauge,
+    /// Their bytes.
+    pub queue_bytes: IntGauge,
     /// Ingest connections open now.
     pub connections: IntGauge,
     /// Streams open now.
@@ -298,17 +300,6 @@ impl Metrics {
     /// An outcome that nobody waited for.
     pub fn unwaited(&self, kind: Kind) {
         self.unwaited.with_label_values(&[kind.as_str()]).inc();
-    }
-
-    /// A record entered (+1) or left (-1) the producer.
-    pub fn queued(&self, records: i64, bytes: i64) {
-        self.queue_messages.add(records);
-        self.queue_bytes.add(bytes);
-    }
-
-    /// Records in the producer now.
-    pub fn queue_messages(&self) -> i64 {
-        self.queue_messages.get()
     }
 
     /// A record that was handed over got its outcome this long after its request.

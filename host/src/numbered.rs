@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::{
+    admission::Held,
     batch::{Answer as Waits, Batch},
     metrics::Metrics,
     outcome::{Code, Kind, Outcome, RecordError},
-    pipeline::{Mode, NotTaken, Parsed, Pipeline},
+    pipeline::{NotTaken, Parsed, Pipeline},
     plugin::Pool,
     sequence::{Answer, Bounds, Content, Number, Refusal, Sequences, Settled, Stored},
 };
@@ -225,17 +226,14 @@ impl Turn {
         mut self,
         pipeline: &Pipeline,
         records: Vec<Parsed>,
-        bytes: Option<OwnedSemaphorePermit>,
+        mut body: Option<Held>,
         trace: bool,
     ) -> Result<Produced, NotTaken> {
         let (places, records) = self.to_send(records);
-        let room = pipeline.make_room(&records, bytes).await?;
+        let decided = pipeline.decide(records, trace).await?;
+        let room = pipeline.make_room(&decided, &mut body).await?;
         self.take();
-        let mode = Mode {
-            answer: Waits::Waited,
-            trace,
-        };
-        let submitted = pipeline.hand_over_all(records, room, mode).await;
+        let submitted = pipeline.hand_over(decided, room, Waits::Waited).await;
         self.hand_over_ended();
         submitted.batch.done().await;
         let settled = self.settle(&places, &submitted.batch);

@@ -1,5 +1,11 @@
-//! One request's way from parsed records to the producer: topics, room, then record by record the partition and the
-//! hand-over, in the order of the request.
+//! One request's way from parsed records to the producer: topics, then record by record the partition, then room for all of
+//! them, then the hand-over; each in the order of the request.
+//!
+//! The partitions come before the room, since what there is room for depends on them ([`crate::admission`]): a request that finds
+//! one of its partitions full is told so as a whole, or waits, and nothing of it has been taken.
+
+mod decided;
+mod turn;
 
 use std::{
     collections::HashMap,
@@ -9,24 +15,25 @@ use std::{
     },
 };
 
-use tokio::sync::OwnedSemaphorePermit;
-
+pub use self::decided::Decided;
+use self::{
+    decided::{Placed, Refused},
+    turn::Turn,
+};
 use crate::{
-    admission::{Admission, Busy},
-    batch::{Answer, Batch, Reservation, Ticket},
+    admission::{Admission, Busy, Held, Queued},
+    batch::{Answer, Batch, Place, Purpose, Seen, Ticket},
     metrics::Metrics,
     outcome::{Code, RecordError},
-    plugin::{CallError, Lease, Pool},
+    plugin::Pool,
     produce::{Health, Producer},
     record::Record,
-    route::{self, Decider, Route, Routes, Table},
-    topics::{Partitions, Topic, TopicError, Topics, no_route},
+    route,
+    topics::{Topic, TopicError, Topics},
 };
 
-/// Records handed over before the task lets others run, where no plugin does so earlier.
+/// Records decided or handed over before the task lets others run, where no plugin does so earlier.
 const RECORDS_BETWEEN_YIELDS: usize = 512;
-/// Plugin time after which it lets others run, ms.
-const PLUGIN_MS_BETWEEN_YIELDS: u64 = 1;
 
 /// A record as it was read, or why it could not be.
 pub type Parsed = Result<Record, RecordError>;
@@ -88,77 +95,49 @@ pub struct Mode {
 
 impl Pipeline {
     /// Takes the whole request or nothing of it. Must not be cancelled half-way: run it as a task of its own.
-    pub async fn submit(
-        &self,
-        records: Vec<Parsed>,
-        bytes: Option<OwnedSemaphorePermit>,
-        mode: Mode,
-    ) -> Result<Submitted, NotTaken> {
-        let room = self.make_room(&records, bytes).await?;
-        Ok(self.hand_over_all(records, room, mode).await)
+    pub async fn submit(&self, records: Vec<Parsed>, body: Option<Held>, mode: Mode) -> Result<Submitted, NotTaken> {
+        let decided = self.decide(records, mode.trace).await?;
+        let room = self.make_room(&decided, &mut { body }).await?;
+        Ok(self.hand_over(decided, room, mode.answer).await)
     }
 
-    /// Everything that may still refuse the request, so that after it the request is taken as a whole.
-    pub async fn make_room(
-        &self,
-        records: &[Parsed],
-        bytes: Option<OwnedSemaphorePermit>,
-    ) -> Result<Room<'_>, NotTaken> {
+    /// Finds each record's partition, in their order. Nothing is taken yet.
+    pub async fn decide(&self, records: Vec<Parsed>, trace: bool) -> Result<Decided<'_>, NotTaken> {
         let open = Open::begin(&self.open);
         if let Health::Renewing(reason) = self.producer.health() {
             return Err(NotTaken::Unavailable(format!(
                 "the producer is being renewed after a fatal error ({reason}); send it again in a moment"
             )));
         }
-        let topics = self.admission.in_time(self.resolve(records)).await.unwrap_or_else(|| {
-            Err(NotTaken::Unavailable(
-                "the partitions of the request's topics could not be had from Kafka within limits.max_wait_ms"
-                    .to_owned(),
-            ))
-        })?;
-        let reservation = Reservation {
-            bytes,
-            records: Some(self.admission.records(records.len()).await?),
-        };
-        Ok(Room {
-            topics,
-            reservation,
-            _open: open,
-        })
-    }
-
-    /// Decides and hands over, record by record, in their order. Must not be cancelled half-way.
-    pub async fn hand_over_all(&self, records: Vec<Parsed>, room: Room<'_>, mode: Mode) -> Submitted {
-        let Room {
-            topics,
-            reservation,
-            _open,
-        } = room;
-        let generation = self.producer.generation();
-        let batch = Batch::new(
-            records.len(),
-            generation,
-            mode.answer,
-            reservation,
-            Arc::clone(&self.metrics),
-        );
-        let mut trace = Vec::with_capacity(if mode.trace { records.len() } else { 0 });
+        let resolved = self
+            .admission
+            .in_time(self.resolve(&records))
+            .await
+            .unwrap_or_else(|| {
+                Err(NotTaken::Unavailable(
+                    "the partitions of the request's topics could not be had from Kafka within limits.max_wait_ms"
+                        .to_owned(),
+                ))
+            })?;
+        let mut decided = Decided::new(records.len(), trace, open);
         let mut turn = Turn::new(self.topics.routes(), self.max_plugin_ms);
         for (index, parsed) in records.into_iter().enumerate() {
-            let sendable = self.sendable(parsed, &topics);
-            if let Ok((record, topic, _)) = &sendable
+            let sendable = self.sendable(parsed, &resolved);
+            if let Ok((record, _, (topic, _))) = &sendable
                 && let Some(pool) = turn.wants_lease(record, topic)
             {
                 turn.lease(pool).await;
             }
-            if mode.trace {
+            if trace {
                 let asked = sendable
                     .as_ref()
                     .ok()
-                    .and_then(|(record, topic, _)| turn.asks(record, topic));
-                trace.push(asked.cloned());
+                    .and_then(|(record, _, (topic, _))| turn.asks(record, topic));
+                decided.trace.push(asked.cloned());
             }
-            self.hand_over(&batch, index, sendable, &mut turn);
+            decided
+                .records
+                .push(sendable.and_then(|sendable| place(sendable, &mut turn)));
             if turn.is_over() || index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
                 turn.pause();
                 tokio::task::yield_now().await;
@@ -166,20 +145,57 @@ impl Pipeline {
             }
         }
         drop(turn);
+        decided.topics = resolved.seen;
+        Ok(decided)
+    }
+
+    /// The last thing that may refuse the request; after it, it is taken as a whole. The body's room becomes that of its
+    /// records.
+    pub async fn make_room(&self, decided: &Decided<'_>, body: &mut Option<Held>) -> Result<Queued, NotTaken> {
+        let queued = self.admission.queue(decided.loads(), body).await;
+        Ok(queued.map_err(|busy| decided.explain(busy))?)
+    }
+
+    /// Hands over, record by record, in their order. Must not be cancelled half-way.
+    pub async fn hand_over(&self, decided: Decided<'_>, room: Queued, answer: Answer) -> Submitted {
+        let Decided {
+            records,
+            topics,
+            trace,
+            _open,
+        } = decided;
+        let purpose = Purpose {
+            generation: self.producer.generation(),
+            answer,
+            metrics: Arc::clone(&self.metrics),
+            admission: Arc::clone(&self.admission),
+        };
+        let places = records.iter().map(|record| Some(record.as_ref().ok()?.place));
+        let batch = Batch::new(places, topics, purpose);
+        room.hand_on();
+        for (index, placed) in records.into_iter().enumerate() {
+            match placed {
+                Ok(Placed { record, place }) => self.send(&batch, index, &record, place),
+                Err(Refused { topic, error }) => batch.refuse(index, topic.as_deref(), error),
+            }
+            if index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
         batch.handed_over();
         Submitted { batch, trace }
     }
 
     /// Whether no record waits for its outcome, and none is about to.
     pub fn is_empty(&self) -> bool {
-        self.open.load(Ordering::SeqCst) == 0 && self.metrics.queue_messages() == 0
+        self.open.load(Ordering::SeqCst) == 0 && self.admission.queued_records() == 0
     }
 
-    /// Every topic of the request, before the first record is handed over: what is unavailable refuses the whole request.
+    /// Every topic of the request, before the first record is decided: what is unavailable refuses the whole request.
     async fn resolve(&self, records: &[Parsed]) -> Result<Resolved, NotTaken> {
         let mut resolved = Resolved::default();
         for record in records.iter().flatten() {
-            if resolved.contains_key(&record.topic) {
+            if resolved.knows(&record.topic) {
                 continue;
             }
             let found = match self.topics.get(&record.topic).await {
@@ -189,50 +205,40 @@ impl Pipeline {
                     return Err(NotTaken::without_partitions(&record.topic, &reason));
                 }
             };
-            resolved.insert(Arc::clone(&record.topic), found);
+            resolved.add(&record.topic, found);
         }
         Ok(resolved)
     }
 
     /// A record with its topic and its size, or why it goes nowhere, and what that counts for.
-    fn sendable<'t>(&self, parsed: Parsed, topics: &'t Resolved) -> Result<Sendable<'t>, Refusal<'t>> {
-        let record = parsed.map_err(|error| (None, error))?;
-        let topic = match topics.get(&record.topic) {
-            Some(Ok(topic)) => topic,
-            Some(Err(error)) => return Err((None, error.clone())),
-            // `resolve` has seen every record.
-            None => unreachable!("topic {} was resolved before", record.topic),
-        };
-        let size = record.wire_size();
-        if size > self.max_record_bytes {
-            return Err((Some(topic), self.too_large(size)));
+    fn sendable<'t>(&self, parsed: Parsed, resolved: &'t Resolved) -> Result<Sendable<'t>, Refused> {
+        let record = parsed.map_err(|error| Refused { topic: None, error })?;
+        let topic = resolved
+            .find(&record.topic)
+            .map_err(|error| Refused { topic: None, error })?;
+        let seen = &resolved.seen[topic as usize];
+        let bytes = record.wire_size();
+        if bytes > self.max_record_bytes {
+            return Err(Refused {
+                topic: Some(Arc::clone(&seen.0)),
+                error: self.too_large(bytes),
+            });
         }
-        Ok((record, topic, size))
+        let place = Place {
+            topic,
+            partition: 0,
+            // librdkafka's own bound for it is far below.
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        };
+        Ok((record, place, seen))
     }
 
-    /// Decides and hands over one record, or refuses it.
-    fn hand_over(
-        &self,
-        batch: &Arc<Batch>,
-        index: usize,
-        sendable: Result<Sendable<'_>, Refusal<'_>>,
-        turn: &mut Turn<'_>,
-    ) {
-        let (record, topic, size) = match sendable {
-            Ok(sendable) => sendable,
-            Err((topic, error)) => return batch.refuse(index, topic.map(|topic| &**topic), error),
-        };
-        let partitions = topic.partitions();
-        let (record, decided) = match record.partition {
-            Some(partition) => (record, route::explicit(partition, topic, &partitions)),
-            None => turn.decide(record, topic, &partitions),
-        };
-        let admitted = decided.and_then(|partition| Ok((partition, topic.admit()?)));
-        match admitted {
-            Ok((partition, probe)) => {
-                let queued = &partitions.queued[partition as usize];
-                let ticket = Ticket::new(batch, index, topic, queued, size).as_probe(probe);
-                self.producer.send(batch.generation(), &record, partition, ticket);
+    fn send(&self, batch: &Arc<Batch>, index: usize, record: &Record, place: Place) {
+        let topic = batch.topic(place);
+        match topic.admit() {
+            Ok(probe) => {
+                let ticket = Ticket::new(batch, index, probe);
+                self.producer.send(batch.generation(), record, place.partition, ticket);
             }
             Err(error) => batch.refuse(index, Some(topic), error),
         }
@@ -249,11 +255,22 @@ impl Pipeline {
     }
 }
 
-/// What a request needs before its first record is handed over.
-pub struct Room<'a> {
-    topics: Resolved,
-    reservation: Reservation,
-    _open: Open<'a>,
+/// Decides one record after [`Turn::wants_lease`] has been asked about it.
+fn place((record, mut place, (topic, partitions)): Sendable<'_>, turn: &mut Turn<'_>) -> Result<Placed, Refused> {
+    let (record, decided) = match record.partition {
+        Some(partition) => (record, route::explicit(partition, topic, partitions)),
+        None => turn.decide(record, topic, partitions),
+    };
+    match decided {
+        Ok(partition) => {
+            place.partition = partition;
+            Ok(Placed { record, place })
+        }
+        Err(error) => Err(Refused {
+            topic: Some(Arc::clone(topic)),
+            error,
+        }),
+    }
 }
 
 /// A request being handed over, until this is dropped.
@@ -272,147 +289,49 @@ impl Drop for Open<'_> {
     }
 }
 
-/// A request's topics by name, each found or refused.
-type Resolved = HashMap<Arc<str>, Result<Arc<Topic>, RecordError>>;
-
-/// A record that may be decided, its topic, and its size as `message.max.bytes` counts it.
-type Sendable<'t> = (Record, &'t Arc<Topic>, usize);
-
-/// What is refused before it is decided, and the topic that it counts for where that is known.
-type Refusal<'t> = (Option<&'t Arc<Topic>>, RecordError);
-
-/// A request's use of plugins: a table of routes and one instance on loan, both given back whenever others may run, and a
-/// budget.
-struct Turn<'r> {
-    routes: &'r Routes,
-    /// Taken anew after each pause: what was swapped in meanwhile decides from then on, and never what was before.
-    table: Arc<Table>,
-    lease: Option<Lease>,
-    /// Why the plugin that the next record wants cannot be asked.
-    refused: Option<CallError>,
-    /// Whose clock counts, and what it said when the loan began.
-    begun: Option<(Arc<Pool>, u64)>,
-    spent_ms: u64,
-    budget_ms: u64,
+/// A request's topics.
+#[derive(Default)]
+struct Resolved {
+    /// Each found, by its place in `seen`, or refused.
+    by_name: HashMap<Arc<str>, Result<u32, RecordError>>,
+    seen: Vec<Seen>,
+    /// The first one: nearly all requests have one topic, and then its name is one string.
+    first: Option<(Arc<str>, Result<u32, RecordError>)>,
 }
 
-impl<'r> Turn<'r> {
-    fn new(routes: &'r Routes, budget_ms: u64) -> Self {
-        Self {
-            routes,
-            table: routes.table(),
-            lease: None,
-            refused: None,
-            begun: None,
-            spent_ms: 0,
-            budget_ms,
+impl Resolved {
+    fn knows(&self, name: &Arc<str>) -> bool {
+        self.is_first(name) || self.by_name.contains_key(name)
+    }
+
+    fn is_first(&self, name: &Arc<str>) -> bool {
+        self.first.as_ref().is_some_and(|(first, _)| Arc::ptr_eq(first, name))
+    }
+
+    fn add(&mut self, name: &Arc<str>, found: Result<Arc<Topic>, RecordError>) {
+        let found = found.map(|topic| {
+            let partitions = topic.partitions();
+            self.seen.push((topic, partitions));
+            // As many as a request has records, at most.
+            self.seen.len() as u32 - 1
+        });
+        if self.first.is_none() {
+            self.first = Some((Arc::clone(name), found.clone()));
         }
+        self.by_name.insert(Arc::clone(name), found);
     }
 
-    /// The plugin that decides for a record, if one does.
-    fn asks(&self, record: &Record, topic: &Topic) -> Option<&Arc<Pool>> {
-        match record.partition {
-            Some(_) => None,
-            None => route_of(&self.table, topic)?.plugin(),
+    fn find(&self, name: &Arc<str>) -> Result<u32, RecordError> {
+        match &self.first {
+            Some((first, found)) if Arc::ptr_eq(first, name) => found.clone(),
+            // `resolve` has seen every record.
+            _ => self.by_name[name].clone(),
         }
-    }
-
-    /// The plugin of which an instance must be had before this record can be decided.
-    fn wants_lease(&self, record: &Record, topic: &Topic) -> Option<Arc<Pool>> {
-        let pool = self.asks(record, topic)?;
-        let fits = |lease: &Lease| Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent();
-        let has = self.lease.as_ref().is_some_and(fits);
-        (!has && !self.is_spent()).then(|| Arc::clone(pool))
-    }
-
-    /// Gets an instance. Waiting for one that others use is not this request's doing; making one is.
-    async fn lease(&mut self, pool: Arc<Pool>) {
-        self.pause();
-        let place = pool.place().await;
-        self.begun = Some((Arc::clone(&pool), pool.coarse_ms()));
-        match place.lease().await {
-            Ok(lease) => self.lease = Some(lease),
-            Err(error) => self.refused = Some(error),
-        }
-    }
-
-    /// Decides a record after [`Turn::wants_lease`] has been asked about it.
-    fn decide(
-        &mut self,
-        record: Record,
-        topic: &Topic,
-        partitions: &Arc<Partitions>,
-    ) -> (Record, Result<u32, RecordError>) {
-        let Some(route) = route_of(&self.table, topic) else {
-            return (record, Err(no_route(&topic.name)));
-        };
-        let error = match (&route.decider, &mut self.lease) {
-            (Decider::KeyHash, _) => {
-                let decided = route.by_key_hash(&record, topic, partitions);
-                return (record, Ok(decided));
-            }
-            (Decider::Missing, _) => missing(route),
-            (Decider::Plugin(pool), lease) => match (self.refused.take(), lease) {
-                (Some(error), _) => error.into(),
-                (None, Some(lease)) if Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent() => {
-                    return route.decide(lease, record, topic, partitions);
-                }
-                (None, _) => self.spent(pool),
-            },
-        };
-        let decided = route.without_plugin(error, &record, topic, partitions);
-        (record, decided)
-    }
-
-    fn is_spent(&self) -> bool {
-        self.spent_ms + self.elapsed() >= self.budget_ms
-    }
-
-    fn elapsed(&self) -> u64 {
-        match &self.begun {
-            Some((pool, begun_ms)) => pool.coarse_ms().saturating_sub(*begun_ms),
-            None => 0,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.elapsed() >= PLUGIN_MS_BETWEEN_YIELDS
-    }
-
-    fn pause(&mut self) {
-        self.spent_ms += self.elapsed();
-        self.begun = None;
-        self.lease = None;
-    }
-
-    fn resume(&mut self) {
-        self.table = self.routes.table();
-    }
-
-    fn spent(&self, pool: &Pool) -> RecordError {
-        RecordError::new(
-            Code::PluginBudgetSpent,
-            format!(
-                "the request has used its {} ms of plugin time before this record; make plugin \"{}\" faster, send \
-                 smaller requests, or raise limits.max_plugin_ms",
-                self.budget_ms,
-                pool.name()
-            ),
-        )
     }
 }
 
-fn route_of<'t>(table: &'t Table, topic: &Topic) -> Option<&'t Arc<Route>> {
-    table.routes().get(topic.route(table)?)
-}
-
-fn missing(route: &Route) -> RecordError {
-    let name = route.config.plugin.as_deref().unwrap_or_default();
-    RecordError::new(
-        Code::PluginUnavailable,
-        format!("plugin \"{name}\" has not been there yet; put {name}.wasm into the folder of plugins.dir"),
-    )
-}
+/// A record that may be decided, its place as far as that is known, and its topic.
+type Sendable<'t> = (Record, Place, &'t Seen);
 
 #[cfg(test)]
 pub(crate) mod tests;

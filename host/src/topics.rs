@@ -23,6 +23,7 @@ use self::{
     sticky::Sticky,
 };
 use crate::{
+    admission::Lane,
     metrics::{Metrics, TopicCounters},
     outcome::{Code, Kind, Outcome, RecordError},
     produce::{MetadataError, PartitionInfo, Producer},
@@ -64,8 +65,8 @@ pub struct Topic {
 pub struct Partitions {
     /// Numbers of those without a leader, rising.
     pub leaderless: Vec<u32>,
-    /// Bytes handed to the producer and not yet answered, by partition. The counters outlive a refresh.
-    pub queued: Vec<Arc<AtomicU64>>,
+    /// What the producer holds for each. They outlive a refresh.
+    pub lanes: Vec<Arc<Lane>>,
 }
 
 impl Partitions {
@@ -73,31 +74,31 @@ impl Partitions {
     pub fn of(count: usize) -> Self {
         Self {
             leaderless: Vec::new(),
-            queued: (0..count).map(|_| Arc::default()).collect(),
+            lanes: (0..count).map(|_| Arc::default()).collect(),
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> u32 {
-        self.queued.len() as u32
+        self.lanes.len() as u32
     }
 
     /// Bytes queued now, by partition.
     pub fn queued_bytes(&self) -> Vec<u64> {
-        self.queued.iter().map(|bytes| bytes.load(Ordering::Relaxed)).collect()
+        self.lanes.iter().map(|lane| lane.bytes() as u64).collect()
     }
 
     /// The next view: what is queued stays counted where it was.
     fn refreshed(&self, infos: &[PartitionInfo]) -> Self {
-        let queued = (0..infos.len())
-            .map(|index| self.queued.get(index).cloned().unwrap_or_default())
+        let lanes = (0..infos.len())
+            .map(|index| self.lanes.get(index).cloned().unwrap_or_default())
             .collect();
         let leaderless = (0u32..)
             .zip(infos)
             .filter(|(_, info)| !info.has_leader)
             .map(|(index, _)| index)
             .collect();
-        Self { leaderless, queued }
+        Self { leaderless, lanes }
     }
 }
 

@@ -13,7 +13,7 @@ use hyper::{
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::{
     body, numbering,
@@ -24,6 +24,7 @@ use super::{
     timed::InRequest,
 };
 use crate::{
+    admission::Held,
     batch::Answer,
     config::Limits,
     numbered::{Begun, NotBegun, Numbered},
@@ -216,7 +217,9 @@ impl Api {
         }
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
-            let submitted = pipeline.submit(records, whole.room, Mode { answer, trace }).await?;
+            let submitted = pipeline
+                .submit(records, Some(whole.room), Mode { answer, trace })
+                .await?;
             if answer == Answer::Waited {
                 // Whatever has no outcome then is told as unknown.
                 let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
@@ -235,7 +238,7 @@ impl Api {
         &self,
         number: Number,
         records: Vec<Parsed>,
-        room: Option<OwnedSemaphorePermit>,
+        room: Held,
         trace: bool,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let content = self.numbered.content(&records);
@@ -258,7 +261,7 @@ impl Api {
         };
         let pipeline = Arc::clone(&self.pipeline);
         let produced = detached(async move {
-            let produced = turn.produce(&pipeline, records, room, trace).await?;
+            let produced = turn.produce(&pipeline, records, Some(room), trace).await?;
             Ok::<_, Problem>(produced)
         })
         .await?;

@@ -1,6 +1,6 @@
 //! Reading a body within its bounds: room first, then bytes.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -8,10 +8,12 @@ use hyper::{
     StatusCode,
     body::{Body as _, Incoming},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
-use crate::{admission::Admission, config::Limits};
+use crate::{
+    admission::{Admission, Held, Room},
+    config::Limits,
+};
 
 /// How long what is left of a refused request is read.
 const DISCARD: Duration = Duration::from_secs(1);
@@ -19,11 +21,11 @@ const DISCARD: Duration = Duration::from_secs(1);
 /// A whole body and the room that it holds.
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Held,
 }
 
 /// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.
-pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Arc<Admission>) -> Result<Whole, Problem> {
+pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admission) -> Result<Whole, Problem> {
     let length = body.size_hint().exact();
     let length = match length.map(usize::try_from) {
         Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
@@ -64,7 +66,7 @@ async fn collect(
     body: &mut Incoming,
     length: Option<usize>,
     limits: &Limits,
-    mut room: crate::admission::Room,
+    mut room: Room,
 ) -> Result<Whole, Problem> {
     let mut bytes = BytesMut::with_capacity(length.unwrap_or_default());
     while let Some(frame) = body.frame().await {

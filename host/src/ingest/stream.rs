@@ -5,7 +5,11 @@
 //! the window is given back when an outcome is on its way to the client, so a client that does not read stops being read.
 //! The last line says how it ended and how many outcomes were told; records after those were not taken.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -24,9 +28,10 @@ use super::{
     timed::InRequest,
 };
 use crate::{
+    admission::{Held, Queued},
     batch::Answer,
     config::Limits,
-    pipeline::{Mode, NotTaken, Pipeline, Submitted},
+    pipeline::{Decided, NotTaken, Pipeline, Submitted},
 };
 
 /// Outcomes that may be outstanding, or told and not yet taken by the connection.
@@ -43,6 +48,8 @@ const LINGER_AT_DRAIN: Duration = Duration::from_secs(1);
 /// A record as JSON takes at most so many times its bytes (base64, escapes), and this much for names and marks.
 const LINE_FACTOR: usize = 6;
 const LINE_OVERHEAD: usize = 64 << 10;
+/// Between two tries for room where many wait for one partition.
+const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 /// A piece of the answer is sent when it has grown to this.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -205,13 +212,13 @@ impl Stream {
     async fn take(
         &mut self,
         lines: &Bytes,
-        held: &mut Option<OwnedSemaphorePermit>,
+        held: &mut Option<Held>,
         window: &Arc<Semaphore>,
         taken: &mpsc::Sender<Taken>,
     ) -> Result<(), End> {
         let pipeline = Arc::clone(&self.pipeline);
         for part in parts(lines) {
-            let mut bytes = held.as_mut().and_then(|held| held.split(part.len()));
+            let mut body = held.as_mut().map(|held| held.split(part.len()));
             let limits = self.limits.clone();
             let context = parse::Context {
                 topic: Some(Arc::clone(&self.topic)),
@@ -228,19 +235,13 @@ impl Stream {
                 room = Arc::clone(window).acquire_many_owned(count) => room.map_err(|_| End::ClientNotReading)?,
                 () = taken.closed() => return Err(End::ClientNotReading),
             };
-            let place = loop {
-                match pipeline.make_room(&records, bytes.take()).await {
-                    Ok(place) => break place,
-                    Err(NotTaken::Busy(_)) if !*self.drain.borrow() => self.hold(part.len(), &mut bytes).await?,
-                    Err(NotTaken::Busy(_)) => return Err(End::Drain),
-                    Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
-                }
+            let decided = match pipeline.decide(records, self.trace).await {
+                Ok(decided) => decided,
+                Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
+                Err(NotTaken::Busy(busy)) => return Err(End::Error("busy", busy.to_string())),
             };
-            let mode = Mode {
-                answer: Answer::Streamed,
-                trace: self.trace,
-            };
-            let submitted = pipeline.hand_over_all(records, place, mode).await;
+            let place = self.make_room(&pipeline, &decided, &mut body).await?;
+            let submitted = pipeline.hand_over(decided, place, Answer::Streamed).await;
             if taken.send(Taken { submitted, room }).await.is_err() {
                 return Err(End::ClientNotReading);
             }
@@ -248,20 +249,45 @@ impl Stream {
         Ok(())
     }
 
+    /// A stream has flow control where a request is told to come back, so it waits for as long as it takes; unless so many wait
+    /// for one partition that their bodies must not take more of the memory.
+    async fn make_room(
+        &self,
+        pipeline: &Pipeline,
+        decided: &Decided<'_>,
+        body: &mut Option<Held>,
+    ) -> Result<Queued, End> {
+        let begun = Instant::now();
+        loop {
+            match pipeline.make_room(decided, body).await {
+                Ok(room) => return Ok(room),
+                Err(_) if *self.drain.borrow() => return Err(End::Drain),
+                Err(NotTaken::Busy(busy)) if busy.waited.is_zero() => {
+                    if begun.elapsed() >= self.limits.max_wait() {
+                        return Err(End::Error("busy", busy.to_string()));
+                    }
+                    tokio::time::sleep(CROWDED_PAUSE).await;
+                }
+                Err(NotTaken::Busy(_)) => {}
+                Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
+            }
+        }
+    }
+
     /// Takes room for what has come. A stream has flow control where a request is told to come back, so it waits for as long
     /// as it takes, unless it holds a half line meanwhile: many of those could wait for one another.
-    async fn hold(&mut self, bytes: usize, held: &mut Option<OwnedSemaphorePermit>) -> Result<(), End> {
+    async fn hold(&mut self, bytes: usize, held: &mut Option<Held>) -> Result<(), End> {
         loop {
             match self.pipeline.admission.body(Some(bytes)).await {
                 Ok(room) => {
                     match (held.as_mut(), room.whole()) {
-                        (Some(held), Some(more)) => held.merge(more),
-                        (_, more) => *held = more,
+                        (Some(held), more) => held.merge(more),
+                        (None, more) => *held = Some(more),
                     }
                     return Ok(());
                 }
                 Err(_) if *self.drain.borrow() => return Err(End::Drain),
-                Err(busy) if held.as_ref().is_some_and(|held| held.num_permits() > 0) => {
+                Err(busy) if held.as_ref().is_some_and(|held| held.bytes() > 0) => {
                     return Err(End::Error("busy", busy.to_string()));
                 }
                 Err(_) => {}

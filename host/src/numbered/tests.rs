@@ -7,6 +7,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
+    admission::Load,
     config::Limits,
     pipeline::tests::pipeline,
     produce::memory::{Fate, MemoryProducer},
@@ -303,7 +304,17 @@ async fn what_was_not_taken_for_lack_of_room_is_still_expected() {
     };
     let rig = rig(&limits);
     rig.send(&number(0, 1), 1).await.expect("taken");
-    let full = rig.pipeline.admission.records(20_000).await.expect("all of it");
+    let all = Load {
+        lane: Arc::default(),
+        records: 40_000,
+        bytes: 0,
+    };
+    let full = rig
+        .pipeline
+        .admission
+        .queue(vec![all], &mut None)
+        .await
+        .expect("all of it");
     let refused = rig.send(&number(0, 2), 1).await.expect_err("no room");
     assert!(refused.contains("no room"), "{refused}");
     drop(full);

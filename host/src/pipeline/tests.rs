@@ -8,6 +8,7 @@ use crate::{
     config::{self, Limits},
     outcome::{Kind, Outcome},
     produce::memory::MemoryProducer,
+    route::{Decider, Route, Routes, Table},
 };
 
 const PARTITIONS: u32 = 5;
@@ -21,7 +22,7 @@ enum Plan {
     /// In range or not.
     Explicit(u32),
     TooLarge,
-    UnknownTopic,
+    ForbiddenTopic,
     Malformed,
 }
 
@@ -31,7 +32,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
         3 => Just(Plan::NoKey),
         3 => (0..PARTITIONS + 2).prop_map(Plan::Explicit),
         1 => Just(Plan::TooLarge),
-        1 => Just(Plan::UnknownTopic),
+        1 => Just(Plan::ForbiddenTopic),
         1 => Just(Plan::Malformed),
     ];
     vec(plan, 1..40)
@@ -73,7 +74,7 @@ fn parsed(plan: &Plan, request: usize, index: usize) -> Parsed {
         Plan::NoKey => {}
         Plan::Explicit(partition) => record.partition = Some(*partition),
         Plan::TooLarge => record.value = Some(Bytes::from(vec![0; MAX_RECORD_BYTES])),
-        Plan::UnknownTopic => record.topic = Arc::from("nowhere"),
+        Plan::ForbiddenTopic => record.topic = Arc::from("forbidden"),
         Plan::Malformed => return Err(RecordError::new(Code::MalformedRecord, "as planned")),
     }
     Ok(record)
@@ -124,7 +125,7 @@ fn check(requests: &[Vec<Plan>], outcomes: &[Vec<Outcome>], log: &[(u32, Record)
             let fine = match plan {
                 Plan::Key(_) | Plan::NoKey => true,
                 Plan::Explicit(partition) => *partition < PARTITIONS,
-                Plan::TooLarge | Plan::UnknownTopic | Plan::Malformed => false,
+                Plan::TooLarge | Plan::ForbiddenTopic | Plan::Malformed => false,
             };
             match outcome {
                 Outcome::Acked(ack) if fine => {
@@ -161,6 +162,7 @@ proptest! {
         runtime.block_on(async {
             let producer = Arc::new(MemoryProducer::default());
             producer.create_topic("t", PARTITIONS);
+            producer.forbid_topic("forbidden");
             let pipeline = pipeline(&producer, &Limits::default());
             let outcomes = send_all(&pipeline, &requests).await;
             check(&requests, &outcomes, &producer.log());
@@ -182,24 +184,84 @@ async fn room_is_held_until_the_last_record_has_its_outcome_and_no_longer() {
     producer.create_topic("t", PARTITIONS);
     producer.hold();
     let limits = Limits {
-        max_records: 20_000,
         max_wait_ms: 20,
         ..Limits::default()
     };
     let pipeline = pipeline(&producer, &limits);
-    let full = (0..20_000).map(|index| parsed(&Plan::NoKey, 0, index)).collect();
-    let first = pipeline.submit(full, None, WAITED).await.expect("it fits");
+    let mut open = Vec::new();
+    for request in 0..4 {
+        let most = (0..10_000).map(|index| parsed(&Plan::NoKey, request, index));
+        open.push(pipeline.submit(most.collect(), None, WAITED).await.expect("it fits"));
+    }
     let one = || vec![parsed(&Plan::NoKey, 1, 0)];
     let refused = pipeline.submit(one(), None, WAITED).await;
     assert!(
         matches!(refused, Err(NotTaken::Busy(_))),
         "the queue is full, and nothing was taken"
     );
-    assert_eq!(producer.log().len(), 20_000);
+    assert_eq!(producer.log().len(), 40_000);
     producer.release();
-    first.batch.done().await;
-    drop(first);
+    for submitted in open {
+        submitted.batch.done().await;
+    }
     pipeline.submit(one(), None, WAITED).await.expect("there is room again");
+}
+
+/// Also while its request is not answered, since another of its records waits.
+#[tokio::test]
+async fn a_record_that_waits_does_not_hold_the_room_of_those_that_are_done() {
+    let producer = Arc::new(MemoryProducer::default());
+    producer.create_topic("t", PARTITIONS);
+    producer.hold_partition(0);
+    let limits = Limits {
+        max_wait_ms: 20,
+        ..Limits::default()
+    };
+    let pipeline = pipeline(&producer, &limits);
+    let mut open = Vec::new();
+    // Each leaves one record behind.
+    for request in 0..10 {
+        let spread = (0..5_000).map(|index| {
+            let partition = u32::from(index > 0) * (1 + index as u32 % 4);
+            parsed(&Plan::Explicit(partition), request, index)
+        });
+        open.push(pipeline.submit(spread.collect(), None, WAITED).await.expect("room"));
+    }
+    assert_eq!(pipeline.admission.queued_records(), 10);
+    // And one partition never takes what the others need.
+    let mut stuck = 0;
+    while let Ok(submitted) = pipeline
+        .submit(
+            (0..100).map(|index| parsed(&Plan::Explicit(0), 10, index)).collect(),
+            None,
+            WAITED,
+        )
+        .await
+    {
+        open.push(submitted);
+        stuck += 100;
+    }
+    assert!((19_900..=20_000).contains(&stuck), "{stuck}");
+    let others = (0..10_000).map(|index| parsed(&Plan::Explicit(1 + index as u32 % 4), 11, index));
+    pipeline
+        .submit(others.collect(), None, WAITED)
+        .await
+        .expect("room for others");
+    let both = vec![parsed(&Plan::Explicit(1), 12, 0), parsed(&Plan::Explicit(0), 12, 1)];
+    let written = producer.log().len();
+    match pipeline.submit(both, None, WAITED).await {
+        Err(NotTaken::Busy(busy)) => assert!(
+            busy.to_string().contains("what partition 0 of topic \"t\" may have"),
+            "{busy}"
+        ),
+        _ => panic!("partition 0 holds all that it may"),
+    }
+    assert_eq!(producer.log().len(), written, "nothing was taken");
+    producer.release();
+    for submitted in open {
+        submitted.batch.done().await;
+    }
+    assert!(pipeline.is_empty());
 }
 
 #[tokio::test]
@@ -211,12 +273,12 @@ async fn what_the_producer_gives_up_is_never_called_acked() {
     let records = (0..3).map(|index| parsed(&Plan::NoKey, 0, index)).collect();
     let submitted = pipeline.submit(records, None, WAITED).await.expect("taken");
     assert_eq!(submitted.batch.outcome(0), None, "nothing is known yet");
-    assert_eq!(pipeline.metrics.queue_messages(), 3);
+    assert_eq!(pipeline.admission.queued_records(), 3);
     producer.purge();
     submitted.batch.done().await;
     for index in 0..3 {
         assert_eq!(submitted.batch.outcome(index).map(Outcome::kind), Some(Kind::Unknown));
     }
-    assert_eq!(pipeline.metrics.queue_messages(), 0);
+    assert_eq!(pipeline.admission.queued_records(), 0);
     assert_eq!(pipeline.metrics.handed_over()[Kind::Unknown as usize], 3);
 }

@@ -15,12 +15,7 @@
 //! `partition` is where the record ends up, whichever way the plugin said it. Further keys: `topic`, `timestamp`,
 //! `leaderless` and `queued_bytes`. As NDJSON, a first line `{"config":{…}}` holds the config.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail, ensure};
 use base64_simd::STANDARD;
@@ -28,6 +23,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::{
+    admission::Lane,
     record::{Header, Record},
     topics::Partitions,
 };
@@ -189,8 +185,8 @@ impl Case {
         let queued = |index: usize| self.queued_bytes.get(index).copied().unwrap_or_default();
         Partitions {
             leaderless: self.leaderless.clone(),
-            queued: (0..self.partitions as usize)
-                .map(|index| Arc::new(AtomicU64::new(queued(index))))
+            lanes: (0..self.partitions as usize)
+                .map(|index| Arc::new(Lane::holding(queued(index) as usize)))
                 .collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! A producer that keeps what it is given: for tests and benchmarks of everything before the brokers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -39,9 +39,12 @@ pub struct MemoryProducer {
 #[derive(Default)]
 struct State {
     topics: HashMap<String, u32>,
+    forbidden: HashSet<String>,
     log: Vec<(u32, Record)>,
     offsets: HashMap<(String, u32), i64>,
     held: Option<Vec<(Ticket, Outcome)>>,
+    /// The only one whose answers wait; none: all of them.
+    held_partition: Option<u32>,
     sent: usize,
     decide: Option<Decide>,
 }
@@ -52,6 +55,11 @@ impl MemoryProducer {
         self.state().topics.insert(name.to_owned(), partitions);
     }
 
+    /// Makes a topic one that this principal may not use.
+    pub fn forbid_topic(&self, name: &str) {
+        self.state().forbidden.insert(name.to_owned());
+    }
+
     /// From now on, this decides what becomes of each record.
     pub fn decide(&self, decide: impl FnMut(usize, &Record) -> Fate + Send + 'static) {
         self.state().decide = Some(Box::new(decide));
@@ -60,6 +68,12 @@ impl MemoryProducer {
     /// From now on, answers wait for [`Self::release`].
     pub fn hold(&self) {
         self.state().held.get_or_insert_default();
+    }
+
+    /// From now on, answers about one partition wait for [`Self::release`].
+    pub fn hold_partition(&self, partition: u32) {
+        self.hold();
+        self.state().held_partition = Some(partition);
     }
 
     /// Answers what was held.
@@ -121,9 +135,10 @@ impl Producer for MemoryProducer {
     fn send(&self, _generation: u32, record: &Record, partition: u32, ticket: Ticket) {
         let mut state = self.state();
         let outcome = state.outcome(record, partition);
+        let waits = state.held_partition.is_none_or(|held| held == partition);
         match &mut state.held {
-            Some(held) => held.push((ticket, outcome)),
-            None => {
+            Some(held) if waits => held.push((ticket, outcome)),
+            _ => {
                 drop(state);
                 ticket.complete(outcome);
             }
@@ -131,7 +146,11 @@ impl Producer for MemoryProducer {
     }
 
     fn metadata(&self, topic: &str, _timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
-        let partitions = *self.state().topics.get(topic).ok_or(MetadataError::UnknownTopic)?;
+        let state = self.state();
+        if state.forbidden.contains(topic) {
+            return Err(MetadataError::Unauthorized);
+        }
+        let partitions = *state.topics.get(topic).ok_or(MetadataError::UnknownTopic)?;
         Ok(vec![PartitionInfo { has_leader: true }; partitions as usize])
     }
 

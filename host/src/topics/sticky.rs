@@ -69,14 +69,15 @@ fn draw(partitions: &Partitions) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::admission::Lane;
 
     fn partitions(count: usize) -> Partitions {
         Partitions {
             leaderless: Vec::new(),
-            queued: (0..count).map(|_| Default::default()).collect(),
+            lanes: (0..count).map(|_| Default::default()).collect(),
         }
     }
 
@@ -109,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_long_queue_is_not_made_longer() {
-        let partitions = partitions(2);
-        partitions.queued[0].store(1_000_000, Ordering::Relaxed);
+        let mut partitions = partitions(2);
+        partitions.lanes[0] = Arc::new(Lane::holding(1_000_000));
         let to_long = (0..1000)
             .filter(|_| Sticky::default().pick(&partitions, 1, Instant::now()) == 0)
             .count();

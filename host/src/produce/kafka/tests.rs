@@ -7,8 +7,8 @@ use rdkafka::types::RDKafkaRespErr as E;
 
 use super::*;
 use crate::{
-    admission::Admission,
-    batch::Answer,
+    admission::{Admission, Load},
+    batch::{Answer, Batch, Place, Purpose},
     config::{self, Limits},
     metrics::Metrics,
     outcome::Kind,
@@ -125,7 +125,7 @@ async fn after_a_fatal_error_every_record_is_answered_and_the_next_generation_ta
         }
         assert_eq!(bench.acked_again().await, generation);
     }
-    assert_eq!(bench.pipeline.metrics.queue_messages(), 0);
+    assert_eq!(bench.pipeline.admission.queued_records(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,14 +134,27 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
     bench.outcomes(1).await;
     let producer = &bench.pipeline.producer;
     let topic = bench.pipeline.topics.get(&Arc::from("t")).await.expect("a topic");
-    let batch = crate::batch::Batch::new(
-        1,
-        7,
-        Answer::Waited,
-        Default::default(),
-        Arc::clone(&bench.pipeline.metrics),
-    );
-    let ticket = Ticket::new(&batch, 0, &topic, &topic.partitions().queued[0], 10);
+    let place = Place {
+        topic: 0,
+        partition: 0,
+        bytes: 10,
+    };
+    let purpose = Purpose {
+        generation: 7,
+        answer: Answer::Waited,
+        metrics: Arc::clone(&bench.pipeline.metrics),
+        admission: Arc::clone(&bench.pipeline.admission),
+    };
+    let partitions = topic.partitions();
+    let load = Load {
+        lane: Arc::clone(&partitions.lanes[0]),
+        records: 1,
+        bytes: 10,
+    };
+    let room = bench.pipeline.admission.queue(vec![load], &mut None).await;
+    room.expect("room").hand_on();
+    let batch = Batch::new([Some(place)].into_iter(), vec![(topic, partitions)], purpose);
+    let ticket = Ticket::new(&batch, 0, false);
     let record = Record {
         topic: Arc::from("t"),
         key: None,

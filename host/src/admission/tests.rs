@@ -1,0 +1,206 @@
+use std::time::Instant;
+
+use super::*;
+
+fn admission(limits: &Limits) -> Arc<Admission> {
+    Arc::new(Admission::new(limits))
+}
+
+/// With this many bytes, and a short wait.
+fn small(buffered: usize) -> Arc<Admission> {
+    admission(&Limits {
+        max_buffered_bytes: buffered,
+        max_wait_ms: 20,
+        ..Limits::default()
+    })
+}
+
+fn load(lane: &Arc<Lane>, records: usize, bytes: usize) -> Load {
+    Load {
+        lane: Arc::clone(lane),
+        records,
+        bytes,
+    }
+}
+
+impl Admission {
+    async fn one(&self, lane: &Arc<Lane>, records: usize, bytes: usize) -> Result<Queued, Busy> {
+        self.queue(vec![load(lane, records, bytes)], &mut None).await
+    }
+}
+
+#[tokio::test]
+async fn bodies_being_read_never_take_the_room_of_whole_ones() {
+    let admission = small(8 << 20);
+    let slow = admission.body(Some(4 << 20)).await.expect("half is free");
+    assert!(admission.body(Some(1)).await.is_err(), "over half is being read");
+    let whole = slow.whole();
+    let other = admission.body(Some(4 << 20)).await.expect("the first one is whole");
+    assert!(admission.body(Some(1)).await.is_err(), "all is taken");
+    drop((whole, other));
+    assert_eq!(admission.buffered(), 0);
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_cannot_hold_more_than_it_reserved() {
+    let admission = small(8 << 20);
+    let mut room = admission.body(None).await.expect("a step is free");
+    assert_eq!(admission.buffered(), STEP);
+    room.grow(STEP + 1).await.expect("another step");
+    assert_eq!(admission.buffered(), 2 * STEP);
+    assert!(room.grow(5 << 20).await.is_err(), "over half");
+}
+
+#[tokio::test]
+async fn partitions_that_nobody_takes_anything_from_leave_room_for_the_others() {
+    let admission = small(64 << 20);
+    let mut held = Vec::new();
+    // Each is filled until it gets nothing any more, one after the other.
+    for stuck in 1..=5 {
+        let lane = Arc::default();
+        let mut has = 0;
+        while let Ok(queued) = admission.one(&lane, 100, 100).await {
+            held.push(queued);
+            has += 100;
+        }
+        let free = 2 * QUEUE_RECORDS - admission.queued_records();
+        assert!(has >= free, "it got as much as it left: {has}, {free}");
+        assert!(free >= 2 * QUEUE_RECORDS / 64, "after {stuck}: {free}");
+    }
+    let healthy = Arc::default();
+    admission
+        .one(&healthy, 500, 500)
+        .await
+        .expect("there is room for others");
+    drop(held);
+    assert_eq!((admission.queued_records(), admission.buffered()), (0, 0));
+}
+
+#[tokio::test]
+async fn large_records_for_one_partition_leave_bytes_for_the_others() {
+    let admission = small(8 << 20);
+    let (stuck, healthy) = (Arc::default(), Arc::default());
+    let mut held = Vec::new();
+    while let Ok(queued) = admission.one(&stuck, 1, 1 << 20).await {
+        held.push(queued);
+    }
+    assert_eq!(held.len(), 4, "half of it");
+    admission.one(&healthy, 1, 1 << 20).await.expect("room for others");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_before_later_ones() {
+    let admission = admission(&Limits {
+        max_wait_ms: 60_000,
+        ..Limits::default()
+    });
+    let (full, other) = (Arc::default(), Arc::default());
+    let first = admission.one(&full, 20_000, 1).await.expect("room");
+    let spawn = |records: usize| {
+        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&full));
+        tokio::spawn(async move { (admission.one(&lane, records, 1).await, Instant::now()) })
+    };
+    let large = spawn(19_000);
+    while admission.gate.waiting() < 1 {
+        tokio::task::yield_now().await;
+    }
+    let small = spawn(1);
+    while admission.gate.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    admission.one(&other, 500, 1).await.expect("not held up");
+    // The small one would have had room by itself.
+    assert!(full.fits(&load(&full, 1, 0), 1_000_000, 1_000_000));
+    drop(first);
+    let (large, small) = (large.await.expect("no panic"), small.await.expect("no panic"));
+    large.0.expect("its turn");
+    small.0.expect("its turn");
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
+    let admission = small(64 << 20);
+    let lane = Arc::default();
+    let first = admission.one(&lane, 40_000, 1).await.expect("all of it");
+    let mut body = Some(admission.body(Some(1_000)).await.expect("bytes").whole());
+    let busy = admission
+        .queue(vec![load(&lane, 1, 100)], &mut body)
+        .await
+        .expect_err("full");
+    assert!(busy.to_string().contains("the producer's queue is full"), "{busy}");
+    assert_eq!(body.map(|held| held.bytes()), Some(1_000), "still held");
+    // One whose task is lost while it waits.
+    let waiting = tokio::spawn({
+        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&lane));
+        async move { admission.one(&lane, 1, 1).await.map(drop) }
+    });
+    while admission.gate.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    waiting.abort();
+    let _ = waiting.await;
+    drop(first);
+    assert_eq!(
+        (
+            admission.queued_records(),
+            admission.buffered(),
+            admission.gate.waiting()
+        ),
+        (0, 0, 0)
+    );
+    admission.one(&lane, 40_000, 1).await.expect("all of it again");
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies() {
+    let admission = admission(&Limits {
+        max_buffered_bytes: 8 << 20,
+        max_wait_ms: 60_000,
+        ..Limits::default()
+    });
+    let lane = Arc::default();
+    let _stuck = admission.one(&lane, 20_000, 0).await.expect("room");
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let body = admission.body(Some(1 << 20)).await.expect("bytes").whole();
+        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&lane));
+        waiting.push(tokio::spawn(async move {
+            admission
+                .queue(vec![load(&lane, 10_000, 1)], &mut Some(body))
+                .await
+                .map(drop)
+        }));
+    }
+    while admission.gate.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let mut third = Some(admission.body(Some(1 << 20)).await.expect("bytes").whole());
+    let busy = admission
+        .queue(vec![load(&lane, 10_000, 1)], &mut third)
+        .await
+        .expect_err("a quarter is taken");
+    assert_eq!(busy.waited, Duration::ZERO);
+    assert!(busy.lane.is_some_and(|full| Arc::ptr_eq(&full, &lane)));
+    for task in waiting {
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn the_largest_request_that_is_allowed_finds_room_also_for_one_partition_and_beside_a_full_one() {
+    let limits = Limits {
+        max_records: 50_000,
+        max_wait_ms: 20,
+        ..Limits::default()
+    };
+    let (admission, full, other) = (admission(&limits), Arc::default(), Arc::default());
+    let mut held = vec![admission.one(&full, limits.max_records, 1).await.expect("room")];
+    assert!(admission.one(&full, limits.max_records, 1).await.is_err());
+    held.push(
+        admission
+            .one(&other, limits.max_records, 1)
+            .await
+            .expect("room beside it"),
+    );
+    assert_eq!(admission.queued_records(), Admission::queue_records(&limits));
+}

@@ -1,0 +1,122 @@
+//! A request whose partitions are known, and of which nothing has been taken yet.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::Open;
+use crate::{
+    admission::{Busy, Lane, Load},
+    batch::{Place, Seen},
+    outcome::RecordError,
+    plugin::Pool,
+    record::Record,
+    topics::Topic,
+};
+
+/// See the [module](self).
+pub struct Decided<'a> {
+    pub(super) records: Vec<Result<Placed, Refused>>,
+    pub(super) topics: Vec<Seen>,
+    /// By record, the plugin that was asked; empty unless a trace was wanted.
+    pub(super) trace: Vec<Option<Arc<Pool>>>,
+    pub(super) _open: Open<'a>,
+}
+
+/// A record that knows where it goes.
+pub(super) struct Placed {
+    pub(super) record: Record,
+    pub(super) place: Place,
+}
+
+/// One that goes nowhere, and the topic that it counts for where that is known.
+pub(super) struct Refused {
+    pub(super) topic: Option<Arc<Topic>>,
+    pub(super) error: RecordError,
+}
+
+impl<'a> Decided<'a> {
+    pub(super) fn new(records: usize, trace: bool, open: Open<'a>) -> Self {
+        Self {
+            records: Vec::with_capacity(records),
+            topics: Vec::new(),
+            trace: Vec::with_capacity(if trace { records } else { 0 }),
+            _open: open,
+        }
+    }
+
+    /// What it brings to each partition.
+    pub(super) fn loads(&self) -> Vec<Load> {
+        let places = || self.records.iter().flatten().map(|placed| placed.place);
+        let mut loads = Vec::new();
+        let mut index = Index::new(&self.topics, self.records.len());
+        for place in places() {
+            let at = index.of(place);
+            match loads.get_mut(*at as usize) {
+                None => {
+                    *at = loads.len() as u32;
+                    loads.push(Load {
+                        lane: Arc::clone(self.lane(place)),
+                        records: 1,
+                        bytes: place.bytes as usize,
+                    });
+                }
+                Some(load) => {
+                    load.records += 1;
+                    load.bytes += place.bytes as usize;
+                }
+            }
+        }
+        loads
+    }
+
+    /// Says which partition is full.
+    pub(super) fn explain(&self, mut busy: Busy) -> Busy {
+        let full = busy.lane.take();
+        let places = self.records.iter().flatten().map(|placed| placed.place);
+        let named = full.and_then(|full| places.into_iter().find(|&place| Arc::ptr_eq(self.lane(place), &full)));
+        if let Some(place) = named {
+            busy.bound = format!(
+                "what partition {} of topic \"{}\" may have of the producer's queue",
+                place.partition, self.topics[place.topic as usize].0.name
+            );
+        }
+        busy
+    }
+
+    fn lane(&self, place: Place) -> &Arc<Lane> {
+        &self.topics[place.topic as usize].1.lanes[place.partition as usize]
+    }
+}
+
+/// Where the load of a partition stands, `NOWHERE` until there is one.
+enum Index {
+    /// By number over all topics: the way for requests of many records.
+    Dense { first: Vec<u32>, at: Vec<u32> },
+    /// Where that would be much more than there are records.
+    Sparse(HashMap<(u32, u32), u32>),
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Index {
+    fn new(topics: &[Seen], records: usize) -> Self {
+        let mut partitions = 0_usize;
+        let first = topics.iter().map(|(_, seen)| {
+            let first = partitions as u32;
+            partitions += seen.lanes.len();
+            first
+        });
+        let first = first.collect();
+        if partitions <= 8 * records + 16 {
+            let at = vec![NOWHERE; partitions];
+            return Self::Dense { first, at };
+        }
+        Self::Sparse(HashMap::new())
+    }
+
+    fn of(&mut self, place: Place) -> &mut u32 {
+        match self {
+            Self::Dense { first, at } => &mut at[(first[place.topic as usize] + place.partition) as usize],
+            Self::Sparse(at) => at.entry((place.topic, place.partition)).or_insert(NOWHERE),
+        }
+    }
+}

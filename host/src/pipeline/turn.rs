@@ -1,0 +1,147 @@
+//! A request's use of plugins.
+
+use std::sync::Arc;
+
+use crate::{
+    outcome::{Code, RecordError},
+    plugin::{CallError, Lease, Pool},
+    record::Record,
+    route::{Decider, Route, Routes, Table},
+    topics::{Partitions, Topic, no_route},
+};
+
+/// Plugin time after which a request lets others run, ms.
+const PLUGIN_MS_BETWEEN_YIELDS: u64 = 1;
+
+/// A request's use of plugins: a table of routes and one instance on loan, both given back whenever others may run, and a
+/// budget.
+pub(super) struct Turn<'r> {
+    routes: &'r Routes,
+    /// Taken anew after each pause: what was swapped in meanwhile decides from then on, and never what was before.
+    table: Arc<Table>,
+    lease: Option<Lease>,
+    /// Why the plugin that the next record wants cannot be asked.
+    refused: Option<CallError>,
+    /// Whose clock counts, and what it said when the loan began.
+    begun: Option<(Arc<Pool>, u64)>,
+    spent_ms: u64,
+    budget_ms: u64,
+}
+
+impl<'r> Turn<'r> {
+    pub(super) fn new(routes: &'r Routes, budget_ms: u64) -> Self {
+        Self {
+            routes,
+            table: routes.table(),
+            lease: None,
+            refused: None,
+            begun: None,
+            spent_ms: 0,
+            budget_ms,
+        }
+    }
+
+    /// The plugin that decides for a record, if one does.
+    pub(super) fn asks(&self, record: &Record, topic: &Topic) -> Option<&Arc<Pool>> {
+        match record.partition {
+            Some(_) => None,
+            None => route_of(&self.table, topic)?.plugin(),
+        }
+    }
+
+    /// The plugin of which an instance must be had before this record can be decided.
+    pub(super) fn wants_lease(&self, record: &Record, topic: &Topic) -> Option<Arc<Pool>> {
+        let pool = self.asks(record, topic)?;
+        let fits = |lease: &Lease| Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent();
+        let has = self.lease.as_ref().is_some_and(fits);
+        (!has && !self.is_spent()).then(|| Arc::clone(pool))
+    }
+
+    /// Gets an instance. Waiting for one that others use is not this request's doing; making one is.
+    pub(super) async fn lease(&mut self, pool: Arc<Pool>) {
+        self.pause();
+        let place = pool.place().await;
+        self.begun = Some((Arc::clone(&pool), pool.coarse_ms()));
+        match place.lease().await {
+            Ok(lease) => self.lease = Some(lease),
+            Err(error) => self.refused = Some(error),
+        }
+    }
+
+    /// Decides a record after [`Turn::wants_lease`] has been asked about it.
+    pub(super) fn decide(
+        &mut self,
+        record: Record,
+        topic: &Topic,
+        partitions: &Arc<Partitions>,
+    ) -> (Record, Result<u32, RecordError>) {
+        let Some(route) = route_of(&self.table, topic) else {
+            return (record, Err(no_route(&topic.name)));
+        };
+        let error = match (&route.decider, &mut self.lease) {
+            (Decider::KeyHash, _) => {
+                let decided = route.by_key_hash(&record, topic, partitions);
+                return (record, Ok(decided));
+            }
+            (Decider::Missing, _) => missing(route),
+            (Decider::Plugin(pool), lease) => match (self.refused.take(), lease) {
+                (Some(error), _) => error.into(),
+                (None, Some(lease)) if Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent() => {
+                    return route.decide(lease, record, topic, partitions);
+                }
+                (None, _) => self.spent(pool),
+            },
+        };
+        let decided = route.without_plugin(error, &record, topic, partitions);
+        (record, decided)
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent_ms + self.elapsed() >= self.budget_ms
+    }
+
+    pub(super) fn elapsed(&self) -> u64 {
+        match &self.begun {
+            Some((pool, begun_ms)) => pool.coarse_ms().saturating_sub(*begun_ms),
+            None => 0,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.elapsed() >= PLUGIN_MS_BETWEEN_YIELDS
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.spent_ms += self.elapsed();
+        self.begun = None;
+        self.lease = None;
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.table = self.routes.table();
+    }
+
+    pub(super) fn spent(&self, pool: &Pool) -> RecordError {
+        RecordError::new(
+            Code::PluginBudgetSpent,
+            format!(
+                "the request has used its {} ms of plugin time before this record; make plugin \"{}\" faster, send \
+                 smaller requests, or raise limits.max_plugin_ms",
+                self.budget_ms,
+                pool.name()
+            ),
+        )
+    }
+}
+
+fn route_of<'t>(table: &'t Table, topic: &Topic) -> Option<&'t Arc<Route>> {
+    table.routes().get(topic.route(table)?)
+}
+
+fn missing(route: &Route) -> RecordError {
+    let name = route.config.plugin.as_deref().unwrap_or_default();
+    RecordError::new(
+        Code::PluginUnavailable,
+        format!("plugin \"{name}\" has not been there yet; put {name}.wasm into the folder of plugins.dir"),
+    )
+}
