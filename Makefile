@@ -30,6 +30,7 @@ chaos: ## The long forms of tests that shake it: 200 reloads in a minute under t
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
+	POINTSMAN_SEEDS=50000 cargo test -q --locked -p pointsman --lib -- --nocapture simulation
 	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
 
 bench: ## Measure: one record's way by itself, reloads and failing plugins, then the whole under load

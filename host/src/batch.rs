@@ -218,6 +218,15 @@ impl Ticket {
         }
     }
 
+    /// A second claim on the slot, which is a mistake: for a test that wants to see it found.
+    #[cfg(test)]
+    pub(crate) fn planted_double(&self) -> Self {
+        Self {
+            batch: Arc::clone(&self.batch),
+            ..*self
+        }
+    }
+
     /// Fills the record's slot.
     pub fn complete(mut self, outcome: Outcome) {
         self.finish(outcome);

@@ -12,5 +12,5 @@ pub mod parse;
 pub mod problem;
 pub mod reply;
 pub mod serve;
-mod stream;
+pub(crate) mod stream;
 mod timed;

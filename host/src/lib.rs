@@ -51,6 +51,8 @@ pub mod reload;
 pub mod route;
 pub mod run;
 pub mod sequence;
+#[cfg(test)]
+mod simulation;
 pub mod suspension;
 mod token;
 pub mod topics;

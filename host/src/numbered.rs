@@ -287,7 +287,12 @@ impl Turn {
                 };
             }
         }
-        self.remember(batch.generation(), stored)
+        // A repeat of which nothing was handed over is still of the generation that has its records.
+        let generation = match &self.before {
+            Some(before) if !stored.iter().any(|stored| stored.late) => before.generation,
+            _ => batch.generation(),
+        };
+        self.remember(generation, stored)
     }
 
     fn remember(&mut self, generation: u32, stored: Vec<Stored>) -> Arc<Settled> {

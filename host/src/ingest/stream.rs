@@ -74,14 +74,22 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// Where a stream's records come from.
+pub(crate) trait Source:
+    hyper::body::Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static
+{
+}
+
+impl<B: hyper::body::Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static> Source for B {}
+
 /// Everything that a stream needs.
-pub(super) struct Stream {
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) limits: Limits,
-    pub(super) topic: Arc<str>,
-    pub(super) trace: bool,
+pub(crate) struct Stream {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) limits: Limits,
+    pub(crate) topic: Arc<str>,
+    pub(crate) trace: bool,
     /// True once the process is about to end.
-    pub(super) drain: watch::Receiver<bool>,
+    pub(crate) drain: watch::Receiver<bool>,
 }
 
 /// Counts a stream until it is dropped.
@@ -123,6 +131,18 @@ struct Taken {
 impl Stream {
     /// Begins it. The answer's header goes out at once.
     pub(super) fn begin(self, body: Incoming, in_request: InRequest) -> Response<Body> {
+        let mut response = Response::new(Body {
+            pieces: self.run(body),
+            _in_request: in_request,
+        });
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        response
+    }
+
+    /// Takes what comes, and tells the outcomes in pieces.
+    pub(crate) fn run<B: Source>(self, body: B) -> mpsc::Receiver<Bytes> {
         let (pieces, answer) = mpsc::channel(PIECES);
         let (taken, batches) = mpsc::channel(BATCHES);
         let trace = self.trace;
@@ -132,17 +152,10 @@ impl Stream {
             write(batches, pieces, trace, reading).await;
             drop(open);
         });
-        let mut response = Response::new(Body {
-            pieces: answer,
-            _in_request: in_request,
-        });
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        response
+        answer
     }
 
-    async fn read(mut self, mut body: Incoming, taken: mpsc::Sender<Taken>) -> End {
+    async fn read<B: Source>(mut self, mut body: B, taken: mpsc::Sender<Taken>) -> End {
         let end = self.read_on(&mut body, taken).await;
         let linger = match &end {
             End::Complete => Duration::ZERO,
@@ -156,7 +169,7 @@ impl Stream {
         end
     }
 
-    async fn read_on(&mut self, body: &mut Incoming, taken: mpsc::Sender<Taken>) -> End {
+    async fn read_on<B: Source>(&mut self, body: &mut B, taken: mpsc::Sender<Taken>) -> End {
         let window = Arc::new(Semaphore::new(WINDOW));
         let longest_line = self.pipeline.max_record_bytes * LINE_FACTOR + LINE_OVERHEAD;
         let mut lines = BytesMut::new();
@@ -164,10 +177,11 @@ impl Stream {
         let mut held = None;
         loop {
             let frame = tokio::select! {
-                frame = tokio::time::timeout(self.limits.idle_timeout(), body.frame()) => frame,
+                biased;
                 // Nobody is left to be told.
                 () = taken.closed() => return End::ClientNotReading,
                 _ = self.drain.wait_for(|drain| *drain) => return End::Drain,
+                frame = tokio::time::timeout(self.limits.idle_timeout(), body.frame()) => frame,
             };
             let is_last = match frame {
                 Ok(Some(Ok(frame))) => {
@@ -231,9 +245,10 @@ impl Stream {
             };
             let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
             let room = tokio::select! {
+                biased;
+                () = taken.closed() => return Err(End::ClientNotReading),
                 // The semaphore is never closed, and a part has no more records than the window.
                 room = Arc::clone(window).acquire_many_owned(count) => room.map_err(|_| End::ClientNotReading)?,
-                () = taken.closed() => return Err(End::ClientNotReading),
             };
             let decided = match pipeline.decide(records, self.trace).await {
                 Ok(decided) => decided,

@@ -1,0 +1,217 @@
+//! The ordering logic under a seeded scheduler: the pipeline, numbered requests, streams and the drain as they are, over brokers
+//! that are made up.
+//!
+//! Everything runs on one thread with a clock that only moves when nobody has anything to do, and whatever is drawn is drawn from
+//! the seed: one seed is one run, again and again. In each run clients send in all ways at once, while the [`brokers`] answer late,
+//! lose answers, refuse, time out, stall and meet fatal errors, and in the end the process drains, in time or not. Then the
+//! [`checker`] holds what the clients were told against what is there.
+//!
+//! `POINTSMAN_SEED=n` runs one seed, `POINTSMAN_SEEDS=n` so many.
+
+mod brokers;
+mod checker;
+mod clients;
+
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::{sync::watch, task::JoinHandle};
+
+use self::{
+    brokers::{Brokers, Bug},
+    checker::{Figures, Told},
+};
+use crate::{
+    admission::Admission,
+    config::{self, Limits},
+    metrics::Metrics,
+    numbered::Numbered,
+    pipeline::Pipeline,
+    produce::Producer,
+    route::{Decider, Route, Routes, Table},
+    topics::Topics,
+};
+
+const TOPIC: &str = "t";
+const PARTITIONS: u32 = 3;
+const SEEDS: u64 = 3_000;
+/// A run that is not over after so many steps hangs.
+const STEPS: usize = 100_000;
+
+/// What clients send to.
+#[derive(Clone)]
+struct Sidecar {
+    brokers: Arc<Brokers>,
+    pipeline: Arc<Pipeline>,
+    numbered: Arc<Numbered>,
+    limits: Limits,
+    /// Set once the process is about to end: nothing new is begun.
+    drain: watch::Receiver<bool>,
+}
+
+impl Sidecar {
+    fn new(rng: &mut Rng, bug: Option<Bug>, drain: watch::Receiver<bool>) -> Self {
+        let limits = Limits {
+            // So small that room is short, and so is the wait for it.
+            max_buffered_bytes: rng.usize(2_000..12_000),
+            max_wait_ms: 40,
+            ..Limits::default()
+        };
+        let brokers = Arc::new(Brokers::new(rng.fork(), bug));
+        let producer: Arc<dyn Producer> = Arc::<Brokers>::clone(&brokers);
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
+        let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
+        let pipeline = Arc::new(Pipeline {
+            topics: Topics::new(
+                Arc::clone(&producer),
+                routes,
+                Arc::clone(&metrics),
+                10,
+                Duration::from_secs(1),
+            ),
+            producer,
+            admission: Arc::new(Admission::new(&limits)),
+            metrics: Arc::clone(&metrics),
+            max_record_bytes: 1_000,
+            max_plugin_ms: 1_000,
+            open: 0.into(),
+        });
+        Self {
+            brokers,
+            numbered: Numbered::new(limits.remembered(), limits.max_wait(), metrics),
+            pipeline,
+            limits,
+            drain,
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.drain.borrow()
+    }
+}
+
+/// One run. The error is what was violated.
+fn run(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
+    // What the host itself draws, on this thread: sticky partitions.
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(seed, bug))));
+    ran.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", said.unwrap_or("of no text")))
+    })
+}
+
+async fn live(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
+    let mut rng = Rng::with_seed(seed);
+    let (end, drain) = watch::channel(false);
+    let sidecar = Sidecar::new(&mut rng, bug, drain);
+    // The only thing that another thread does.
+    let topic = sidecar.pipeline.topics.get(&Arc::from(TOPIC)).await;
+    topic.map_err(|error| format!("no topic: {error:?}"))?;
+    let clients = clients::start(&sidecar, &mut rng);
+    let drain_at = if rng.bool() { usize::MAX } else { rng.usize(0..400) };
+    let patience = rng.usize(0..300);
+    let mut drained_for = 0;
+    for step in 0..STEPS {
+        for _ in 0..rng.usize(0..4) {
+            tokio::task::yield_now().await;
+        }
+        if rng.u8(..) < 16 {
+            tokio::time::sleep(Duration::from_millis(rng.u64(1..60))).await;
+        }
+        sidecar.brokers.step();
+        if step == drain_at {
+            end.send_replace(true);
+        }
+        drained_for += usize::from(sidecar.is_draining());
+        if drained_for > patience && !sidecar.pipeline.is_empty() {
+            sidecar.pipeline.producer.purge();
+        }
+        if clients.iter().all(JoinHandle::is_finished) && sidecar.pipeline.is_empty() {
+            let mut told = Vec::new();
+            for client in clients {
+                let of_client: Vec<Told> = client.await.map_err(|error| format!("a client: {error}"))?;
+                told.extend(of_client);
+            }
+            return checker::check(&sidecar, &told);
+        }
+    }
+    Err(format!("not over after {STEPS} steps"))
+}
+
+fn number(name: &str) -> Option<u64> {
+    let given = env::var(name).ok()?;
+    Some(given.parse().unwrap_or_else(|_| panic!("{name} is no number: {given}")))
+}
+
+#[test]
+fn whatever_brokers_and_clients_do_order_holds_and_nobody_is_told_a_lie() {
+    let seeds = match number("POINTSMAN_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("POINTSMAN_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut all = Figures::default();
+    for seed in seeds.clone() {
+        match run(seed, None) {
+            Ok(figures) => all.add(&figures),
+            Err(violated) => {
+                panic!("{violated}\nagain: POINTSMAN_SEED={seed} cargo test -p pointsman --lib -- simulation::whatever")
+            }
+        }
+    }
+    println!("simulation: {} seeds: {all:?}", seeds.end - seeds.start);
+    if seeds.end - seeds.start >= SEEDS {
+        all.assert_that_everything_happened();
+    }
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    for seed in 0..20 {
+        assert_eq!(run(seed, None), run(seed, None), "seed {seed}");
+    }
+}
+
+/// How many seeds until the checker sees it.
+fn seen(bug: Bug, as_what: &str) {
+    for seed in 0..500 {
+        if let Err(violated) = run(seed, Some(bug)) {
+            assert!(violated.contains(as_what), "{violated}");
+            println!("simulation: {bug:?} is seen with seed {seed}: {violated}");
+            return;
+        }
+    }
+    panic!("{bug:?} is not seen");
+}
+
+#[test]
+fn a_retry_out_of_turn_is_seen() {
+    seen(Bug::RetryOutOfTurn, "stands before");
+}
+
+#[test]
+fn an_acknowledgement_before_delivery_is_seen() {
+    seen(Bug::AckBeforeDelivery, "acked");
+}
+
+#[test]
+fn a_double_outcome_is_seen() {
+    seen(Bug::DoubleOutcome, "second outcome");
+}
+
+#[test]
+fn a_mixed_up_generation_is_seen() {
+    seen(Bug::GenerationMixed, "generation");
+}

@@ -1,0 +1,314 @@
+//! Brokers and the client library in one, made up: what is sent waits in its partition's queue until a step decides about it.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fastrand::Rng;
+
+use super::PARTITIONS;
+use crate::{
+    batch::Ticket,
+    outcome::{Ack, Code, Outcome, RecordError},
+    produce::{Health, MetadataError, PartitionInfo, Producer},
+    record::Record,
+};
+
+/// A mistake that is made on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// What is tried again goes behind what came after it.
+    RetryOutOfTurn,
+    /// `acked` is said when a record is taken.
+    AckBeforeDelivery,
+    /// A record is answered twice.
+    DoubleOutcome,
+    /// Records of a request that began before a fatal error are taken after it.
+    GenerationMixed,
+}
+
+/// A record that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) value: Bytes,
+    pub(super) generation: u32,
+}
+
+pub(super) struct Brokers {
+    state: Mutex<State>,
+    bug: Option<Bug>,
+}
+
+struct State {
+    rng: Rng,
+    generation: u32,
+    /// Steps until there is a client again.
+    renewing: usize,
+    partitions: Vec<Partition>,
+    fatal_errors: usize,
+}
+
+#[derive(Default)]
+struct Partition {
+    queue: VecDeque<Sent>,
+    log: Vec<Written>,
+    /// Steps in which nothing is answered.
+    stalled: usize,
+}
+
+struct Sent {
+    ticket: Option<Ticket>,
+    value: Bytes,
+    generation: u32,
+    /// It is in the log, and its answer was lost.
+    written: Option<i64>,
+}
+
+type Answers = Vec<(Ticket, Outcome)>;
+
+impl Brokers {
+    pub(super) fn new(rng: Rng, bug: Option<Bug>) -> Self {
+        let partitions = (0..PARTITIONS).map(|_| Partition::default()).collect();
+        Self {
+            state: Mutex::new(State {
+                rng,
+                generation: 1,
+                renewing: 0,
+                partitions,
+                fatal_errors: 0,
+            }),
+            bug,
+        }
+    }
+
+    /// What is there, by partition.
+    pub(super) fn log(&self) -> Vec<Vec<Written>> {
+        self.state()
+            .partitions
+            .iter()
+            .map(|partition| partition.log.clone())
+            .collect()
+    }
+
+    pub(super) fn fatal_errors(&self) -> usize {
+        self.state().fatal_errors
+    }
+
+    /// Something happens.
+    pub(super) fn step(&self) {
+        let mut state = self.state();
+        let answers = state.step(self.bug);
+        drop(state);
+        for (ticket, outcome) in answers {
+            if self.bug == Some(Bug::DoubleOutcome) {
+                ticket.planted_double().complete(outcome.clone());
+            }
+            ticket.complete(outcome);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn step(&mut self, bug: Option<Bug>) -> Answers {
+        if self.renewing > 0 {
+            self.renewing -= 1;
+            self.generation += u32::from(self.renewing == 0);
+            return Vec::new();
+        }
+        let mut answers = Vec::new();
+        let number = self.rng.usize(0..self.partitions.len());
+        let partition = &mut self.partitions[number];
+        if partition.stalled > 0 {
+            partition.stalled -= 1;
+            return answers;
+        }
+        match self.rng.u8(0..100) {
+            0 => return self.fatal(),
+            1..=4 => partition.stalled = self.rng.usize(0..80),
+            5..=14 => partition.lose_an_answer(bug),
+            15..=18 => answers.extend(partition.time_out(self.rng.bool())),
+            19..=22 => answers.extend(partition.refuse()),
+            _ => {
+                for _ in 0..self.rng.usize(1..6) {
+                    answers.extend(partition.deliver(number as u32));
+                }
+            }
+        }
+        answers
+    }
+
+    /// Some of what is on its way is still written, in its order; of that, some is still answered. The rest was never sent.
+    fn fatal(&mut self) -> Answers {
+        let mut answers = Vec::new();
+        for (number, partition) in self.partitions.iter_mut().enumerate() {
+            for _ in 0..self.rng.usize(0..3) {
+                answers.extend(partition.deliver(number as u32));
+            }
+            let mut under_way = self.rng.usize(0..4);
+            for mut sent in mem::take(&mut partition.queue) {
+                let may_be_there = sent.written.is_some() || under_way > 0;
+                if under_way > 0 && self.rng.bool() {
+                    partition.write(&mut sent);
+                } else {
+                    under_way = 0;
+                }
+                under_way = under_way.saturating_sub(1);
+                let outcome = match may_be_there {
+                    true => unknown(Code::ProducerFatal),
+                    false => failed(Code::Purged),
+                };
+                answers.extend(sent.ticket.map(|ticket| (ticket, outcome)));
+            }
+        }
+        self.fatal_errors += 1;
+        self.renewing = self.rng.usize(1..6);
+        answers
+    }
+}
+
+impl Partition {
+    fn write(&mut self, sent: &mut Sent) -> Option<i64> {
+        if sent.written.is_some() {
+            // The broker knows its sequence: already there, and where is not told.
+            return None;
+        }
+        let offset = self.log.len() as i64;
+        self.log.push(Written {
+            value: sent.value.clone(),
+            generation: sent.generation,
+        });
+        sent.written = Some(offset);
+        Some(offset)
+    }
+
+    fn deliver(&mut self, number: u32) -> Option<(Ticket, Outcome)> {
+        let mut sent = self.queue.pop_front()?;
+        let offset = self.write(&mut sent);
+        let outcome = Outcome::Acked(Ack {
+            partition: number,
+            offset,
+            timestamp: None,
+        });
+        Some((sent.ticket?, outcome))
+    }
+
+    /// The first is written, and tried again.
+    fn lose_an_answer(&mut self, bug: Option<Bug>) {
+        let Some(mut sent) = self.queue.pop_front() else {
+            return;
+        };
+        if bug == Some(Bug::RetryOutOfTurn) {
+            self.queue.push_back(sent);
+            return;
+        }
+        self.write(&mut sent);
+        self.queue.push_front(sent);
+    }
+
+    fn time_out(&mut self, written: bool) -> Option<(Ticket, Outcome)> {
+        let mut sent = self.queue.pop_front()?;
+        if written {
+            self.write(&mut sent);
+        }
+        Some((sent.ticket?, unknown(Code::TimedOut)))
+    }
+
+    /// Certainly not written, so only one that was not sent yet.
+    fn refuse(&mut self) -> Option<(Ticket, Outcome)> {
+        if self.queue.front()?.written.is_some() {
+            return None;
+        }
+        let sent = self.queue.pop_front()?;
+        Some((sent.ticket?, failed(Code::NotQueued)))
+    }
+}
+
+fn failed(code: Code) -> Outcome {
+    Outcome::Failed(RecordError::new(code, "as drawn"))
+}
+
+fn unknown(code: Code) -> Outcome {
+    Outcome::Unknown(RecordError::new(code, "as drawn"))
+}
+
+impl Producer for Brokers {
+    fn generation(&self) -> u32 {
+        self.state().generation
+    }
+
+    fn send(&self, generation: u32, record: &Record, partition: u32, ticket: Ticket) {
+        let mut state = self.state();
+        let may_mix = self.bug == Some(Bug::GenerationMixed);
+        if (state.renewing > 0 || state.generation != generation) && !may_mix {
+            drop(state);
+            return ticket.complete(failed(Code::GenerationChanged));
+        }
+        let mut sent = Sent {
+            ticket: Some(ticket),
+            value: record.value.clone().expect("a value"),
+            generation: state.generation,
+            written: None,
+        };
+        let queue = &mut state.partitions[partition as usize];
+        let offset = queue.log.len() + queue.queue.len();
+        let early = match self.bug {
+            Some(Bug::AckBeforeDelivery) => sent.ticket.take(),
+            _ => None,
+        };
+        queue.queue.push_back(sent);
+        drop(state);
+        if let Some(ticket) = early {
+            ticket.complete(Outcome::Acked(Ack {
+                partition,
+                offset: Some(offset as i64),
+                timestamp: None,
+            }));
+        }
+    }
+
+    fn metadata(&self, _topic: &str, _timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
+        Ok(vec![PartitionInfo { has_leader: true }; PARTITIONS as usize])
+    }
+
+    fn probe(&self, _topic: Option<&str>, _timeout: Duration) {}
+
+    fn flush(&self, _timeout: Duration) -> bool {
+        self.state()
+            .partitions
+            .iter()
+            .all(|partition| partition.queue.is_empty())
+    }
+
+    fn purge(&self) {
+        let mut state = self.state();
+        let mut answers = Vec::new();
+        for partition in &mut state.partitions {
+            for sent in mem::take(&mut partition.queue) {
+                let outcome = match sent.written {
+                    Some(_) => unknown(Code::DrainExpired),
+                    None => failed(Code::Purged),
+                };
+                answers.extend(sent.ticket.map(|ticket| (ticket, outcome)));
+            }
+        }
+        drop(state);
+        for (ticket, outcome) in answers {
+            ticket.complete(outcome);
+        }
+    }
+
+    fn health(&self) -> Health {
+        match self.state().renewing {
+            0 => Health::Up,
+            _ => Health::Renewing("a fatal error".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the clients were told, held against what is there.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::Sidecar;
+use crate::outcome::Outcome;
+
+/// What a client knows of one of its records.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Also its ordered stream: each client is one.
+    pub(super) client: u64,
+    /// Its place in that.
+    pub(super) number: u64,
+    pub(super) fate: Fate,
+    pub(super) generation: u32,
+    /// Whether its request was handed over at once, so that all of it must be of this generation.
+    pub(super) whole: bool,
+    /// Sent again, possibly behind its successors.
+    pub(super) late: bool,
+    /// Whether it was sent again without knowing whether it is there.
+    pub(super) was_unknown: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Acked {
+        partition: u64,
+        offset: Option<u64>,
+    },
+    /// `failed` or `rejected`.
+    NotWritten,
+    Unknown,
+    /// Nobody waited.
+    NotTold,
+}
+
+impl Fate {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Acked(ack) => Self::Acked {
+                partition: ack.partition.into(),
+                offset: ack.offset.and_then(|offset| offset.try_into().ok()),
+            },
+            Outcome::Rejected(_) | Outcome::Failed(_) => Self::NotWritten,
+            Outcome::Unknown(_) => Self::Unknown,
+        }
+    }
+
+    /// From a line of a stream's answer.
+    pub(super) fn told(line: &Value) -> Self {
+        match line["outcome"].as_str() {
+            Some("acked") => Self::Acked {
+                partition: line["partition"].as_u64().expect("a partition"),
+                offset: line["offset"].as_u64(),
+            },
+            Some("failed" | "rejected") => Self::NotWritten,
+            Some("unknown") => Self::Unknown,
+            other => panic!("{other:?} is no outcome"),
+        }
+    }
+}
+
+/// What happened, so that a run in which nothing does is noticed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    acked: usize,
+    not_written: usize,
+    unknown: usize,
+    late: usize,
+    duplicates: usize,
+    fatal_errors: usize,
+    drained: usize,
+}
+
+impl Figures {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.acked += other.acked;
+        self.not_written += other.not_written;
+        self.unknown += other.unknown;
+        self.late += other.late;
+        self.duplicates += other.duplicates;
+        self.fatal_errors += other.fatal_errors;
+        self.drained += other.drained;
+    }
+
+    pub(super) fn assert_that_everything_happened(&self) {
+        let Self {
+            acked,
+            not_written,
+            unknown,
+            late,
+            duplicates,
+            fatal_errors,
+            drained,
+        } = *self;
+        let all = [acked, not_written, unknown, late, duplicates, fatal_errors, drained];
+        assert!(!all.contains(&0), "{self:?}");
+    }
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    partition: u64,
+    offset: u64,
+    generation: u32,
+}
+
+type Places = HashMap<(u64, u64), Vec<Place>>;
+
+/// The error is what was violated.
+pub(super) fn check(sidecar: &Sidecar, told: &[Told]) -> Result<Figures, String> {
+    let mut places = places(sidecar);
+    let mut figures = Figures {
+        fatal_errors: sidecar.brokers.fatal_errors(),
+        drained: usize::from(sidecar.is_draining()),
+        ..Figures::default()
+    };
+    let mut last: HashMap<(u64, u64, u32), (u64, u64)> = HashMap::new();
+    let mut in_order: Vec<&Told> = told.iter().collect();
+    in_order.sort_by_key(|told| (told.client, told.number));
+    for told in in_order {
+        let there = places.remove(&(told.client, told.number)).unwrap_or_default();
+        check_one(told, &there)?;
+        figures.count(told, &there);
+        let Fate::Acked { partition, offset } = told.fate else {
+            continue;
+        };
+        let is_it = |place: &&Place| place.partition == partition && offset.is_none_or(|offset| offset == place.offset);
+        let Some(place) = there.iter().find(is_it) else {
+            return Err(format!("{told:?} was acked and is not there: {there:?}"));
+        };
+        if !told.late {
+            let now = (place.offset, told.number);
+            let before = last.insert((told.client, partition, place.generation), now);
+            if let Some(before) = before.filter(|before| before.0 > now.0) {
+                return Err(format!(
+                    "{told:?} stands before its predecessor (offset, number): {now:?}, {before:?}"
+                ));
+            }
+        }
+    }
+    if let Some(record) = places.keys().next() {
+        return Err(format!("nobody sent {record:?}"));
+    }
+    let held = (
+        sidecar.pipeline.admission.queued_records(),
+        sidecar.pipeline.admission.buffered(),
+    );
+    if held != (0, 0) {
+        return Err(format!("room is held by nobody: {held:?}"));
+    }
+    Ok(figures)
+}
+
+fn places(sidecar: &Sidecar) -> Places {
+    let mut places = Places::new();
+    for (partition, log) in (0..).zip(sidecar.brokers.log()) {
+        for (offset, written) in (0..).zip(log) {
+            let text = String::from_utf8_lossy(&written.value).replace('"', "");
+            let (client, number) = text.split_once(' ').expect("a record of a client");
+            let record = (client.parse().expect("a number"), number.parse().expect("a number"));
+            places.entry(record).or_default().push(Place {
+                partition,
+                offset,
+                generation: written.generation,
+            });
+        }
+    }
+    places
+}
+
+fn check_one(told: &Told, there: &[Place]) -> Result<(), String> {
+    if told.fate == Fate::NotWritten && !told.was_unknown && !there.is_empty() {
+        return Err(format!("{told:?} is there: {there:?}"));
+    }
+    if there.len() > 1 && !told.was_unknown {
+        return Err(format!("{told:?} is there more than once: {there:?}"));
+    }
+    if told.whole && there.iter().any(|place| place.generation != told.generation) {
+        return Err(format!("{told:?} is of another generation: {there:?}"));
+    }
+    Ok(())
+}
+
+impl Figures {
+    fn count(&mut self, told: &Told, there: &[Place]) {
+        match told.fate {
+            Fate::Acked { .. } => self.acked += 1,
+            Fate::NotWritten => self.not_written += 1,
+            Fate::Unknown | Fate::NotTold => self.unknown += 1,
+        }
+        self.late += usize::from(told.late);
+        self.duplicates += there.len().saturating_sub(1);
+    }
+}
