@@ -235,7 +235,12 @@ impl Ticket {
     fn finish(&mut self, outcome: Outcome) {
         self.completed = true;
         let (batch, index) = (&*self.batch, self.index as usize);
-        let Purpose { metrics, answer, .. } = &batch.purpose;
+        let Purpose {
+            metrics,
+            answer,
+            admission,
+            ..
+        } = &batch.purpose;
         let kind = outcome.kind();
         metrics.delivered(kind, batch.started.elapsed());
         if *answer == Answer::Unwaited {
@@ -244,8 +249,11 @@ impl Ticket {
         if let Some(place) = batch.slots[index].place {
             let topic = batch.topic(place);
             topic.count(kind);
-            if self.probe || kind == Kind::Failed {
-                topic.heard(&outcome, self.probe);
+            if (self.probe || kind == Kind::Failed)
+                && topic.heard(&outcome, self.probe)
+                && admission.queued_records() > 1
+            {
+                metrics.pause.begin();
             }
             // After all that is counted: an empty queue is the sign that everything has been.
             batch.release(place);

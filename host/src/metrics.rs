@@ -2,8 +2,11 @@
 //! the routes).
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use prometheus::{
@@ -25,6 +28,8 @@ pub struct Metrics {
     /// From a request's header to its reply.
     pub request_seconds: Histogram,
     ack_seconds: Histogram,
+    /// The drain of the whole producer after a topic was closed.
+    pub pause: Pause,
     plugin_seconds: HistogramVec,
     plugin_errors: IntCounterVec,
     plugin_info: IntGaugeVec,
@@ -54,6 +59,43 @@ pub struct Metrics {
     pub kafka_up: IntGauge,
     /// Outcomes of records that were handed over, by kind: what a drain reports.
     handed_over: [AtomicU64; 4],
+}
+
+/// A time in which the producer answers nobody.
+#[derive(Debug)]
+pub struct Pause {
+    seconds: Histogram,
+    is_on: AtomicBool,
+    since: Mutex<Option<Instant>>,
+}
+
+impl Pause {
+    fn new(seconds: Histogram) -> Self {
+        Self {
+            seconds,
+            is_on: AtomicBool::new(false),
+            since: Mutex::default(),
+        }
+    }
+
+    /// It begins, if it has not.
+    pub fn begin(&self) {
+        self.since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(Instant::now);
+        self.is_on.store(true, Ordering::Relaxed);
+    }
+
+    /// It is over, if there is one. For every acknowledgement, so it costs nothing without.
+    fn end(&self) {
+        if self.is_on.load(Ordering::Relaxed) && self.is_on.swap(false, Ordering::Relaxed) {
+            let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(since) = since {
+                self.seconds.observe(since.elapsed().as_secs_f64());
+            }
+        }
+    }
 }
 
 /// One topic's counters, looked up once.
@@ -190,6 +232,11 @@ impl Metrics {
                 "From a record's hand-over to its outcome",
                 &REQUEST_BUCKETS,
             )?,
+            pause: Pause::new(histogram(
+                "pointsman_producer_pause_seconds",
+                "From a refusal that closed a topic to the next acknowledgement, where other records were queued",
+                &REQUEST_BUCKETS,
+            )?),
             plugin_seconds: register(
                 &registry,
                 HistogramVec::new(
@@ -306,6 +353,9 @@ impl Metrics {
     pub fn delivered(&self, kind: Kind, after: Duration) {
         self.handed_over[kind as usize].fetch_add(1, Ordering::Relaxed);
         self.ack_seconds.observe(after.as_secs_f64());
+        if kind == Kind::Acked {
+            self.pause.end();
+        }
     }
 
     /// Outcomes so far of records that were handed over, by kind.
@@ -382,5 +432,25 @@ impl Metrics {
             tracing::warn!(%error, "metrics could not be written");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_ends_with_the_first_acknowledgement_and_is_counted_once() {
+        let metrics = Metrics::new().expect("metrics");
+        let counted = || metrics.pause.seconds.get_sample_count();
+        metrics.delivered(Kind::Acked, Duration::ZERO);
+        assert_eq!(counted(), 0, "nothing has paused");
+        metrics.pause.begin();
+        metrics.pause.begin();
+        metrics.delivered(Kind::Failed, Duration::ZERO);
+        assert_eq!(counted(), 0, "nobody was acknowledged");
+        metrics.delivered(Kind::Acked, Duration::ZERO);
+        metrics.delivered(Kind::Acked, Duration::ZERO);
+        assert_eq!(counted(), 1);
     }
 }

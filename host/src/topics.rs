@@ -120,8 +120,8 @@ impl Topic {
         self.closure.admit(&self.name)
     }
 
-    /// What the brokers said of a record that went to them; `probe` as [`Topic::admit`] said.
-    pub fn heard(&self, outcome: &Outcome, probe: bool) {
+    /// What the brokers said of a record that went to them; `probe` as [`Topic::admit`] said. True: that closed the topic.
+    pub fn heard(&self, outcome: &Outcome, probe: bool) -> bool {
         match self.closure.heard(outcome, probe) {
             Some(Change::Closed(pause)) => {
                 self.counters.closed();
@@ -132,6 +132,7 @@ impl Topic {
                     reason,
                     "topic closed: the brokers refuse its records for good; they are rejected until one gets through"
                 );
+                return true;
             }
             Some(Change::Opened) => {
                 self.counters.opened();
@@ -139,6 +140,7 @@ impl Topic {
             }
             None => {}
         }
+        false
     }
 
     /// Its route in this table, by its place there.
