@@ -8,11 +8,12 @@
 //! record that waits for one partition must not hold the room of those for others.
 
 use std::{
+    ptr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::Notify;
@@ -23,6 +24,10 @@ use crate::{
     outcome::{Code, Kind, Outcome, RecordError},
     topics::{Partitions, Topic},
 };
+
+/// Of a request's records the first one is timed, and one in so many: the clock and the histogram cost more than all else that
+/// is done for a delivery report.
+const TIMED_ONE_IN: usize = 16;
 
 /// Whether somebody waits for the outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub struct Place {
     pub partition: u32,
     /// As `message.max.bytes` counts them.
     pub bytes: u32,
+    /// The record's own, ms since 1970.
+    pub timestamp: Option<i64>,
 }
 
 /// What a batch is for.
@@ -73,32 +80,63 @@ pub struct Batch {
     /// Rung once, by whoever fills the last slot; for a stream, by whoever fills any.
     done: Notify,
     started: Instant,
+    /// The same, as records have it.
+    handed_over_ms: i64,
 }
 
+/// One record's.
 #[derive(Debug)]
-struct Slot {
+pub struct Slot {
     /// None: the record was refused before it got one.
     place: Option<Place>,
     outcome: OnceLock<Outcome>,
+    /// Whether its outcome decides that a closed topic is open again.
+    probe: AtomicBool,
+    /// The batch that it is in: all that goes with a record through the client library is the address of its slot.
+    owner: AtomicPtr<Batch>,
+}
+
+impl Slot {
+    /// As `Arc::as_ptr` gives it.
+    pub fn owner(&self) -> *const Batch {
+        self.owner.load(Ordering::Relaxed)
+    }
 }
 
 impl Batch {
     /// A batch of empty slots, for records that have room at these places of these topics. It is open until
     /// [`Batch::handed_over`] is called.
     pub fn new(places: impl ExactSizeIterator<Item = Option<Place>>, topics: Vec<Seen>, purpose: Purpose) -> Arc<Self> {
-        Arc::new(Self {
+        let batch = Arc::new(Self {
             open: AtomicUsize::new(places.len() + 1),
             slots: places
                 .map(|place| Slot {
                     place,
                     outcome: OnceLock::new(),
+                    probe: AtomicBool::new(false),
+                    owner: AtomicPtr::default(),
                 })
                 .collect(),
             topics,
             purpose,
             done: Notify::new(),
             started: Instant::now(),
-        })
+            handed_over_ms: now_ms(),
+        });
+        for slot in &batch.slots {
+            slot.owner.store(Arc::as_ptr(&batch).cast_mut(), Ordering::Relaxed);
+        }
+        batch
+    }
+
+    /// A record's slot.
+    pub fn slot(&self, index: usize) -> &Slot {
+        &self.slots[index]
+    }
+
+    /// Which record's slot this one of the batch's is.
+    pub fn index_of(&self, slot: &Slot) -> usize {
+        (ptr::from_ref(slot).addr() - self.slots.as_ptr().addr()) / size_of::<Slot>()
     }
 
     /// The producer generation that its records were handed to.
@@ -162,6 +200,35 @@ impl Batch {
         self.purpose.admission.release(self.lane(place), place.bytes as usize);
     }
 
+    /// What the producer says of a record.
+    fn complete(&self, index: usize, outcome: Outcome) {
+        let Purpose {
+            metrics,
+            answer,
+            admission,
+            ..
+        } = &self.purpose;
+        let (slot, kind) = (&self.slots[index], outcome.kind());
+        metrics.delivered(kind);
+        if index.is_multiple_of(TIMED_ONE_IN) {
+            metrics.ack_seconds.observe(self.started.elapsed().as_secs_f64());
+        }
+        if *answer == Answer::Unwaited {
+            metrics.unwaited(kind);
+        }
+        if let Some(place) = slot.place {
+            let topic = self.topic(place);
+            topic.count(kind);
+            let probe = slot.probe.load(Ordering::Relaxed);
+            if (probe || kind == Kind::Failed) && topic.heard(&outcome, probe) && admission.queued_records() > 1 {
+                metrics.pause.begin();
+            }
+            // After all that is counted: an empty queue is the sign that everything has been.
+            self.release(place);
+        }
+        self.fill(index, outcome);
+    }
+
     fn fill(&self, index: usize, outcome: Outcome) {
         let first = self.slots[index].outcome.set(outcome).is_ok();
         debug_assert!(first, "record {index} got a second outcome");
@@ -194,14 +261,17 @@ impl Drop for Batch {
     }
 }
 
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A record's claim on its slot, carried through the producer.
 #[derive(Debug)]
 pub struct Ticket {
-    batch: Arc<Batch>,
+    /// None once the slot is filled.
+    batch: Option<Arc<Batch>>,
     index: u32,
-    /// Whether its outcome decides that a closed topic is open again.
-    probe: bool,
-    completed: bool,
 }
 
 impl Ticket {
@@ -209,67 +279,63 @@ impl Ticket {
     /// can be used again.
     pub fn new(batch: &Arc<Batch>, index: usize, probe: bool) -> Self {
         debug_assert!(batch.slots[index].place.is_some(), "record {index} has room");
+        if probe {
+            batch.slots[index].probe.store(true, Ordering::Relaxed);
+        }
+        Self::from_parts(Arc::clone(batch), index)
+    }
+
+    /// From what [`Ticket::into_parts`] gave.
+    pub fn from_parts(batch: Arc<Batch>, index: usize) -> Self {
         Self {
-            batch: Arc::clone(batch),
+            batch: Some(batch),
             // A request's record count is bounded far below by `limits.max_records`.
             index: index as u32,
-            probe,
-            completed: false,
         }
+    }
+
+    /// Its batch and its record's place there. The slot waits until they are a ticket again.
+    pub fn into_parts(mut self) -> (Arc<Batch>, usize) {
+        match self.batch.take() {
+            Some(batch) => (batch, self.index as usize),
+            // Only `complete` and this take it, and both consume the ticket.
+            None => unreachable!("a ticket is used once"),
+        }
+    }
+
+    /// The record's own time, or that of its hand-over, ms since 1970.
+    pub fn timestamp(&self) -> Option<i64> {
+        let batch = self.batch.as_ref()?;
+        let own = batch.slots[self.index as usize].place?.timestamp;
+        Some(own.unwrap_or(batch.handed_over_ms))
     }
 
     /// A second claim on the slot, which is a mistake: for a test that wants to see it found.
     #[cfg(test)]
     pub(crate) fn planted_double(&self) -> Self {
         Self {
-            batch: Arc::clone(&self.batch),
+            batch: self.batch.clone(),
             ..*self
         }
     }
 
     /// Fills the record's slot.
     pub fn complete(mut self, outcome: Outcome) {
-        self.finish(outcome);
-    }
-
-    fn finish(&mut self, outcome: Outcome) {
-        self.completed = true;
-        let (batch, index) = (&*self.batch, self.index as usize);
-        let Purpose {
-            metrics,
-            answer,
-            admission,
-            ..
-        } = &batch.purpose;
-        let kind = outcome.kind();
-        metrics.delivered(kind, batch.started.elapsed());
-        if *answer == Answer::Unwaited {
-            metrics.unwaited(kind);
+        if let Some(batch) = self.batch.take() {
+            batch.complete(self.index as usize, outcome);
         }
-        if let Some(place) = batch.slots[index].place {
-            let topic = batch.topic(place);
-            topic.count(kind);
-            if (self.probe || kind == Kind::Failed)
-                && topic.heard(&outcome, self.probe)
-                && admission.queued_records() > 1
-            {
-                metrics.pause.begin();
-            }
-            // After all that is counted: an empty queue is the sign that everything has been.
-            batch.release(place);
-        }
-        batch.fill(index, outcome);
     }
 }
 
 impl Drop for Ticket {
     /// A record whose producer forgot it may be anywhere.
     fn drop(&mut self) {
-        if !self.completed {
-            self.finish(Outcome::Unknown(RecordError::new(
+        if let Some(batch) = self.batch.take() {
+            let lost = RecordError::new(
                 Code::ProducerFatal,
                 "the producer ended without a word about the record; it may or may not be written",
-            )));
+            );
+            batch.complete(self.index as usize, Outcome::Unknown(lost));
         }
     }
 }

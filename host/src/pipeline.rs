@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
     outcome::{Code, RecordError},
     plugin::Pool,
-    produce::{Health, Producer},
+    produce::{Health, Producer, Sender},
     record::Record,
     route,
     topics::{Topic, TopicError, Topics},
@@ -174,9 +174,10 @@ impl Pipeline {
         let places = records.iter().map(|record| Some(record.as_ref().ok()?.place));
         let batch = Batch::new(places, topics, purpose);
         room.hand_on();
+        let mut sender = self.producer.sender(batch.generation());
         for (index, placed) in records.into_iter().enumerate() {
             match placed {
-                Ok(Placed { record, place }) => self.send(&batch, index, &record, place),
+                Ok(Placed { record, place }) => send(&mut *sender, &batch, index, &record, place),
                 Err(Refused { topic, error }) => batch.refuse(index, topic.as_deref(), error),
             }
             if index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
@@ -230,19 +231,9 @@ impl Pipeline {
             partition: 0,
             // librdkafka's own bound for it is far below.
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            timestamp: record.timestamp,
         };
         Ok((record, place, seen))
-    }
-
-    fn send(&self, batch: &Arc<Batch>, index: usize, record: &Record, place: Place) {
-        let topic = batch.topic(place);
-        match topic.admit() {
-            Ok(probe) => {
-                let ticket = Ticket::new(batch, index, probe);
-                self.producer.send(batch.generation(), record, place.partition, ticket);
-            }
-            Err(error) => batch.refuse(index, Some(topic), error),
-        }
     }
 
     fn too_large(&self, size: usize) -> RecordError {
@@ -253,6 +244,15 @@ impl Pipeline {
                 self.max_record_bytes
             ),
         )
+    }
+}
+
+/// Hands over one record, unless its topic is closed.
+fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Record, place: Place) {
+    let topic = batch.topic(place);
+    match topic.admit() {
+        Ok(probe) => sender.send(record, place.partition, Ticket::new(batch, index, probe)),
+        Err(error) => batch.refuse(index, Some(topic), error),
     }
 }
 

@@ -19,10 +19,8 @@ pub trait Producer: Send + Sync + 'static {
     /// Counts the producers that there have been, from 1: a fatal error makes a new one. Order is kept within a generation.
     fn generation(&self) -> u32;
 
-    /// Hands a record over, without waiting. Records handed over by one thread for one partition are written in that
-    /// order. The ticket is completed exactly once: at once when the record is refused, or when `generation` is no longer
-    /// the one of now, else by the brokers' answer.
-    fn send(&self, generation: u32, record: &Record, partition: u32, ticket: Ticket);
+    /// What hands over the records of one request, which began in this generation.
+    fn sender(&self, generation: u32) -> Box<dyn Sender + '_>;
 
     /// Asks the brokers for a topic's partitions. Blocks up to `timeout`.
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
@@ -40,6 +38,14 @@ pub trait Producer: Send + Sync + 'static {
 
     /// How the brokers are doing.
     fn health(&self) -> Health;
+}
+
+/// The hand-over of one request's records. It may hold on to the producer of its generation, so it is not kept for long.
+pub trait Sender: Send {
+    /// Hands a record over, without waiting. Records handed over by one thread for one partition are written in that
+    /// order. The ticket is completed exactly once: at once when the record is refused, or when the sender's generation is no
+    /// longer the one of now, else by the brokers' answer.
+    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket);
 }
 
 /// One partition of a topic, in the order of its number.

@@ -39,7 +39,7 @@ use crate::{
 
 const TOPIC: &str = "t";
 const PARTITIONS: u32 = 3;
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 /// A run that is not over after so many steps hangs.
 const STEPS: usize = 100_000;
 

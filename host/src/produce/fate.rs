@@ -19,6 +19,9 @@ pub(crate) fn of_report(error: E, persisted_no: bool, topic: &str) -> Outcome {
 
 /// The outcome of a record that librdkafka did not even take: nothing was sent.
 pub(crate) fn of_refusal(error: E, topic: &str) -> Outcome {
+    if error == E::Fatal {
+        return Outcome::Failed(generation_changed());
+    }
     // It remembers for a while what the brokers said of the topic.
     Outcome::Failed(certain(error, topic).unwrap_or_else(|| {
         RecordError::new(
@@ -26,6 +29,14 @@ pub(crate) fn of_refusal(error: E, topic: &str) -> Outcome {
             format!("the producer did not take the record: {error}; nothing was sent, send it again"),
         )
     }))
+}
+
+/// Why a record is not handed over that its request began to send in an earlier generation.
+pub(crate) fn generation_changed() -> RecordError {
+    RecordError::new(
+        Code::GenerationChanged,
+        "the producer was renewed before the record was handed over; nothing was sent, send it again",
+    )
 }
 
 /// The errors after which nothing can have been written.

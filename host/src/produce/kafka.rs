@@ -23,12 +23,8 @@ use arc_swap::ArcSwapOption;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use self::client::Client;
-use super::{Health, MetadataError, PartitionInfo, Producer};
-use crate::{
-    batch::Ticket,
-    outcome::{Code, Outcome, RecordError},
-    record::Record,
-};
+use super::{Health, MetadataError, PartitionInfo, Producer, Sender, fate, librdkafka::TopicHandle};
+use crate::{batch::Ticket, outcome::Outcome, record::Record};
 
 /// How long one look for delivery reports may take; how late the thread notices the end.
 const POLL: Duration = Duration::from_millis(100);
@@ -198,20 +194,44 @@ impl Generations {
     }
 }
 
+/// See [`Producer::sender`].
+struct KafkaSender {
+    /// Of the record before: nearly all requests have one topic.
+    topic: Option<(Arc<str>, Arc<TopicHandle>)>,
+    /// None where its generation is over. A client that meets a fatal error after this refuses records itself.
+    // After the topic, which must go before its client.
+    current: Option<Arc<Generation>>,
+}
+
+impl Sender for KafkaSender {
+    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
+        let Some(current) = &self.current else {
+            return ticket.complete(Outcome::Failed(fate::generation_changed()));
+        };
+        let client = &current.client;
+        if let Some((name, topic)) = &self.topic
+            && Arc::ptr_eq(name, &record.topic)
+        {
+            return client.send(topic, record, partition, ticket);
+        }
+        match client.topic(&record.topic) {
+            Ok(topic) => {
+                client.send(&topic, record, partition, ticket);
+                self.topic = Some((Arc::clone(&record.topic), topic));
+            }
+            Err(error) => ticket.complete(fate::of_refusal(error, &record.topic)),
+        }
+    }
+}
+
 impl Producer for KafkaProducer {
     fn generation(&self) -> u32 {
         self.generations.number.load(Ordering::Acquire)
     }
 
-    fn send(&self, generation: u32, record: &Record, partition: u32, ticket: Ticket) {
-        let current = self.generations.current.load();
-        match &*current {
-            Some(current) if current.number == generation => current.client.send(record, partition, ticket),
-            _ => ticket.complete(Outcome::Failed(RecordError::new(
-                Code::GenerationChanged,
-                "the producer was renewed before the record was handed over; nothing was sent, send it again",
-            ))),
-        }
+    fn sender(&self, generation: u32) -> Box<dyn Sender + '_> {
+        let current = self.current().filter(|current| current.number == generation);
+        Box::new(KafkaSender { topic: None, current })
     }
 
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Health, MetadataError, PartitionInfo, Producer};
+use super::{Health, MetadataError, PartitionInfo, Producer, Sender};
 use crate::{
     batch::Ticket,
     outcome::{Ack, Code, Outcome, RecordError},
@@ -127,12 +127,8 @@ impl State {
     }
 }
 
-impl Producer for MemoryProducer {
-    fn generation(&self) -> u32 {
-        1
-    }
-
-    fn send(&self, _generation: u32, record: &Record, partition: u32, ticket: Ticket) {
+impl Sender for &MemoryProducer {
+    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
         let mut state = self.state();
         let outcome = state.outcome(record, partition);
         let waits = state.held_partition.is_none_or(|held| held == partition);
@@ -143,6 +139,16 @@ impl Producer for MemoryProducer {
                 ticket.complete(outcome);
             }
         }
+    }
+}
+
+impl Producer for MemoryProducer {
+    fn generation(&self) -> u32 {
+        1
+    }
+
+    fn sender(&self, _generation: u32) -> Box<dyn Sender + '_> {
+        Box::new(self)
     }
 
     fn metadata(&self, topic: &str, _timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {

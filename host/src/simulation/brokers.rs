@@ -14,7 +14,7 @@ use super::PARTITIONS;
 use crate::{
     batch::Ticket,
     outcome::{Ack, Code, Outcome, RecordError},
-    produce::{Health, MetadataError, PartitionInfo, Producer},
+    produce::{Health, MetadataError, PartitionInfo, Producer, Sender},
     record::Record,
 };
 
@@ -163,7 +163,7 @@ impl State {
                 under_way = under_way.saturating_sub(1);
                 let outcome = match may_be_there {
                     true => unknown(Code::ProducerFatal),
-                    false => failed(Code::Purged),
+                    false => failed(Code::NotQueued),
                 };
                 answers.extend(sent.ticket.map(|ticket| (ticket, outcome)));
             }
@@ -239,15 +239,16 @@ fn unknown(code: Code) -> Outcome {
     Outcome::Unknown(RecordError::new(code, "as drawn"))
 }
 
-impl Producer for Brokers {
-    fn generation(&self) -> u32 {
-        self.state().generation
-    }
+struct OfGeneration<'a> {
+    brokers: &'a Brokers,
+    generation: u32,
+}
 
-    fn send(&self, generation: u32, record: &Record, partition: u32, ticket: Ticket) {
-        let mut state = self.state();
-        let may_mix = self.bug == Some(Bug::GenerationMixed);
-        if (state.renewing > 0 || state.generation != generation) && !may_mix {
+impl Sender for OfGeneration<'_> {
+    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
+        let mut state = self.brokers.state();
+        let may_mix = self.brokers.bug == Some(Bug::GenerationMixed);
+        if (state.renewing > 0 || state.generation != self.generation) && !may_mix {
             drop(state);
             return ticket.complete(failed(Code::GenerationChanged));
         }
@@ -259,7 +260,7 @@ impl Producer for Brokers {
         };
         let queue = &mut state.partitions[partition as usize];
         let offset = queue.log.len() + queue.queue.len();
-        let early = match self.bug {
+        let early = match self.brokers.bug {
             Some(Bug::AckBeforeDelivery) => sent.ticket.take(),
             _ => None,
         };
@@ -272,6 +273,19 @@ impl Producer for Brokers {
                 timestamp: None,
             }));
         }
+    }
+}
+
+impl Producer for Brokers {
+    fn generation(&self) -> u32 {
+        self.state().generation
+    }
+
+    fn sender(&self, generation: u32) -> Box<dyn Sender + '_> {
+        Box::new(OfGeneration {
+            brokers: self,
+            generation,
+        })
     }
 
     fn metadata(&self, _topic: &str, _timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
@@ -294,7 +308,7 @@ impl Producer for Brokers {
             for sent in mem::take(&mut partition.queue) {
                 let outcome = match sent.written {
                     Some(_) => unknown(Code::DrainExpired),
-                    None => failed(Code::Purged),
+                    None => failed(Code::NotQueued),
                 };
                 answers.extend(sent.ticket.map(|ticket| (ticket, outcome)));
             }

@@ -1,21 +1,28 @@
 //! One librdkafka client, good for one producer generation: records in, delivery reports out.
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientConfig, ClientContext, Message as _,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     error::KafkaError,
-    message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders},
-    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
+    message::DeliveryResult,
+    producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig},
     types::RDKafkaErrorCode,
 };
 
-use super::super::{Health, MetadataError, PartitionInfo, fate, librdkafka};
+use super::super::{
+    Health, MetadataError, PartitionInfo, fate,
+    librdkafka::{self, Opaque, TopicHandle},
+};
 use crate::{
     batch::Ticket,
     outcome::{Ack, Outcome},
@@ -27,6 +34,8 @@ const PURGE_WAIT: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub(super) struct Client {
+    /// Of each that was sent to. They must go before the client does.
+    topics: RwLock<HashMap<Arc<str>, Arc<TopicHandle>>>,
     producer: BaseProducer<Context>,
 }
 
@@ -36,9 +45,11 @@ impl Client {
     pub(super) fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
         let context = Context {
             embedded,
+            is_up: AtomicBool::new(false),
             health: Mutex::new(Health::Starting),
         };
         Ok(Self {
+            topics: RwLock::default(),
             producer: BaseProducer::from_config_and_context(config, context)?,
         })
     }
@@ -63,24 +74,29 @@ impl Client {
         self.producer.context().health()
     }
 
-    pub(super) fn send(&self, record: &Record, partition: u32, ticket: Ticket) {
-        let timestamp = record.timestamp.unwrap_or_else(now_ms);
-        let mut message: BaseRecord<'_, [u8], [u8], Box<InFlight>> =
-            BaseRecord::with_opaque_to(&record.topic, Box::new(InFlight { ticket, timestamp }))
-                .partition(partition.cast_signed())
-                .timestamp(timestamp);
-        if let Some(key) = &record.key {
-            message = message.key(key);
+    /// A topic to send to, by its name.
+    pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<TopicHandle>, RDKafkaErrorCode> {
+        if let Some(topic) = self.topics().get(name) {
+            return Ok(Arc::clone(topic));
         }
-        if let Some(value) = &record.value {
-            message = message.payload(value);
-        }
-        if !record.headers.is_empty() {
-            message = message.headers(headers(record));
-        }
-        if let Err((error, message)) = self.producer.send(message) {
-            let refused = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            let ticket = message.delivery_opaque.ticket;
+        let made = Arc::new(TopicHandle::new(&self.producer, name)?);
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(topics.entry(Arc::clone(name)).or_insert(made)))
+    }
+
+    fn topics(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Arc<TopicHandle>>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a record over. `topic` is one of this client's.
+    pub(super) fn send(&self, topic: &TopicHandle, record: &Record, partition: u32, ticket: Ticket) {
+        let timestamp = match self.producer.context().embedded {
+            // Told again with the report, see there.
+            true => ticket.timestamp(),
+            false => record.timestamp,
+        };
+        let sent = librdkafka::produce(&self.producer, topic, partition, record, timestamp, ticket);
+        if let Err((refused, ticket)) = sent {
             ticket.complete(fate::of_refusal(refused, &record.topic));
         }
     }
@@ -142,23 +158,6 @@ impl Client {
     }
 }
 
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn headers(record: &Record) -> OwnedHeaders {
-    record.headers.iter().fold(
-        OwnedHeaders::new_with_capacity(record.headers.len()),
-        |headers, header| {
-            headers.insert(KafkaHeader {
-                key: &header.name,
-                value: header.value.as_deref(),
-            })
-        },
-    )
-}
-
 fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition
@@ -170,28 +169,27 @@ fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
     }
 }
 
-/// What a record takes through librdkafka and gets back with its report.
-struct InFlight {
-    ticket: Ticket,
-    /// The record's own time, or that of its hand-over.
-    timestamp: i64,
-}
-
 /// What librdkafka calls back into.
 struct Context {
     /// The mock broker reports a made-up append time (1234) for every record, but keeps the time that was sent: with it,
     /// that one is told.
     embedded: bool,
+    /// Whether `health` says so: it is asked with each acknowledgement.
+    is_up: AtomicBool,
     health: Mutex<Health>,
 }
 
 impl Context {
     fn up(&self) {
+        if self.is_up.load(Ordering::Relaxed) {
+            return;
+        }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if *health != Health::Up {
             tracing::info!("connected to Kafka");
             *health = Health::Up;
         }
+        self.is_up.store(true, Ordering::Relaxed);
     }
 
     fn health(&self) -> Health {
@@ -219,6 +217,7 @@ impl ClientContext for Context {
             if !matches!(*health, Health::Down(_)) {
                 tracing::warn!(reason, "no Kafka broker can be reached; trying on");
                 *health = Health::Down(reason.to_owned());
+                self.is_up.store(false, Ordering::Relaxed);
             }
         } else {
             tracing::warn!(%error, reason, "Kafka client error");
@@ -227,22 +226,22 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Box<InFlight>;
+    type DeliveryOpaque = Opaque;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, in_flight: Box<InFlight>) {
-        let InFlight { ticket, timestamp } = *in_flight;
+    fn delivery(&self, result: &DeliveryResult<'_>, Opaque(ticket): Opaque) {
         // A panic here would unwind through the polling thread and silence every later acknowledgement. The ticket answers
         // `unknown` when it is dropped by the unwinding.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             match result {
                 Ok(message) => {
                     self.up();
+                    let timestamp = ticket.timestamp();
                     ticket.complete(Outcome::Acked(Ack {
                         partition: message.partition().cast_unsigned(),
                         // DUPLICATE_SEQUENCE is an acknowledgement without an offset.
                         offset: Some(message.offset()).filter(|offset| *offset >= 0),
                         timestamp: if self.embedded {
-                            Some(timestamp)
+                            timestamp
                         } else {
                             message.timestamp().to_millis()
                         },

@@ -11,7 +11,7 @@ use crate::{
     batch::{Answer, Batch, Place, Purpose},
     config::{self, Limits},
     metrics::Metrics,
-    outcome::Kind,
+    outcome::{Code, Kind},
     pipeline::{Mode, NotTaken, Pipeline, Submitted},
     produce::embedded::EmbeddedBroker,
     route::{Decider, Route, Routes, Table},
@@ -138,6 +138,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         topic: 0,
         partition: 0,
         bytes: 10,
+        timestamp: None,
     };
     let purpose = Purpose {
         generation: 7,
@@ -163,7 +164,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         partition: None,
         timestamp: None,
     };
-    producer.send(batch.generation(), &record, 0, ticket);
+    producer.sender(batch.generation()).send(&record, 0, ticket);
     let outcome = batch.outcome(0).expect("answered at once");
     assert_eq!(outcome.error().map(|error| error.code), Some(Code::GenerationChanged));
     assert_eq!(outcome.kind(), Kind::Failed);
