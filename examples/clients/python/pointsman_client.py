@@ -96,7 +96,7 @@ class Client:
         self._sending = threading.Lock()
         self._unanswered = collections.deque()
         self._next = 1
-        # The sidecar knows nothing of this client: the oldest request goes first, and says so.
+        # The sidecar knows nothing of this client: what is left begins a new epoch.
         self._resync = False
         self._error = None
         for _ in range(connections):
@@ -169,8 +169,10 @@ class Client:
             return sent
 
     def _sendable(self):
+        if self._resync:
+            return None
         for place, sent in enumerate(self._unanswered):
-            if sent._refusal or (place > 0 and (sent._alone or self._resync)):
+            if sent._refusal or (place > 0 and sent._alone):
                 return None
             if not sent._busy:
                 return sent
@@ -190,8 +192,6 @@ class Client:
 
     def _send(self, connection, sent):
         headers = self._headers | {"Pointsman-Epoch": str(self._epoch), "Pointsman-Sequence": str(sent.sequence)}
-        if self._resync:
-            headers["Pointsman-Resume"] = "1"
         try:
             connection = connection or self._connect()
             connection.request("POST", sent.path, sent.body, headers)
@@ -213,7 +213,6 @@ class Client:
             return 0.0
         code, expected = answer.get("code"), answer.get("expected")
         if status in _OUTCOMES:
-            self._resync = False
             return self._outcomes(sent, answer)
         if code == "resync":
             self._resync = True
@@ -246,13 +245,16 @@ class Client:
         return self._backoff(sent)
 
     def _settle(self):
-        """A refused request's number was not used, so nothing after it was taken. Once everything before it is answered and
-        nothing is on its way, what is left begins a new epoch: a straggler of the old one cannot be taken for it."""
+        """A refused request's number was not used, so nothing after it was taken. And a sidecar that knows nothing of this
+        client cannot know which of the numbers were answered by another one, so that they will not come. Once everything
+        before is answered and nothing is on its way, what is left begins a new epoch: a straggler of the old one cannot be
+        taken for it."""
         if self._error or any(sent._busy for sent in self._unanswered):
             return
-        if self._unanswered and self._unanswered[0]._refusal:
-            refused = self._unanswered[0]
+        refused = self._unanswered[0] if self._unanswered and self._unanswered[0]._refusal else None
+        if refused:
             self._answer(refused, error=refused._refusal)
+        if refused or self._resync:
             self._epoch += 1
             self._resync = False
             for sequence, sent in enumerate(self._unanswered, start=1):

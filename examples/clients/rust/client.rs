@@ -117,7 +117,7 @@ struct State {
     unanswered: VecDeque<Kept>,
     next_sequence: u64,
     next_id: u64,
-    /// The sidecar knows nothing of this client: the oldest request goes first, and says so.
+    /// The sidecar knows nothing of this client: what is left begins a new epoch.
     resync: bool,
     stopped: Option<Error>,
 }
@@ -276,20 +276,17 @@ struct Numbered {
     body: Bytes,
     epoch: u64,
     sequence: u64,
-    resume: bool,
 }
 
 impl Numbered {
     fn build(self, name: &str) -> Option<Request<Full<Bytes>>> {
-        let mut request = Request::post(format!("http://localhost{}", self.path))
+        Request::post(format!("http://localhost{}", self.path))
             .header("content-type", "application/json")
             .header("pointsman-client", name)
             .header("pointsman-epoch", self.epoch)
-            .header("pointsman-sequence", self.sequence);
-        if self.resume {
-            request = request.header("pointsman-resume", "1");
-        }
-        request.body(Full::new(self.body)).ok()
+            .header("pointsman-sequence", self.sequence)
+            .body(Full::new(self.body))
+            .ok()
     }
 }
 
@@ -318,8 +315,11 @@ impl State {
         if self.stopped.is_some() {
             return Some(None);
         }
+        if self.resync {
+            return None;
+        }
         for (place, kept) in self.unanswered.iter_mut().enumerate() {
-            if kept.refusal.is_some() || (place > 0 && (kept.alone || self.resync)) || (kept.busy && kept.early) {
+            if kept.refusal.is_some() || (place > 0 && kept.alone) || (kept.busy && kept.early) {
                 return None;
             }
             if !kept.busy {
@@ -329,7 +329,6 @@ impl State {
                     body: kept.body.clone(),
                     epoch: self.epoch,
                     sequence: kept.sequence,
-                    resume: self.resync,
                 };
                 return Some(Some((kept.id, request)));
             }
@@ -350,10 +349,7 @@ impl State {
         let code = answer["code"].as_str().unwrap_or_default();
         let detail = || format!("{status} {code}: {}", answer["detail"].as_str().unwrap_or_default());
         match (status, code) {
-            (200 | 207 | 422 | 502 | 504, _) => {
-                self.resync = false;
-                return self.outcomes(place, answer, attempts);
-            }
+            (200 | 207 | 422 | 502 | 504, _) => return self.outcomes(place, answer, attempts),
             (409, "resync") => self.resync = true,
             (409, "sequence_conflict") if answer["expected"].as_u64() > Some(kept.sequence) => {
                 self.answer(place, Err(Error::Forgotten(detail())));
@@ -398,17 +394,19 @@ impl State {
         LONGEST_PAUSE.min(PAUSE * 2_u32.pow((*tries - 1).min(10)))
     }
 
-    /// A refused request's number was not used, so nothing after it was taken. Once everything before it is answered and
-    /// nothing is on its way, what is left begins a new epoch: a straggler of the old one cannot be taken for it.
+    /// A refused request's number was not used, so nothing after it was taken. And a sidecar that knows nothing of this
+    /// client cannot know which of the numbers were answered by another one, so that they will not come. Once everything
+    /// before is answered and nothing is on its way, what is left begins a new epoch: a straggler of the old one cannot be
+    /// taken for it.
     fn put_back(&mut self, id: u64) {
         if let Some(place) = self.place(id) {
             self.unanswered[place].busy = false;
         }
         let refused = self.unanswered.front().is_some_and(|kept| kept.refusal.is_some());
-        if !refused || self.unanswered.iter().any(|kept| kept.busy) {
+        if !(refused || self.resync) || self.unanswered.iter().any(|kept| kept.busy) {
             return;
         }
-        if let Some(refusal) = self.unanswered[0].refusal.take() {
+        if let Some(refusal) = self.unanswered.front_mut().and_then(|kept| kept.refusal.take()) {
             self.answer(0, Err(refusal));
         }
         self.epoch += 1;
