@@ -84,15 +84,13 @@ fn at_the_deadline_what_is_left_is_reported_and_answered() {
     });
     let begun = Instant::now();
     sidecar.terminate();
-    let mut failed = 0;
     for http in &mut waiting {
         let reply = http.reply().expect("an answer");
         let outcome = reply.outcomes().remove(0);
         assert!(
-            outcome == "failed purged" || outcome == "unknown drain_expired",
+            outcome == "unknown purged" || outcome == "unknown drain_expired",
             "{outcome}"
         );
-        failed += usize::from(outcome == "failed purged");
     }
     assert_eq!(sidecar.ended().code(), Some(1));
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
@@ -103,7 +101,6 @@ fn at_the_deadline_what_is_left_is_reported_and_answered() {
         5,
         "{said}"
     );
-    assert!(said["failed"].as_u64().unwrap() as usize >= failed);
 }
 
 #[test]

@@ -150,7 +150,7 @@ codes! {
     NotQueued = "not_queued",
     /// failed: the producer was renewed before the record was handed over.
     GenerationChanged = "generation_changed",
-    /// failed: still in the queue when the process had to stop.
+    /// unknown: in the queue, unsent or to be sent again, when the process had to stop, or the producer was renewed.
     Purged = "purged",
     /// unknown: no answer within `delivery.timeout.ms`.
     TimedOut = "timed_out",

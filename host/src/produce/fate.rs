@@ -2,7 +2,7 @@
 //!
 //! librdkafka reports NOT_PERSISTED also for NOT_LEADER, STORAGE_ERROR and every code that it does not list
 //! (rdkafka_request.c), after which a leader may have appended the record. So a record is `failed` only when its status is
-//! NOT_PERSISTED *and* the error is one of a short list where the broker certainly refused, or nothing was ever sent.
+//! NOT_PERSISTED *and* the error is one of a short list where the broker certainly refused.
 
 use rdkafka::types::RDKafkaErrorCode as E;
 
@@ -42,10 +42,6 @@ pub(crate) fn generation_changed() -> RecordError {
 /// The errors after which nothing can have been written.
 fn certain(error: E, topic: &str) -> Option<RecordError> {
     let (code, message) = match error {
-        E::PurgeQueue => (
-            Code::Purged,
-            "the record was given up before it was sent; send it again".to_owned(),
-        ),
         E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => (
             Code::TopicUnauthorized,
             format!("the brokers do not let this principal write to topic \"{topic}\"; grant it WRITE"),
@@ -77,9 +73,11 @@ fn uncertain(error: E, topic: &str) -> RecordError {
             Code::DrainExpired,
             format!("the record was given up while it was on its way to a broker; {what}"),
         ),
+        // Most were never sent. But one that a leader appended and then answered with NOT_LEADER waits in the same queue, with
+        // the same status, and nothing tells it from the others.
         E::PurgeQueue => RecordError::new(
-            Code::DrainExpired,
-            format!("the record was given up while it waited to be sent again; {what}"),
+            Code::Purged,
+            format!("the record was given up while it waited to be sent, or to be sent again; {what}"),
         ),
         E::Fatal => RecordError::new(
             Code::ProducerFatal,
@@ -102,6 +100,7 @@ mod tests {
             E::KafkaStorageError,
             E::NotEnoughReplicasAfterAppend,
             E::PurgeInflight,
+            E::PurgeQueue,
             E::Fatal,
             E::OutOfOrderSequenceNumber,
             E::UnknownTopic,
@@ -116,12 +115,7 @@ mod tests {
 
     #[test]
     fn a_sure_refusal_is_failed_only_when_nothing_was_sent_before() {
-        for error in [
-            E::PurgeQueue,
-            E::TopicAuthorizationFailed,
-            E::MessageSizeTooLarge,
-            E::InvalidRecord,
-        ] {
+        for error in [E::TopicAuthorizationFailed, E::MessageSizeTooLarge, E::InvalidRecord] {
             assert_eq!(of_report(error, true, "t").kind(), Kind::Failed, "{error:?}");
             assert_eq!(of_report(error, false, "t").kind(), Kind::Unknown, "{error:?}");
         }

@@ -116,7 +116,7 @@ impl State {
             .map_or(Fate::Acked, |decide| decide(number, record));
         match fate {
             Fate::Acked => Outcome::Acked(self.write(record, partition)),
-            Fate::Failed => Outcome::Failed(RecordError::new(Code::Purged, "as decided")),
+            Fate::Failed => Outcome::Failed(RecordError::new(Code::NotQueued, "as decided")),
             Fate::Unknown { written } => {
                 if written {
                     self.write(record, partition);

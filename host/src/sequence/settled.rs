@@ -112,7 +112,7 @@ mod tests {
     fn outcomes_never_take_more_than_was_counted_while_they_were_under_way() {
         for (count, length) in [(0, 0), (1, 10), (1, 100_000), (100, 50), (100, 1_000), (10_000, 200)] {
             let failed = || Stored {
-                outcome: Outcome::Failed(RecordError::new(Code::Purged, "x".repeat(length))),
+                outcome: Outcome::Failed(RecordError::new(Code::NotQueued, "x".repeat(length))),
                 late: false,
             };
             let settled = Settled::new(1, (0..count).map(|_| failed()).collect());
@@ -122,7 +122,7 @@ mod tests {
             );
             let codes = settled.records().iter().filter_map(|stored| stored.outcome.error());
             assert_eq!(
-                codes.filter(|error| error.code == Code::Purged).count(),
+                codes.filter(|error| error.code == Code::NotQueued).count(),
                 count,
                 "the codes stay"
             );
