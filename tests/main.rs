@@ -31,6 +31,7 @@ mod support {
     pub(crate) mod consumer;
     pub(crate) mod http;
     pub(crate) mod kafka;
+    pub(crate) mod kafka_proxy;
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;
     pub(crate) mod sidecar;

@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 #[path = "../examples/clients/rust/client.rs"]
-mod client;
+pub(crate) mod client;
 
 use client::{Client, Error, Options, Target};
 

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,16 @@ pub(super) struct Ports {
     pub(super) plain: u16,
     pub(super) sasl_ssl: u16,
     controller: u16,
+    /// Of a listener that advertises another port than its own, which clients then come through.
+    pub(super) behind: u16,
+}
+
+impl Ports {
+    /// The listeners for clients, with this port for the one behind a proxy.
+    pub(super) fn for_clients(&self, behind: u16) -> String {
+        let Self { plain, sasl_ssl, .. } = self;
+        format!("PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl_ssl},BEHIND://127.0.0.1:{behind}")
+    }
 }
 
 /// Ports that nobody listens on. All are held until the last is found, so that no two are the same.
@@ -39,6 +51,7 @@ pub(super) fn free_ports(nodes: usize) -> Result<Vec<Ports>> {
                 plain: free()?,
                 sasl_ssl: free()?,
                 controller: free()?,
+                behind: free()?,
             })
         })
         .collect()
@@ -50,12 +63,14 @@ pub(super) struct Node {
     folder: PathBuf,
     script: Child,
     /// The script ends the node when this is closed. Only a drop may do that.
-    lifeline: Option<ChildStdin>,
+    lifeline: Mutex<Option<ChildStdin>>,
+    /// How much of the log earlier starts have written.
+    log_before: AtomicUsize,
 }
 
 impl Node {
-    /// Starts node `index` of as many as there are ports for.
-    pub(super) fn spawn(installed: &Installed, ports: &[Ports], index: usize) -> Result<Self> {
+    /// Starts node `index` of as many as there are ports for. `advertised`: see [`Ports::behind`].
+    pub(super) fn spawn(installed: &Installed, ports: &[Ports], index: usize, advertised: u16) -> Result<Self> {
         let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(parent)?;
         let folder = tempfile::Builder::new().prefix("kafka-").tempdir_in(parent)?;
@@ -76,15 +91,43 @@ impl Node {
         let mut lifeline = script.stdin.take().context("the script has no standard input")?;
         fs::write(
             folder.join("server.properties"),
-            server_properties(installed, ports, index, &folder)?,
+            server_properties(installed, ports, index, &folder, advertised)?,
         )?;
         writeln!(lifeline, "start").context("node.sh has ended")?;
         Ok(Self {
             ports: ports[index],
             folder,
             script,
-            lifeline: Some(lifeline),
+            lifeline: Mutex::new(Some(lifeline)),
+            log_before: AtomicUsize::new(0),
         })
+    }
+
+    /// Starts it once more after it has ended, with its ports and its data. `changed` are lines of its settings that take
+    /// the place of earlier ones.
+    pub(super) fn start_again(&self, changed: &[(&str, String)]) -> Result<()> {
+        let path = self.folder.join("server.properties");
+        let mut settings = fs::read_to_string(&path)?;
+        // Of two lines with one name the last one counts.
+        settings.extend(changed.iter().map(|(name, value)| format!("{name}={value}\n")));
+        fs::write(path, settings)?;
+        self.log_before.store(self.log().len(), Ordering::SeqCst);
+        let mut lifeline = self.lifeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let lifeline = lifeline.as_mut().context("the node is being dropped")?;
+        writeln!(lifeline, "start").context("node.sh has ended")
+    }
+
+    /// Waits until its process is gone.
+    pub(super) fn wait_until_ended(&self, deadline: Instant) -> Result<()> {
+        while self.folder.join("running").exists() {
+            anyhow::ensure!(Instant::now() < deadline, "the Kafka node did not end in time");
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> Vec<u8> {
+        fs::read(self.folder.join("log")).unwrap_or_default()
     }
 
     /// Sends a signal to the node's process, such as `-STOP` or `-CONT`.
@@ -96,10 +139,9 @@ impl Node {
     }
 
     pub(super) fn wait_until_started(&self, deadline: Instant) -> Result<()> {
-        let path = self.folder.join("log");
         loop {
-            let log = fs::read(&path).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log);
+            let log = self.log();
+            let log = String::from_utf8_lossy(&log[self.log_before.load(Ordering::SeqCst).min(log.len())..]);
             if log.contains("Kafka Server started") {
                 return Ok(());
             }
@@ -122,7 +164,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        drop(self.lifeline.take());
+        drop(self.lifeline.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         // Waiting makes "dropped" mean "gone"; there is nobody to tell if that fails.
         let _ = self.script.wait();
     }
@@ -151,15 +193,17 @@ fn cluster_id(nodes: usize) -> &'static str {
 }
 
 /// The node's settings: what all nodes share, and what is this one's own.
-fn server_properties(installed: &Installed, ports: &[Ports], index: usize, folder: &Path) -> Result<String> {
+fn server_properties(
+    installed: &Installed,
+    ports: &[Ports],
+    index: usize,
+    folder: &Path,
+    advertised: u16,
+) -> Result<String> {
     const PLAIN_LOGIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required";
     let nodes = ports.len();
     let in_sync = nodes.div_ceil(2);
-    let Ports {
-        plain,
-        sasl_ssl,
-        controller,
-    } = ports[index];
+    let Ports { controller, behind, .. } = ports[index];
     let voters: Vec<String> = ports
         .iter()
         .zip(1..)
@@ -171,9 +215,11 @@ fn server_properties(installed: &Installed, ports: &[Ports], index: usize, folde
         (
             "listeners",
             format!(
-                "PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl_ssl},CONTROLLER://127.0.0.1:{controller}"
+                "{},CONTROLLER://127.0.0.1:{controller}",
+                ports[index].for_clients(behind)
             ),
         ),
+        ("advertised.listeners", ports[index].for_clients(advertised)),
         ("log.dirs", folder.join("data").display().to_string()),
         (
             "ssl.keystore.location",

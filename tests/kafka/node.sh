@@ -1,12 +1,13 @@
 #!/bin/sh
-# Runs one Kafka node, for exactly as long as this script's standard input stays open:
+# Runs one Kafka node, for no longer than this script's standard input stays open:
 # `node.sh FOLDER CLUSTER_ID USER PASSWORD JAVA_OPTION...`
 #
 # The other end of that pipe is in the test process. However it goes (done, panicked, killed -9), the kernel closes the
 # pipe, and the node and its folder go too. Nothing else can promise that: a killed process runs no clean-up of its own.
 #
-# FOLDER holds server.properties by the time the first line arrives. The node's output goes to FOLDER/log; its last line
-# is "node.sh: ended" if the node stops by itself.
+# FOLDER holds server.properties by the time the first line arrives. Each line starts the node, on the same data, once it
+# has ended. While it runs, FOLDER/running holds its process id. Its output goes to FOLDER/log, and a line
+# "node.sh: ended" whenever it ends.
 set -u
 folder=$1
 cluster=$2
@@ -20,26 +21,39 @@ trap '' HUP INT TERM
 read -r _ || exit 0
 cd "$folder" || exit 1
 exec >log 2>&1
+mkfifo started
 
-# A command in the background gets /dev/null as its input, so the pipe is handed on by another number.
-exec 3<&0 </dev/null
-
-# Users of SCRAM live in the cluster's metadata: formatting is the one moment to add them without a running broker.
-if java "$@" kafka.tools.StorageTool format \
-  -t "$cluster" -c server.properties --add-scram "$scram" >/dev/null 3<&-; then
-  java -Dlog4j2.level=INFO "$@" kafka.Kafka server.properties 3<&- &
+# Takes the JVM's options.
+run() {
+  # A JVM that is born with SIGTERM ignored would never shut down in a controlled way.
+  (
+    trap - TERM
+    exec java -Dlog4j2.level=INFO "$@" kafka.Kafka server.properties
+  ) &
   jvm=$!
   # Who wants to freeze the node reads its process here.
   echo "$jvm" >running
-  # The data is thrown away, so there is nothing that a gentle stop would save.
-  (
-    cat <&3 >/dev/null
-    if [ -e running ]; then kill -9 "$jvm"; fi
-  ) &
+  echo "$jvm" >started
   wait "$jvm"
+  # Whoever waits for the process to be gone may start it again at once, and looks only at what the log says after this.
+  echo "node.sh: ended"
   rm running
+}
+
+# Users of SCRAM live in the cluster's metadata: formatting is the one moment to add them without a running broker.
+if java "$@" kafka.tools.StorageTool format \
+  -t "$cluster" -c server.properties --add-scram "$scram" >/dev/null </dev/null; then
+  while :; do
+    run "$@" </dev/null &
+    # An end of input that came before the process is known would leave it behind.
+    read -r jvm <started
+    read -r _ || break
+  done
+  # The data is thrown away, so there is nothing that a gentle stop would save.
+  if [ -e running ]; then kill -9 "$jvm"; fi
+else
+  echo "node.sh: ended"
 fi
-echo "node.sh: ended"
 # Whoever waits for the node wants to read the log first: the folder stays until the pipe is closed.
+cat >/dev/null
 wait
-cat <&3 >/dev/null

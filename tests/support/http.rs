@@ -1,13 +1,13 @@
 //! A small HTTP/1.1 client that does what it is told, wrong things included.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Longer than anything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything that a test waits for, a producer's `delivery.timeout.ms` included.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// One connection.
 pub(crate) struct Http {
@@ -81,18 +81,28 @@ impl Reply {
 
 impl Http {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("connect");
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self::over(stream.try_clone().unwrap(), stream)
+        Self::try_tcp(address).expect("connect")
     }
 
     pub(crate) fn unix(path: &Path) -> Self {
-        let stream = UnixStream::connect(path).expect("connect");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self::over(stream.try_clone().unwrap(), stream)
+        Self::try_unix(path).expect("connect")
+    }
+
+    /// Fails when nobody listens.
+    pub(crate) fn try_tcp(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::over(stream.try_clone()?, stream))
+    }
+
+    /// Fails when nobody listens.
+    pub(crate) fn try_unix(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::over(stream.try_clone()?, stream))
     }
 
     fn over(reader: impl Read + Send + 'static, writer: impl Write + Send + 'static) -> Self {

@@ -9,7 +9,8 @@
 //! | replication, `min.insync.replicas` | 1, 1 | 3, 2 |
 //! | `auto.create.topics.enable` | false | true, with 6 partitions |
 //!
-//! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same user).
+//! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same user);
+//! and a third one that a [`KafkaProxy`] can be put before.
 
 #![allow(
     dead_code,
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::kafka_proxy::KafkaProxy;
 use helper::{Helper, Reply};
 use node::Node;
 
@@ -48,6 +50,7 @@ pub(crate) struct Kafka {
     helper: Mutex<Helper>,
     nodes: Vec<Node>,
     ca_pem: PathBuf,
+    proxy: Option<KafkaProxy>,
 }
 
 impl Kafka {
@@ -77,19 +80,43 @@ impl Kafka {
     /// A cluster of one's own, for a test that does to it what others could not bear. The error says what is missing on
     /// this machine, or shows the log of the node that did not start.
     pub(crate) fn start(nodes: usize) -> Result<Self> {
-        let installed = Installed::get()?;
-        match Self::try_start(installed, nodes) {
-            // Ports are free when they are looked up, and somebody else's by the time the broker binds them: seldom,
-            // but a test run is long.
-            Err(error) if format!("{error:#}").contains("Address already in use") => Self::try_start(installed, nodes),
-            started => started,
-        }
+        Self::start_with(nodes, None)
     }
 
-    fn try_start(installed: &Installed, nodes: usize) -> Result<Self> {
+    /// As [`Kafka::start`], with a node behind each way of the proxy, on a listener of its own: see
+    /// [`Kafka::proxied_bootstrap`].
+    pub(crate) fn start_behind(proxy: KafkaProxy) -> Result<Self> {
+        Self::start_with(proxy.nodes(), Some(proxy))
+    }
+
+    fn start_with(nodes: usize, proxy: Option<KafkaProxy>) -> Result<Self> {
+        let installed = Installed::get()?;
+        let kafka = match Self::try_start(installed, nodes, proxy.as_ref()) {
+            // Ports are free when they are looked up, and somebody else's by the time the broker binds them: seldom,
+            // but a test run is long.
+            Err(error) if format!("{error:#}").contains("Address already in use") => {
+                Self::try_start(installed, nodes, proxy.as_ref())
+            }
+            started => started,
+        }?;
+        Ok(Self { proxy, ..kafka })
+    }
+
+    fn try_start(installed: &Installed, nodes: usize, proxy: Option<&KafkaProxy>) -> Result<Self> {
         let ports = node::free_ports(nodes)?;
         let nodes = (0..nodes)
-            .map(|index| Node::spawn(installed, &ports, index))
+            .map(|index| {
+                let behind = ports[index].behind;
+                if let Some(proxy) = proxy {
+                    proxy.lead(index, behind);
+                }
+                Node::spawn(
+                    installed,
+                    &ports,
+                    index,
+                    proxy.map_or(behind, |proxy| proxy.port(index)),
+                )
+            })
             .collect::<Result<Vec<_>>>()?;
         // The helper is compiled while the brokers start.
         let bootstrap = addresses(ports.iter().map(|ports| ports.plain));
@@ -102,6 +129,7 @@ impl Kafka {
             helper: Mutex::new(helper),
             nodes,
             ca_pem: installed.tls.join("ca.pem"),
+            proxy: None,
         };
         kafka.ask(&["ready", &kafka.nodes.len().to_string()])?;
         Ok(kafka)
@@ -142,9 +170,64 @@ impl Kafka {
         self.nodes[node].signal("-CONT").expect("a node that runs");
     }
 
-    /// Ends a node's process at once, for good.
+    /// Ends a node's process at once.
     pub(crate) fn kill(&self, node: usize) {
-        self.nodes[node].signal("-KILL").expect("a node that runs");
+        self.end(node, "-KILL");
+    }
+
+    /// Ends a node's process as an operator does: it hands its partitions over and then goes.
+    pub(crate) fn shut_down(&self, node: usize) {
+        self.end(node, "-TERM");
+    }
+
+    fn end(&self, node: usize, signal: &str) {
+        let node = &self.nodes[node];
+        node.signal(signal).expect("a node that runs");
+        node.wait_until_ended(Instant::now() + START_DEADLINE).expect("its end");
+    }
+
+    /// Starts a node that was ended, on its ports and data, and waits until it is up.
+    pub(crate) fn start_again(&self, node: usize) {
+        self.start_changed(node, &[]);
+    }
+
+    /// As [`Kafka::start_again`], behind another port of the proxy.
+    pub(crate) fn start_at_another_address(&self, node: usize) {
+        let port = self.proxy().move_way(node);
+        let listeners = self.nodes[node].ports.for_clients(port);
+        self.start_changed(node, &[("advertised.listeners", listeners)]);
+    }
+
+    /// Undoes whatever was done to the nodes: those that are frozen go on, those that were ended are started.
+    pub(crate) fn repair(&self) -> Result<()> {
+        let deadline = Instant::now() + START_DEADLINE;
+        let mut started = Vec::new();
+        for node in &self.nodes {
+            if node.signal("-CONT").is_err() {
+                node.start_again(&[])?;
+                started.push(node);
+            }
+        }
+        started
+            .into_iter()
+            .try_for_each(|node| node.wait_until_started(deadline))
+    }
+
+    fn start_changed(&self, node: usize, changed: &[(&str, String)]) {
+        let node = &self.nodes[node];
+        node.start_again(changed).expect("a node that has ended");
+        node.wait_until_started(Instant::now() + START_DEADLINE)
+            .expect("a node that starts");
+    }
+
+    /// The proxy that the nodes are behind.
+    pub(crate) fn proxy(&self) -> &KafkaProxy {
+        self.proxy.as_ref().expect("a cluster that was started behind a proxy")
+    }
+
+    /// The proxy's ways to the nodes, which tell of each other's only: for `bootstrap.servers`.
+    pub(crate) fn proxied_bootstrap(&self) -> String {
+        addresses((0..self.nodes.len()).map(|node| self.proxy().port(node)))
     }
 
     // The errors of the methods below are what the broker or the Java client says, or that it took more than a minute.

@@ -39,6 +39,7 @@ pub(crate) struct Sidecar {
     /// Its configuration file.
     pub(crate) config: PathBuf,
     log: Arc<Log>,
+    environment: Vec<(String, String)>,
     _folder: TempDir,
 }
 
@@ -108,22 +109,7 @@ impl Builder {
             let _ = writeln!(text, "[plugins]\ndir = {:?}", plugin_dir());
         }
         std::fs::write(&config, &text).expect("write the configuration");
-        let mut command = Command::new(BINARY);
-        command.arg("run").arg("--config").arg(&config);
-        // Compiled plugins are shared by the tests, and not with whoever runs them.
-        command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
-        command.envs(self.environment);
-        let mut child = command
-            .stderr(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("start");
-        let log = Arc::new(Log::default());
-        let stderr = BufReader::new(child.stderr.take().expect("its log"));
-        std::thread::spawn({
-            let log = Arc::clone(&log);
-            move || log.fill(stderr)
-        });
+        let (child, log) = spawn(&config, &self.environment);
         let mut sidecar = Sidecar {
             child,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -132,29 +118,66 @@ impl Builder {
             embedded: None,
             config,
             log,
+            environment: self.environment,
             _folder: folder,
         };
-        let started = sidecar.wait_for(&|line| {
-            let message = line["message"].as_str().unwrap_or_default();
-            message == "ready" || message.starts_with("serving, but not ready")
-        });
-        assert!(started.is_ok(), "it did not start: {started:#?}");
-        for line in sidecar.log() {
-            let address = || line["address"].as_str().and_then(|address| address.parse().ok());
-            match line["message"].as_str().unwrap_or_default() {
-                "ingest listens" => sidecar.http = address().unwrap_or(sidecar.http),
-                "admin listens" => sidecar.admin = address().expect("an address"),
-                message if message.starts_with("EMBEDDED") => {
-                    sidecar.embedded = line["bootstrap_servers"].as_str().map(str::to_owned);
-                }
-                _ => {}
-            }
-        }
+        sidecar.wait_until_started();
         sidecar
     }
 }
 
+/// The process, and the log that it fills.
+fn spawn(config: &Path, environment: &[(String, String)]) -> (Child, Arc<Log>) {
+    let mut command = Command::new(BINARY);
+    command.arg("run").arg("--config").arg(config);
+    // Compiled plugins are shared by the tests, and not with whoever runs them.
+    command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
+    command.envs(environment.iter().cloned());
+    let mut child = command
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("start");
+    let log = Arc::new(Log::default());
+    let stderr = BufReader::new(child.stderr.take().expect("its log"));
+    std::thread::spawn({
+        let log = Arc::clone(&log);
+        move || log.fill(stderr)
+    });
+    (child, log)
+}
+
 impl Sidecar {
+    /// Kills it where it stands, and starts it again with its configuration: with the same Unix socket, whose file was left
+    /// behind, and with other ports. `between` is called while there is none.
+    pub(crate) fn kill_and_start_again(&mut self, between: impl FnOnce()) {
+        self.child.kill().expect("a process that runs");
+        self.child.wait().expect("its end");
+        between();
+        (self.child, self.log) = spawn(&self.config, &self.environment);
+        self.wait_until_started();
+    }
+
+    /// Waits until it is ready, and learns its addresses.
+    fn wait_until_started(&mut self) {
+        let started = self.wait_for(&|line| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message == "ready" || message.starts_with("serving, but not ready")
+        });
+        assert!(started.is_ok(), "it did not start: {started:#?}");
+        for line in self.log() {
+            let address = || line["address"].as_str().and_then(|address| address.parse().ok());
+            match line["message"].as_str().unwrap_or_default() {
+                "ingest listens" => self.http = address().unwrap_or(self.http),
+                "admin listens" => self.admin = address().expect("an address"),
+                message if message.starts_with("EMBEDDED") => {
+                    self.embedded = line["bootstrap_servers"].as_str().map(str::to_owned);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// A connection over TCP.
     pub(crate) fn tcp(&self) -> Http {
         Http::tcp(self.http)

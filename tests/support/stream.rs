@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longer than a producer's `delivery.timeout.ms`.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(crate) struct Stream {
     writer: Writer,
@@ -30,36 +31,43 @@ impl Writer {
         assert!(self.try_send(bytes, PATIENCE), "it could not be sent");
     }
 
-    /// That was all.
+    /// That was all. A sidecar that has ended the stream itself does not hear it.
     pub(crate) fn finish(&mut self) {
-        self.0.write_all(b"0\r\n\r\n").unwrap();
+        let _ = self.0.write_all(b"0\r\n\r\n");
     }
 }
 
 impl Stream {
     /// Sends the header, and waits for the answer's: it comes before any record.
     pub(crate) fn open(address: SocketAddr, topic: &str) -> Self {
-        let mut socket = TcpStream::connect(address).expect("connect");
+        Self::try_open(address, topic).expect("a stream")
+    }
+
+    /// None when the sidecar cannot be reached, or does not take it.
+    pub(crate) fn try_open(address: SocketAddr, topic: &str) -> Option<Self> {
+        let mut socket = TcpStream::connect(address).ok()?;
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
             "POST /v1/topics/{topic}/stream HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n\
              transfer-encoding: chunked\r\n\r\n"
         );
-        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(head.as_bytes()).ok()?;
         let mut answer = BufReader::new(socket.try_clone().unwrap());
         let mut line = String::new();
-        answer.read_line(&mut line).unwrap();
-        assert!(line.contains(" 200 "), "{line}");
+        answer.read_line(&mut line).ok()?;
+        if !line.contains(" 200 ") {
+            return None;
+        }
         while line != "\r\n" {
             line.clear();
-            answer.read_line(&mut line).unwrap();
+            answer.read_line(&mut line).ok()?;
         }
-        Self {
+        Some(Self {
             writer: Writer(socket),
             answer,
             rest: Vec::new(),
-        }
+        })
     }
 
     /// See [`Writer::try_send`].

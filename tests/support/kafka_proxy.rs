@@ -1,0 +1,311 @@
+//! Ways to the brokers that know Kafka's frames well enough to do harm at chosen moments.
+//!
+//! Each node has a listener that advertises its way here (see [`Kafka::start_behind`](super::kafka::Kafka::start_behind)),
+//! so whoever comes through one way stays on them. Nothing is done to what passes until it is asked for.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PRODUCE: i16 = 0;
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
+/// The first version with tagged fields and compact lengths.
+const FLEXIBLE: i16 = 9;
+/// The first version whose topics have no names.
+const NAMELESS: i16 = 13;
+/// Above what any broker takes.
+const LARGEST_FRAME: usize = 128 << 20;
+
+/// One way for each node.
+pub(crate) struct KafkaProxy {
+    ways: Vec<Mutex<Way>>,
+    harm: Arc<Harm>,
+}
+
+struct Way {
+    listener: TcpListener,
+    /// The node's own port.
+    target: Arc<AtomicU16>,
+}
+
+/// What is to be done, and was.
+#[derive(Default)]
+struct Harm {
+    /// Of produce responses, the connection is cut instead of each so many-th; 0: of none.
+    cut_every: AtomicU64,
+    produce_responses: AtomicU64,
+    cuts: AtomicU64,
+    /// Produce responses that will be turned into refusals.
+    refusals: AtomicU64,
+    closed: Mutex<bool>,
+    opened: Condvar,
+    /// Bytes of requests a second; 0: as they come.
+    rate: AtomicU64,
+    /// When the next request may pass.
+    next: Mutex<Option<Instant>>,
+}
+
+impl KafkaProxy {
+    /// Takes the ports, so that nodes can be told of them.
+    pub(crate) fn new(nodes: usize) -> Self {
+        let harm = Arc::new(Harm::default());
+        let way = || Mutex::new(Way::open(&harm, Arc::default()));
+        Self {
+            ways: (0..nodes).map(|_| way()).collect(),
+            harm,
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> usize {
+        self.ways.len()
+    }
+
+    /// Where the way to a node begins.
+    pub(crate) fn port(&self, node: usize) -> u16 {
+        self.way(node).port()
+    }
+
+    /// And where it ends.
+    pub(crate) fn lead(&self, node: usize, port: u16) {
+        self.way(node).target.store(port, Ordering::SeqCst);
+    }
+
+    /// Closes the way to a node and opens another one, whose port is the answer.
+    pub(crate) fn move_way(&self, node: usize) -> u16 {
+        let mut way = self.way(node);
+        let moved = Way::open(&self.harm, Arc::clone(&way.target));
+        *way = moved;
+        way.port()
+    }
+
+    fn way(&self, node: usize) -> std::sync::MutexGuard<'_, Way> {
+        self.ways[node].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on cuts the connection instead of passing each so many-th answer to a produce request on: the brokers have
+    /// the records, and who sent them does not know. 0: no more.
+    pub(crate) fn cut_each(&self, responses: u64) {
+        self.harm.cut_every.store(responses, Ordering::SeqCst);
+    }
+
+    /// How many answers were cut.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.harm.cuts.load(Ordering::SeqCst)
+    }
+
+    /// Turns the next answer to a produce request into "not the leader", although the records are appended, and lets
+    /// nothing pass after it.
+    pub(crate) fn refuse_next_and_close(&self) {
+        self.harm.refusals.store(1, Ordering::SeqCst);
+    }
+
+    /// Whether nothing passes.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.harm.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets pass what waits, and what comes.
+    pub(crate) fn open(&self) {
+        *self.harm.closed.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.harm.opened.notify_all();
+    }
+
+    /// Lets so many bytes of requests pass in a second, over all ways; 0: as many as come.
+    pub(crate) fn throttle(&self, bytes_a_second: u64) {
+        self.harm.rate.store(bytes_a_second, Ordering::SeqCst);
+    }
+
+    /// No more harm of any kind.
+    pub(crate) fn be_kind(&self) {
+        self.cut_each(0);
+        self.throttle(0);
+        self.harm.refusals.store(0, Ordering::SeqCst);
+        self.open();
+    }
+}
+
+impl Way {
+    fn open(harm: &Arc<Harm>, target: Arc<AtomicU16>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let accepting = listener.try_clone().expect("a listener");
+        thread::spawn({
+            let (harm, target) = (Arc::clone(harm), Arc::clone(&target));
+            move || {
+                for client in accepting.incoming().map_while(Result::ok) {
+                    // A broker that is not there: the client finds its connection closed.
+                    let _ = connect(&harm, target.load(Ordering::SeqCst), client);
+                }
+            }
+        });
+        Self { listener, target }
+    }
+
+    fn port(&self) -> u16 {
+        self.listener.local_addr().expect("its address").port()
+    }
+}
+
+impl Drop for Way {
+    /// Wakes the thread that accepts, which ends.
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+    }
+}
+
+/// What was asked on one connection and is not answered: API and version by correlation id.
+type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
+
+fn connect(harm: &Arc<Harm>, port: u16, client: TcpStream) -> io::Result<()> {
+    let broker = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    for stream in [&client, &broker] {
+        stream.set_nodelay(true)?;
+    }
+    let asked = Asked::default();
+    for (from, to, answers) in [(&client, &broker, false), (&broker, &client, true)] {
+        let (from, to, harm, asked) = (from.try_clone()?, to.try_clone()?, Arc::clone(harm), Arc::clone(&asked));
+        thread::spawn(move || {
+            let _ = if answers {
+                pass_answers(&harm, &asked, &from, &to)
+            } else {
+                pass_requests(&harm, &asked, &from, &to)
+            };
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+    Ok(())
+}
+
+fn pass_requests(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    loop {
+        let frame = read_frame(from)?;
+        let (api, version) = (int16(&frame, 4)?, int16(&frame, 6)?);
+        asked.lock().unwrap().insert(int32(&frame, 8)?, (api, version));
+        harm.wait_for_room(frame.len());
+        harm.wait_until_open();
+        (&mut &*to).write_all(&frame)?;
+    }
+}
+
+fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    loop {
+        let mut frame = read_frame(from)?;
+        let what = asked.lock().unwrap().remove(&int32(&frame, 4)?);
+        harm.wait_until_open();
+        if let Some((PRODUCE, version)) = what {
+            if harm.cuts_this_one() {
+                return Ok(());
+            }
+            if harm.refusals.swap(0, Ordering::SeqCst) > 0 {
+                *harm.closed.lock().unwrap() = true;
+                refuse(&mut frame, version)?;
+            }
+        }
+        (&mut &*to).write_all(&frame)?;
+    }
+}
+
+impl Harm {
+    fn cuts_this_one(&self) -> bool {
+        let every = self.cut_every.load(Ordering::SeqCst);
+        let number = self.produce_responses.fetch_add(1, Ordering::SeqCst) + 1;
+        let cut = every > 0 && number.is_multiple_of(every);
+        self.cuts.fetch_add(u64::from(cut), Ordering::SeqCst);
+        cut
+    }
+
+    fn wait_until_open(&self) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        while *closed {
+            closed = self.opened.wait(closed).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn wait_for_room(&self, bytes: usize) {
+        let rate = self.rate.load(Ordering::SeqCst);
+        if rate == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let turn = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let turn = next.map_or(now, |next| next.max(now)) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            *next = Some(turn);
+            turn
+        };
+        thread::sleep(turn - now);
+    }
+}
+
+/// A whole frame, its length in front.
+fn read_frame(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let size = u32::from_be_bytes(length) as usize;
+    if size > LARGEST_FRAME {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut frame = vec![0; 4 + size];
+    frame[..4].copy_from_slice(&length);
+    from.read_exact(&mut frame[4..])?;
+    Ok(frame)
+}
+
+/// Makes the answer for the one partition of a produce response an error, without an offset.
+fn refuse(frame: &mut [u8], version: i16) -> io::Result<()> {
+    assert!(version < NAMELESS, "version {version} of Produce has other answers");
+    // After the length and the correlation id.
+    let mut at = 8;
+    let (topics, partitions);
+    if version < FLEXIBLE {
+        topics = int32(frame, at)?;
+        at += 6 + usize::try_from(int16(frame, at + 4)?).expect("a topic");
+        partitions = int32(frame, at)?;
+        at += 4;
+    } else {
+        // The header's tags; lengths are one more than they are.
+        assert_eq!(varint(frame, &mut at)?, 0, "tags in a header");
+        topics = varint(frame, &mut at)? - 1;
+        at += usize::try_from(varint(frame, &mut at)?).expect("a topic") - 1;
+        partitions = varint(frame, &mut at)? - 1;
+    }
+    assert_eq!(
+        (topics, partitions),
+        (1, 1),
+        "librdkafka asks for one partition at a time"
+    );
+    // The partition's number comes before the error, its offset after it.
+    frame[at + 4..at + 6].copy_from_slice(&NOT_LEADER_OR_FOLLOWER.to_be_bytes());
+    frame[at + 6..at + 14].copy_from_slice(&(-1_i64).to_be_bytes());
+    Ok(())
+}
+
+fn bytes<const N: usize>(frame: &[u8], at: usize) -> io::Result<[u8; N]> {
+    let bytes = frame.get(at..at + N).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn int16(frame: &[u8], at: usize) -> io::Result<i16> {
+    bytes(frame, at).map(i16::from_be_bytes)
+}
+
+fn int32(frame: &[u8], at: usize) -> io::Result<i32> {
+    bytes(frame, at).map(i32::from_be_bytes)
+}
+
+fn varint(frame: &[u8], at: &mut usize) -> io::Result<i32> {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let [byte] = bytes(frame, *at)?;
+        *at += 1;
+        value |= i32::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte < 0x80 || shift > 28 {
+            return Ok(value);
+        }
+    }
+}

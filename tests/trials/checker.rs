@@ -1,0 +1,198 @@
+//! Holds what clients were told against what is there.
+
+use std::collections::{HashMap, HashSet};
+
+use base64_simd::STANDARD;
+use serde_json::Value;
+
+use super::clients::{Fate, Ordered, Sent};
+use crate::support::kafka::Kafka;
+
+/// Client, stream, number.
+type Name = (u64, u64, u64);
+/// Partition and offset.
+type Place = (u64, u64);
+
+/// What is in a topic: for each record its nonce, and where it stands.
+pub(super) struct There(HashMap<Name, Vec<(u32, Place)>>);
+
+/// How a trial ended.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) sent: usize,
+    pub(super) acked: usize,
+    pub(super) failed: usize,
+    pub(super) rejected: usize,
+    pub(super) unknown: usize,
+    pub(super) untold: usize,
+    pub(super) there: usize,
+    /// Of the `unknown` ones.
+    pub(super) unknown_there: usize,
+    /// Records that stand there more than once, whatever is promised.
+    pub(super) doubled: usize,
+    pub(super) generations: usize,
+    /// What must not be, the first few of each kind.
+    wrong: Vec<String>,
+    wrongs: usize,
+}
+
+impl There {
+    pub(super) fn read(kafka: &Kafka, topic: &str) -> Self {
+        let mut there: HashMap<Name, Vec<(u32, Place)>> = HashMap::new();
+        for line in kafka.read(topic).expect("readable") {
+            let record: Value = serde_json::from_str(&line).unwrap();
+            let value = record["value"].as_str().expect("a value");
+            let value = STANDARD.decode_to_vec(value).unwrap();
+            let [client, stream, number, nonce]: [u64; 4] =
+                serde_json::from_slice(&value).expect("a record that a client sent");
+            let place = (
+                record["partition"].as_u64().unwrap(),
+                record["offset"].as_u64().unwrap(),
+            );
+            let nonce = u32::try_from(nonce).expect("a nonce");
+            there.entry((client, stream, number)).or_default().push((nonce, place));
+        }
+        Self(there)
+    }
+}
+
+/// Compares, prints one line, and panics when anything is as it must not be. Records of phases before `phase` may be
+/// missing.
+pub(super) fn check(kafka: &Kafka, topic: &str, sent: &[Ordered], phase: u32) -> Figures {
+    let figures = compare(There::read(kafka, topic), sent, phase);
+    eprintln!("trial on {topic}: {}", figures.line());
+    assert!(
+        figures.wrong.is_empty(),
+        "{topic}: {} things are as they must not be, among them {:#?}",
+        figures.wrongs,
+        figures.wrong
+    );
+    figures
+}
+
+fn compare(There(mut there): There, sent: &[Ordered], phase: u32) -> Figures {
+    let mut figures = Figures {
+        there: there.values().map(Vec::len).sum(),
+        ..Figures::default()
+    };
+    let records = || sent.iter().flat_map(|stream| &stream.records);
+    // Where the promise that nothing is doubled does not hold.
+    let troubled: HashSet<u64> = records()
+        .filter(|record| matches!(record.fate, Fate::Failed | Fate::Unknown))
+        .map(|record| record.generation)
+        .collect();
+    let told = records().filter(|record| record.fate != Fate::Untold);
+    figures.generations = told.map(|record| record.generation).collect::<HashSet<_>>().len();
+    for Ordered {
+        client,
+        stream,
+        records,
+    } in sent
+    {
+        let mut last = HashMap::new();
+        for (number, record) in (0..).zip(records) {
+            let name = (*client, *stream, number);
+            let found = there.remove(&name).unwrap_or_default();
+            figures.count(record, &found);
+            figures.record(name, record, &found, troubled.contains(&record.generation), phase);
+            // In a topic that was made again offsets begin anew.
+            if record.phase >= phase {
+                figures.order(name, record, &found, &mut last);
+            }
+        }
+    }
+    for name in there.keys() {
+        figures.wrong(format!("nobody sent {name:?}"));
+    }
+    figures
+}
+
+impl Figures {
+    fn count(&mut self, record: &Sent, found: &[(u32, Place)]) {
+        self.sent += 1;
+        self.doubled += usize::from(found.len() > 1);
+        *match record.fate {
+            Fate::Acked { .. } => &mut self.acked,
+            Fate::Failed => &mut self.failed,
+            Fate::Rejected => &mut self.rejected,
+            Fate::Unknown => &mut self.unknown,
+            Fate::Untold => &mut self.untold,
+        } += 1;
+        self.unknown_there += usize::from(record.fate == Fate::Unknown && !found.is_empty());
+    }
+
+    fn record(&mut self, name: Name, record: &Sent, found: &[(u32, Place)], troubled: bool, phase: u32) {
+        if found.iter().any(|(nonce, _)| *nonce != record.nonce) {
+            self.wrong(format!("{name:?} is there with another nonce: {found:?}"));
+        }
+        if found.len() > 1 && !troubled {
+            self.wrong(format!("{name:?} was sent once and stands at {found:?}"));
+        }
+        match &record.fate {
+            Fate::Acked { .. } if found.is_empty() => {
+                if record.phase >= phase {
+                    self.wrong(format!("{name:?} was acked and is lost"));
+                }
+            }
+            Fate::Acked { partition, offset } => {
+                let told = |place: &Place| place.0 == *partition && offset.is_none_or(|offset| offset == place.1);
+                if record.phase >= phase && !found.iter().any(|(_, place)| told(place)) {
+                    self.wrong(format!("{name:?} is at {found:?}, and its client was told {record:?}"));
+                }
+            }
+            Fate::Unknown => {}
+            Fate::Failed | Fate::Rejected | Fate::Untold if found.is_empty() => {}
+            Fate::Failed | Fate::Rejected | Fate::Untold => {
+                self.wrong(format!("{name:?} was called {record:?} and stands at {found:?}"));
+            }
+        }
+    }
+
+    /// `last`: the record before it, by generation and partition.
+    fn order(
+        &mut self,
+        name: Name,
+        record: &Sent,
+        found: &[(u32, Place)],
+        last: &mut HashMap<(u64, u64), (u64, Name)>,
+    ) {
+        let (Fate::Acked { partition, offset }, Some((_, first))) = (&record.fate, found.first()) else {
+            return;
+        };
+        let offset = offset.unwrap_or(first.1);
+        let before = last.insert((record.generation, *partition), (offset, name));
+        if let Some(before) = before.filter(|before| before.0 >= offset) {
+            self.wrong(format!("{name:?} at {offset} of {partition} stands before {before:?}"));
+        }
+    }
+
+    fn wrong(&mut self, what: String) {
+        const SHOWN: usize = 20;
+        self.wrongs += 1;
+        if self.wrong.len() < SHOWN {
+            self.wrong.push(what);
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self {
+            sent,
+            acked,
+            failed,
+            rejected,
+            unknown,
+            untold,
+            there,
+            unknown_there,
+            doubled,
+            generations,
+            wrongs,
+            ..
+        } = self;
+        format!(
+            "{sent} records sent: {acked} acked, {failed} failed, {rejected} rejected, {unknown} unknown ({unknown_there} of \
+             them there), {untold} not taken; {there} there, {doubled} of them doubled; {generations} generations; {wrongs} \
+             missing, out of order, doubled, made up, or there against what was told"
+        )
+    }
+}
