@@ -21,6 +21,7 @@ use super::{
     problem::Problem,
     reply,
     stream::{self, Stream},
+    target,
     timed::InRequest,
 };
 use crate::{
@@ -72,14 +73,6 @@ pub struct Api {
     instance: HeaderValue,
 }
 
-/// What a path and its query ask for.
-#[derive(Debug, PartialEq, Eq)]
-struct Target<'a> {
-    /// The path's topic; none: each record names its own.
-    topic: Option<&'a str>,
-    answer: Answer,
-}
-
 impl Api {
     /// A handler over this pipeline.
     /// `timeout` is what a request gets that names none.
@@ -116,7 +109,7 @@ impl Api {
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
         let (head, mut body) = request.into_parts();
-        let answered = match stream_topic(&head) {
+        let answered = match target::stream_topic(head.uri.path()) {
             Some(topic) => match self.stream(&head, topic, &from).await {
                 Ok(stream) => Ok(stream.begin(body, from.in_request).map(Either::Right)),
                 Err(problem) => Err((problem, body)),
@@ -187,7 +180,7 @@ impl Api {
         self.check_header_size(head)?;
         let number = numbering::of(&head.headers)?;
         let deadline = Instant::now() + self.timeout(&head.headers)?;
-        let target = target(&head.method, head.uri.path(), head.uri.query())?;
+        let target = target::of(&head.method, head.uri.path(), head.uri.query())?;
         let topic = match target.topic {
             Some(topic) => Some(self.topic(topic).await?),
             None => None,
@@ -355,27 +348,6 @@ fn instance() -> HeaderValue {
     HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
 }
 
-fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Problem> {
-    let topic = match path.strip_prefix("/v1/") {
-        Some("records") => None,
-        Some(rest) => match rest
-            .strip_prefix("topics/")
-            .and_then(|rest| rest.strip_suffix("/records"))
-        {
-            Some(topic) => Some(topic),
-            None => return Err(not_found()),
-        },
-        None => return Err(not_found()),
-    };
-    if method != Method::POST {
-        return Err(Problem::method("POST"));
-    }
-    Ok(Target {
-        topic,
-        answer: answer(query)?,
-    })
-}
-
 /// A numbered request need not be told that its outcomes are unknown: it can ask again.
 fn still_unknown() -> Problem {
     Problem::new(
@@ -386,75 +358,6 @@ fn still_unknown() -> Problem {
     )
 }
 
-/// The topic of `/v1/topics/{topic}/stream`.
-fn stream_topic(head: &Parts) -> Option<&str> {
-    let path = head.uri.path().strip_prefix("/v1/topics/")?;
-    path.strip_suffix("/stream")
-}
-
 fn wants_trace(headers: &HeaderMap) -> bool {
     headers.get(TRACE).is_some_and(|value| value == "1")
-}
-
-fn not_found() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "this is the ingest listener; it has POST /v1/topics/{topic}/records, POST /v1/records and \
-         POST /v1/topics/{topic}/stream \
-         (/ready, /metrics and the like are on the admin listener)",
-    )
-}
-
-fn answer(query: Option<&str>) -> Result<Answer, Problem> {
-    let mut answer = Answer::Waited;
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        answer = match pair {
-            "ack=all" => Answer::Waited,
-            "ack=none" => Answer::Unwaited,
-            other => {
-                let shown: String = other.chars().take(64).collect();
-                return Err(Problem::bad_request(
-                    "bad_query",
-                    format!("the query has \"{shown}\"; it may have ack=all or ack=none"),
-                ));
-            }
-        };
-    }
-    Ok(answer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn topic_of(path: &str) -> Option<Option<&str>> {
-        target(&Method::POST, path, None).ok().map(|target| target.topic)
-    }
-
-    #[test]
-    fn a_path_means_one_thing() {
-        assert_eq!(topic_of("/v1/topics/orders/records"), Some(Some("orders")));
-        assert_eq!(topic_of("/v1/records"), Some(None));
-        // Not a topic, but refused as one.
-        assert_eq!(topic_of("/v1/topics/../../etc/records"), Some(Some("../../etc")));
-        for path in [
-            "/",
-            "/v1",
-            "/v1/topics/orders",
-            "/v2/records",
-            "/v1/topics/orders/records/x",
-        ] {
-            assert_eq!(topic_of(path), None, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_misspelt_ack_is_not_taken_for_the_default() {
-        assert!(answer(Some("ack=none")).is_ok_and(|answer| answer == Answer::Unwaited));
-        assert!(answer(None).is_ok_and(|answer| answer == Answer::Waited));
-        for query in ["ack=1", "acks=none", "ack", "ack=none&x=1"] {
-            assert!(answer(Some(query)).is_err(), "{query}");
-        }
-    }
 }

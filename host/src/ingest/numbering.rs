@@ -20,7 +20,7 @@ const MAX_CLIENT: usize = 128;
 const MAX_SEQUENCE: u64 = u64::MAX - 1;
 
 /// The request's number, if it has one: 400 for headers that make none.
-pub(super) fn of(headers: &HeaderMap) -> Result<Option<Number>, Problem> {
+pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Number>, Problem> {
     let client = one(headers, CLIENT)?;
     let sequence = one(headers, SEQUENCE)?;
     let epoch = one(headers, EPOCH)?;

@@ -1,0 +1,105 @@
+//! What a path and its query ask for.
+
+use hyper::{Method, StatusCode};
+
+use super::problem::Problem;
+use crate::batch::Answer;
+
+/// What a request for records asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    /// The path's topic, not checked; none: each record names its own.
+    pub(crate) topic: Option<&'a str>,
+    /// Whether its outcomes are waited for.
+    pub(crate) answer: Answer,
+}
+
+/// 404 for a path that is none, 405 for a method other than POST, 400 for a query that is none.
+pub(crate) fn of<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Problem> {
+    let topic = match path.strip_prefix("/v1/") {
+        Some("records") => None,
+        Some(rest) => match rest
+            .strip_prefix("topics/")
+            .and_then(|rest| rest.strip_suffix("/records"))
+        {
+            Some(topic) => Some(topic),
+            None => return Err(not_found()),
+        },
+        None => return Err(not_found()),
+    };
+    if method != Method::POST {
+        return Err(Problem::method("POST"));
+    }
+    Ok(Target {
+        topic,
+        answer: answer(query)?,
+    })
+}
+
+/// The topic of `/v1/topics/{topic}/stream`.
+pub(crate) fn stream_topic(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/topics/")?.strip_suffix("/stream")
+}
+
+fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "this is the ingest listener; it has POST /v1/topics/{topic}/records, POST /v1/records and \
+         POST /v1/topics/{topic}/stream \
+         (/ready, /metrics and the like are on the admin listener)",
+    )
+}
+
+fn answer(query: Option<&str>) -> Result<Answer, Problem> {
+    let mut answer = Answer::Waited;
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        answer = match pair {
+            "ack=all" => Answer::Waited,
+            "ack=none" => Answer::Unwaited,
+            other => {
+                let shown: String = other.chars().take(64).collect();
+                return Err(Problem::bad_request(
+                    "bad_query",
+                    format!("the query has \"{shown}\"; it may have ack=all or ack=none"),
+                ));
+            }
+        };
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic_of(path: &str) -> Option<Option<&str>> {
+        of(&Method::POST, path, None).ok().map(|target| target.topic)
+    }
+
+    #[test]
+    fn a_path_means_one_thing() {
+        assert_eq!(topic_of("/v1/topics/orders/records"), Some(Some("orders")));
+        assert_eq!(topic_of("/v1/records"), Some(None));
+        // Not a topic, but refused as one.
+        assert_eq!(topic_of("/v1/topics/../../etc/records"), Some(Some("../../etc")));
+        for path in [
+            "/",
+            "/v1",
+            "/v1/topics/orders",
+            "/v2/records",
+            "/v1/topics/orders/records/x",
+        ] {
+            assert_eq!(topic_of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_ack_is_not_taken_for_the_default() {
+        assert!(answer(Some("ack=none")).is_ok_and(|answer| answer == Answer::Unwaited));
+        assert!(answer(None).is_ok_and(|answer| answer == Answer::Waited));
+        for query in ["ack=1", "acks=none", "ack", "ack=none&x=1"] {
+            assert!(answer(Some(query)).is_err(), "{query}");
+        }
+    }
+}
