@@ -37,6 +37,8 @@
 //! beyond the window, with the client when others need its place or it was idle for too long, or with its epoch.
 
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod refusal;
 mod settled;
 

@@ -1,7 +1,10 @@
-mod model;
+mod interleavings;
 
-use super::*;
-use crate::outcome::{Ack, Code, Kind, Outcome, RecordError};
+use super::{
+    model::{content, settled},
+    *,
+};
+use crate::outcome::Kind;
 
 fn bounds() -> Bounds {
     Bounds {
@@ -19,32 +22,6 @@ fn number(client: &str, epoch: u64, sequence: u64) -> Number {
         sequence,
         resume: false,
     }
-}
-
-fn content(records: usize) -> Content {
-    Content { records, digest: 7 }
-}
-
-fn outcome(kind: Kind) -> Outcome {
-    let error = || RecordError::new(Code::BrokerError, "as planned");
-    match kind {
-        Kind::Acked => Outcome::Acked(Ack {
-            partition: 0,
-            offset: None,
-            timestamp: None,
-        }),
-        Kind::Rejected => Outcome::Rejected(error()),
-        Kind::Failed => Outcome::Failed(error()),
-        Kind::Unknown => Outcome::Unknown(error()),
-    }
-}
-
-fn settled(kinds: &[Kind]) -> Arc<Settled> {
-    let stored = kinds.iter().map(|&kind| Stored {
-        outcome: outcome(kind),
-        late: false,
-    });
-    Arc::new(Settled::new(1, stored.collect()))
 }
 
 /// One client with requests of one record, for tests that need no more.

@@ -1,19 +1,53 @@
-//! Random interleavings of everything that can happen, against what a client may rely on.
+//! Everything that can happen to numbered requests, held against what a client may rely on. For tests and fuzzing: whatever
+//! is not as it must be panics.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use proptest::{collection::vec, prelude::*, sample::Index};
+use super::{Answer, Bounds, Content, Number, Refusal, SHARE, Sequences, Settled, Stored};
+use crate::outcome::{Ack, Code, Kind, Outcome, RecordError};
 
-use super::*;
+/// Who sends.
+pub(crate) const CLIENTS: [&str; 3] = ["a", "b", "c"];
 
-const CLIENTS: [&str; 3] = ["a", "b", "c"];
+/// Of so many records; all are the same.
+pub(crate) fn content(records: usize) -> Content {
+    Content { records, digest: 7 }
+}
 
-/// Something that happens.
+/// An outcome of each kind.
+fn outcome(kind: Kind) -> Outcome {
+    let error = || RecordError::new(Code::BrokerError, "as planned");
+    match kind {
+        Kind::Acked => Outcome::Acked(Ack {
+            partition: 0,
+            offset: None,
+            timestamp: None,
+        }),
+        Kind::Rejected => Outcome::Rejected(error()),
+        Kind::Failed => Outcome::Failed(error()),
+        Kind::Unknown => Outcome::Unknown(error()),
+    }
+}
+
+/// Outcomes of these kinds.
+pub(crate) fn settled(kinds: &[Kind]) -> Arc<Settled> {
+    let stored = kinds.iter().map(|&kind| Stored {
+        outcome: outcome(kind),
+        late: false,
+    });
+    Arc::new(Settled::new(1, stored.collect()))
+}
+
+/// Something that happens. Whoever it happens to is counted round those that are there.
 #[derive(Debug, Clone)]
-enum Event {
+pub(crate) enum Event {
     /// A request comes: so far from what its client would send next, in this epoch.
     Send {
-        client: Index,
+        client: usize,
         epoch: u64,
         ahead: i64,
         resume: bool,
@@ -22,57 +56,14 @@ enum Event {
     },
     /// A request that has its turn, or is under way, goes one step on; `kinds` are its outcomes when it gets them.
     Step {
-        request: Index,
+        request: usize,
         taken: bool,
         kinds: [Kind; 3],
     },
     /// One that waits asks again, or goes away.
-    Again { waiter: Index, leaves: bool },
+    Again { waiter: usize, leaves: bool },
     /// Time passes.
     Pass(u64),
-}
-
-fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![6 => Just(Kind::Acked), 1 => Just(Kind::Rejected), 1 => Just(Kind::Failed), 1 => Just(Kind::Unknown)]
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let send = (
-        any::<Index>(),
-        prop_oneof![6 => Just(0_u64), 1 => 0..3_u64],
-        prop_oneof![6 => Just(0_i64), 2 => -3..3_i64],
-        prop::bool::weighted(0.1),
-        1..=3_usize,
-        prop_oneof![20 => Just(0_u64), 1 => Just(1)],
-    );
-    prop_oneof![
-        6 => send.prop_map(|(client, epoch, ahead, resume, records, digest)| Event::Send {
-            client, epoch, ahead, resume, records, digest,
-        }),
-        8 => (any::<Index>(), prop::bool::weighted(0.9), [kind(), kind(), kind()])
-            .prop_map(|(request, taken, kinds)| Event::Step { request, taken, kinds }),
-        3 => (any::<Index>(), prop::bool::weighted(0.1)).prop_map(|(waiter, leaves)| Event::Again { waiter, leaves }),
-        1 => (0..50_u64).prop_map(Event::Pass),
-    ]
-}
-
-fn tight() -> impl Strategy<Value = Bounds> {
-    (1..4_usize, 1..5_usize, 4..30_usize).prop_map(|(clients, window, requests)| Bounds {
-        clients,
-        window,
-        bytes: requests * most_bytes(2),
-        idle: Duration::from_millis(100),
-    })
-}
-
-/// Large enough that nothing is ever forgotten but beyond the window.
-fn wide() -> impl Strategy<Value = Bounds> {
-    (1..5_usize).prop_map(|window| Bounds {
-        clients: CLIENTS.len(),
-        window,
-        bytes: 1 << 30,
-        idle: Duration::from_secs(1_000),
-    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +92,43 @@ struct Told {
     requests: HashMap<u64, Option<Vec<Kind>>>,
 }
 
+/// No record is sent twice or overtakes, and the bounds hold, whatever happens.
+pub(crate) fn run(bounds: Bounds, events: &[Event]) {
+    let mut world = World::new(bounds);
+    for event in events {
+        world.happens(event);
+    }
+    world.ends();
+}
+
+/// A call, whether or not it makes sense.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Which one, counted round.
+    pub(crate) which: u8,
+    pub(crate) number: Number,
+    pub(crate) records: usize,
+}
+
+/// Nothing panics and the bounds hold, whatever is called.
+pub(crate) fn call_all(bounds: Bounds, calls: &[Call]) {
+    let mut sequences = Sequences::new(bounds);
+    let mut now = Instant::now();
+    for Call { which, number, records } in calls {
+        now += Duration::from_millis(*records as u64);
+        match which % 6 {
+            0 => drop(sequences.ask(number, content(*records), now)),
+            1 => sequences.take(&number.client, number.sequence),
+            2 => sequences.end_turn(&number.client),
+            3 => sequences.settle(number, settled(&vec![Kind::Unknown; *records]), now),
+            4 => sequences.wait(number),
+            _ => sequences.leave(number),
+        }
+        assert!(sequences.bytes() <= bounds.bytes);
+    }
+}
+
+/// What there is, and what everybody knows of it.
 struct World {
     sequences: Sequences<u64>,
     bounds: Bounds,
@@ -134,7 +162,7 @@ impl World {
                 records,
                 digest,
             } => {
-                let client: Arc<str> = Arc::from(*client.get(&CLIENTS));
+                let client: Arc<str> = Arc::from(CLIENTS[client % CLIENTS.len()]);
                 let told = self.told.entry(Arc::clone(&client)).or_default();
                 let base = if told.epoch == *epoch { told.expected } else { None };
                 let sequence = base.unwrap_or(1).saturating_add_signed(*ahead).max(1);
@@ -160,12 +188,12 @@ impl World {
             }
             Event::Step { request, taken, kinds } => {
                 if !self.jobs.is_empty() {
-                    self.step(request.index(self.jobs.len()), *taken, kinds);
+                    self.step(request % self.jobs.len(), *taken, kinds);
                 }
             }
             Event::Again { waiter, leaves } => {
                 if !self.waiting.is_empty() {
-                    self.again(waiter.index(self.waiting.len()), *leaves);
+                    self.again(waiter % self.waiting.len(), *leaves);
                 }
             }
             Event::Pass(ms) => self.now += Duration::from_millis(*ms),
@@ -333,7 +361,7 @@ impl World {
         assert_eq!(places.len(), sequences.idle.len());
     }
 
-    /// Everything goes well from now on: nobody may be left waiting.
+    /// Everything goes well from now on: nobody may be left waiting, and whoever is not blocked may send what is expected.
     fn ends(&mut self) {
         loop {
             while !self.jobs.is_empty() {
@@ -349,10 +377,19 @@ impl World {
             }
         }
         assert!(self.waiting.is_empty(), "left waiting: {:?}", self.waiting);
+        for (number, is_blocked) in self.next_numbers() {
+            let answer = self.sequences.ask(&number, content(1), self.now);
+            let fine = match &answer {
+                Ok(Answer::Turn(None)) => !is_blocked,
+                Err(Refusal::Blocked { .. }) => is_blocked,
+                // Time has passed.
+                Err(Refusal::Resync { .. }) => true,
+                _ => false,
+            };
+            assert!(fine, "{number:?}: {answer:?}");
+        }
     }
-}
 
-impl World {
     /// What each client would send next, and whether something blocks it.
     fn next_numbers(&self) -> Vec<(Number, bool)> {
         let next = self.told.iter().filter_map(|(client, told)| {
@@ -375,59 +412,4 @@ fn is_blocking(kinds: &[Kind]) -> bool {
 
 fn kinds_of(settled: &Settled) -> Vec<Kind> {
     settled.records().iter().map(|stored| stored.outcome.kind()).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    /// Also: none is left waiting, and whoever is not blocked may send what is expected.
-    #[test]
-    fn no_record_is_sent_twice_or_overtakes_and_the_bounds_hold(
-        bounds in prop_oneof![tight(), wide()],
-        events in vec(event(), 0..120),
-    ) {
-        let mut world = World::new(bounds);
-        for event in &events {
-            world.happens(event);
-        }
-        world.ends();
-        for (number, is_blocked) in world.next_numbers() {
-            let answer = world.sequences.ask(&number, content(1), world.now);
-            let fine = match &answer {
-                Ok(Answer::Turn(None)) => !is_blocked,
-                Err(Refusal::Blocked { .. }) => is_blocked,
-                // Time has passed.
-                Err(Refusal::Resync { .. }) => true,
-                _ => false,
-            };
-            prop_assert!(fine, "{:?}: {:?}", number, answer);
-        }
-    }
-
-    /// Calls in an order that makes no sense, numbers at both ends.
-    #[test]
-    fn no_sequence_of_calls_panics(
-        bounds in tight(),
-        calls in vec((0..6_u8, 0..3_usize, number_at_the_ends(), number_at_the_ends(), 0..4_usize, any::<bool>()), 0..80),
-    ) {
-        let mut sequences = Sequences::new(bounds);
-        let mut now = Instant::now();
-        for (call, client, epoch, sequence, records, resume) in calls {
-            let number = Number { client: Arc::from(CLIENTS[client]), epoch, sequence, resume };
-            now += Duration::from_millis(records as u64);
-            match call {
-                0 => drop(sequences.ask(&number, content(records), now)),
-                1 => sequences.take(&number.client, sequence),
-                2 => sequences.end_turn(&number.client),
-                3 => sequences.settle(&number, settled(&vec![Kind::Unknown; records]), now),
-                4 => sequences.wait(&number),
-                _ => sequences.leave(&number),
-            }
-            prop_assert!(sequences.bytes() <= bounds.bytes);
-        }
-    }
-}
-
-fn number_at_the_ends() -> impl Strategy<Value = u64> {
-    prop_oneof![4 => 0..5_u64, 1 => u64::MAX - 2..=u64::MAX]
 }
