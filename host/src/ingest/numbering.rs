@@ -55,8 +55,8 @@ pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Number>, Problem> {
     }))
 }
 
-/// A header's only value.
-fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, Problem> {
+/// A header's only value: 400 where it has more than one.
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.map(|value| value.as_bytes())),

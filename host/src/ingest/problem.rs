@@ -16,6 +16,8 @@ use crate::{
 
 /// Seconds after which a client that was told 503 may try again.
 const RETRY_AFTER_SECONDS: &str = "1";
+/// What is told of broken JSON quotes names and strings of the body, which may be as long as it; so many characters of it.
+const MOST_TOLD: usize = 200;
 
 /// Why a request was not taken.
 #[derive(Debug, Clone)]
@@ -92,7 +94,7 @@ impl Problem {
     pub fn json(error: &serde_json::Error) -> Self {
         Self {
             place: Some((error.line(), error.column())),
-            ..Self::bad_request("invalid_json", format!("the body is no valid JSON: {error}"))
+            ..Self::bad_request("invalid_json", format!("the body is no valid JSON: {}", told(error)))
         }
     }
 
@@ -143,6 +145,17 @@ impl Problem {
     }
 }
 
+/// A message of the JSON reader, cut to a length that a person reads; its place stays.
+pub(crate) fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = text.strip_suffix(&place).unwrap_or(&text);
+    match message.char_indices().nth(MOST_TOLD) {
+        Some((end, _)) => format!("{}…{place}", &message[..end]),
+        None => text,
+    }
+}
+
 impl From<Busy> for Problem {
     fn from(busy: Busy) -> Self {
         Self::new(
@@ -163,5 +176,26 @@ impl From<NotTaken> for Problem {
                 format!("{reason}; nothing was taken"),
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_body_never_grows_with_it() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let error = |field: &str| serde_json::from_str::<Nothing>(&format!("{{\"{field}\":1}}")).expect_err("unknown");
+        let short = error("ä");
+        assert_eq!(told(&short), short.to_string());
+        let long = told(&error(&"ä".repeat(100_000)));
+        assert!(long.chars().count() < 300, "{long}");
+        assert!(
+            long.starts_with("unknown field `ää") && long.ends_with("ä… at line 1 column 200003"),
+            "{long}"
+        );
     }
 }

@@ -16,7 +16,7 @@ use super::{
     Context, Problem, too_many,
     wire::{Object, malformed},
 };
-use crate::pipeline::Parsed;
+use crate::{ingest::problem::told, pipeline::Parsed};
 
 /// `{"records":[R…]}` or one R.
 pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
@@ -96,7 +96,7 @@ fn one(text: &str, body: &Bytes, context: &Context<'_>) -> Parsed {
 
 /// serde_json's message ends with the place, which is that in the record.
 fn described(error: &serde_json::Error) -> String {
-    format!("the record cannot be read: {error} of the record")
+    format!("the record cannot be read: {} of the record", told(error))
 }
 
 /// Whether the first key is `records`: a batch has no other.

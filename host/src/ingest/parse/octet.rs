@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::{HeaderMap, header::HeaderValue};
+use hyper::HeaderMap;
 
 use super::{Context, Problem};
 use crate::{
+    ingest::numbering::one,
     pipeline::Parsed,
     record::{Header, Record},
 };
@@ -23,7 +24,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
             "an application/octet-stream body names no topic; send it to /v1/topics/{topic}/records",
         ));
     };
-    let partition = match headers.get(PARTITION) {
+    let partition = match one(headers, PARTITION)? {
         None => None,
         Some(value) => Some(number(value).ok_or_else(|| {
             Problem::bad_request(
@@ -32,14 +33,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
             )
         })?),
     };
-    let mut keys = headers.get_all(KEY).iter();
-    let key = keys.next().map(bytes);
-    if keys.next().is_some() {
-        return Err(Problem::bad_request(
-            "bad_header",
-            "Pointsman-Key is given twice; a record has one key",
-        ));
-    }
+    let key = one(headers, KEY)?.map(Bytes::copy_from_slice);
     let headers = headers
         .iter()
         .filter_map(|(name, value)| {
@@ -49,7 +43,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
                 .filter(|name| !name.is_empty())?;
             Some(Header {
                 name: name.into(),
-                value: Some(bytes(value)),
+                value: Some(Bytes::copy_from_slice(value.as_bytes())),
             })
         })
         .collect();
@@ -63,10 +57,8 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
     }))
 }
 
-fn bytes(value: &HeaderValue) -> Bytes {
-    Bytes::copy_from_slice(value.as_bytes())
-}
-
-fn number(value: &HeaderValue) -> Option<u32> {
-    value.to_str().ok()?.trim().parse().ok()
+/// Rust would also take a sign.
+fn number(text: &[u8]) -> Option<u32> {
+    let digits = std::str::from_utf8(text).ok()?.trim();
+    digits.parse().ok().filter(|_| !digits.starts_with('+'))
 }
