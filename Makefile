@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench lint plugins examples manifests image-binary docs deny
+.PHONY: help run test chaos fuzz bench lint plugins examples manifests image-binary docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -32,6 +32,10 @@ chaos: ## The long forms of tests that shake it: 200 reloads in a minute under t
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	POINTSMAN_SEEDS=50000 cargo test -q --locked -p pointsman --lib -- --nocapture simulation
 	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
+
+fuzz: ## Feed every parser with what a fuzzer makes up, a minute each (POINTSMAN_FUZZ_SECONDS)
+	@.ci/need cc make openssl rust cargo-fuzz
+	@tests/fuzz/run
 
 bench: ## Measure: one record's way by itself, reloads and failing plugins, then the whole under load
 	@.ci/need cc make curl openssl rust wasm-target
@@ -90,3 +94,5 @@ deny: ## Check licences, sources and duplicates of all dependencies
 	@cargo deny --version >/dev/null 2>&1 || $(STEP) "cargo-deny" cargo install --locked cargo-deny
 	cargo deny --locked check licenses bans sources
 	cargo deny --locked --manifest-path plugins/Cargo.toml --config deny.toml check licenses bans sources
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	cargo deny --manifest-path tests/fuzz/Cargo.toml --config deny.toml check licenses bans sources

@@ -35,6 +35,8 @@ pub mod batch;
 pub mod cli;
 pub mod config;
 pub mod drain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod ingest;
 pub mod logging;
 pub mod metrics;

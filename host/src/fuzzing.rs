@@ -1,0 +1,78 @@
+//! What is fuzzed: a function for everything that reads what clients send, and for what decides about numbered requests. Each
+//! takes any bytes and panics when something is not as it must be, which is more than that nothing panics.
+//!
+//! `tests/fuzz` feeds them what a fuzzer makes up; a test below feeds them its corpus. Only there while testing or fuzzing.
+
+mod headers;
+mod json;
+mod numbering;
+mod octets;
+mod oracle;
+mod parsed;
+mod path;
+mod sequence;
+
+pub use self::{
+    json::{json, ndjson},
+    numbering::numbering,
+    octets::octets,
+    path::path,
+    sequence::sequence,
+};
+
+/// Takes any bytes; panics when something is not as it must be.
+pub type Target = fn(&[u8]);
+
+/// By name: the folder of its corpus, and its program in `tests/fuzz/targets`.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("json", json),
+    ("ndjson", ndjson),
+    ("numbering", numbering),
+    ("octets", octets),
+    ("path", path),
+    ("sequence", sequence),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, panic::catch_unwind, path::Path};
+
+    use super::*;
+
+    fn names(folder: &Path) -> BTreeSet<String> {
+        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let name = |entry: fs::DirEntry| {
+            let path = entry.path();
+            path.file_stem().expect("a name").to_string_lossy().into_owned()
+        };
+        entries.map(|entry| name(entry.expect("an entry"))).collect()
+    }
+
+    #[test]
+    fn nothing_that_fuzzing_has_found_is_found_again() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz");
+        let known: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(
+            names(&fuzz.join("corpus")),
+            known,
+            "a corpus without a target, or the other way round"
+        );
+        assert_eq!(
+            names(&fuzz.join("targets")),
+            known,
+            "a program without a target, or the other way round"
+        );
+        for (name, target) in TARGETS {
+            let folder = fuzz.join("corpus").join(name);
+            let files: Vec<_> = fs::read_dir(&folder)
+                .expect("a corpus")
+                .map(|file| file.expect("a file").path())
+                .collect();
+            assert!(files.len() >= 5, "{} has next to nothing in it", folder.display());
+            for file in files {
+                let bytes = fs::read(&file).expect("read");
+                assert!(catch_unwind(|| target(&bytes)).is_ok(), "{}", file.display());
+            }
+        }
+    }
+}

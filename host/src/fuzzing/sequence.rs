@@ -1,0 +1,109 @@
+//! Numbered requests: bytes as a series of events.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    outcome::Kind,
+    sequence::{
+        Bounds, Number,
+        model::{CLIENTS, Call, Event, call_all, run},
+        most_bytes,
+    },
+};
+
+/// More would make each input slow, and nothing new.
+const EVENTS: usize = 400;
+
+/// What happens is held against a model; or anything is called, and nothing panics.
+pub fn sequence(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let mode = bytes.next();
+    let bounds = Bounds {
+        clients: 1 + bytes.below(3),
+        window: 1 + bytes.below(4),
+        bytes: match mode % 4 {
+            // Nothing is ever forgotten but beyond the window.
+            0 => 1 << 30,
+            _ => (4 + bytes.below(26)) * most_bytes(2),
+        },
+        idle: Duration::from_millis(100),
+    };
+    if mode % 4 == 3 {
+        call_all(bounds, &bytes.series(Bytes::call));
+    } else {
+        run(bounds, &bytes.series(Bytes::event));
+    }
+}
+
+/// What is left of them; after the end, zeroes.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn next(&mut self) -> u8 {
+        self.0.split_off_first().copied().unwrap_or_default()
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::from(self.next()) % bound
+    }
+
+    fn series<T>(&mut self, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let mut all = Vec::new();
+        while !self.0.is_empty() && all.len() < EVENTS {
+            all.push(one(self));
+        }
+        all
+    }
+
+    fn event(&mut self) -> Event {
+        match self.below(18) {
+            0..6 => Event::Send {
+                client: self.below(CLIENTS.len()),
+                epoch: (self.next() / 96).into(),
+                // Mostly what comes next.
+                ahead: match self.below(8) {
+                    0..2 => 0,
+                    other => other as i64 - 4,
+                },
+                resume: self.below(8) == 7,
+                records: 1 + self.below(3),
+                digest: (self.below(8) == 7).into(),
+            },
+            6..14 => Event::Step {
+                request: self.below(256),
+                taken: self.below(8) != 7,
+                kinds: [self.kind(), self.kind(), self.kind()],
+            },
+            14..17 => Event::Again {
+                waiter: self.below(256),
+                leaves: self.below(8) == 7,
+            },
+            _ => Event::Pass(self.below(50) as u64),
+        }
+    }
+
+    fn kind(&mut self) -> Kind {
+        Kind::ALL[self.below(8) % 7 % 4]
+    }
+
+    fn call(&mut self) -> Call {
+        Call {
+            which: self.next(),
+            number: Number {
+                client: Arc::from(CLIENTS[self.below(CLIENTS.len())]),
+                epoch: self.number(),
+                sequence: self.number(),
+                resume: self.below(2) == 1,
+            },
+            records: self.below(5),
+        }
+    }
+
+    /// Small, or at the other end.
+    fn number(&mut self) -> u64 {
+        match self.next() {
+            byte @ 0..240 => u64::from(byte % 6),
+            byte => u64::MAX - u64::from(byte % 4),
+        }
+    }
+}
