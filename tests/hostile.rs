@@ -161,9 +161,16 @@ fn whatever_a_call_does_only_its_own_record_suffers() {
         ] {
             assert_eq!(outcomes(&sidecar, "bad", key, 5), vec![expected; 5], "{key}");
         }
-        let thirds = outcomes(&sidecar, "bad", "third", 9);
-        let expected = ["acked", "acked", trapped].repeat(3);
-        assert_eq!(thirds, expected, "every third record traps");
+        // What an instance has seen ends with it: two records at least come between those that trap.
+        let thirds = outcomes(&sidecar, "bad", "third", 30);
+        let traps = thirds.iter().filter(|outcome| *outcome == trapped).count();
+        assert!((3..=10).contains(&traps), "{thirds:?}");
+        assert!(
+            thirds.iter().all(|outcome| outcome == trapped || outcome == "acked"),
+            "{thirds:?}"
+        );
+        let close = |three: &[String]| three.iter().filter(|outcome| *outcome == trapped).count() > 1;
+        assert!(!thirds.windows(3).any(close), "{thirds:?}");
     });
     assert!(sidecar.is_alive());
     // 5 calls of 1,000 lines, and a panic's message for each trap: at most 20 in a second, all instances together.

@@ -9,6 +9,7 @@
 
 mod admin;
 mod bad_input;
+mod batches;
 mod configuration;
 mod drain;
 mod hostile;

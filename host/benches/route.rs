@@ -86,9 +86,53 @@ fn route(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Records of one call, as the pipeline cuts them.
+const BATCH: usize = 128;
+
+/// The same by the plugins' batch export: the time is that of one record.
+fn batch(criterion: &mut Criterion) {
+    let metrics = Metrics::new().unwrap();
+    let compiler = Compiler::in_process(Engine::new().unwrap());
+    let limits = Limits::from(&config::Plugins::default());
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/dist");
+    let mut group = criterion.benchmark_group("route in batches of 128");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for (name, plugin, config) in [
+        ("key-hash: the key only", "key-hash", "{}"),
+        ("header: one header", "header", r#"{"name":"tier"}"#),
+        (
+            "json-field: the value, parsed",
+            "json-field",
+            r#"{"pointer":"/customer/id"}"#,
+        ),
+    ] {
+        let code =
+            Code::load(&compiler, &dir.join(format!("{plugin}.wasm")), &limits).expect("run `make plugins` first");
+        let pool = Arc::new(Pool::new(Arc::new(code), config.to_owned(), limits, &metrics).unwrap());
+        let mut lease = pool.lease_blocking().unwrap();
+        let route = Route::new(&config::Route::everything(), Decider::Plugin(pool), None).unwrap();
+        let topic = topic(&metrics);
+        let partitions = topic.partitions();
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || vec![record(); BATCH],
+                |records| {
+                    let (records, choices) = lease.partition_batch(records, &partitions);
+                    let chosen = choices.unwrap().into_iter().zip(&records);
+                    chosen
+                        .map(|(choice, record)| route.chosen(choice, record, &topic, &partitions).unwrap())
+                        .sum::<u32>()
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = route
+    targets = route, batch
 }
 criterion_main!(benches);

@@ -9,6 +9,7 @@ mod turn;
 
 use std::{
     collections::HashMap,
+    iter::Peekable,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -122,29 +123,26 @@ impl Pipeline {
             })?;
         let mut decided = Decided::new(records.len(), trace, open);
         let mut turn = Turn::new(self.topics.routes(), self.max_plugin_ms);
-        for (index, parsed) in records.into_iter().enumerate() {
-            let sendable = self.sendable(parsed, &resolved);
-            if let Ok((record, _, (topic, _))) = &sendable
-                && let Some(pool) = turn.wants_lease(record, topic)
-            {
-                turn.lease(pool).await;
+        let mut since_yield = 0;
+        let mut records = records
+            .into_iter()
+            .map(|parsed| self.sendable(parsed, &resolved))
+            .peekable();
+        while let Some(sendable) = records.next() {
+            let before = decided.records.len();
+            match sendable {
+                Err(refused) => decided.push(Err(refused), None),
+                Ok(first) => self::decide(first, &mut records, &mut turn, &mut decided).await,
             }
-            if trace {
-                let asked = sendable
-                    .as_ref()
-                    .ok()
-                    .and_then(|(record, _, (topic, _))| turn.asks(record, topic));
-                decided.trace.push(asked.cloned());
-            }
-            decided
-                .records
-                .push(sendable.and_then(|sendable| place(sendable, &mut turn)));
-            if turn.is_over() || index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
+            since_yield += decided.records.len() - before;
+            if turn.is_over() || since_yield >= RECORDS_BETWEEN_YIELDS {
                 turn.pause();
                 tokio::task::yield_now().await;
                 turn.resume();
+                since_yield = 0;
             }
         }
+        drop(records);
         drop(turn);
         decided.topics = resolved.seen;
         Ok(decided)
@@ -164,6 +162,7 @@ impl Pipeline {
             topics,
             trace,
             _open,
+            ..
         } = decided;
         let purpose = Purpose {
             generation: self.producer.generation(),
@@ -233,7 +232,7 @@ impl Pipeline {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             timestamp: record.timestamp,
         };
-        Ok((record, place, seen))
+        Ok(Sendable(record, place, seen))
     }
 
     fn too_large(&self, size: usize) -> RecordError {
@@ -256,17 +255,79 @@ fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Reco
     }
 }
 
+/// Decides about a record, and about those after it that its plugin can decide about in the same call.
+async fn decide<'t>(
+    first: Sendable<'t>,
+    records: &mut Peekable<impl Iterator<Item = Result<Sendable<'t>, Refused>>>,
+    turn: &mut Turn<'_>,
+    decided: &mut Decided<'_>,
+) {
+    let (topic, partitions) = first.2;
+    if let Some(pool) = turn.wants_lease(&first.0, topic) {
+        turn.lease(pool).await;
+    }
+    let asked = decided.traced(|| turn.asks(&first.0, topic).cloned());
+    let most = match first.0.partition {
+        Some(_) => 1,
+        None => turn.batch_size(topic),
+    };
+    if most == 1 {
+        return decided.push(decide_one(first.0, first.1, first.2, turn), asked);
+    }
+    let (mut batch, mut places) = (Vec::with_capacity(most), Vec::with_capacity(most));
+    let place = first.1;
+    batch.push(first.0);
+    places.push(place);
+    while batch.len() < most
+        && let Some(Ok(next)) = records.next_if(|next| next.as_ref().is_ok_and(|next| next.continues(&place)))
+    {
+        batch.push(next.0);
+        places.push(next.1);
+    }
+    let (batch, partitioned) = match batch.len() {
+        1 => (batch, None),
+        _ => turn.decide_batch(batch, topic, partitions),
+    };
+    if let Some(partitioned) = partitioned {
+        for ((record, place), partition) in batch.into_iter().zip(places).zip(partitioned) {
+            decided.push(placed(record, place, partition, topic), asked.clone());
+        }
+        return;
+    }
+    // There is only one, or one of them has made the plugin fail: only that one is to suffer.
+    for (record, place) in batch.into_iter().zip(places) {
+        if let Some(pool) = turn.wants_lease(&record, topic) {
+            turn.lease(pool).await;
+        }
+        decided.push(decide_one(record, place, first.2, turn), asked.clone());
+    }
+}
+
 /// Decides one record after [`Turn::wants_lease`] has been asked about it.
-fn place((record, mut place, (topic, partitions)): Sendable<'_>, turn: &mut Turn<'_>) -> Result<Placed, Refused> {
-    let (record, decided) = match record.partition {
+fn decide_one(
+    record: Record,
+    place: Place,
+    (topic, partitions): &Seen,
+    turn: &mut Turn<'_>,
+) -> Result<Placed, Refused> {
+    let (record, partition) = match record.partition {
         Some(partition) => (record, route::explicit(partition, topic, partitions)),
         None => turn.decide(record, topic, partitions),
     };
-    match decided {
-        Ok(partition) => {
-            place.partition = partition;
-            Ok(Placed { record, place })
-        }
+    placed(record, place, partition, topic)
+}
+
+fn placed(
+    record: Record,
+    place: Place,
+    partition: Result<u32, RecordError>,
+    topic: &Arc<Topic>,
+) -> Result<Placed, Refused> {
+    match partition {
+        Ok(partition) => Ok(Placed {
+            record,
+            place: Place { partition, ..place },
+        }),
         Err(error) => Err(Refused {
             topic: Some(Arc::clone(topic)),
             error,
@@ -332,7 +393,14 @@ impl Resolved {
 }
 
 /// A record that may be decided, its place as far as that is known, and its topic.
-type Sendable<'t> = (Record, Place, &'t Seen);
+struct Sendable<'t>(Record, Place, &'t Seen);
+
+impl Sendable<'_> {
+    /// Whether it may be decided in one call with a record of this place.
+    fn continues(&self, first: &Place) -> bool {
+        self.0.partition.is_none() && self.1.topic == first.topic
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,11 +3,13 @@
 //! A [`mod@file`] is known by its SHA-256; a [`Compiler`] makes machine code of it in a child process, or finds the code in a
 //! private [`cache`]; [`Code`] is a checked component; [`Pool`] holds the instances of one version with one config, one for
 //! each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin may
-//! import is the five interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
-//! bound traps, its instance is thrown away, and only its own record suffers; a plugin that keeps failing is left alone for a
+//! import is the interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
+//! bound traps, its instance is thrown away, and only its own record suffers, also where the plugin is asked about a [`batch`] of
+//! records in one call; a plugin that keeps failing is left alone for a
 //! while ([`suspension`](crate::suspension)). A [`Shadow`] is a candidate whose decisions are only compared.
 
 mod artifact;
+mod batch;
 mod bindings;
 mod cache;
 mod code;
@@ -21,6 +23,7 @@ mod pool;
 mod shadow;
 
 pub use self::{
+    batch::Choice,
     cache::Cache,
     code::{Code, LoadError, PACKAGE},
     compile::{CompileError, CompileLimits, Compiler},

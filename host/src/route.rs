@@ -15,7 +15,7 @@ pub use self::murmur2::partition_for_key;
 use crate::{
     config::{self, OnError},
     outcome::{Code, RecordError},
-    plugin::{CallError, Decision, Lease, Pool, Shadow},
+    plugin::{CallError, Choice, Decision, Lease, Pool, Shadow},
     record::Record,
     topics::{Partitions, Topic},
 };
@@ -96,6 +96,23 @@ impl Route {
             Err(error) => self.without_plugin(error.into(), &record, topic, partitions),
         };
         (record, decided)
+    }
+
+    /// The partition of a record by what its plugin has chosen in a batch.
+    pub fn chosen(
+        &self,
+        choice: Choice,
+        record: &Record,
+        topic: &Topic,
+        partitions: &Arc<Partitions>,
+    ) -> Result<u32, RecordError> {
+        if let Some(shadow) = &self.shadow {
+            shadow.offer(record, partitions, &Ok(choice.clone().into_decision(record)));
+        }
+        match choice {
+            Choice::OwnKey => Ok(key_hash(record, topic, partitions)),
+            Choice::Decision(decision) => interpret(decision, record, topic, partitions),
+        }
     }
 
     /// What a record gets when its plugin cannot decide.

@@ -18,6 +18,7 @@ pub struct Decided<'a> {
     pub(super) topics: Vec<Seen>,
     /// By record, the plugin that was asked; empty unless a trace was wanted.
     pub(super) trace: Vec<Option<Arc<Pool>>>,
+    traces: bool,
     pub(super) _open: Open<'a>,
 }
 
@@ -38,9 +39,23 @@ impl<'a> Decided<'a> {
         Self {
             records: Vec::with_capacity(records),
             topics: Vec::new(),
+            traces: trace,
             trace: Vec::with_capacity(if trace { records } else { 0 }),
             _open: open,
         }
+    }
+
+    /// The next record, and the plugin that was asked.
+    pub(super) fn push(&mut self, record: Result<Placed, Refused>, asked: Option<Arc<Pool>>) {
+        if self.traces {
+            self.trace.push(asked);
+        }
+        self.records.push(record);
+    }
+
+    /// What is only of interest for a trace.
+    pub(super) fn traced(&self, asked: impl FnOnce() -> Option<Arc<Pool>>) -> Option<Arc<Pool>> {
+        if self.traces { asked() } else { None }
     }
 
     /// What it brings to each partition.

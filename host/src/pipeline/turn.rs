@@ -45,7 +45,7 @@ impl<'r> Turn<'r> {
     pub(super) fn asks(&self, record: &Record, topic: &Topic) -> Option<&Arc<Pool>> {
         match record.partition {
             Some(_) => None,
-            None => route_of(&self.table, topic)?.plugin(),
+            None => self.plugin(topic),
         }
     }
 
@@ -94,6 +94,40 @@ impl<'r> Turn<'r> {
         };
         let decided = route.without_plugin(error, &record, topic, partitions);
         (record, decided)
+    }
+
+    /// How many records of this topic to decide in one call, after [`Turn::wants_lease`] has been asked about the first; 1: by
+    /// [`Turn::decide`].
+    pub(super) fn batch_size(&self, topic: &Topic) -> usize {
+        match (self.plugin(topic), &self.lease) {
+            (Some(pool), Some(lease)) if Arc::ptr_eq(lease.pool(), pool) => lease.batch_size(),
+            _ => 1,
+        }
+    }
+
+    fn plugin(&self, topic: &Topic) -> Option<&Arc<Pool>> {
+        route_of(&self.table, topic)?.plugin()
+    }
+
+    /// Decides records of one topic, no more than [`Turn::batch_size`] has just said. Without the partitions something went
+    /// wrong, and they are to be decided one by one.
+    pub(super) fn decide_batch(
+        &mut self,
+        records: Vec<Record>,
+        topic: &Topic,
+        partitions: &Arc<Partitions>,
+    ) -> (Vec<Record>, Option<Vec<Result<u32, RecordError>>>) {
+        let (Some(route), Some(lease)) = (route_of(&self.table, topic), &mut self.lease) else {
+            return (records, None);
+        };
+        let (records, choices) = lease.partition_batch(records, partitions);
+        let decided = choices.map(|choices| {
+            let chosen = choices.into_iter().zip(&records);
+            chosen
+                .map(|(choice, record)| route.chosen(choice, record, topic, partitions))
+                .collect()
+        });
+        (records, decided)
     }
 
     pub(super) fn is_spent(&self) -> bool {

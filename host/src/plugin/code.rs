@@ -5,10 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, HasSelf, Linker};
 
 use super::{
-    Engine, Limits,
+    Engine, Limits, batch,
     bindings::{Plugin, PluginPre},
     compile::{CompileError, Compiler},
     file,
@@ -19,9 +19,10 @@ use super::{
 pub const PACKAGE: &str = "pointsman:partitioner/";
 
 /// What a plugin may import: these, and nothing else.
-const IMPORTS: [&str; 5] = [
+const IMPORTS: [&str; 6] = [
     "pointsman:partitioner/types@1.0.0",
     "pointsman:partitioner/message@1.0.0",
+    batch::SELECTION,
     "pointsman:partitioner/topology@1.0.0",
     "pointsman:partitioner/routes@1.0.0",
     "pointsman:partitioner/log@1.0.0",
@@ -43,6 +44,8 @@ pub struct Code {
     pub(super) engine: Engine,
     pub(super) log_window: Arc<Mutex<LogWindow>>,
     pub(super) pre: PluginPre<State>,
+    /// Where its batch export is, if it has one.
+    pub(super) batch: Option<ComponentExportIndex>,
 }
 
 /// Why a file is no plugin that can be used.
@@ -88,12 +91,15 @@ impl Code {
         let component = compiler.compile(digest, bytes)?;
         let imports = check_world(engine, &component).map_err(CompileError::Component)?;
         let mut linker = Linker::new(engine.wasm());
-        Plugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(|error| {
-            CompileError::Environment(format!(
-                "the host's interface could not be linked: {}",
-                one_line(&error)
-            ))
-        })?;
+        let linked = Plugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state);
+        linked
+            .and_then(|()| batch::add_to_linker(&mut linker))
+            .map_err(|error| {
+                CompileError::Environment(format!(
+                    "the host's interface could not be linked: {}",
+                    one_line(&error)
+                ))
+            })?;
         let pre = linker
             .instantiate_pre(&component)
             .and_then(PluginPre::new)
@@ -105,6 +111,7 @@ impl Code {
                 ))
             })?;
         Ok(Self {
+            batch: batch::export(&component),
             name: Arc::from(name),
             digest: digest.to_owned(),
             bytes: bytes.len(),

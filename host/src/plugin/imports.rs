@@ -35,8 +35,19 @@ pub(super) struct State {
 
 /// What a plugin sees while it decides.
 pub(super) struct Current {
-    pub(super) record: Record,
+    pub(super) records: Records,
     pub(super) partitions: Arc<Partitions>,
+}
+
+/// What is being decided about.
+pub(super) enum Records {
+    /// One, which is read from the start.
+    One(Record),
+    /// Many, of which the plugin selects one before it reads.
+    Batch {
+        records: Vec<Record>,
+        selected: Option<usize>,
+    },
 }
 
 /// How much a plugin has logged in the current second.
@@ -60,10 +71,39 @@ impl State {
 
     /// What is being decided. `configure` has no record, and asking for one there is the plugin's mistake.
     fn current(&self) -> wasmtime::Result<&Current> {
-        self.current
-            .as_ref()
-            .ok_or_else(|| wasmtime::format_err!("it asked for the record outside of a partition call"))
+        self.current.as_ref().ok_or_else(outside)
     }
+
+    /// The record that is read. In a batch none is until one is selected.
+    fn record(&self) -> wasmtime::Result<&Record> {
+        match &self.current()?.records {
+            Records::One(record) => Ok(record),
+            Records::Batch { records, selected } => selected
+                .and_then(|selected| records.get(selected))
+                .ok_or_else(|| wasmtime::format_err!("it asked for a record of a batch before it selected one")),
+        }
+    }
+
+    /// Selects a record of the batch.
+    pub(super) fn select(&mut self, index: u32) -> wasmtime::Result<()> {
+        match &mut self.current.as_mut().ok_or_else(outside)?.records {
+            Records::Batch { records, selected } if (index as usize) < records.len() => {
+                *selected = Some(index as usize);
+                Ok(())
+            }
+            Records::Batch { records, .. } => Err(wasmtime::format_err!(
+                "it selected record {index} of a batch of {}",
+                records.len()
+            )),
+            Records::One(_) => Err(wasmtime::format_err!(
+                "it selected a record outside of a partition-batch call"
+            )),
+        }
+    }
+}
+
+fn outside() -> wasmtime::Error {
+    wasmtime::format_err!("it asked for the record outside of a partition call")
 }
 
 fn bytes(value: Option<&Bytes>) -> Vec<u8> {
@@ -74,25 +114,25 @@ impl types::Host for State {}
 
 impl message::Host for State {
     fn topic(&mut self) -> wasmtime::Result<String> {
-        Ok(self.current()?.record.topic.to_string())
+        Ok(self.record()?.topic.to_string())
     }
 
     fn value(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(self.current()?.record.value.as_ref().map(|value| value.to_vec()))
+        Ok(self.record()?.value.as_ref().map(|value| value.to_vec()))
     }
 
     fn timestamp(&mut self) -> wasmtime::Result<Option<i64>> {
-        Ok(self.current()?.record.timestamp)
+        Ok(self.record()?.timestamp)
     }
 
     fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        let headers = &self.current()?.record.headers;
+        let headers = &self.record()?.headers;
         let last = headers.iter().rfind(|header| *header.name == *name);
         Ok(last.map(|header| bytes(header.value.as_ref())))
     }
 
     fn headers(&mut self) -> wasmtime::Result<Vec<RecordHeader>> {
-        let headers = self.current()?.record.headers.iter();
+        let headers = self.record()?.headers.iter();
         Ok(headers
             .map(|header| RecordHeader {
                 name: header.name.to_string(),

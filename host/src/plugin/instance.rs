@@ -6,15 +6,18 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::{
     CallError, Decision,
+    batch::{Batch, Choice},
     bindings::{Plugin, exports::pointsman::partitioner::partitioner as wit},
     code::Code,
-    imports::{Current, State, truncate},
+    imports::{Current, Records, State, truncate},
     limits::{Limits, Memory, OverTime, Time},
 };
 use crate::{metrics::PluginMetrics, record::Record, topics::Partitions};
 
 /// Longest message of a refusal or a trap that a client is shown, bytes.
 const MESSAGE_BYTES: usize = 1_024;
+/// A batch has the time of another call for each so many of its records.
+const RECORDS_A_CALL: u32 = 64;
 /// One call in so many is timed: reading the clock twice costs a fifth of a call.
 const TIMED_ONE_IN: u32 = 64;
 
@@ -22,6 +25,8 @@ const TIMED_ONE_IN: u32 = 64;
 pub(super) struct Instance {
     store: Store<State>,
     plugin: Plugin,
+    /// Its batch export, if it has one.
+    batch: Option<Batch>,
     calls: u32,
 }
 
@@ -46,8 +51,8 @@ impl Instance {
             plugin: code.name.to_string(),
             reason,
         };
-        let plugin = match code.pre.instantiate(&mut store) {
-            Ok(plugin) => plugin,
+        let (plugin, batch) = match instantiate(code, &mut store) {
+            Ok(instantiated) => instantiated,
             Err(error) => return Err(unavailable(reason(&mut store, &error))),
         };
         let answer = plugin
@@ -57,6 +62,7 @@ impl Instance {
             Ok(Ok(())) => Ok(Self {
                 store,
                 plugin,
+                batch,
                 calls: 0,
             }),
             Ok(Err(mut refusal)) => {
@@ -87,7 +93,7 @@ impl Instance {
         let key = record.key.clone();
         let state = self.store.data_mut();
         state.current = Some(Current {
-            record,
+            records: Records::One(record),
             partitions: Arc::clone(partitions),
         });
         state.time = Time::new(limits.call_cpu, limits.call_wall);
@@ -102,11 +108,68 @@ impl Instance {
         if let Some(begun) = begun {
             metrics.seconds.observe(begun.elapsed().as_secs_f64());
         }
-        let record = self.take_back();
+        let record = match self.take_back() {
+            Records::One(record) => record,
+            Records::Batch { .. } => unreachable!("one record was lent to the call that just ended"),
+        };
         match answer {
             Ok(decision) => (record, Ok(decision.into())),
             Err(error) => (record, Err(self.explain(code, metrics, &error))),
         }
+    }
+
+    /// How many records to ask about in one call; 1: not by batches.
+    pub(super) fn batch_size(&self) -> usize {
+        self.batch.as_ref().map_or(1, Batch::size)
+    }
+
+    /// Asks for decisions about records of one topic, where there is a batch export. On an error the instance is poisoned, and
+    /// nobody knows which of the records is to blame.
+    pub(super) fn partition_batch(
+        &mut self,
+        code: &Code,
+        limits: &Limits,
+        metrics: &PluginMetrics,
+        records: Vec<Record>,
+        partitions: &Arc<Partitions>,
+    ) -> (Vec<Record>, Result<Vec<Choice>, CallError>) {
+        let Some(batch) = &mut self.batch else {
+            // Nobody asks for more than `batch_size`.
+            unreachable!("plugin {} has no batch export", code.name)
+        };
+        code.engine.wake();
+        batch.pack(&records);
+        let count = records.len() as u32;
+        let state = self.store.data_mut();
+        state.current = Some(Current {
+            records: Records::Batch {
+                records,
+                selected: None,
+            },
+            partitions: Arc::clone(partitions),
+        });
+        // The time of one call, and that of another for each so many records: those who overrun it are asked one by one.
+        let calls = 1 + count / RECORDS_A_CALL;
+        state.time = Time::new(limits.call_cpu * calls, limits.call_wall * calls);
+        self.store.set_epoch_deadline(1);
+        let begun = Instant::now();
+        let answer = batch.call(&mut self.store, partitions.count());
+        let took = begun.elapsed();
+        batch.took(took.as_micros());
+        metrics.seconds.observe((took / count.max(1)).as_secs_f64());
+        let records = match self.take_back() {
+            Records::Batch { records, .. } => records,
+            Records::One(_) => unreachable!("a batch was lent to the call that just ended"),
+        };
+        let answer = match answer {
+            Ok(Ok(decisions)) => Ok(decisions),
+            Ok(Err(wrong)) => Err(CallError::Trapped {
+                plugin: code.name.to_string(),
+                reason: wrong,
+            }),
+            Err(error) => Err(self.describe(code, &error)),
+        };
+        (records, answer)
     }
 
     /// Bytes of its memories and tables.
@@ -114,29 +177,47 @@ impl Instance {
         self.store.data().memory.held()
     }
 
-    fn take_back(&mut self) -> Record {
+    fn take_back(&mut self) -> Records {
         match self.store.data_mut().current.take() {
-            Some(current) => current.record,
-            // `partition` put it there, and nothing that a guest can call takes it out.
-            None => unreachable!("the record was lent to the call that just ended"),
+            Some(current) => current.records,
+            // The call put it there, and nothing that a guest can call takes it out.
+            None => unreachable!("the records were lent to the call that just ended"),
         }
     }
 
+    /// Counts and describes what one record has done.
     fn explain(&mut self, code: &Code, metrics: &PluginMetrics, error: &wasmtime::Error) -> CallError {
+        let error = self.describe(code, error);
+        match error {
+            CallError::OverTime { .. } => metrics.over_time.inc(),
+            _ => metrics.trapped.inc(),
+        }
+        error
+    }
+
+    fn describe(&mut self, code: &Code, error: &wasmtime::Error) -> CallError {
         let plugin = code.name.to_string();
-        if let Some(OverTime(limit)) = error.downcast_ref() {
-            metrics.over_time.inc();
-            return CallError::OverTime {
+        match error.downcast_ref() {
+            Some(OverTime(limit)) => CallError::OverTime {
                 plugin,
                 limit: limit.clone(),
-            };
-        }
-        metrics.trapped.inc();
-        CallError::Trapped {
-            plugin,
-            reason: reason(&mut self.store, error),
+            },
+            None => CallError::Trapped {
+                plugin,
+                reason: reason(&mut self.store, error),
+            },
         }
     }
+}
+
+fn instantiate(code: &Code, store: &mut Store<State>) -> wasmtime::Result<(Plugin, Option<Batch>)> {
+    let instance = code.pre.instance_pre().instantiate(&mut *store)?;
+    let plugin = Plugin::new(&mut *store, &instance)?;
+    let batch = match &code.batch {
+        Some(export) => Some(Batch::new(&instance, store, export)?),
+        None => None,
+    };
+    Ok((plugin, batch))
 }
 
 /// One line of why a call ended.

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{CallError, Code, Decision, Limits, instance::Instance};
+use super::{CallError, Choice, Code, Decision, Limits, instance::Instance};
 use crate::{
     metrics::{Metrics, PluginMetrics},
     record::Record,
@@ -266,6 +266,38 @@ impl Lease {
     /// Bytes of the instance's memories and tables.
     pub fn memory_bytes(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory_bytes)
+    }
+
+    /// How many records to ask about in one call; 1: one by one.
+    pub fn batch_size(&self) -> usize {
+        match &self.instance {
+            // One record finds out whether a suspended plugin is well again.
+            Some(instance) if !self.probe => instance.batch_size(),
+            _ => 1,
+        }
+    }
+
+    /// Asks the plugin for decisions about records of one topic, no more than [`Lease::batch_size`]; the records come back with
+    /// them. None: something went wrong, the instance is gone, and the records are to be asked about one by one, so that only
+    /// the guilty one suffers.
+    pub fn partition_batch(
+        &mut self,
+        records: Vec<Record>,
+        partitions: &Arc<Partitions>,
+    ) -> (Vec<Record>, Option<Vec<Choice>>) {
+        let pool = &self.pool;
+        let Some(instance) = &mut self.instance else {
+            return (records, None);
+        };
+        let (records, answer) = instance.partition_batch(&pool.code, &pool.limits, &pool.metrics, records, partitions);
+        match answer {
+            Ok(decisions) => (records, Some(decisions)),
+            Err(error) => {
+                self.instance = None;
+                tracing::debug!(plugin = pool.name(), %error, "a batch failed; its records are asked about one by one");
+                (records, None)
+            }
+        }
     }
 
     /// Asks the plugin for a decision; the record comes back with it.

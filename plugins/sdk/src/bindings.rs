@@ -6,7 +6,7 @@
 wit_bindgen::generate!({
     // In a vendored copy of this crate too, the interface lies two folders up.
     path: "../../wit",
-    world: "plugin",
+    world: "plugin-batch",
     pub_export_macro: true,
     export_macro_name: "__export_component",
     default_bindings_module: "pointsman_plugin::bindings",

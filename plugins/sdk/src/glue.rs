@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
+pub use crate::bindings::exports::pointsman::partitioner::batch::{Decisions, Guest as GuestBatch};
 pub use crate::bindings::exports::pointsman::partitioner::partitioner::{Decision as WitDecision, Guest};
 use crate::bindings::pointsman::partitioner::types::TenantKey;
 use crate::{Config, Decision, Partitioner, Record};
@@ -32,6 +33,53 @@ pub fn partition<P: Partitioner>(
         let decision = partitioner.partition(&Record::from_host(key.as_deref()), partitions);
         to_wit(decision, key)
     })
+}
+
+/// In `ends`: the record has no key.
+const NO_KEY: u32 = 0x8000_0000;
+/// In `choices`: the record's own key, any partition, the next of `others`. Partitions are below [`NO_KEY`].
+const OWN_KEY: u32 = 0xffff_ffff;
+const ANY: u32 = 0xffff_fffe;
+const OTHER: u32 = 0xffff_fffd;
+
+/// Asks the component's partitioner about the records of a batch, one after the other.
+pub fn partition_batch<P: Partitioner>(
+    instance: &'static LocalKey<Instance<P>>,
+    keys: &[u8],
+    ends: &[u32],
+    partitions: u32,
+) -> Decisions {
+    instance.with_borrow_mut(|instance| {
+        let partitioner = instance
+            .as_mut()
+            .expect("`configure` succeeds before the first `partition_batch`");
+        let mut decisions = Decisions {
+            choices: Vec::with_capacity(ends.len()),
+            others: Vec::new(),
+        };
+        let mut begin = 0;
+        for (place, &end) in (0..).zip(ends) {
+            let to = (end & !NO_KEY) as usize;
+            let key = (end & NO_KEY == 0).then(|| &keys[begin..to]);
+            begin = to;
+            let decision = partitioner.partition(&Record::of_batch(key, place), partitions);
+            decisions.choices.push(choice(decision, &mut decisions.others));
+        }
+        decisions
+    })
+}
+
+fn choice(decision: Decision, others: &mut Vec<WitDecision>) -> u32 {
+    match decision {
+        Decision::Partition(partition) if partition < NO_KEY => partition,
+        Decision::Key => OWN_KEY,
+        Decision::Any => ANY,
+        other => {
+            // The key matters to `Decision::Key` only.
+            others.push(to_wit(other, None));
+            OTHER
+        }
+    }
 }
 
 fn to_wit(decision: Decision, key: Option<Vec<u8>>) -> WitDecision {
@@ -85,6 +133,39 @@ mod tests {
             let decision = partition(&INSTANCE, Some(key.into()), 3);
             assert!(matches!(decision, WitDecision::KeyHash(bytes) if bytes == key.as_bytes()));
         }
+    }
+
+    #[test]
+    fn a_batch_cuts_the_keys_where_they_end_and_tells_none_from_empty() {
+        struct Seen;
+
+        impl Partitioner for Seen {
+            fn configure(_: &Config) -> Result<Self, String> {
+                Ok(Seen)
+            }
+
+            fn partition(&mut self, record: &Record<'_>, partitions: u32) -> Decision {
+                match record.key() {
+                    Some(b"key") => Decision::Key,
+                    Some(b"any") => Decision::Any,
+                    Some(b"") => Decision::Partition(partitions - 1),
+                    Some(b"beyond") => Decision::Partition(u32::MAX),
+                    Some(key) => Decision::key_hash(key),
+                    None => Decision::reject("no key"),
+                }
+            }
+        }
+
+        std::thread_local! {
+            static SEEN: Instance<Seen> = const { Instance::new(None) };
+        }
+        configure(&SEEN, "{}").unwrap();
+        let ends = [3, 3, 6, NO_KEY | 6, 12, 14];
+        let Decisions { choices, others } = partition_batch(&SEEN, b"keyanybeyondab", &ends, 7);
+        assert_eq!(choices, [OWN_KEY, 6, ANY, OTHER, OTHER, OTHER]);
+        assert!(matches!(&others[0], WitDecision::Reject(reason) if reason == "no key"));
+        assert!(matches!(&others[1], WitDecision::Partition(u32::MAX)));
+        assert!(matches!(&others[2], WitDecision::KeyHash(bytes) if bytes == b"ab"));
     }
 
     #[test]

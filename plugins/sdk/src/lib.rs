@@ -73,7 +73,8 @@
 //!
 //! # What it must keep to
 //!
-//! - [`Partitioner::partition`] is called for each record, one at a time. It has 5 ms of CPU time; the plain case takes well
+//! - [`Partitioner::partition`] is called for each record, one at a time; the host may ask for many in one go, and
+//!   [`export!`] then calls it for each in turn. It has 5 ms of CPU time; the plain case takes well
 //!   under a microsecond. [`Partitioner::configure`] has a second.
 //! - All its memory together is at most 32 MiB, its stack half a MiB. (The host's `[plugins]` may say otherwise.)
 //! - The host has one instance for each of its threads and may throw one away at any time. State is for guesses that make
@@ -154,6 +155,16 @@ macro_rules! export {
                         partitions: u32,
                     ) -> $crate::glue::WitDecision {
                         $crate::glue::partition(&POINTSMAN_INSTANCE, key, partitions)
+                    }
+                }
+
+                impl $crate::glue::GuestBatch for PointsmanComponent {
+                    fn partition_batch(
+                        keys: ::std::vec::Vec<u8>,
+                        ends: ::std::vec::Vec<u32>,
+                        partitions: u32,
+                    ) -> $crate::glue::Decisions {
+                        $crate::glue::partition_batch(&POINTSMAN_INSTANCE, &keys, &ends, partitions)
                     }
                 }
 

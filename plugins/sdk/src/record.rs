@@ -1,8 +1,8 @@
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 
-use crate::bindings::pointsman::partitioner::{message, routes, topology};
+use crate::bindings::pointsman::partitioner::{message, routes, selection, topology};
 
 /// The record that is being routed.
 ///
@@ -13,6 +13,8 @@ use crate::bindings::pointsman::partitioner::{message, routes, topology};
 #[derive(Debug, Default)]
 pub struct Record<'a> {
     key: Option<Cow<'a, [u8]>>,
+    /// Its place in a batch, until the host has been told that it is the one to be read.
+    unselected: Cell<Option<u32>>,
     // An empty cell means "ask the host". A built record has none, so that it never does.
     topic: OnceCell<String>,
     value: OnceCell<Option<Vec<u8>>>,
@@ -30,6 +32,7 @@ impl<'a> Record<'a> {
         RecordBuilder {
             record: Record {
                 key: None,
+                unselected: Cell::default(),
                 topic: topic.into().into(),
                 value: None.into(),
                 timestamp: None.into(),
@@ -48,6 +51,21 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The record at this place of a batch.
+    pub(crate) fn of_batch(key: Option<&'a [u8]>, place: u32) -> Self {
+        Self {
+            unselected: Cell::new(Some(place)),
+            ..Self::from_host(key)
+        }
+    }
+
+    /// To be called before the host is asked for what this record holds.
+    fn select(&self) {
+        if let Some(place) = self.unselected.take() {
+            selection::select(place);
+        }
+    }
+
     /// The key; `None` when the record has none, which is different from an empty one.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
@@ -57,20 +75,30 @@ impl<'a> Record<'a> {
     /// The topic that the record is for.
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.topic.get_or_init(message::topic)
+        self.topic.get_or_init(|| {
+            self.select();
+            message::topic()
+        })
     }
 
     /// The value, byte for byte as it will be produced; `None` when the record is a tombstone.
     #[must_use]
     pub fn value(&self) -> Option<&[u8]> {
-        self.value.get_or_init(message::value).as_deref()
+        let value = self.value.get_or_init(|| {
+            self.select();
+            message::value()
+        });
+        value.as_deref()
     }
 
     /// The time that the application gave the record, in milliseconds since 1970-01-01T00:00:00Z; `None` when it gave
     /// none and the time of producing will be used.
     #[must_use]
     pub fn timestamp(&self) -> Option<i64> {
-        *self.timestamp.get_or_init(message::timestamp)
+        *self.timestamp.get_or_init(|| {
+            self.select();
+            message::timestamp()
+        })
     }
 
     /// The value of the last header of that name, upper and lower case being different; `None` when there is none. A
@@ -81,7 +109,10 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match self.headers.get() {
-            None => message::header(name).map(Cow::Owned),
+            None => {
+                self.select();
+                message::header(name).map(Cow::Owned)
+            }
             Some(headers) => {
                 let last = headers.iter().rfind(|header| header.name == name)?;
                 Some(Cow::Borrowed(&last.value))
@@ -93,6 +124,7 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn headers(&self) -> &[Header] {
         self.headers.get_or_init(|| {
+            self.select();
             let headers = message::headers().into_iter();
             headers
                 .map(|header| Header {

@@ -1,0 +1,201 @@
+//! The batch export of a plugin: one call for many records, found by its name, so that a plugin without it is one like any other.
+
+use wasmtime::{
+    Store,
+    component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, TypedFunc},
+};
+
+use super::{Decision, bindings::exports::pointsman::partitioner::partitioner as wit, imports::State};
+use crate::record::Record;
+
+/// What such a plugin imports beside the others.
+pub(super) const SELECTION: &str = "pointsman:partitioner/selection@1.0.0";
+const INTERFACE: &str = "pointsman:partitioner/batch@1.0.0";
+const FUNCTION: &str = "partition-batch";
+
+/// In `ends`: the record has no key.
+const NO_KEY: u32 = 0x8000_0000;
+/// In `choices`: the record's own key, any partition, the next of `others`. Partitions are below [`NO_KEY`].
+const OWN_KEY: u32 = 0xffff_ffff;
+const ANY: u32 = 0xffff_fffe;
+const OTHER: u32 = 0xffff_fffd;
+
+/// Records of a batch at most: what a call between host and guest costs is spread over enough of them.
+const MOST: usize = 128;
+/// And at first, while it is not known how long a record takes.
+const FIRST: usize = 8;
+/// Batches grow while they take less time than this, µs, and shrink when they take more than four times as much: others want the
+/// thread too.
+const SHORT_US: u128 = 250;
+
+/// What a plugin decided for one record of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// The key hash of the record's own key, or any partition if it has none. Said without copying the key back.
+    OwnKey,
+    /// As for one record.
+    Decision(Decision),
+}
+
+impl Choice {
+    /// As it would have been said for one record.
+    pub fn into_decision(self, record: &Record) -> Decision {
+        match self {
+            Self::OwnKey => match &record.key {
+                Some(key) => Decision::KeyHash(key.to_vec()),
+                None => Decision::Any,
+            },
+            Self::Decision(decision) => decision,
+        }
+    }
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Decisions {
+    choices: Vec<u32>,
+    others: Vec<wit::Decision>,
+}
+
+type Parameters<'a> = (&'a [u8], &'a [u32], u32);
+
+/// One instance's batch export, and the buffers of its calls.
+pub(super) struct Batch {
+    function: TypedFunc<Parameters<'static>, (Decisions,)>,
+    keys: Vec<u8>,
+    ends: Vec<u32>,
+    /// Records of the next call.
+    size: usize,
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut selection = linker.instance(SELECTION)?;
+    selection.func_wrap("select", |mut store, (index,): (u32,)| store.data_mut().select(index))
+}
+
+pub(super) fn export(component: &Component) -> Option<ComponentExportIndex> {
+    let interface = component.get_export_index(None, INTERFACE)?;
+    component.get_export_index(Some(&interface), FUNCTION)
+}
+
+impl Batch {
+    pub(super) fn new(
+        instance: &Instance,
+        store: &mut Store<State>,
+        export: &ComponentExportIndex,
+    ) -> wasmtime::Result<Self> {
+        Ok(Self {
+            function: instance.get_typed_func(store, export)?,
+            keys: Vec::new(),
+            ends: Vec::new(),
+            size: FIRST,
+        })
+    }
+
+    /// How many records the next call should have.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What the last call has shown.
+    pub(super) fn took(&mut self, us: u128) {
+        self.size = next_size(self.size, us);
+    }
+
+    /// Packs the keys, for [`Batch::call`].
+    pub(super) fn pack(&mut self, records: &[Record]) {
+        self.keys.clear();
+        self.ends.clear();
+        for record in records {
+            self.keys.extend_from_slice(record.key.as_deref().unwrap_or_default());
+            // The records of a request together are far below 2 GiB.
+            let end = self.keys.len() as u32;
+            self.ends.push(if record.key.is_some() { end } else { end | NO_KEY });
+        }
+    }
+
+    /// Asks. The outer error is a trap, the inner one what the plugin has answered wrongly.
+    pub(super) fn call(
+        &mut self,
+        store: &mut Store<State>,
+        partitions: u32,
+    ) -> wasmtime::Result<Result<Vec<Choice>, String>> {
+        let (decisions,) = self.function.call(store, (&self.keys, &self.ends, partitions))?;
+        Ok(read(decisions, self.ends.len()))
+    }
+}
+
+fn next_size(size: usize, took_us: u128) -> usize {
+    if took_us < SHORT_US {
+        (size * 2).min(MOST)
+    } else if took_us > 4 * SHORT_US {
+        (size / 2).max(1)
+    } else {
+        size
+    }
+}
+
+fn read(decisions: Decisions, records: usize) -> Result<Vec<Choice>, String> {
+    let Decisions { choices, others } = decisions;
+    if choices.len() != records {
+        return Err(format!("it made {} choices for {records} records", choices.len()));
+    }
+    let mut others = others.into_iter();
+    let decisions = choices.into_iter().map(|choice| match choice {
+        OWN_KEY => Ok(Choice::OwnKey),
+        ANY => Ok(Choice::Decision(Decision::Any)),
+        OTHER => others
+            .next()
+            .map(|other| Choice::Decision(other.into()))
+            .ok_or_else(|| "it points to more decisions than it has".to_owned()),
+        partition if partition < NO_KEY => Ok(Choice::Decision(Decision::Partition(partition))),
+        other => Err(format!("{other:#x} is no choice")),
+    });
+    decisions.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(choices: &[u32], others: Vec<wit::Decision>) -> Result<Vec<Choice>, String> {
+        let decisions = Decisions {
+            choices: choices.to_vec(),
+            others,
+        };
+        read(decisions, 2)
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_its_records_is_none() {
+        for (choices, others, why) in [
+            (&[1][..], vec![], "1 choices for 2 records"),
+            (&[1, 2, 3], vec![], "3 choices"),
+            (&[OTHER, OTHER], vec![wit::Decision::Any], "more decisions than it has"),
+            (&[1, 0x8000_0000], vec![], "0x80000000 is no choice"),
+        ] {
+            let error = of(choices, others).expect_err(why);
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_other_decision_goes_to_its_own_record() {
+        let others = vec![wit::Decision::Reject("a".to_owned()), wit::Decision::Partition(7)];
+        let decisions = of(&[OTHER, OTHER], others).expect("an answer");
+        let expected = [Decision::Reject("a".to_owned()), Decision::Partition(7)];
+        assert_eq!(decisions, expected.map(Choice::Decision));
+    }
+
+    #[test]
+    fn batches_of_a_slow_plugin_get_small() {
+        let mut size = FIRST;
+        let mut took = |us| {
+            size = next_size(size, us);
+            size
+        };
+        assert_eq!((0..10).map(|_| took(10)).last(), Some(MOST));
+        assert_eq!(took(500), MOST);
+        assert_eq!((0..10).map(|_| took(5_000)).last(), Some(1));
+    }
+}
