@@ -37,13 +37,11 @@ fuzz: ## Feed every parser with what a fuzzer makes up, a minute each (POINTSMAN
 	@.ci/need cc make openssl rust cargo-fuzz
 	@tests/fuzz/run
 
-bench: ## Measure: one record's way by itself, reloads and failing plugins, then the whole under load
-	@.ci/need cc make curl openssl rust wasm-target
+bench: ## Measure: one record's way by itself, reloads and failing plugins, then what gets through to a real Kafka
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --no-run
-	@$(STEP) "load generator" cargo build --locked --release -p pointsman --bins --example load
 	cargo bench --locked -p pointsman
-	cargo run -q --locked --release -p pointsman --example load
 
 lint: ## Formatting, clippy and documentation of both workspaces, a warning being an error; the Kubernetes manifests
 	@.ci/need cc make openssl rust wasm-target python

@@ -24,6 +24,8 @@ pub enum Command {
     Probe(Probe),
     /// Ask a running sidecar to drain, and wait until it has; it ends with the next signal, or by itself a little later.
     Drain(Admin),
+    /// Send records to a running sidecar and measure rate, latency and what it costs.
+    Load(Load),
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -183,4 +185,75 @@ pub struct Build {
     /// Print one JSON object a plugin.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `pointsman load`.
+#[derive(Debug, Clone, Args)]
+pub struct Load {
+    /// The sidecar's Unix socket.
+    #[arg(long, value_name = "PATH", conflicts_with = "http", required_unless_present = "http")]
+    pub unix: Option<PathBuf>,
+    /// The sidecar's TCP address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<String>,
+    /// The bearer token, over TCP off loopback.
+    #[arg(long)]
+    pub token: Option<String>,
+    /// The topic. Records are really sent there.
+    #[arg(long)]
+    pub topic: String,
+    /// How records are sent.
+    #[arg(long, value_enum, default_value_t = LoadFormat::Json)]
+    pub format: LoadFormat,
+    /// Connections at once.
+    #[arg(long, default_value_t = 8, value_parser = count)]
+    pub connections: usize,
+    /// Records in a request, or in a piece of a stream; octet has 1.
+    #[arg(long, default_value_t = 500, value_parser = count)]
+    pub batch: usize,
+    /// Requests under way on each connection (HTTP/1.1 pipelining).
+    #[arg(long, default_value_t = 1, value_parser = count)]
+    pub in_flight: usize,
+    /// Bytes of a record's value.
+    #[arg(long, default_value_t = 100)]
+    pub value_bytes: usize,
+    /// Records a second, in all. Latency then counts from when a request was due. Without it, as fast as answers come.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// How long to measure.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// How long to send before that.
+    #[arg(long, default_value_t = 1.0)]
+    pub warm_up: f64,
+    /// The sidecar's process, for its CPU time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How `pointsman load` sends records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadFormat {
+    /// A JSON document a request.
+    Json,
+    /// A record a line.
+    Ndjson,
+    /// One record a request, its value being the body.
+    Octet,
+    /// The packed format, answers too.
+    Packed,
+    /// A stream.
+    Stream,
+}
+
+/// From 1 to as many as one would ever want.
+fn count(given: &str) -> Result<usize, String> {
+    match given.parse() {
+        Ok(count @ 1..=10_000) => Ok(count),
+        _ => Err("expected a number from 1 to 10000".to_owned()),
+    }
 }

@@ -14,14 +14,17 @@ use clap::Parser as _;
 use hyper::Method;
 use pointsman::{
     ask,
-    cli::{Admin, Bench, Build, Check, Cli, Command, New, Plugin, Probe, Probed, Run, Test},
+    cli::{Admin, Bench, Build, Check, Cli, Command, Load, New, Plugin, Probe, Probed, Run, Test},
     config::{Config, ConfigError, Overrides},
-    logging,
+    load, logging,
     plugin::compile,
     plugin_build, plugin_new, plugin_tools,
     reload::ConfigFile,
     run,
 };
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const BAD_CONFIGURATION: u8 = 64;
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(options) => serve(&options),
         Command::Probe(options) => probe(&options),
         Command::Drain(options) => drain(&options),
+        Command::Load(options) => send(&options),
         Command::Plugin(Plugin::New(options)) => begin(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
         Command::Plugin(Plugin::Check(options)) => check(&options),
@@ -77,6 +81,18 @@ fn probe(options: &Probe) -> anyhow::Result<ExitCode> {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    })
+}
+
+fn send(options: &Load) -> anyhow::Result<ExitCode> {
+    let report = load::run(options)?;
+    match options.json {
+        true => println!("{}", serde_json::to_string(&report)?),
+        false => print!("{report}"),
+    }
+    Ok(match report.records {
+        0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     })
 }
 

@@ -198,6 +198,12 @@ impl Sidecar {
         Http::tcp(self.admin).post(path, &[], b"")
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "for benchmarks")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");

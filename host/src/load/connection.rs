@@ -1,0 +1,120 @@
+//! One keep-alive connection: requests out, answers in, in their order.
+
+use std::{collections::VecDeque, sync::Mutex, time::Instant};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+    sync::Semaphore,
+};
+
+use super::{Plan, Socket, report::Seen};
+
+/// Sends the same request until the plan ends, and waits for all answers.
+pub(super) async fn drive(socket: Box<dyn Socket>, request: &[u8], batch: usize, plan: Plan) -> anyhow::Result<Seen> {
+    let (reading, writing) = tokio::io::split(socket);
+    let state = State {
+        room: Semaphore::new(plan.in_flight),
+        due: Mutex::default(),
+        sent: Semaphore::new(0),
+    };
+    let (written, seen) = tokio::join!(write(writing, request, plan, &state), read(reading, batch, &state));
+    written?;
+    seen
+}
+
+struct State {
+    /// For requests under way.
+    room: Semaphore,
+    /// When those under way were due.
+    due: Mutex<VecDeque<Instant>>,
+    /// One for each that is under way; closed after the last.
+    sent: Semaphore,
+}
+
+async fn write(mut writing: impl AsyncWrite + Unpin, request: &[u8], plan: Plan, state: &State) -> anyhow::Result<()> {
+    let mut number = 0;
+    loop {
+        let planned = plan.interval.map(|interval| plan.begin + interval * number);
+        if let Some(planned) = planned {
+            tokio::time::sleep_until(planned.into()).await;
+        }
+        // A request that has to wait here is late: its latency counts from when it was due.
+        state.room.acquire().await?.forget();
+        let due = planned.unwrap_or_else(Instant::now);
+        if due >= plan.end {
+            break;
+        }
+        if let Ok(mut queue) = state.due.lock() {
+            queue.push_back(due);
+        }
+        state.sent.add_permits(1);
+        let sent = writing.write_all(request).await;
+        sent.context("the sidecar closed the connection")?;
+        number += 1;
+    }
+    // The reader takes what is left of these, then finds it closed.
+    state.sent.add_permits(1);
+    Ok(())
+}
+
+async fn read(reading: impl AsyncRead + Unpin, batch: usize, state: &State) -> anyhow::Result<Seen> {
+    let mut reading = BufReader::with_capacity(64 << 10, reading);
+    let (mut seen, mut line, mut body) = (Seen::new()?, String::new(), Vec::new());
+    loop {
+        state.sent.acquire().await?.forget();
+        let due = state.due.lock().ok().and_then(|mut queue| queue.pop_front());
+        let Some(due) = due else {
+            return Ok(seen);
+        };
+        let status = answer(&mut reading, &mut line, &mut body).await?;
+        state.room.add_permits(1);
+        match status {
+            200 => {
+                seen.latency(due.elapsed());
+                seen.requests += 1;
+                seen.records += batch as u64;
+            }
+            other => seen.other(&format!("{other} {}", shown(&body))),
+        }
+    }
+}
+
+/// The status; the body is in `body`.
+async fn answer(
+    reading: &mut BufReader<impl AsyncRead + Unpin>,
+    line: &mut String,
+    body: &mut Vec<u8>,
+) -> anyhow::Result<u16> {
+    line.clear();
+    reading.read_line(line).await?;
+    if line.is_empty() {
+        bail!("the sidecar closed the connection before it answered");
+    }
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.with_context(|| format!("this is no status line: {line:?}"))?;
+    let mut length = 0;
+    loop {
+        line.clear();
+        reading.read_line(line).await?;
+        let header = line.trim_end();
+        if header.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse()?;
+        }
+    }
+    body.resize(length, 0);
+    reading.read_exact(body).await?;
+    Ok(status)
+}
+
+/// So much of an answer that it can be told from others, and not so much that each is another.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let code = text.split("\"code\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    code.unwrap_or_default().to_owned()
+}

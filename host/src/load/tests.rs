@@ -1,0 +1,143 @@
+//! The generator against a listener that answers as told: what it counts is what was there.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
+};
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn options(address: String) -> Load {
+    Load {
+        unix: None,
+        http: Some(address),
+        token: None,
+        topic: "t".to_owned(),
+        format: LoadFormat::Json,
+        connections: 1,
+        batch: 3,
+        in_flight: 1,
+        value_bytes: 10,
+        rate: None,
+        seconds: 0.3,
+        warm_up: 0.0,
+        pid: Some(std::process::id()),
+        json: false,
+    }
+}
+
+/// Answers each request after a pause, the first with something else.
+fn serve(mut stream: TcpStream, pause: Duration) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut first = true;
+    loop {
+        let (mut length, mut line) = (0, String::new());
+        loop {
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        thread::sleep(pause);
+        let (status, body) = match std::mem::take(&mut first) {
+            true => ("503 Service Unavailable", r#"{"code":"busy"}"#),
+            false => ("200 OK", "{}"),
+        };
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+    }
+}
+
+fn server(pause: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("an address").to_string();
+    // It ends with the process.
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve(stream, pause));
+        }
+    });
+    address
+}
+
+#[test]
+fn what_is_not_acked_is_never_counted_as_if_it_were() {
+    let report = run(&options(server(Duration::from_millis(1)))).expect("a report");
+    assert!(report.requests > 1 && report.records == 3 * report.requests, "{report}");
+    assert_eq!(report.others, BTreeMap::from([("503 busy".to_owned(), 1)]));
+    assert!(report.peak_resident_bytes.is_some_and(|bytes| bytes > 1 << 20));
+}
+
+/// Each answer takes ten times as long as there is between two requests: the last ones wait for all of them.
+#[test]
+fn a_slow_answer_is_not_hidden_by_requests_that_were_sent_later_because_of_it() {
+    let slow = Load {
+        rate: Some(1_500.0),
+        ..options(server(Duration::from_millis(10)))
+    };
+    let report = run(&slow).expect("a report");
+    assert!(report.requests > 50, "all that were due are sent, late: {report}");
+    assert!(report.latency_ms.max > 300.0, "{report}");
+    let closed = run(&Load { rate: None, ..slow }).expect("a report");
+    assert!(closed.latency_ms.p50 < report.latency_ms.p50, "{closed} {report}");
+}
+
+#[test]
+fn every_format_can_be_made_and_read_again() {
+    use crate::{
+        config::Limits,
+        ingest::parse::{Context, Format},
+    };
+    for (format, records) in [(LoadFormat::Json, 3), (LoadFormat::Ndjson, 3), (LoadFormat::Octet, 1)] {
+        let options = Load {
+            format,
+            ..options(String::new())
+        };
+        let request = request::of(&options, 7);
+        let end = request
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a header")
+            + 4;
+        let mut headers = hyper::HeaderMap::new();
+        for line in String::from_utf8_lossy(&request[..end])
+            .lines()
+            .skip(1)
+            .filter(|line| !line.is_empty())
+        {
+            let (name, value) = line.split_once(": ").expect("a header");
+            headers.insert(
+                hyper::header::HeaderName::try_from(name).expect("a name"),
+                value.parse().expect("a value"),
+            );
+        }
+        let limits = Limits::default();
+        let context = Context {
+            topic: Some(Arc::from("t")),
+            limits: &limits,
+        };
+        let body = bytes::Bytes::copy_from_slice(&request[end..]);
+        let parsed = Format::of(&headers)
+            .expect("known")
+            .parse(&body, &headers, &context)
+            .expect("readable");
+        assert_eq!(parsed.len(), records, "{format:?}");
+        let first = parsed[0].as_ref().expect("a record");
+        assert_eq!(first.key.as_deref(), Some(&b"key-7-0"[..]), "{format:?}");
+        assert_eq!(first.value.as_ref().map(|value| value.len()), Some(10), "{format:?}");
+    }
+}

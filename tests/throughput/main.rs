@@ -1,0 +1,164 @@
+//! How much gets through to a real Kafka, beside what a producer without a sidecar does: `cargo bench -p pointsman --bench
+//! throughput`, part of `make bench`.
+//!
+//! One node, 12 partitions, acks=all, idempotent, values of 100 bytes. Everything takes turns in one run, so that the machine's
+//! moods meet all of it; the ratios are those of turns that follow each other. A table for people, JSON lines in
+//! `target/bench/throughput.jsonl`. `POINTSMAN_BENCH_TURNS` and `POINTSMAN_BENCH_SECONDS` make it shorter or longer.
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it shares the tests' support and needs part of it; its result goes to the terminal"
+)]
+
+use std::{env, fs, io::Write as _};
+
+use pointsman::load::Usage;
+use serde_json::{Value, json};
+
+use crate::{
+    contenders::{Contender, Given, contenders},
+    support::{
+        kafka::Kafka,
+        sidecar::{Builder, Sidecar, root},
+    },
+};
+
+mod contenders;
+mod java;
+mod raw;
+
+#[path = "../support"]
+mod support {
+    pub(crate) mod http;
+    pub(crate) mod kafka;
+    pub(crate) mod kafka_proxy;
+    pub(crate) mod sidecar;
+}
+
+const TURNS: usize = 5;
+const SECONDS: f64 = 3.0;
+const PARTITIONS: u32 = 12;
+/// What its topics have.
+const EMBEDDED_PARTITIONS: u32 = pointsman::produce::embedded::PARTITIONS;
+pub(crate) const VALUE_BYTES: usize = 100;
+
+/// What all contenders need.
+pub(crate) struct Bench {
+    pub(crate) bootstrap: String,
+    pub(crate) partitions: u32,
+    pub(crate) sidecar: Sidecar,
+    pub(crate) seconds: f64,
+}
+
+fn main() {
+    let folder = root().join("target/bench");
+    fs::create_dir_all(&folder).unwrap();
+    let mut lines = fs::File::create(folder.join("throughput.jsonl")).unwrap();
+    let seconds = number("POINTSMAN_BENCH_SECONDS").unwrap_or(SECONDS);
+    let kafka = Kafka::start(1).expect("Kafka");
+    for topic in ["raw", "java", "plugin", "host"] {
+        let small = [("retention.bytes", "67108864"), ("segment.bytes", "33554432")];
+        kafka.create_topic(topic, PARTITIONS, &small).unwrap();
+    }
+    let bench = Bench {
+        bootstrap: kafka.bootstrap(),
+        partitions: PARTITIONS,
+        sidecar: sidecar(Builder::kafka(&kafka.bootstrap())),
+        seconds,
+    };
+    measure("Kafka", &mut lines, &bench);
+    drop(bench);
+    drop(kafka);
+    let sidecar = sidecar(Builder::embedded());
+    let bench = Bench {
+        bootstrap: sidecar.embedded.clone().unwrap(),
+        partitions: EMBEDDED_PARTITIONS,
+        sidecar,
+        seconds,
+    };
+    measure("embedded broker", &mut lines, &bench);
+}
+
+fn number(name: &str) -> Option<f64> {
+    env::var(name).ok().and_then(|given| given.parse().ok())
+}
+
+fn sidecar(builder: Builder) -> Sidecar {
+    builder
+        .route("plugin", "key-hash", "")
+        .config("[[route]]\ntopics = [\"*\"]")
+        .start()
+}
+
+/// All contenders, in turns.
+fn measure(broker: &str, lines: &mut fs::File, bench: &Bench) {
+    let idle = Usage::of(bench.sidecar.id()).unwrap().resident_bytes;
+    let turns = number("POINTSMAN_BENCH_TURNS").map_or(TURNS, |turns| turns as usize);
+    let contenders = contenders(broker == "Kafka");
+    let mut given: Vec<Vec<Given>> = vec![Vec::new(); contenders.len()];
+    for turn in 1..=turns {
+        for (contender, given) in contenders.iter().zip(&mut given) {
+            eprint!("\r{broker}, turn {turn} of {turns}: {:<60}", contender.name);
+            given.push((contender.run)(bench));
+        }
+    }
+    eprintln!();
+    println!("\n{broker}");
+    report(broker, &contenders, &given, lines);
+    println!("resident when idle: {:.1} MiB, with one plugin", mib(idle));
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Smallest, median, largest.
+fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    [figures[0], figures[figures.len() / 2], figures[figures.len() - 1]]
+}
+
+fn report(broker: &str, contenders: &[Contender], given: &[Vec<Given>], lines: &mut fs::File) {
+    println!(
+        "{:<52} {:>10} {:>21} {:>6} {:>9} {:>6} {:>8} {:>8} {:>9}",
+        "", "records/s", "from to", "of raw", "CPU s/M", "of raw", "p50 ms", "p99 ms", "peak MiB"
+    );
+    let raw = &given[0];
+    for (contender, turns) in contenders.iter().zip(given) {
+        let ratio = |of: fn(&Given) -> f64| spread(turns.iter().zip(raw).map(|(turn, raw)| of(turn) / of(raw)))[1];
+        let [least, median, most] = spread(turns.iter().map(|turn| turn.records_per_second));
+        let cpu = spread(turns.iter().map(|turn| turn.cpu_seconds_per_million))[1];
+        let of_raw = ratio(|given| given.records_per_second);
+        let cpu_of_raw = ratio(|given| given.cpu_seconds_per_million);
+        let latency = |of: fn(&Given) -> Option<f64>| {
+            let figures: Option<Vec<f64>> = turns.iter().map(of).collect();
+            figures.map(|figures| spread(figures.into_iter())[1])
+        };
+        let (p50, p99) = (latency(|given| given.p50_ms), latency(|given| given.p99_ms));
+        let peak = turns.iter().filter_map(|given| given.peak_bytes).max();
+        let shown = |figure: Option<f64>| figure.map_or(String::new(), |figure| format!("{figure:.2}"));
+        println!(
+            "{:<52} {median:>10.0} {:>21} {of_raw:>6.2} {cpu:>9.2} {cpu_of_raw:>6.2} {:>8} {:>8} {:>9}",
+            contender.name,
+            format!("{least:.0} {most:.0}"),
+            shown(p50),
+            shown(p99),
+            shown(peak.map(mib)),
+        );
+        let line: Value = json!({
+            "broker": broker,
+            "name": contender.name,
+            "turns": turns.len(),
+            "records_per_second": {"least": least, "median": median, "most": most, "of_raw": of_raw},
+            "cpu_seconds_per_million_records": {"median": cpu, "of_raw": cpu_of_raw},
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "peak_resident_bytes": peak,
+        });
+        writeln!(lines, "{line}").unwrap();
+    }
+}
