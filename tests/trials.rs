@@ -12,6 +12,7 @@ mod clients;
 mod cluster;
 mod killed_leaders;
 mod killed_sidecar;
+mod overload;
 mod proxied;
 mod stopped_sidecar;
 
