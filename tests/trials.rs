@@ -7,14 +7,15 @@
 //!
 //! `make test` runs short forms; `make chaos` the long ones, by `POINTSMAN_TRIALS=full`.
 
+mod brokers;
 mod checker;
 mod clients;
 mod cluster;
-mod killed_leaders;
 mod killed_sidecar;
 mod overload;
 mod proxied;
 mod stopped_sidecar;
+mod topics;
 
 /// The one for `make test`, or the one for `make chaos`.
 fn form<T>(short: T, full: T) -> T {

@@ -39,7 +39,7 @@ pub(super) enum Fate {
 pub(super) struct Sent {
     /// Tells it from one that somebody made up.
     pub(super) nonce: u32,
-    /// Records of earlier phases may be missing.
+    /// See [`Load::next_phase`].
     pub(super) phase: u32,
     pub(super) fate: Fate,
     pub(super) generation: u64,
@@ -152,6 +152,11 @@ impl<'a> Load<'a> {
 
     fn acked_by_client(&self) -> Vec<u64> {
         self.acked.iter().map(|acked| acked.load(Ordering::SeqCst)).collect()
+    }
+
+    /// Records that are sent from now on are of a later phase: those before may be missing, as where their topic was deleted.
+    pub(super) fn next_phase(&self) {
+        self.phase.fetch_add(1, Ordering::SeqCst);
     }
 
     fn stopped(&self) -> bool {

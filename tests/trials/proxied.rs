@@ -90,29 +90,3 @@ fn a_record_that_a_drain_gives_up_after_such_an_answer_is_never_called_failed() 
     assert_eq!(cluster.read(TOPIC).unwrap().len(), 2, "it was written");
     assert!(outcomes[0].starts_with("unknown"), "{outcomes:?}");
 }
-
-#[test]
-fn a_broker_that_comes_back_at_another_address_is_found() {
-    const TOPIC: &str = "moved";
-    let cluster = Cluster::take();
-    cluster.create_topic(TOPIC, 9, &[]).unwrap();
-    let sidecar = sidecar(&cluster, "request.timeout.ms = 4000\ndelivery.timeout.ms = 60000");
-    let load = Load::new(&sidecar, TOPIC, 3);
-    let sent = load.run(|| {
-        load.goes_on("at first");
-        for node in cluster.leaders(TOPIC).into_iter().take(form(1, 3)) {
-            cluster.shut_down(node);
-            cluster.start_at_another_address(node);
-            cluster.until_in_sync(TOPIC);
-            load.goes_on("after a broker came back at another address");
-        }
-        // Those that have moved lead again only when another one goes.
-        let stayed = cluster.a_leader(TOPIC);
-        cluster.shut_down(stayed);
-        load.goes_on("after another one went");
-        cluster.start_again(stayed);
-        cluster.until_in_sync(TOPIC);
-    });
-    let figures = check(&cluster, TOPIC, &sent, 0);
-    assert_eq!(figures.acked, figures.sent);
-}
