@@ -98,6 +98,19 @@ fn one_connection_too_many_is_told_503_and_room_comes_back() {
 }
 
 #[test]
+fn clients_that_hold_every_connection_leave_files_for_probes() {
+    // The soft limit is as low as the number of connections, as it is on many systems.
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_connections = 100")
+        .open_files(100)
+        .start();
+    let held: Vec<Http> = (0..100).map(|_| sidecar.tcp()).collect();
+    eventually("all are open", || sidecar.metric("pointsman_connections") == 100.0);
+    assert_eq!(sidecar.admin("/live").status, 200);
+    drop(held);
+}
+
+#[test]
 fn one_topic_too_many_is_refused() {
     let sidecar = Builder::embedded().config("[limits]\nmax_topics = 2").start();
     for topic in ["a", "b", "a"] {

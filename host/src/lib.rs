@@ -42,6 +42,7 @@ pub mod load;
 pub mod logging;
 pub mod metrics;
 pub mod numbered;
+mod open_files;
 pub mod outcome;
 pub mod pipeline;
 pub mod plugin;

@@ -27,6 +27,7 @@ use crate::{
         serve::Server,
     },
     metrics::Metrics,
+    open_files,
     pipeline::Pipeline,
     plugin::{CompileLimits, Compiler, Engine},
     produce::{
@@ -59,6 +60,7 @@ pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> 
     for note in &loaded.kafka.notes {
         tracing::info!("kafka.properties: {note}");
     }
+    open_files::raise(loaded.config.limits.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()

@@ -26,6 +26,7 @@ pub(crate) struct Builder {
     kafka: String,
     rest: String,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 /// A running one. It is killed when this is dropped.
@@ -40,6 +41,7 @@ pub(crate) struct Sidecar {
     pub(crate) config: PathBuf,
     log: Arc<Log>,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
     _folder: TempDir,
 }
 
@@ -62,6 +64,7 @@ impl Builder {
             kafka: format!("bootstrap_servers = \"{bootstrap_servers}\"\n"),
             rest: String::new(),
             environment: Vec::new(),
+            open_files: None,
         }
     }
 
@@ -96,6 +99,12 @@ impl Builder {
         self
     }
 
+    /// The soft limit that it is started with.
+    pub(crate) fn open_files(mut self, soft: u32) -> Self {
+        self.open_files = Some(soft);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Sidecar {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -109,7 +118,7 @@ impl Builder {
             let _ = writeln!(text, "[plugins]\ndir = {:?}", plugin_dir());
         }
         std::fs::write(&config, &text).expect("write the configuration");
-        let (child, log) = spawn(&config, &self.environment);
+        let (child, log) = spawn(&config, &self.environment, self.open_files);
         let mut sidecar = Sidecar {
             child,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -119,6 +128,7 @@ impl Builder {
             config,
             log,
             environment: self.environment,
+            open_files: self.open_files,
             _folder: folder,
         };
         sidecar.wait_until_started();
@@ -127,8 +137,15 @@ impl Builder {
 }
 
 /// The process, and the log that it fills.
-fn spawn(config: &Path, environment: &[(String, String)]) -> (Child, Arc<Log>) {
-    let mut command = Command::new(BINARY);
+fn spawn(config: &Path, environment: &[(String, String)], open_files: Option<u32>) -> (Child, Arc<Log>) {
+    let mut command = match open_files {
+        None => Command::new(BINARY),
+        Some(soft) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -Sn {soft} && exec \"$0\" \"$@\""), BINARY]);
+            shell
+        }
+    };
     command.arg("run").arg("--config").arg(config);
     // Compiled plugins are shared by the tests, and not with whoever runs them.
     command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
@@ -154,7 +171,7 @@ impl Sidecar {
         self.child.kill().expect("a process that runs");
         self.child.wait().expect("its end");
         between();
-        (self.child, self.log) = spawn(&self.config, &self.environment);
+        (self.child, self.log) = spawn(&self.config, &self.environment, self.open_files);
         self.wait_until_started();
     }
 
