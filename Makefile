@@ -26,12 +26,13 @@ test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests,
 	cd plugins && cargo test --locked
 	cargo test --locked --workspace
 
-chaos: ## The long forms of tests that shake it: 200 reloads in a minute under traffic to a real Kafka
+chaos: ## The long forms of tests that shake it: 200 reloads in a minute; brokers and sidecars killed, frozen, flooded
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	POINTSMAN_SEEDS=50000 cargo test -q --locked -p pointsman --lib -- --nocapture simulation
 	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
+	POINTSMAN_TRIALS=full cargo test -q --locked -p pointsman --test integration -- --nocapture trials::
 
 fuzz: ## Feed every parser with what a fuzzer makes up, a minute each (POINTSMAN_FUZZ_SECONDS)
 	@.ci/need cc make openssl rust cargo-fuzz
