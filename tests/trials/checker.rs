@@ -196,3 +196,59 @@ impl Figures {
         )
     }
 }
+
+/// What a test says that stands in the topic: number, nonce, offset, all in partition 0.
+fn stands(records: &[(u64, u32, u64)]) -> There {
+    let mut there: HashMap<Name, Vec<(u32, Place)>> = HashMap::new();
+    for &(number, nonce, offset) in records {
+        there.entry((0, 0, number)).or_default().push((nonce, (0, offset)));
+    }
+    There(there)
+}
+
+/// A stream whose records have their numbers as nonces.
+fn told(fates: &[Fate]) -> Vec<Ordered> {
+    let records = fates.iter().zip(0..).map(|(fate, nonce)| Sent {
+        nonce,
+        phase: 0,
+        fate: fate.clone(),
+        generation: 1,
+    });
+    vec![Ordered {
+        client: 0,
+        stream: 0,
+        records: records.collect(),
+    }]
+}
+
+#[test]
+fn the_checker_of_the_trials_finds_each_thing_that_must_not_be() {
+    let acked = |offset| Fate::Acked {
+        partition: 0,
+        offset: Some(offset),
+    };
+    let wrongs = |there, fates: &[Fate]| compare(there, &told(fates), 0).wrongs;
+    let two = [acked(0), acked(1)];
+    assert_eq!(wrongs(stands(&[(0, 0, 0), (1, 1, 1)]), &two), 0);
+    for (what, there) in [
+        ("lost", stands(&[(0, 0, 0)])),
+        ("doubled", stands(&[(0, 0, 0), (1, 1, 1), (1, 1, 2)])),
+        ("made up", stands(&[(0, 0, 0), (1, 1, 1), (2, 2, 2)])),
+        ("another's", stands(&[(0, 0, 0), (1, 7, 1)])),
+        ("elsewhere", stands(&[(0, 0, 0), (1, 1, 5)])),
+    ] {
+        assert_eq!(wrongs(there, &two), 1, "{what}");
+    }
+    let swapped = [acked(1), acked(0)];
+    assert_eq!(wrongs(stands(&[(0, 0, 1), (1, 1, 0)]), &swapped), 1, "out of order");
+    for fate in [Fate::Failed, Fate::Rejected, Fate::Untold] {
+        assert_eq!(wrongs(stands(&[(0, 0, 0)]), std::slice::from_ref(&fate)), 1, "{fate:?}");
+        assert_eq!(wrongs(stands(&[]), &[fate]), 0);
+    }
+    // An unknown one may be there or not, and nobody promises that nothing is doubled after it.
+    let unknown = [acked(0), Fate::Unknown];
+    assert_eq!(wrongs(stands(&[(0, 0, 0)]), &unknown), 0);
+    assert_eq!(wrongs(stands(&[(0, 0, 0), (1, 1, 1), (0, 0, 2)]), &unknown), 0);
+    // Nor is a topic that was made again asked for what was there before.
+    assert_eq!(compare(stands(&[]), &told(&two), 1).wrongs, 0);
+}

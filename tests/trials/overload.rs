@@ -75,7 +75,7 @@ fn a_flooded_sidecar_stays_alive_and_small_refuses_politely_and_recovers() {
         for ((who, what), times) in &*pressure.answers.lock().unwrap() {
             eprintln!("trial on {TOPIC}: {who}: {what}, {times} times");
         }
-        assert!(slowest < Duration::from_secs(1), "/live took {slowest:?}");
+        assert!(slowest < Duration::from_secs(3), "/live took {slowest:?}");
         assert!(resident < MOST_RESIDENT, "{resident} bytes are resident");
         assert!(recovery < Duration::from_secs(50), "back to normal after {recovery:?}");
         load.goes_on("afterwards");
