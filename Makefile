@@ -16,13 +16,14 @@ run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
 test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests, then all others (real Kafka included)
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka python
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka python valgrind
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@examples/write-a-plugin/build rust c js
 	@$(STEP) "tests of the plugins" cargo test --locked --no-run --manifest-path plugins/Cargo.toml
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
+	@$(STEP) "tests under valgrind" tests/valgrind/run
 	cd plugins && cargo test --locked
 	cargo test --locked --workspace
 

@@ -14,6 +14,7 @@ use crate::{
     outcome::{Code, Kind},
     pipeline::{Mode, NotTaken, Pipeline, Submitted},
     produce::embedded::EmbeddedBroker,
+    record::Header,
     route::{Decider, Route, Routes, Table},
     topics::Topics,
 };
@@ -208,4 +209,60 @@ async fn a_topic_that_the_brokers_refuse_is_closed_and_opened_by_one_record_that
             "{outcomes:?}"
         );
     }
+}
+
+/// The calls with and without headers and a time, and a record that comes back at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back() {
+    let mut bench = Bench::new();
+    bench.outcomes(1).await;
+    // So that it is librdkafka that refuses.
+    bench.pipeline.max_record_bytes = usize::MAX;
+    let (empty, some) = (Some(Bytes::new()), Some(Bytes::from_static(b"some")));
+    let header = |name: &str, value: &Option<Bytes>| Header {
+        name: name.into(),
+        value: value.clone(),
+    };
+    let headers = vec![header("", &None), header("a", &empty), header("a", &some)];
+    let mut records = Vec::new();
+    for key in [&None, &empty, &some] {
+        for value in [&None, &empty, &some] {
+            for (headers, timestamp) in [
+                (Vec::new(), None),
+                (headers.clone(), None),
+                (Vec::new(), Some(1)),
+                (headers.clone(), Some(2)),
+            ] {
+                records.push(Ok(Record {
+                    topic: Arc::from("t"),
+                    key: key.clone(),
+                    value: value.clone(),
+                    headers,
+                    partition: None,
+                    timestamp,
+                }));
+            }
+        }
+    }
+    records.push(Ok(Record {
+        topic: Arc::from("t"),
+        key: None,
+        value: Some(Bytes::from(vec![0; 3_000_000])),
+        headers,
+        partition: None,
+        timestamp: None,
+    }));
+    let count = records.len();
+    let mode = Mode {
+        answer: Answer::Waited,
+        trace: false,
+    };
+    let submitted = bench.pipeline.submit(records, None, mode).await.expect("taken");
+    submitted.batch.done().await;
+    for index in 0..count {
+        let kind = submitted.batch.outcome(index).map(Outcome::kind);
+        let expected = if index < count - 1 { Kind::Acked } else { Kind::Failed };
+        assert_eq!(kind, Some(expected), "record {index}");
+    }
+    assert!(bench.pipeline.is_empty());
 }
