@@ -16,6 +16,7 @@ mod hostile;
 mod limits;
 mod numbered;
 mod numbered_clients;
+mod packed;
 mod plugin_tools;
 mod plugins;
 mod real_kafka;

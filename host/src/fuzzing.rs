@@ -8,14 +8,19 @@ mod json;
 mod numbering;
 mod octets;
 mod oracle;
+pub(crate) mod packed;
 mod parsed;
 mod path;
+/// The client's side of packed records.
+#[path = "../../examples/clients/rust/packed.rs"]
+pub(crate) mod reference;
 mod sequence;
 
 pub use self::{
     json::{json, ndjson},
     numbering::numbering,
     octets::octets,
+    packed::packed,
     path::path,
     sequence::sequence,
 };
@@ -24,11 +29,12 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// By name: the folder of its corpus, and its program in `tests/fuzz/targets`.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("json", json),
     ("ndjson", ndjson),
     ("numbering", numbering),
     ("octets", octets),
+    ("packed", packed),
     ("path", path),
     ("sequence", sequence),
 ];

@@ -19,7 +19,7 @@ use super::{
     body, numbering,
     parse::{self, Format},
     problem::Problem,
-    reply,
+    reply::{self, Form},
     stream::{self, Stream},
     target,
     timed::InRequest,
@@ -195,6 +195,7 @@ impl Api {
         }
         let format = Format::of(&head.headers)?;
         let trace = wants_trace(&head.headers);
+        let form = Form::of(&head.headers);
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
         let context = parse::Context {
             topic,
@@ -202,7 +203,7 @@ impl Api {
         };
         let records = format.parse(&whole.bytes, &head.headers, &context)?;
         if let Some(number) = number {
-            let outcomes = self.numbered(number, records, whole.room, trace);
+            let outcomes = self.numbered(number, records, whole.room, trace, form);
             return match tokio::time::timeout_at(deadline.into(), outcomes).await {
                 Ok(answered) => answered,
                 Err(_) => Err(still_unknown()),
@@ -221,8 +222,8 @@ impl Api {
         })
         .await?;
         Ok(match answer {
-            Answer::Waited | Answer::Streamed => reply::outcomes(&submitted),
-            Answer::Unwaited => reply::accepted(&submitted),
+            Answer::Waited | Answer::Streamed => reply::outcomes(&submitted, form),
+            Answer::Unwaited => reply::accepted(&submitted, form),
         })
     }
 
@@ -233,6 +234,7 @@ impl Api {
         records: Vec<Parsed>,
         room: Held,
         trace: bool,
+        form: Form,
     ) -> Result<Response<Full<Bytes>>, Problem> {
         let content = self.numbered.content(&records);
         let begun = self.numbered.begin(number, content).await.inspect_err(|error| {
@@ -244,12 +246,12 @@ impl Api {
         })?;
         let turn = match begun {
             Begun::Turn(turn) => turn,
-            Begun::Settled(settled) => return Ok(reply::settled(&settled, &[])),
+            Begun::Settled(settled) => return Ok(reply::settled(&settled, &[], form)),
             Begun::UnderWay(under_way) => {
                 // Others may have the room of what will not be sent.
                 drop((records, room));
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
-                return Ok(reply::settled(&settled, &[]));
+                return Ok(reply::settled(&settled, &[], form));
             }
         };
         let pipeline = Arc::clone(&self.pipeline);
@@ -258,7 +260,7 @@ impl Api {
             Ok::<_, Problem>(produced)
         })
         .await?;
-        Ok(reply::settled(&produced.settled, &produced.trace))
+        Ok(reply::settled(&produced.settled, &produced.trace, form))
     }
 
     /// How long the outcomes of this request are waited for.

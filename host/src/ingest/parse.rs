@@ -5,6 +5,7 @@
 
 mod json;
 mod octet;
+mod packed;
 mod wire;
 
 use std::sync::Arc;
@@ -19,7 +20,10 @@ use super::problem::Problem;
 use crate::{config::Limits, pipeline::Parsed};
 
 /// The types that are taken, as messages name them.
-const ACCEPTED: &str = "application/json, application/x-ndjson or application/octet-stream";
+const ACCEPTED: &str =
+    "application/json, application/x-ndjson, application/octet-stream or application/vnd.pointsman.records";
+/// Of packed records, and of the outcomes that are told in the same way.
+pub(super) const PACKED: &str = "application/vnd.pointsman.records";
 
 /// What a body holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Format {
     Ndjson,
     /// The value of one record; the rest is in headers.
     Octet,
+    /// Records as bytes with their lengths before them.
+    Packed,
 }
 
 /// What parsing needs to know beside the body.
@@ -68,6 +74,7 @@ impl Format {
             ("application/json", Self::Json),
             ("application/x-ndjson", Self::Ndjson),
             ("application/octet-stream", Self::Octet),
+            (PACKED, Self::Packed),
         ];
         known
             .into_iter()
@@ -95,8 +102,20 @@ impl Format {
             Self::Json => json::document(body, context),
             Self::Ndjson => json::lines(body, context),
             Self::Octet => octet::record(body, headers, context).map(|record| vec![record]),
+            Self::Packed => packed::records(body, context),
         }
     }
+}
+
+/// 400: a batch without records.
+fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
+    if records.is_empty() {
+        return Err(Problem::bad_request(
+            "empty_body",
+            "the batch has no records; send at least one",
+        ));
+    }
+    Ok(records)
 }
 
 /// 413: more records than a request may have.

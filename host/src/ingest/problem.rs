@@ -1,5 +1,7 @@
 //! A request that was not taken, as `application/problem+json` (RFC 9457): the one place where errors become statuses.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -25,12 +27,20 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    /// 1-based place in the body.
-    place: Option<(usize, usize)>,
+    place: Option<Place>,
     /// For 405.
     allow: Option<&'static str>,
     /// For 409: the sequence that would be taken, and its epoch.
     expected: Option<(u64, u64)>,
+}
+
+/// Where in the body.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Of a text: line and column, from 1.
+    Text(usize, usize),
+    /// Of bytes, from 0.
+    Byte(usize),
 }
 
 #[derive(Serialize)]
@@ -43,6 +53,8 @@ struct Document<'a> {
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,8 +105,17 @@ impl Problem {
     /// 400: broken JSON, with its place.
     pub fn json(error: &serde_json::Error) -> Self {
         Self {
-            place: Some((error.line(), error.column())),
+            place: Some(Place::Text(error.line(), error.column())),
             ..Self::bad_request("invalid_json", format!("the body is no valid JSON: {}", told(error)))
+        }
+    }
+
+    /// 400: packed records that cannot be told apart from this byte on.
+    pub fn packed(offset: usize, detail: impl Display) -> Self {
+        let detail = format!("the body is no batch of packed records: {detail} (byte {offset})");
+        Self {
+            place: Some(Place::Byte(offset)),
+            ..Self::bad_request("invalid_packed", detail)
         }
     }
 
@@ -108,15 +129,28 @@ impl Problem {
         &self.detail
     }
 
+    /// The byte of the body that it is about, where it is about one.
+    pub fn offset(&self) -> Option<usize> {
+        match self.place {
+            Some(Place::Byte(offset)) => Some(offset),
+            Some(Place::Text(..)) | None => None,
+        }
+    }
+
     /// As the client gets it.
     pub fn response(&self) -> Response<Full<Bytes>> {
+        let (line, column) = match self.place {
+            Some(Place::Text(line, column)) => (Some(line), Some(column)),
+            Some(Place::Byte(_)) | None => (None, None),
+        };
         let document = Document {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
-            line: self.place.map(|(line, _)| line),
-            column: self.place.map(|(_, column)| column),
+            line,
+            column,
+            offset: self.offset(),
             expected: self.expected.map(|(sequence, _)| sequence),
             epoch: self.expected.map(|(_, epoch)| epoch),
         };

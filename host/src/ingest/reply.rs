@@ -1,14 +1,17 @@
 //! What a request is told: one outcome for each record, in the order of the request.
 
+mod packed;
+
 use std::{borrow::Cow, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderValue},
+    HeaderMap, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
 
+use super::parse::PACKED;
 use crate::{
     outcome::{Ack, Code, Kind, Outcome, RecordError},
     pipeline::Submitted,
@@ -27,73 +30,137 @@ static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
     ),
 });
 
+/// How a request wants to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As JSON.
+    Json,
+    /// As [`packed`].
+    Packed,
+}
+
+impl Form {
+    /// Packed where `Accept` names it, JSON otherwise.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut kinds = given
+            .flat_map(|value| value.split(','))
+            .map(|kind| kind.split(';').next().unwrap_or_default().trim());
+        if kinds.any(|kind| kind.eq_ignore_ascii_case(PACKED)) {
+            Self::Packed
+        } else {
+            Self::Json
+        }
+    }
+}
+
+/// What is told of one record.
+struct Told<'o> {
+    index: usize,
+    outcome: &'o Outcome,
+    /// Handed over by a repeat.
+    late: bool,
+    /// That was asked, where that is wanted.
+    plugin: Option<&'o Pool>,
+}
+
 /// `ack=all`: every outcome.
-pub fn outcomes(submitted: &Submitted) -> Response<Full<Bytes>> {
+pub fn outcomes(submitted: &Submitted, form: Form) -> Response<Full<Bytes>> {
     let batch = &submitted.batch;
     let outcomes = (0..batch.len()).map(|index| (batch.outcome(index).unwrap_or(&NOT_IN_TIME), false));
-    all(batch.generation(), batch.len(), outcomes, &submitted.trace)
+    all(batch.generation(), outcomes, &submitted.trace, form)
 }
 
 /// A numbered request: every outcome, remembered or new.
-pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>]) -> Response<Full<Bytes>> {
-    let records = settled.records();
-    let outcomes = records.iter().map(|stored| (&stored.outcome, stored.late));
-    all(settled.generation, records.len(), outcomes, trace)
+pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>], form: Form) -> Response<Full<Bytes>> {
+    let outcomes = settled.records().iter().map(|stored| (&stored.outcome, stored.late));
+    all(settled.generation, outcomes, trace, form)
 }
 
 /// Outcomes, each with whether it is late.
 fn all<'o>(
     generation: u32,
-    count: usize,
-    outcomes: impl Iterator<Item = (&'o Outcome, bool)>,
-    trace: &[Option<Arc<Pool>>],
+    outcomes: impl ExactSizeIterator<Item = (&'o Outcome, bool)>,
+    trace: &'o [Option<Arc<Pool>>],
+    form: Form,
 ) -> Response<Full<Bytes>> {
-    let mut body = Vec::with_capacity(64 + count * BYTES_A_RECORD);
-    let mut kinds = [0_usize; 4];
+    let count = outcomes.len();
+    let mut kinds = [0; 4];
+    let told = outcomes.enumerate().map(|(index, (outcome, late))| {
+        kinds[outcome.kind() as usize] += 1;
+        Told {
+            index,
+            outcome,
+            late,
+            plugin: trace.get(index).and_then(Option::as_deref),
+        }
+    });
+    let body = match form {
+        Form::Json => json_body(generation, told),
+        Form::Packed => packed::body(generation, 0, told),
+    };
+    response(status(kinds, count), body, form)
+}
+
+fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(64 + outcomes.size_hint().0 * BYTES_A_RECORD);
     let _ = write!(body, "{{\"generation\":{generation},\"records\":[");
-    for (index, (outcome, late)) in outcomes.enumerate() {
-        if index > 0 {
+    for told in outcomes {
+        if told.index > 0 {
             body.push(b',');
         }
-        kinds[outcome.kind() as usize] += 1;
         body.push(b'{');
-        write_outcome(&mut body, outcome);
-        if late {
+        write_outcome(&mut body, told.outcome);
+        if told.late {
             body.extend_from_slice(b",\"late\":true");
         }
-        write_trace(&mut body, trace.get(index));
+        write_plugin(&mut body, told.plugin);
         body.push(b'}');
     }
     body.extend_from_slice(b"]}\n");
-    json(status(kinds, count), body)
+    body
 }
 
 /// `ack=none`: what was refused or failed so far; the rest is on its way.
-pub fn accepted(submitted: &Submitted) -> Response<Full<Bytes>> {
+pub fn accepted(submitted: &Submitted, form: Form) -> Response<Full<Bytes>> {
     let batch = &submitted.batch;
-    let refused: Vec<(usize, &Outcome)> = (0..batch.len())
+    let refused: Vec<Told<'_>> = (0..batch.len())
         .filter_map(|index| Some((index, batch.outcome(index)?)))
         .filter(|(_, outcome)| matches!(outcome.kind(), Kind::Rejected | Kind::Failed))
+        .map(|(index, outcome)| Told {
+            index,
+            outcome,
+            late: false,
+            plugin: None,
+        })
         .collect();
+    let mut kinds = [0; 4];
+    for told in &refused {
+        kinds[told.outcome.kind() as usize] += 1;
+    }
     let accepted = batch.len() - refused.len();
-    let mut body = Vec::with_capacity(64 + refused.len() * BYTES_A_RECORD);
-    let _ = write!(body, "{{\"accepted\":{accepted},\"records\":[");
-    for (nth, (index, outcome)) in refused.iter().enumerate() {
-        let comma = if nth > 0 { "," } else { "" };
-        let _ = write!(body, "{comma}{{\"index\":{index},");
-        write_outcome(&mut body, outcome);
-        body.push(b'}');
-    }
-    body.extend_from_slice(b"]}\n");
-    let mut kinds = [0_usize; 4];
-    for (_, outcome) in &refused {
-        kinds[outcome.kind() as usize] += 1;
-    }
     let status = match accepted {
         0 => status(kinds, batch.len()),
         _ => StatusCode::ACCEPTED,
     };
-    json(status, body)
+    let body = match form {
+        Form::Json => json_accepted(accepted, &refused),
+        Form::Packed => packed::body(batch.generation(), accepted, refused.into_iter()),
+    };
+    response(status, body, form)
+}
+
+fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(64 + refused.len() * BYTES_A_RECORD);
+    let _ = write!(body, "{{\"accepted\":{accepted},\"records\":[");
+    for (nth, told) in refused.iter().enumerate() {
+        let comma = if nth > 0 { "," } else { "" };
+        let _ = write!(body, "{comma}{{\"index\":{},", told.index);
+        write_outcome(&mut body, told.outcome);
+        body.push(b'}');
+    }
+    body.extend_from_slice(b"]}\n");
+    body
 }
 
 /// One kind for all has a status of its own; a mixture is 207.
@@ -112,12 +179,16 @@ fn status(kinds: [usize; 4], all: usize) -> StatusCode {
     }
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, body: Vec<u8>, form: Form) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
+    let kind = match form {
+        Form::Json => "application/json",
+        Form::Packed => PACKED,
+    };
     response
         .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -151,7 +222,11 @@ fn write_error(body: &mut Vec<u8>, error: &RecordError) {
 }
 
 pub(super) fn write_trace(body: &mut Vec<u8>, asked: Option<&Option<Arc<Pool>>>) {
-    let Some(Some(plugin)) = asked else {
+    write_plugin(body, asked.and_then(Option::as_deref));
+}
+
+fn write_plugin(body: &mut Vec<u8>, plugin: Option<&Pool>) {
+    let Some(plugin) = plugin else {
         return;
     };
     // Plugin names and digests need no escapes: the configuration allows letters, digits, - and _ only.
@@ -175,6 +250,33 @@ mod tests {
         assert_eq!(status([0, 0, 0, 3], 3), StatusCode::GATEWAY_TIMEOUT);
         for mixed in [[2, 1, 0, 0], [0, 1, 2, 0], [0, 0, 1, 2], [1, 1, 1, 0]] {
             assert_eq!(status(mixed, 3), StatusCode::MULTI_STATUS, "{mixed:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_asks_for_packed_outcomes_is_told_in_bytes() {
+        let form = |given: &[&str]| {
+            let given = given
+                .iter()
+                .map(|text| (ACCEPT, text.parse().expect("a header's value")));
+            Form::of(&given.collect())
+        };
+        for json in [
+            &[][..],
+            &["*/*"],
+            &["application/json"],
+            &["application/*"],
+            &["application/vnd.pointsman"],
+        ] {
+            assert_eq!(form(json), Form::Json, "{json:?}");
+        }
+        for packed in [
+            &["application/vnd.pointsman.records"][..],
+            &["Application/VND.pointsman.records;q=1"],
+            &["application/problem+json, application/vnd.pointsman.records"],
+            &["application/problem+json", "application/vnd.pointsman.records"],
+        ] {
+            assert_eq!(form(packed), Form::Packed, "{packed:?}");
         }
     }
 }

@@ -437,7 +437,7 @@ impl End {
 pub(super) fn check_format(headers: &HeaderMap) -> Result<(), Problem> {
     match Format::of(headers)? {
         Format::Ndjson => Ok(()),
-        Format::Json | Format::Octet => Err(Problem::new(
+        Format::Json | Format::Octet | Format::Packed => Err(Problem::new(
             hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_content_type",
             "a stream takes application/x-ndjson only: one record a line",

@@ -13,7 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Context, Problem, too_many,
+    Context, Problem, some, too_many,
     wire::{Object, malformed},
 };
 use crate::{ingest::problem::told, pipeline::Parsed};
@@ -57,16 +57,6 @@ pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, 
             Err(error) => Err(malformed(format!("line {number} of the body: {}", described(&error)))),
         };
         records.push(parsed);
-    }
-    Ok(records)
-}
-
-fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
-    if records.is_empty() {
-        return Err(Problem::bad_request(
-            "empty_body",
-            "\"records\" is empty; send at least one record",
-        ));
     }
     Ok(records)
 }

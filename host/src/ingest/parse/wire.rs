@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Headers of a record: some bytes of a body become many in memory.
-const MAX_HEADERS: usize = 1_000;
+pub(super) const MAX_HEADERS: usize = 1_000;
 
 /// R, which must be an object: what is derived would also take an array of its fields.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Wire<'_> {
             .collect::<Result<_, _>>()?;
         let timestamp = self.timestamp.map(timestamp).transpose()?;
         Ok(Record {
-            topic: topic(self.topic.as_ref(), context)?,
+            topic: topic(self.topic.as_ref().map(|text| &*text.0), context)?,
             key,
             value,
             headers,
@@ -112,7 +112,8 @@ impl Wire<'_> {
     }
 }
 
-fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
+/// Milliseconds since 1970, at least 1.
+pub(super) fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
     // To librdkafka, 0 is "now".
     if milliseconds == 0 {
         return Err(malformed(
@@ -122,16 +123,17 @@ fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
     i64::try_from(milliseconds).map_err(|_| malformed("timestamp is too large; it is in milliseconds since 1970"))
 }
 
-fn topic(given: Option<&Text<'_>>, context: &Context<'_>) -> Result<Arc<str>, RecordError> {
+/// The path's topic, or the one that the record names.
+pub(super) fn topic(given: Option<&str>, context: &Context<'_>) -> Result<Arc<str>, RecordError> {
     match (&context.topic, given) {
         (Some(path), None) => Ok(Arc::clone(path)),
-        (Some(path), Some(given)) if *given.0 == **path => Ok(Arc::clone(path)),
+        (Some(path), Some(given)) if *given == **path => Ok(Arc::clone(path)),
         (Some(path), Some(_)) => Err(RecordError::new(
             Code::TopicMismatch,
             format!("the record names another topic than the path (\"{path}\"); leave it out, or send to /v1/records"),
         )),
-        (None, Some(given)) => match valid_topic(&given.0) {
-            Ok(()) => Ok(Arc::from(&*given.0)),
+        (None, Some(given)) => match valid_topic(given) {
+            Ok(()) => Ok(Arc::from(given)),
             Err(problem) => Err(RecordError::new(Code::InvalidTopic, problem)),
         },
         (None, None) => Err(malformed(

@@ -1,0 +1,231 @@
+//! `application/vnd.pointsman.records`: packed records. The README has the layout, byte by byte.
+//!
+//! What frames the records, the batch's head and each record's size, must be right: else nothing after it can be found, and the
+//! request is refused. What a frame holds is that record's own matter.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Context, Problem, some, too_many,
+    wire::{MAX_HEADERS, malformed, timestamp, topic},
+};
+use crate::{
+    outcome::RecordError,
+    pipeline::Parsed,
+    record::{Header, Record},
+};
+
+/// What a batch begins with; the last byte is the layout's version.
+const MAGIC: [u8; 4] = *b"PMR\x01";
+/// Of a batch, bytes: magic, count.
+const BATCH_HEAD: usize = 8;
+/// Of a record, bytes: its size, which counts what comes after itself.
+const SIZE: usize = 4;
+/// Of a record: flags, count of headers, lengths of key and value.
+const RECORD_HEAD: usize = 12;
+/// Of a header: lengths of name and value.
+const HEADER_HEAD: usize = 8;
+
+const HAS_PARTITION: u16 = 1;
+const HAS_TIMESTAMP: u16 = 2;
+const HAS_TOPIC: u16 = 4;
+
+/// Every record of a batch, with slices of it.
+pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+    let count = count(body)?;
+    if count > context.limits.max_records {
+        return Err(too_many(context.limits));
+    }
+    let mut parsed = Vec::with_capacity(count.min(body.len() / SIZE));
+    let mut topics = Topics { context, last: None };
+    let mut at = BATCH_HEAD;
+    for _ in 0..count {
+        let inside = frame(body, at)?;
+        parsed.push(record(inside, body, &mut topics).map_err(|error| placed(error, at)));
+        at += SIZE + inside.len();
+    }
+    if at < body.len() {
+        let left = body.len() - at;
+        return Err(Problem::packed(at, format!("{left} bytes come after the last record")));
+    }
+    some(parsed)
+}
+
+/// How many records a batch says that it has.
+fn count(body: &[u8]) -> Result<usize, Problem> {
+    let mut rest = Rest(body);
+    match rest.array() {
+        Some(MAGIC) => {}
+        Some([b'P', b'M', b'R', version]) => {
+            return Err(Problem::packed(
+                3,
+                format!("version {version} is not known, expected 1"),
+            ));
+        }
+        _ => return Err(Problem::packed(0, "it does not begin with \"PMR\" and 1")),
+    }
+    let count = rest.array().map(u32::from_le_bytes);
+    count
+        .map(|count| count as usize)
+        .ok_or_else(|| Problem::packed(MAGIC.len(), "it ends in its head"))
+}
+
+/// What the record at this place holds.
+fn frame(body: &[u8], at: usize) -> Result<&[u8], Problem> {
+    let mut rest = Rest(&body[at..]);
+    let Some(size) = rest.array().map(u32::from_le_bytes) else {
+        return Err(Problem::packed(at, "it ends where a record should begin"));
+    };
+    rest.take(size as usize).ok_or_else(|| {
+        let left = rest.0.len();
+        Problem::packed(at, format!("the record's size is {size}, and {left} bytes are left"))
+    })
+}
+
+fn record(inside: &[u8], body: &Bytes, topics: &mut Topics<'_>) -> Result<Record, RecordError> {
+    let mut rest = Rest(inside);
+    let Some(head) = rest.array::<RECORD_HEAD>() else {
+        return Err(malformed("it is shorter than a record's head"));
+    };
+    let [flags_0, flags_1, headers_0, headers_1, key @ .., v0, v1, v2, v3] = head;
+    let flags = u16::from_le_bytes([flags_0, flags_1]);
+    if flags & !(HAS_PARTITION | HAS_TIMESTAMP | HAS_TOPIC) != 0 {
+        return Err(malformed(format!(
+            "its flags are {flags}, and only 1, 2 and 4 are known"
+        )));
+    }
+    let key = length(key, "key")?;
+    let value = length([v0, v1, v2, v3], "value")?;
+    let partition = match flags & HAS_PARTITION {
+        0 => None,
+        _ => Some(u32::from_le_bytes(rest.array().ok_or_else(short)?)),
+    };
+    let timestamp = match flags & HAS_TIMESTAMP {
+        0 => None,
+        _ => Some(timestamp(u64::from_le_bytes(rest.array().ok_or_else(short)?))?),
+    };
+    let topic = match flags & HAS_TOPIC {
+        0 => topics.of(None)?,
+        _ => {
+            let length = u32::from_le_bytes(rest.array().ok_or_else(short)?);
+            topics.of(Some(rest.text(length as usize, "topic")?))?
+        }
+    };
+    let headers = headers(u16::from_le_bytes([headers_0, headers_1]).into(), &mut rest, body)?;
+    let key = rest.bytes(key, body)?;
+    let value = rest.bytes(value, body)?;
+    if !rest.0.is_empty() {
+        return Err(malformed(format!(
+            "its parts are {} bytes shorter than its size",
+            rest.0.len()
+        )));
+    }
+    Ok(Record {
+        topic,
+        key,
+        value,
+        headers,
+        partition,
+        timestamp,
+    })
+}
+
+fn headers(count: usize, rest: &mut Rest<'_>, body: &Bytes) -> Result<Vec<Header>, RecordError> {
+    if count > MAX_HEADERS {
+        return Err(malformed(format!(
+            "a record has at most {MAX_HEADERS} headers, not {count}"
+        )));
+    }
+    let mut headers = Vec::with_capacity(count.min(rest.0.len() / HEADER_HEAD));
+    for _ in 0..count {
+        let name = u32::from_le_bytes(rest.array().ok_or_else(short)?);
+        let value = length(rest.array().ok_or_else(short)?, "header's value")?;
+        let name = rest.text(name as usize, "header's name")?;
+        if name.contains('\0') {
+            // librdkafka takes names as C strings.
+            return Err(malformed("a header's name has a zero byte"));
+        }
+        headers.push(Header {
+            name: name.into(),
+            value: rest.bytes(value, body)?,
+        });
+    }
+    Ok(headers)
+}
+
+/// None: −1, which is no bytes at all.
+fn length(bytes: [u8; 4], what: &str) -> Result<Option<usize>, RecordError> {
+    match i32::from_le_bytes(bytes) {
+        -1 => Ok(None),
+        length => usize::try_from(length)
+            .map(Some)
+            .map_err(|_| malformed(format!("the {what}'s length is {length}"))),
+    }
+}
+
+fn short() -> RecordError {
+    malformed("its parts are longer than its size")
+}
+
+fn placed(error: RecordError, at: usize) -> RecordError {
+    RecordError::new(
+        error.code,
+        format!("the record at byte {at} of the body: {}", error.message),
+    )
+}
+
+/// Topics of a batch: mostly the one of the record before.
+struct Topics<'c> {
+    context: &'c Context<'c>,
+    last: Option<Arc<str>>,
+}
+
+impl Topics<'_> {
+    fn of(&mut self, given: Option<&str>) -> Result<Arc<str>, RecordError> {
+        if let (Some(given), Some(last)) = (given, &self.last)
+            && given == &**last
+        {
+            return Ok(Arc::clone(last));
+        }
+        let topic = topic(given, self.context)?;
+        if given.is_some() {
+            self.last = Some(Arc::clone(&topic));
+        }
+        Ok(topic)
+    }
+}
+
+/// What has not been read yet.
+struct Rest<'b>(&'b [u8]);
+
+impl<'b> Rest<'b> {
+    fn take(&mut self, length: usize) -> Option<&'b [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn text(&mut self, length: usize, what: &str) -> Result<&'b str, RecordError> {
+        let bytes = self.take(length).ok_or_else(short)?;
+        str::from_utf8(bytes).map_err(|_| malformed(format!("the {what} is no UTF-8")))
+    }
+
+    fn bytes(&mut self, length: Option<usize>, body: &Bytes) -> Result<Option<Bytes>, RecordError> {
+        let Some(length) = length else {
+            return Ok(None);
+        };
+        let bytes = self.take(length).ok_or_else(short)?;
+        Ok(Some(body.slice_ref(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
