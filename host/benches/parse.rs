@@ -1,0 +1,83 @@
+//! Reading a body alone: bytes in, records out and dropped, by content type. `cargo bench -p pointsman --bench parse`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros, and a benchmark that panics has said it"
+)]
+
+#[path = "../../examples/clients/rust/packed.rs"]
+mod packed;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hyper::HeaderMap;
+use packed::{Record, pack};
+use pointsman::{
+    config::Limits,
+    ingest::parse::{Context, Format},
+};
+
+/// Of a request, as the load generator sends them.
+const RECORDS: usize = 500;
+
+fn bodies(value_bytes: usize) -> [(&'static str, Format, Vec<u8>); 4] {
+    let value = format!("\"{}\"", "x".repeat(value_bytes - 2));
+    let keys: Vec<String> = (0..RECORDS).map(|number| format!("customer-{number:07}")).collect();
+    let lines: Vec<String> = keys
+        .iter()
+        .map(|key| format!(r#"{{"key":"{key}","value":{value}}}"#))
+        .collect();
+    let record = |key| Record {
+        key: Some(String::as_bytes(key)),
+        value: Some(value.as_bytes()),
+        ..Record::default()
+    };
+    let headers = || vec![("tier", Some(&b"gold"[..])), ("trace", Some(&b"0123456789abcdef"[..]))];
+    let with_headers = |key| Record {
+        headers: headers(),
+        ..record(key)
+    };
+    [
+        (
+            "JSON",
+            Format::Json,
+            format!("{{\"records\":[{}]}}", lines.join(",")).into(),
+        ),
+        ("NDJSON", Format::Ndjson, lines.join("\n").into()),
+        ("packed", Format::Packed, pack(keys.iter().map(record))),
+        (
+            "packed, two headers",
+            Format::Packed,
+            pack(keys.iter().map(with_headers)),
+        ),
+    ]
+}
+
+fn parse(criterion: &mut Criterion) {
+    let limits = Limits::default();
+    let context = Context {
+        topic: Some(Arc::from("orders")),
+        limits: &limits,
+    };
+    let headers = HeaderMap::new();
+    for value_bytes in [100, 1_024] {
+        let mut group = criterion.benchmark_group(format!("parse, values of {value_bytes} bytes"));
+        group.throughput(Throughput::Elements(RECORDS as u64));
+        for (name, format, body) in bodies(value_bytes) {
+            let body = Bytes::from(body);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| format.parse(&body, &headers, &context).unwrap().len());
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    targets = parse
+}
+criterion_main!(benches);
