@@ -102,7 +102,12 @@ fn every_format_can_be_made_and_read_again() {
         config::Limits,
         ingest::parse::{Context, Format},
     };
-    for (format, records) in [(LoadFormat::Json, 3), (LoadFormat::Ndjson, 3), (LoadFormat::Octet, 1)] {
+    for (format, records) in [
+        (LoadFormat::Json, 3),
+        (LoadFormat::Ndjson, 3),
+        (LoadFormat::Octet, 1),
+        (LoadFormat::Packed, 3),
+    ] {
         let options = Load {
             format,
             ..options(String::new())

@@ -38,6 +38,8 @@ const SAID_BYTES: u64 = 4_096;
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
 /// Files that the child may have open: its three, and what it reads about itself.
 const OPEN_FILES: u64 = 16;
+/// What a program says that finds no memory: the standard library's words, and the compiler's.
+const OUT_OF_MEMORY: [&str; 2] = ["memory allocation", "out of memory"];
 /// Of the memory that a container has left, the child may take this share.
 const SHARE_OF_FREE: (u64, u64) = (3, 4);
 
@@ -212,7 +214,7 @@ impl Compiler {
             Err(CompileError::Environment(
                 "its compiler was killed, which is what happens first when the machine runs out of memory".to_owned(),
             ))
-        } else if is(Signal::ABORT) || said.contains("memory allocation") {
+        } else if is(Signal::ABORT) || OUT_OF_MEMORY.iter().any(|words| said.contains(words)) {
             Err(CompileError::Component(format!(
                 "compiling it took over {memory_bytes} bytes of memory; make it smaller, or raise \
                  plugins.compile_memory_bytes (and the container's limit, which bounds it as well)"
