@@ -202,6 +202,9 @@ pub struct Load {
     /// The topic. Records are really sent there.
     #[arg(long)]
     pub topic: String,
+    /// Send to so many topics instead: TOPIC-0, TOPIC-1, … in turn.
+    #[arg(long, default_value_t = 1, value_parser = count)]
+    pub topics: usize,
     /// How records are sent.
     #[arg(long, value_enum, default_value_t = LoadFormat::Json)]
     pub format: LoadFormat,

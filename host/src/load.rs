@@ -13,7 +13,6 @@ mod stream;
 
 use std::{
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -126,7 +125,7 @@ async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Re
             let socket = target.connect().await?;
             match options.format {
                 LoadFormat::Stream => stream::drive(socket, &options, number, plan).await,
-                _ => connection::drive(socket, &Arc::from(request::of(&options, number)), options.batch, plan).await,
+                _ => connection::drive(socket, &request::of(&options, number), options.batch, plan).await,
             }
         });
     }

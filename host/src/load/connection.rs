@@ -10,15 +10,20 @@ use tokio::{
 
 use super::{Plan, Socket, report::Seen};
 
-/// Sends the same request until the plan ends, and waits for all answers.
-pub(super) async fn drive(socket: Box<dyn Socket>, request: &[u8], batch: usize, plan: Plan) -> anyhow::Result<Seen> {
+/// Sends the requests in turn until the plan ends, and waits for all answers.
+pub(super) async fn drive(
+    socket: Box<dyn Socket>,
+    requests: &[Vec<u8>],
+    batch: usize,
+    plan: Plan,
+) -> anyhow::Result<Seen> {
     let (reading, writing) = tokio::io::split(socket);
     let state = State {
         room: Semaphore::new(plan.in_flight),
         due: Mutex::default(),
         sent: Semaphore::new(0),
     };
-    let (written, seen) = tokio::join!(write(writing, request, plan, &state), read(reading, batch, &state));
+    let (written, seen) = tokio::join!(write(writing, requests, plan, &state), read(reading, batch, &state));
     written?;
     seen
 }
@@ -32,7 +37,12 @@ struct State {
     sent: Semaphore,
 }
 
-async fn write(mut writing: impl AsyncWrite + Unpin, request: &[u8], plan: Plan, state: &State) -> anyhow::Result<()> {
+async fn write(
+    mut writing: impl AsyncWrite + Unpin,
+    requests: &[Vec<u8>],
+    plan: Plan,
+    state: &State,
+) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
         let planned = plan.interval.map(|interval| plan.begin + interval * number);
@@ -49,7 +59,7 @@ async fn write(mut writing: impl AsyncWrite + Unpin, request: &[u8], plan: Plan,
             queue.push_back(due);
         }
         state.sent.add_permits(1);
-        let sent = writing.write_all(request).await;
+        let sent = writing.write_all(&requests[number as usize % requests.len()]).await;
         sent.context("the sidecar closed the connection")?;
         number += 1;
     }

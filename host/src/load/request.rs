@@ -8,12 +8,32 @@ const PACKED: &str = "application/vnd.pointsman.records";
 /// Bytes of a packed record before its key: flags, count of headers, lengths of key and value.
 const RECORD_HEAD: usize = 12;
 
-/// A whole HTTP/1.1 request of this connection.
-pub(super) fn of(options: &Load, connection: usize) -> Vec<u8> {
+/// Whole HTTP/1.1 requests of this connection, to be sent in turn: one for each topic that it sends to.
+pub(super) fn of(options: &Load, connection: usize) -> Vec<Vec<u8>> {
+    let topics = (connection..).step_by(options.connections);
+    let mut topics: Vec<usize> = topics.take_while(|&topic| topic < options.topics).collect();
+    if topics.is_empty() {
+        topics.push(connection % options.topics);
+    }
+    topics
+        .into_iter()
+        .map(|topic| one(options, connection, topic))
+        .collect()
+}
+
+/// The topic of this number.
+pub(super) fn topic(options: &Load, number: usize) -> String {
+    match options.topics {
+        1 => options.topic.clone(),
+        _ => format!("{}-{number}", options.topic),
+    }
+}
+
+fn one(options: &Load, connection: usize, number: usize) -> Vec<u8> {
     let (content_type, body) = body(options, connection);
     let mut head = format!(
         "POST /v1/topics/{}/records HTTP/1.1\r\nhost: load\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n",
-        options.topic,
+        topic(options, number),
         body.len()
     );
     if options.format == LoadFormat::Octet {

@@ -51,9 +51,12 @@ pub(super) async fn drive(socket: Box<dyn Socket>, options: &Load, number: usize
         pieces,
         Arc::clone(&due),
     ));
-    let mut request = Request::post(format!("/v1/topics/{}/stream", options.topic))
-        .header("host", "load")
-        .header("content-type", "application/x-ndjson");
+    let mut request = Request::post(format!(
+        "/v1/topics/{}/stream",
+        request::topic(options, number % options.topics)
+    ))
+    .header("host", "load")
+    .header("content-type", "application/x-ndjson");
     if let Some(token) = &options.token {
         request = request.header("authorization", format!("Bearer {token}"));
     }

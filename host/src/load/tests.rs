@@ -8,6 +8,8 @@ use std::{
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
 use super::*;
 
 fn options(address: String) -> Load {
@@ -16,6 +18,7 @@ fn options(address: String) -> Load {
         http: Some(address),
         token: None,
         topic: "t".to_owned(),
+        topics: 1,
         format: LoadFormat::Json,
         connections: 1,
         batch: 3,
@@ -97,6 +100,28 @@ fn a_slow_answer_is_not_hidden_by_requests_that_were_sent_later_because_of_it() 
 }
 
 #[test]
+fn every_topic_is_sent_to_by_some_connection() {
+    for (connections, topics) in [(1, 1), (8, 1), (3, 10), (10, 3)] {
+        let options = Load {
+            connections,
+            topics,
+            ..options(String::new())
+        };
+        let sent_to: std::collections::BTreeSet<String> = (0..connections)
+            .flat_map(|connection| request::of(&options, connection))
+            .map(|request| {
+                String::from_utf8_lossy(&request)
+                    .split('/')
+                    .nth(3)
+                    .expect("a topic")
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(sent_to.len(), topics, "{sent_to:?}");
+    }
+}
+
+#[test]
 fn every_format_can_be_made_and_read_again() {
     use crate::{
         config::Limits,
@@ -112,7 +137,7 @@ fn every_format_can_be_made_and_read_again() {
             format,
             ..options(String::new())
         };
-        let request = request::of(&options, 7);
+        let request = request::of(&options, 7).remove(0);
         let end = request
             .windows(4)
             .position(|window| window == b"\r\n\r\n")

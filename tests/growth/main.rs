@@ -1,0 +1,232 @@
+//! What more of everything costs: topics, plugins, connections, bytes. `cargo bench -p pointsman --bench growth`, part of `make
+//! bench`.
+//!
+//! A real Kafka of one node, JSON over the Unix socket through a plugin. The CPU time of a record is what tells of a cliff: the rate
+//! is that of the machine, and of what else it does. A table, and JSON lines in `target/bench/growth.jsonl`.
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it shares the tests' support and needs part of it; its result goes to the terminal"
+)]
+
+use std::{
+    env, fs,
+    io::Write as _,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use pointsman::load::Usage;
+use serde_json::{Value, json};
+
+use crate::support::{
+    kafka::Kafka,
+    plugin_folder::{PluginFolder, built},
+    sidecar::{BINARY, Builder, Sidecar, root},
+};
+
+#[path = "../support"]
+mod support {
+    pub(crate) mod http;
+    pub(crate) mod kafka;
+    pub(crate) mod kafka_proxy;
+    pub(crate) mod plugin_folder;
+    pub(crate) mod sidecar;
+}
+
+const SECONDS: f64 = 3.0;
+/// Each row's first and last may differ by so much, CPU time a record.
+const GOAL: f64 = 1.5;
+const TOPICS: [usize; 4] = [1, 10, 100, 1_000];
+const PLUGINS: [usize; 3] = [1, 10, 50];
+const CONNECTIONS: [usize; 3] = [1, 64, 1_000];
+const VALUE_BYTES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+
+fn main() {
+    let folder = root().join("target/bench");
+    fs::create_dir_all(&folder).unwrap();
+    let mut lines = fs::File::create(folder.join("growth.jsonl")).unwrap();
+    start(&mut lines);
+    idle_connections(&mut lines);
+    let kafka = Kafka::start(1).expect("Kafka");
+    let small = [("retention.bytes", "16777216"), ("segment.bytes", "16777216")];
+    let partitions = |topics: usize| if topics > 1 { 1 } else { 12 };
+    for topics in TOPICS {
+        for number in 0..topics {
+            let name = if topics == 1 {
+                "topics-1".to_owned()
+            } else {
+                format!("topics-{topics}-{number}")
+            };
+            kafka.create_topic(&name, partitions(topics), &small).unwrap();
+        }
+    }
+    let mut row = Row::new("topics", &mut lines);
+    for topics in TOPICS {
+        let sidecar = sidecar(Builder::kafka(&kafka.bootstrap()), "topics-*");
+        let name = format!("topics-{topics}");
+        row.add(
+            topics,
+            &sidecar,
+            &name,
+            &["--topics", &topics.to_string(), "--connections", "8", "--batch", "100"],
+        );
+    }
+    row.end();
+    let mut row = Row::new("plugins", &mut lines);
+    for plugins in PLUGINS {
+        let (folder, plugin) = (PluginFolder::new(), built("key-hash"));
+        let mut builder = Builder::kafka(&kafka.bootstrap()).config(&format!("[plugins]\ndir = {:?}", folder.path()));
+        for number in 0..plugins {
+            folder.put(&format!("plugin-{number}"), &plugin);
+            // All but the last wait for topics that nobody sends to.
+            let topics = if number + 1 == plugins {
+                "topics-1".to_owned()
+            } else {
+                format!("other-{number}")
+            };
+            builder = builder.route(&topics, &format!("plugin-{number}"), "");
+        }
+        row.add(plugins, &builder.start(), "topics-1", &[]);
+    }
+    row.end();
+    let sidecar = sidecar(Builder::kafka(&kafka.bootstrap()), "*");
+    let mut row = Row::new("connections", &mut lines);
+    for connections in CONNECTIONS {
+        row.add(
+            connections,
+            &sidecar,
+            "topics-1",
+            &["--connections", &connections.to_string(), "--batch", "10"],
+        );
+    }
+    row.end();
+    let mut row = Row::new("value bytes, CPU of a MiB from 1,000 on", &mut lines);
+    for bytes in VALUE_BYTES {
+        let batch = (200_000 / bytes).clamp(1, 100).to_string();
+        row.add(
+            bytes,
+            &sidecar,
+            "topics-1",
+            &["--value-bytes", &bytes.to_string(), "--batch", &batch],
+        );
+    }
+    row.end();
+}
+
+fn sidecar(builder: Builder, topics: &str) -> Sidecar {
+    builder.route(topics, "key-hash", "").start()
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// From exec to ready with the plugin's code cached, and to the first acknowledgement.
+fn start(lines: &mut fs::File) {
+    let started = || {
+        let begun = Instant::now();
+        let sidecar = sidecar(Builder::embedded(), "*");
+        let ready = begun.elapsed().as_secs_f64() * 1e3;
+        assert_eq!(
+            sidecar.unix().json("/v1/topics/t/records", r#"{"value":1}"#).status,
+            200
+        );
+        (ready, begun.elapsed().as_secs_f64() * 1e3)
+    };
+    started();
+    let mut all: Vec<(f64, f64)> = (0..9).map(|_| started()).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (ready, acked) = all[all.len() / 2];
+    let size = fs::metadata(BINARY).unwrap().len();
+    println!("from exec to ready {ready:.0} ms (goal 150), to the first acknowledgement {acked:.0} ms; medians of 9");
+    let line = json!({"figure": "start", "ready_ms": ready, "first_ack_ms": acked, "binary_bytes": size});
+    writeln!(lines, "{line}").unwrap();
+}
+
+fn idle_connections(lines: &mut fs::File) {
+    let sidecar = sidecar(Builder::embedded(), "*");
+    let mut open = Vec::new();
+    let before = Usage::of(sidecar.id()).unwrap().resident_bytes;
+    for _ in 0..1_000 {
+        let mut connection = sidecar.unix();
+        assert_eq!(connection.json("/v1/topics/t/records", r#"{"value":1}"#).status, 200);
+        open.push(connection);
+    }
+    let added = Usage::of(sidecar.id()).unwrap().resident_bytes.saturating_sub(before);
+    println!(
+        "1,000 idle connections that have sent a record each: {:.1} MiB (goal 16)",
+        mib(added)
+    );
+    writeln!(lines, "{}", json!({"figure": "idle_connections", "bytes": added})).unwrap();
+}
+
+/// One thing that grows.
+struct Row<'a> {
+    what: &'static str,
+    lines: &'a mut fs::File,
+    /// CPU seconds a million records.
+    cpu: Vec<f64>,
+}
+
+impl<'a> Row<'a> {
+    fn new(what: &'static str, lines: &'a mut fs::File) -> Self {
+        println!("\n{what:<42} {:>10} {:>8} {:>9}", "records/s", "CPU s/M", "MiB");
+        Self {
+            what,
+            lines,
+            cpu: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, size: usize, sidecar: &Sidecar, topic: &str, arguments: &[&str]) {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["load", "--json", "--topic", topic, "--pid", &sidecar.id().to_string()])
+            .args(["--seconds", &seconds().to_string()])
+            .arg("--unix")
+            .arg(&sidecar.unix)
+            .args(arguments);
+        if !arguments.contains(&"--batch") {
+            command.args(["--batch", "100"]);
+        }
+        let output = command.stderr(Stdio::inherit()).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let figure = |name: &str| report[name].as_f64().unwrap();
+        let (rate, cpu) = (figure("records_per_second"), figure("cpu_seconds_per_million"));
+        let resident = Usage::of(sidecar.id()).unwrap().resident_bytes;
+        println!("{size:<42} {rate:>10.0} {cpu:>8.2} {:>9.1}", mib(resident));
+        let line = json!({"row": self.what, "size": size, "resident_bytes": resident, "load": report});
+        writeln!(self.lines, "{line}").unwrap();
+        let per_mib = size as f64 / 1_000.0;
+        self.cpu.push(if self.what.starts_with("value") && size >= 1_000 {
+            cpu / per_mib
+        } else {
+            cpu
+        });
+        // The brokers catch up, so that the next one does not pay for it.
+        thread::sleep(Duration::from_millis(500));
+    }
+
+    fn end(self) {
+        let ratio = self.cpu[self.cpu.len() - 1] / self.cpu[0];
+        println!("{:<42} {ratio:.2} (goal {GOAL})", "last to first, CPU of a record");
+        writeln!(
+            self.lines,
+            "{}",
+            json!({"row": self.what, "last_to_first": ratio, "goal": GOAL})
+        )
+        .unwrap();
+    }
+}
+
+fn seconds() -> f64 {
+    env::var("POINTSMAN_BENCH_SECONDS")
+        .ok()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(SECONDS)
+}
