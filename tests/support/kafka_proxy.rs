@@ -47,6 +47,7 @@ struct Harm {
     rate: AtomicU64,
     /// When the next request may pass.
     next: Mutex<Option<Instant>>,
+    rate_changed: Condvar,
 }
 
 impl KafkaProxy {
@@ -117,6 +118,9 @@ impl KafkaProxy {
     /// Lets so many bytes of requests pass in a second, over all ways; 0: as many as come.
     pub(crate) fn throttle(&self, bytes_a_second: u64) {
         self.harm.rate.store(bytes_a_second, Ordering::SeqCst);
+        // Those that wait by the old rate go now.
+        *self.harm.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.harm.rate_changed.notify_all();
     }
 
     /// No more harm of any kind.
@@ -231,13 +235,11 @@ impl Harm {
             return;
         }
         let now = Instant::now();
-        let turn = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let turn = next.map_or(now, |next| next.max(now)) + Duration::from_secs_f64(bytes as f64 / rate as f64);
-            *next = Some(turn);
-            turn
-        };
-        thread::sleep(turn - now);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = next.map_or(now, |next| next.max(now)) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+        *next = Some(turn);
+        let is_early = |_: &mut _| self.rate.load(Ordering::SeqCst) == rate;
+        drop(self.rate_changed.wait_timeout_while(next, turn - now, is_early));
     }
 }
 
