@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     consumer::read,
@@ -20,11 +20,13 @@ use crate::support::{
 
 #[path = "../examples/clients/rust/client.rs"]
 pub(crate) mod client;
+// What the client finds beside itself.
+use crate::packed::reference as packed;
 
-use client::{Client, Error, Options, Target};
+use client::{Client, Error, Options, Sent, Target};
 
 const BATCH: usize = 5;
-const PYTHON: &str = "examples/clients/python/pointsman_client.py";
+pub(crate) const PYTHON: &str = "examples/clients/python/pointsman_client.py";
 
 /// A client that sends numbers as they come.
 trait Stream {
@@ -39,7 +41,7 @@ struct Rust {
 }
 
 impl Rust {
-    fn new(socket: &Path) -> Self {
+    fn new(socket: &Path, packed: bool) -> Self {
         let (numbers, received) = sync_channel::<Range<u64>>(8);
         let socket = socket.to_owned();
         let thread = std::thread::spawn(move || {
@@ -48,9 +50,9 @@ impl Rust {
                 let client = Client::new(Options::new(Target::Unix(socket), "rust"));
                 let mut sent = Vec::new();
                 while let Ok(numbers) = tokio::task::block_in_place(|| received.recv()) {
-                    let records: Vec<_> = numbers.map(|number| json!({ "value": number.to_string() })).collect();
-                    for records in records.chunks(BATCH) {
-                        sent.push(client.send("t", records).await.unwrap());
+                    let values: Vec<String> = numbers.map(|number| format!("\"{number}\"")).collect();
+                    for values in values.chunks(BATCH) {
+                        sent.push(send(&client, values, packed).await);
                     }
                 }
                 client.drain().await;
@@ -63,6 +65,21 @@ impl Rust {
         });
         Self { numbers, thread }
     }
+}
+
+async fn send(client: &Client, values: &[String], packed: bool) -> Sent {
+    let sending = if packed {
+        let records = values.iter().map(|value| packed::Record {
+            value: Some(value.as_bytes()),
+            ..packed::Record::default()
+        });
+        client.send_packed("t", records).await
+    } else {
+        let value = |value: &String| serde_json::from_str::<Value>(value).unwrap();
+        let records: Vec<_> = values.iter().map(|text| json!({ "value": value(text) })).collect();
+        client.send("t", &records).await
+    };
+    sending.unwrap()
 }
 
 impl Stream for Rust {
@@ -90,7 +107,7 @@ impl Drop for Python {
 }
 
 /// Installed, or named, by `.ci/need`.
-fn python() -> Command {
+pub(crate) fn python() -> Command {
     let need = Command::new(root().join(".ci/need"))
         .arg("python")
         .status()
@@ -103,10 +120,11 @@ fn python() -> Command {
 }
 
 impl Python {
-    fn new(socket: &Path) -> Self {
+    fn new(socket: &Path, packed: bool) -> Self {
         let mut python = python();
         python.arg(root().join(PYTHON)).arg("--socket").arg(socket);
         python.args(["--topic", "t", "--client", "python", "--batch", &BATCH.to_string()]);
+        python.args(packed.then_some("--packed"));
         let child = python.spawn().expect("start Python");
         Self { child, pushed: 0 }
     }
@@ -196,12 +214,22 @@ fn check_order(partitions: &[Vec<u64>]) {
 
 #[test]
 fn the_rust_client_keeps_its_order_over_cut_connections_and_a_restart() {
-    survives(|socket| Box::new(Rust::new(socket)));
+    survives(|socket| Box::new(Rust::new(socket, false)));
+}
+
+#[test]
+fn the_rust_client_keeps_its_order_with_packed_records() {
+    survives(|socket| Box::new(Rust::new(socket, true)));
 }
 
 #[test]
 fn the_python_client_keeps_its_order_over_cut_connections_and_a_restart() {
-    survives(|socket| Box::new(Python::new(socket)));
+    survives(|socket| Box::new(Python::new(socket, false)));
+}
+
+#[test]
+fn the_python_client_keeps_its_order_with_packed_records() {
+    survives(|socket| Box::new(Python::new(socket, true)));
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! Packed records and packed outcomes, over both sockets, beside the same in JSON.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
-use crate::support::{
-    consumer::{Read, read},
-    http::Reply,
-    sidecar::{Builder, Sidecar},
+use crate::{
+    numbered_clients,
+    support::{
+        consumer::{Read, read},
+        http::Reply,
+        sidecar::{Builder, Sidecar, root},
+    },
 };
 
 #[path = "../examples/clients/rust/packed.rs"]
@@ -319,4 +324,56 @@ fn a_batch_that_cannot_be_read_says_where_and_nothing_of_it_is_taken() {
         sidecar.metric("pointsman_records_total{outcome=\"acked\",topic=\"t\"}"),
         2.0
     );
+}
+
+/// What a script prints that has `pointsman_packed` and this on its standard input.
+fn python(script: &str, input: &[u8]) -> Vec<u8> {
+    let mut python = numbered_clients::python();
+    let folder = root().join(numbered_clients::PYTHON);
+    python.env("PYTHONPATH", folder.parent().unwrap());
+    let mut child = python.args(["-c", script]).spawn().expect("start Python");
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+#[test]
+fn the_python_client_packs_and_reads_as_the_rust_one_does() {
+    let pack_all = "import sys, json, pointsman_packed as packed
+sys.stdout.buffer.write(packed.pack(json.load(sys.stdin)['records']))";
+    // A dictionary has each name once.
+    let mut given = records(Some("t"));
+    given[0].headers.remove(2);
+    assert_eq!(python(pack_all, &as_body(&given)), pack(given));
+    let read = "import sys, json, pointsman_packed as packed
+body = sys.stdin.buffer.read()
+for length in range(len(body)):
+    try:
+        packed.unpack(body[:length])
+    except ValueError:
+        continue
+    raise AssertionError(f'half a reply of {length} bytes was read')
+print(json.dumps(packed.unpack(body)))";
+    let sidecar = Builder::embedded().route("t", "key-hash", "").start();
+    let bad = Record {
+        partition: Some(99),
+        ..Record::default()
+    };
+    let headers = [PACKED, ACCEPT, ("pointsman-trace", "1")];
+    let body = pack([Record::default(), bad]);
+    let reply = sidecar.unix().post("/v1/topics/t/records", &headers, &body);
+    let mut read: Value = serde_json::from_slice(&python(read, &reply.body)).unwrap();
+    let told = told(&reply);
+    let plugin = read["records"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("plugin")
+        .expect("a plugin");
+    assert_eq!(plugin["name"], "key-hash");
+    for (index, record) in read["records"].as_array_mut().unwrap().iter_mut().enumerate() {
+        assert_eq!(record.as_object_mut().unwrap().remove("index"), Some(index.into()));
+    }
+    assert_eq!((&read["generation"], &read["accepted"]), (&1.into(), &0.into()));
+    assert_eq!(read["records"], Value::from(as_json(&told.outcomes)));
 }

@@ -22,6 +22,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::packed;
+
 /// After a failed try: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -129,6 +131,8 @@ struct Kept {
     sequence: u64,
     path: String,
     body: Bytes,
+    /// Whether it is packed, and its answer is to be.
+    packed: bool,
     /// Somebody has it in hand.
     busy: bool,
     /// It goes again only once everything before it is answered.
@@ -171,6 +175,20 @@ impl Client {
 
     /// Takes records for a topic, as the API has them, and returns at once unless `window` requests are kept.
     pub async fn send(&self, topic: &str, records: &[Value]) -> Result<Sent, Error> {
+        let body = json!({ "records": records }).to_string();
+        self.keep(topic, Bytes::from(body), false).await
+    }
+
+    /// The same with packed records: bytes as they are.
+    pub async fn send_packed<'r>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = packed::Record<'r>>,
+    ) -> Result<Sent, Error> {
+        self.keep(topic, Bytes::from(packed::pack(records)), true).await
+    }
+
+    async fn keep(&self, topic: &str, body: Bytes, packed: bool) -> Result<Sent, Error> {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let room = room.map_err(|error| Error::Stopped(error.to_string()))?;
         let (answer, answered) = oneshot::channel();
@@ -182,7 +200,8 @@ impl Client {
             id: state.next_id,
             sequence: state.next_sequence,
             path: format!("/v1/topics/{topic}/records"),
-            body: Bytes::from(json!({ "records": records }).to_string()),
+            body,
+            packed,
             busy: false,
             alone: false,
             early: false,
@@ -266,22 +285,53 @@ async fn read(
 ) -> Option<(u16, Value)> {
     let reply = reply.await.ok()?;
     let status = reply.status().as_u16();
+    let packed = reply
+        .headers()
+        .get("content-type")
+        .is_some_and(|kind| kind == packed::CONTENT_TYPE);
     let body = reply.into_body().collect().await.ok()?.to_bytes();
-    Some((status, serde_json::from_slice(&body).ok()?))
+    let answer = match packed {
+        true => from_packed(&packed::unpack(&body)?),
+        false => serde_json::from_slice(&body).ok()?,
+    };
+    Some((status, answer))
+}
+
+/// A packed answer as the API's JSON has it.
+fn from_packed(reply: &packed::Reply) -> Value {
+    let records = reply.outcomes.iter().map(|told| {
+        let mut record = match &told.error {
+            None => json!({ "partition": told.partition, "offset": told.offset, "timestamp": told.timestamp }),
+            Some((code, message)) => json!({ "error": { "code": code, "message": message } }),
+        };
+        record["outcome"] = told.outcome.into();
+        if told.late {
+            record["late"] = true.into();
+        }
+        record
+    });
+    json!({ "generation": reply.generation, "records": records.collect::<Vec<_>>() })
 }
 
 /// What is sent of a request.
 struct Numbered {
     path: String,
     body: Bytes,
+    packed: bool,
     epoch: u64,
     sequence: u64,
 }
 
 impl Numbered {
     fn build(self, name: &str) -> Option<Request<Full<Bytes>>> {
+        let kind = if self.packed {
+            packed::CONTENT_TYPE
+        } else {
+            "application/json"
+        };
         Request::post(format!("http://localhost{}", self.path))
-            .header("content-type", "application/json")
+            .header("content-type", kind)
+            .header("accept", kind)
             .header("pointsman-client", name)
             .header("pointsman-epoch", self.epoch)
             .header("pointsman-sequence", self.sequence)
@@ -327,6 +377,7 @@ impl State {
                 let request = Numbered {
                     path: kept.path.clone(),
                     body: kept.body.clone(),
+                    packed: kept.packed,
                     epoch: self.epoch,
                     sequence: kept.sequence,
                 };

@@ -3,6 +3,7 @@
 //! `seq 1000 | cargo run -q -p pointsman --example numbered -- --unix target/run/ingest.sock --topic numbers --client demo`
 
 mod client;
+mod packed;
 
 use std::{io::BufRead as _, path::PathBuf};
 
@@ -29,6 +30,9 @@ struct Arguments {
     /// Records in a request.
     #[arg(long, default_value_t = 100)]
     batch: usize,
+    /// Send packed records instead of JSON.
+    #[arg(long)]
+    packed: bool,
 }
 
 #[tokio::main]
@@ -44,8 +48,18 @@ async fn main() -> anyhow::Result<()> {
     let lines: Vec<String> = std::io::stdin().lock().lines().collect::<Result<_, _>>()?;
     let mut sent = Vec::new();
     for lines in lines.chunks(arguments.batch.max(1)) {
-        let records: Vec<Value> = lines.iter().map(|line| json!({ "value": line })).collect();
-        sent.push(client.send(&arguments.topic, &records).await?);
+        let sending = if arguments.packed {
+            let values: Vec<String> = lines.iter().map(|line| json!(line).to_string()).collect();
+            let records = values.iter().map(|value| packed::Record {
+                value: Some(value.as_bytes()),
+                ..packed::Record::default()
+            });
+            client.send_packed(&arguments.topic, records).await
+        } else {
+            let records: Vec<Value> = lines.iter().map(|line| json!({ "value": line })).collect();
+            client.send(&arguments.topic, &records).await
+        };
+        sent.push(sending?);
     }
     client.drain().await;
     let mut acked = 0;

@@ -190,7 +190,7 @@ async fn room_is_held_until_the_last_record_has_its_outcome_and_no_longer() {
     let pipeline = pipeline(&producer, &limits);
     let mut open = Vec::new();
     for request in 0..4 {
-        let most = (0..10_000).map(|index| parsed(&Plan::NoKey, request, index));
+        let most = (0..10_000).map(|index| parsed(&Plan::Explicit(index as u32 % PARTITIONS), request, index));
         open.push(pipeline.submit(most.collect(), None, WAITED).await.expect("it fits"));
     }
     let one = || vec![parsed(&Plan::NoKey, 1, 0)];

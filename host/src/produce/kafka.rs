@@ -49,6 +49,8 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
         ("linger.ms", "0"),
         ("compression.type", "none"),
         ("delivery.timeout.ms", "120000"),
+        // As Java's; librdkafka's own 10 s would stall everything each time that a connection breaks a few times in a row.
+        ("reconnect.backoff.max.ms", "1000"),
         ("topic.metadata.refresh.interval.ms", "30000"),
     ] {
         if !properties.contains_key(key) {
