@@ -49,8 +49,6 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
         ("linger.ms", "0"),
         ("compression.type", "none"),
         ("delivery.timeout.ms", "120000"),
-        // As Java's; librdkafka's own 10 s would stall everything each time that a connection breaks a few times in a row.
-        ("reconnect.backoff.max.ms", "1000"),
         ("topic.metadata.refresh.interval.ms", "30000"),
     ] {
         if !properties.contains_key(key) {
@@ -59,6 +57,14 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
     }
     for (key, value) in properties {
         config.set(key, value);
+    }
+    // As Java's client: librdkafka's own 10 s would stall everything when a connection breaks a few times in a row. Who sets only
+    // the least pause may want more than that.
+    if !["reconnect.backoff.ms", "reconnect.backoff.max.ms"]
+        .iter()
+        .any(|key| properties.contains_key(*key))
+    {
+        config.set("reconnect.backoff.max.ms", "1000");
     }
     // Above what admission lets in, so that a request never meets a full queue half-way.
     for (key, least) in [
