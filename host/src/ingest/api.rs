@@ -1,7 +1,10 @@
 //! The request handler of the ingest listeners.
 
 use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -211,16 +214,14 @@ impl Api {
         }
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
-            let submitted = pipeline
-                .submit(records, Some(whole.room), Mode { answer, trace })
-                .await?;
-            if answer == Answer::Waited {
-                // Whatever has no outcome then is told as unknown.
-                let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
-            }
-            Ok::<_, Problem>(submitted)
+            let submitting = pipeline.submit(records, Some(whole.room), Mode { answer, trace });
+            Ok::<_, Problem>(submitting.await?)
         })
         .await?;
+        if answer == Answer::Waited {
+            // Whatever has no outcome then is told as unknown.
+            let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
+        }
         Ok(match answer {
             Answer::Waited | Answer::Streamed => reply::outcomes(&submitted, form),
             Answer::Unwaited => reply::accepted(&submitted, form),
@@ -325,14 +326,27 @@ impl Api {
     }
 }
 
-/// Runs in a task of its own: the client going away drops the request's future, and must not cancel what was accepted.
+/// Runs to its end whatever the client does: its going away drops the request's future, and must not cancel what was accepted.
+/// Nearly all work is done without waiting, right here; what has to wait goes on in a task of its own.
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(|error| {
-        tracing::error!(%error, "a request could not be handled");
-        lost()
-    })?
+    let mut work = Box::pin(work);
+    let begun = poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        Poll::Ready(polled)
+    });
+    match begun.await {
+        Ok(Poll::Ready(done)) => done,
+        Ok(Poll::Pending) => tokio::spawn(work).await.map_err(|error| {
+            tracing::error!(%error, "a request could not be handled");
+            lost()
+        })?,
+        Err(_) => {
+            tracing::error!("a request could not be handled");
+            Err(lost())
+        }
+    }
 }
 
 fn lost() -> Problem {
