@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz bench lint plugins examples manifests image-binary docs deny
+.PHONY: help run test chaos fuzz bench soak lint plugins examples manifests image-binary docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -43,7 +43,13 @@ bench: ## Measure: one record's way by itself, reloads and failing plugins, then
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --no-run
-	cargo bench --locked -p pointsman
+	cargo bench --locked -p pointsman --bench route --bench parse --bench reload --bench throughput --bench growth
+
+soak: ## Half of the peak for half an hour: memory and latency must stay where they are (POINTSMAN_SOAK_MINUTES)
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka
+	@$(STEP) "plugins" $(PLUGIN_BUILD)
+	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --bench soak --no-run
+	cargo bench --locked -p pointsman --bench soak
 
 lint: ## Formatting, clippy and documentation of both workspaces, a warning being an error; the Kubernetes manifests
 	@.ci/need cc make openssl rust wasm-target python

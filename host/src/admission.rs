@@ -10,13 +10,15 @@
 //! | a quarter of the bytes | bodies of requests that wait for such a partition |
 
 mod gate;
+mod held;
 mod lane;
 
 use std::{sync::Arc, time::Duration};
 
 use self::gate::{Bounds, Gate, Wants};
 pub use self::{
-    gate::{Busy, Held},
+    gate::Busy,
+    held::Held,
     lane::{Lane, Load},
 };
 use crate::config::Limits;

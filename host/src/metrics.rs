@@ -1,12 +1,11 @@
 //! Prometheus metrics: base units, `pointsman_` prefix, every label set bounded (topics by `limits.max_topics`, plugins by
 //! the routes).
 
+mod pause;
+
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use prometheus::{
@@ -14,6 +13,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
+pub use self::pause::Pause;
 use crate::outcome::Kind;
 
 /// Every metric of the process.
@@ -60,43 +60,6 @@ pub struct Metrics {
     pub kafka_up: IntGauge,
     /// Outcomes of records that were handed over, by kind: what a drain reports.
     handed_over: [AtomicU64; 4],
-}
-
-/// A time in which the producer answers nobody.
-#[derive(Debug)]
-pub struct Pause {
-    seconds: Histogram,
-    is_on: AtomicBool,
-    since: Mutex<Option<Instant>>,
-}
-
-impl Pause {
-    fn new(seconds: Histogram) -> Self {
-        Self {
-            seconds,
-            is_on: AtomicBool::new(false),
-            since: Mutex::default(),
-        }
-    }
-
-    /// It begins, if it has not.
-    pub fn begin(&self) {
-        self.since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert_with(Instant::now);
-        self.is_on.store(true, Ordering::Relaxed);
-    }
-
-    /// It is over, if there is one. For every acknowledgement, so it costs nothing without.
-    fn end(&self) {
-        if self.is_on.load(Ordering::Relaxed) && self.is_on.swap(false, Ordering::Relaxed) {
-            let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(since) = since {
-                self.seconds.observe(since.elapsed().as_secs_f64());
-            }
-        }
-    }
 }
 
 /// One topic's counters, looked up once.
@@ -432,25 +395,5 @@ impl Metrics {
             tracing::warn!(%error, "metrics could not be written");
         }
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_ends_with_the_first_acknowledgement_and_is_counted_once() {
-        let metrics = Metrics::new().expect("metrics");
-        let counted = || metrics.pause.seconds.get_sample_count();
-        metrics.delivered(Kind::Acked);
-        assert_eq!(counted(), 0, "nothing has paused");
-        metrics.pause.begin();
-        metrics.pause.begin();
-        metrics.delivered(Kind::Failed);
-        assert_eq!(counted(), 0, "nobody was acknowledged");
-        metrics.delivered(Kind::Acked);
-        metrics.delivered(Kind::Acked);
-        assert_eq!(counted(), 1);
     }
 }

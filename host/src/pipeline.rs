@@ -5,10 +5,10 @@
 //! one of its partitions full is told so as a whole, or waits, and nothing of it has been taken.
 
 mod decided;
+mod resolved;
 mod turn;
 
 use std::{
-    collections::HashMap,
     iter::Peekable,
     sync::{
         Arc,
@@ -19,6 +19,7 @@ use std::{
 pub use self::decided::Decided;
 use self::{
     decided::{Placed, Refused},
+    resolved::{Resolved, Sendable},
     turn::Turn,
 };
 use crate::{
@@ -348,57 +349,6 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// A request's topics.
-#[derive(Default)]
-struct Resolved {
-    /// Each found, by its place in `seen`, or refused.
-    by_name: HashMap<Arc<str>, Result<u32, RecordError>>,
-    seen: Vec<Seen>,
-    /// The first one: nearly all requests have one topic, and then its name is one string.
-    first: Option<(Arc<str>, Result<u32, RecordError>)>,
-}
-
-impl Resolved {
-    fn knows(&self, name: &Arc<str>) -> bool {
-        self.is_first(name) || self.by_name.contains_key(name)
-    }
-
-    fn is_first(&self, name: &Arc<str>) -> bool {
-        self.first.as_ref().is_some_and(|(first, _)| Arc::ptr_eq(first, name))
-    }
-
-    fn add(&mut self, name: &Arc<str>, found: Result<Arc<Topic>, RecordError>) {
-        let found = found.map(|topic| {
-            let partitions = topic.partitions();
-            self.seen.push((topic, partitions));
-            // As many as a request has records, at most.
-            self.seen.len() as u32 - 1
-        });
-        if self.first.is_none() {
-            self.first = Some((Arc::clone(name), found.clone()));
-        }
-        self.by_name.insert(Arc::clone(name), found);
-    }
-
-    fn find(&self, name: &Arc<str>) -> Result<u32, RecordError> {
-        match &self.first {
-            Some((first, found)) if Arc::ptr_eq(first, name) => found.clone(),
-            // `resolve` has seen every record.
-            _ => self.by_name[name].clone(),
-        }
-    }
-}
-
-/// A record that may be decided, its place as far as that is known, and its topic.
-struct Sendable<'t>(Record, Place, &'t Seen);
-
-impl Sendable<'_> {
-    /// Whether it may be decided in one call with a record of this place.
-    fn continues(&self, first: &Place) -> bool {
-        self.0.partition.is_none() && self.1.topic == first.topic
     }
 }
 

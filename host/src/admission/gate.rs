@@ -143,6 +143,12 @@ impl Gate {
         self.bodies.load(Ordering::Relaxed) + self.queued()
     }
 
+    /// Bytes of a body that are needed no longer, and those of them that counted among what is being read.
+    pub(super) fn release_body(&self, bytes: usize, reading: usize) {
+        self.bodies.fetch_sub(bytes, Ordering::Relaxed);
+        self.reading.fetch_sub(reading, Ordering::Relaxed);
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
@@ -405,63 +411,5 @@ impl Drop for Waiting {
         if self.waiter.taken.load(Ordering::Relaxed) {
             self.gate.give_back(&self.waiter.wants);
         }
-    }
-}
-
-/// Bytes of a body.
-#[derive(Debug)]
-pub struct Held {
-    gate: Arc<Gate>,
-    reading: usize,
-    bytes: usize,
-}
-
-impl Held {
-    pub(super) fn none(gate: &Arc<Gate>) -> Self {
-        Self {
-            gate: Arc::clone(gate),
-            reading: 0,
-            bytes: 0,
-        }
-    }
-
-    pub(super) fn gate(&self) -> &Arc<Gate> {
-        &self.gate
-    }
-
-    /// How many.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Takes these over; they have been taken already.
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-    }
-
-    pub(super) fn add_reading(&mut self, bytes: usize) {
-        self.reading += bytes;
-    }
-
-    /// Adds what another one holds.
-    pub fn merge(&mut self, mut other: Self) {
-        self.bytes += mem::take(&mut other.bytes);
-        self.reading += mem::take(&mut other.reading);
-    }
-
-    /// Some of them, as one of its own.
-    pub fn split(&mut self, bytes: usize) -> Self {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        let mut part = Self::none(&self.gate);
-        part.add(bytes);
-        part
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.gate.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.gate.reading.fetch_sub(self.reading, Ordering::Relaxed);
     }
 }

@@ -5,8 +5,9 @@
 //! the window is given back when an outcome is on its way to the client, so a client that does not read stops being read.
 //! The last line says how it ended and how many outcomes were told; records after those were not taken.
 
+mod teller;
+
 use std::{
-    io::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,10 +22,10 @@ use hyper::{
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use self::teller::Teller;
 use super::{
     parse::{self, Format},
     problem::Problem,
-    reply,
     timed::InRequest,
 };
 use crate::{
@@ -40,8 +41,6 @@ const WINDOW: usize = 1_000;
 const PIECES: usize = 16;
 /// Requests between the reader and the writer; the window bounds their records.
 const BATCHES: usize = 64;
-/// How long nobody may read the answer while the window is full.
-const NOBODY_READS: Duration = Duration::from_secs(30);
 /// How long what still comes is read, and forgotten, after a stream's end.
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_AT_DRAIN: Duration = Duration::from_secs(1);
@@ -50,8 +49,6 @@ const LINE_FACTOR: usize = 6;
 const LINE_OVERHEAD: usize = 64 << 10;
 /// Between two tries for room where many wait for one partition.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
-/// A piece of the answer is sent when it has grown to this.
-const PIECE_BYTES: usize = 16 << 10;
 
 /// The answer of a stream while it is being made.
 pub(super) struct Body {
@@ -334,13 +331,7 @@ async fn write(
     let Ok(last) = pieces.clone().reserve_owned().await else {
         return;
     };
-    let mut teller = Teller {
-        pieces,
-        trace,
-        next: 0,
-        piece: Vec::new(),
-        told: 0,
-    };
+    let mut teller = Teller::new(pieces, trace);
     let mut not_reading = false;
     while let Some(Taken { submitted, mut room }) = batches.recv().await {
         if teller.tell(&submitted, &mut room).await.is_err() {
@@ -357,64 +348,6 @@ async fn write(
             .unwrap_or_else(|_| End::Error("internal_error", "the stream met a mistake in the sidecar".to_owned())),
     };
     last.send(end.line(teller.told));
-}
-
-/// Nobody reads.
-struct NotReading;
-
-/// Writes outcomes, in pieces that are worth sending.
-struct Teller {
-    pieces: mpsc::Sender<Bytes>,
-    trace: bool,
-    /// The next record's number in the stream.
-    next: u64,
-    piece: Vec<u8>,
-    /// Outcomes that are on their way to the client.
-    told: u64,
-}
-
-impl Teller {
-    /// Tells the outcomes of one batch, each as soon as it is known.
-    async fn tell(&mut self, submitted: &Submitted, room: &mut OwnedSemaphorePermit) -> Result<(), NotReading> {
-        let batch = &submitted.batch;
-        for index in 0..batch.len() {
-            while batch.outcome(index).is_none() {
-                // What is known is told before anything is waited for.
-                self.send(room).await?;
-                batch.progress().await;
-            }
-            if let Some(outcome) = batch.outcome(index) {
-                let (number, generation) = (self.next, batch.generation());
-                let _ = write!(self.piece, "{{\"index\":{number},\"generation\":{generation},");
-                reply::write_outcome(&mut self.piece, outcome);
-                if self.trace {
-                    reply::write_trace(&mut self.piece, submitted.trace.get(index));
-                }
-                self.piece.extend_from_slice(b"}\n");
-                self.next += 1;
-            }
-            if self.piece.len() >= PIECE_BYTES {
-                self.send(room).await?;
-            }
-        }
-        self.send(room).await
-    }
-
-    async fn send(&mut self, room: &mut OwnedSemaphorePermit) -> Result<(), NotReading> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = Bytes::from(std::mem::take(&mut self.piece));
-        match tokio::time::timeout(NOBODY_READS, self.pieces.send(piece)).await {
-            Ok(Ok(())) => {
-                let more = self.next - self.told;
-                self.told = self.next;
-                drop(room.split(usize::try_from(more).unwrap_or(usize::MAX)));
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => Err(NotReading),
-        }
-    }
 }
 
 impl End {
