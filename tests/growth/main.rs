@@ -21,6 +21,7 @@ use std::{
 };
 
 use pointsman::load::Usage;
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -52,6 +53,7 @@ fn main() {
     let mut lines = fs::File::create(folder.join("growth.jsonl")).unwrap();
     start(&mut lines);
     idle_connections(&mut lines);
+    in_flight(&mut lines);
     let kafka = Kafka::start(1).expect("Kafka");
     let small = [("retention.bytes", "16777216"), ("segment.bytes", "16777216")];
     let partitions = |topics: usize| if topics > 1 { 1 } else { 12 };
@@ -165,6 +167,58 @@ fn idle_connections(lines: &mut fs::File) {
     writeln!(lines, "{}", json!({"figure": "idle_connections", "bytes": added})).unwrap();
 }
 
+/// One produce request under way for each broker, or five: what the safe default costs, near and far. The brokers are librdkafka's
+/// own, in this process: their round trip can be told.
+fn in_flight(lines: &mut fs::File) {
+    println!(
+        "\n{:<42} {:>10} {:>8} {:>8} {:>9}",
+        "produce requests in flight", "records/s", "p50 ms", "p99 ms", "CPU s/M"
+    );
+    for round_trip_ms in [0, 2] {
+        let brokers: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        brokers.create_topic("t", 12, 1).unwrap();
+        for (connections, batch) in [(1, 1), (64, 1), (8, 500)] {
+            for in_flight in [1, 5] {
+                let properties = format!("[kafka.properties]\nmax.in.flight.requests.per.connection = {in_flight}");
+                let builder = Builder::kafka(&brokers.bootstrap_servers()).kafka_lines(&properties);
+                let sidecar = sidecar(builder, "*");
+                brokers
+                    .broker_round_trip_time(1, Duration::from_millis(round_trip_ms))
+                    .unwrap();
+                let (connections, batch) = (connections.to_string(), batch.to_string());
+                let report = load(&sidecar, "t", &["--connections", &connections, "--batch", &batch]);
+                brokers.broker_round_trip_time(1, Duration::ZERO).unwrap();
+                let figure = |place: &str| report.pointer(place).and_then(Value::as_f64).unwrap();
+                println!(
+                    "{:<42} {:>10.0} {:>8.2} {:>8.2} {:>9.2}",
+                    format!("{in_flight}, {connections} x {batch}, round trip {round_trip_ms} ms more"),
+                    figure("/records_per_second"),
+                    figure("/latency_ms/p50"),
+                    figure("/latency_ms/p99"),
+                    figure("/cpu_seconds_per_million"),
+                );
+                let line = json!({"in_flight": in_flight, "round_trip_ms": round_trip_ms, "load": report});
+                writeln!(lines, "{line}").unwrap();
+            }
+        }
+    }
+}
+
+fn load(sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Value {
+    let mut command = Command::new(BINARY);
+    command
+        .args(["load", "--json", "--topic", topic, "--pid", &sidecar.id().to_string()])
+        .args(["--seconds", &seconds().to_string()])
+        .arg("--unix")
+        .arg(&sidecar.unix)
+        .args(arguments);
+    if !arguments.contains(&"--batch") {
+        command.args(["--batch", "100"]);
+    }
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// One thing that grows.
 struct Row<'a> {
     what: &'static str,
@@ -184,18 +238,7 @@ impl<'a> Row<'a> {
     }
 
     fn add(&mut self, size: usize, sidecar: &Sidecar, topic: &str, arguments: &[&str]) {
-        let mut command = Command::new(BINARY);
-        command
-            .args(["load", "--json", "--topic", topic, "--pid", &sidecar.id().to_string()])
-            .args(["--seconds", &seconds().to_string()])
-            .arg("--unix")
-            .arg(&sidecar.unix)
-            .args(arguments);
-        if !arguments.contains(&"--batch") {
-            command.args(["--batch", "100"]);
-        }
-        let output = command.stderr(Stdio::inherit()).output().unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = load(sidecar, topic, arguments);
         let figure = |name: &str| report[name].as_f64().unwrap();
         let (rate, cpu) = (figure("records_per_second"), figure("cpu_seconds_per_million"));
         let resident = Usage::of(sidecar.id()).unwrap().resident_bytes;
