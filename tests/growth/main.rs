@@ -16,6 +16,7 @@ use std::{
     env, fs,
     io::Write as _,
     process::{Command, Stdio},
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +26,7 @@ use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use serde_json::{Value, json};
 
 use crate::support::{
-    kafka::Kafka,
+    kafka::{Kafka, LONG_LIVED},
     plugin_folder::{PluginFolder, built},
     sidecar::{BINARY, Builder, Sidecar, root},
 };
@@ -54,6 +55,7 @@ fn main() {
     start(&mut lines);
     idle_connections(&mut lines);
     in_flight(&mut lines);
+    LONG_LIVED.store(true, Ordering::Relaxed);
     let kafka = Kafka::start(1).expect("Kafka");
     let small = [("retention.bytes", "16777216"), ("segment.bytes", "16777216")];
     let partitions = |topics: usize| if topics > 1 { 1 } else { 12 };
@@ -75,7 +77,13 @@ fn main() {
             topics,
             &sidecar,
             &name,
-            &["--topics", &topics.to_string(), "--connections", "8", "--batch", "100"],
+            &[
+                "--topics",
+                &topics.to_string(),
+                // Each is looked up once, some at a time.
+                "--warm-up",
+                &(1 + topics / 50).to_string(),
+            ],
         );
     }
     row.end();

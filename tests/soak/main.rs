@@ -14,13 +14,14 @@ use std::{
     env, fs,
     io::Write as _,
     process::{Command, Stdio},
+    sync::atomic::Ordering,
 };
 
 use pointsman::load::Usage;
 use serde_json::{Value, json};
 
 use crate::support::{
-    kafka::Kafka,
+    kafka::{Kafka, LONG_LIVED},
     sidecar::{BINARY, Builder, Sidecar, root},
 };
 
@@ -43,6 +44,7 @@ fn main() {
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder).unwrap();
     let mut lines = fs::File::create(folder.join("soak.jsonl")).unwrap();
+    LONG_LIVED.store(true, Ordering::Relaxed);
     let kafka = Kafka::start(1).expect("Kafka");
     // What a minute brings is gone a minute later.
     let small = [

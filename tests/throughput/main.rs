@@ -13,7 +13,7 @@
     reason = "it shares the tests' support and needs part of it; its result goes to the terminal"
 )]
 
-use std::{env, fs, io::Write as _};
+use std::{env, fs, io::Write as _, sync::atomic::Ordering};
 
 use pointsman::load::Usage;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     contenders::{Contender, Given, contenders},
     support::{
-        kafka::Kafka,
+        kafka::{Kafka, LONG_LIVED},
         sidecar::{Builder, Sidecar, root},
     },
 };
@@ -58,6 +58,7 @@ fn main() {
     fs::create_dir_all(&folder).unwrap();
     let mut lines = fs::File::create(folder.join("throughput.jsonl")).unwrap();
     let seconds = number("POINTSMAN_BENCH_SECONDS").unwrap_or(SECONDS);
+    LONG_LIVED.store(true, Ordering::Relaxed);
     let kafka = Kafka::start(1).expect("Kafka");
     for topic in ["raw", "java", "plugin", "host"] {
         let small = [("retention.bytes", "67108864"), ("segment.bytes", "33554432")];
