@@ -9,7 +9,7 @@ mod connection;
 mod process;
 mod report;
 mod request;
-mod stream;
+pub(crate) mod stream;
 
 use std::{
     path::PathBuf,

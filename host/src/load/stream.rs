@@ -22,7 +22,8 @@ use crate::cli::Load;
 /// Pieces of the body between the sender and the connection.
 const PIECES: usize = 4;
 
-struct Body(mpsc::Receiver<Bytes>);
+/// A request's body as it comes.
+pub(crate) struct Body(pub(crate) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Body {
     type Data = Bytes;

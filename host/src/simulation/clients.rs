@@ -2,16 +2,12 @@
 
 use std::{
     collections::HashSet,
-    convert::Infallible,
-    pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use fastrand::Rng;
-use hyper::body::Frame;
 use serde_json::Value;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -26,6 +22,7 @@ use super::{
 use crate::{
     batch::Answer,
     ingest::stream::Stream,
+    load::stream::Body,
     numbered::{Begun, NotBegun},
     outcome::Outcome,
     pipeline::{Mode, Parsed},
@@ -338,21 +335,4 @@ fn read(plans: &[Plan], said: &str) -> Vec<Told> {
             .map(|plan| plan.told(0, Fate::NotWritten)),
     );
     told
-}
-
-/// A request's body as it comes.
-struct Body(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0
-            .poll_recv(context)
-            .map(|part| part.map(|part| Ok(Frame::data(part))))
-    }
 }
