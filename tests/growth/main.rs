@@ -15,7 +15,6 @@
 use std::{
     env, fs,
     io::Write as _,
-    process::{Command, Stdio},
     sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
@@ -27,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     kafka::{Kafka, LONG_LIVED},
+    load::{self, Over, figure},
     plugin_folder::{PluginFolder, built},
     sidecar::{BINARY, Builder, Sidecar, root},
 };
@@ -36,6 +36,7 @@ mod support {
     pub(crate) mod http;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
+    pub(crate) mod load;
     pub(crate) mod plugin_folder;
     pub(crate) mod sidecar;
 }
@@ -196,7 +197,7 @@ fn in_flight(lines: &mut fs::File) {
                 let (connections, batch) = (connections.to_string(), batch.to_string());
                 let report = load(&sidecar, "t", &["--connections", &connections, "--batch", &batch]);
                 brokers.broker_round_trip_time(1, Duration::ZERO).unwrap();
-                let figure = |place: &str| report.pointer(place).and_then(Value::as_f64).unwrap();
+                let figure = |place: &str| figure(&report, place);
                 println!(
                     "{:<42} {:>10.0} {:>8.2} {:>8.2} {:>9.2}",
                     format!("{in_flight}, {connections} x {batch}, round trip {round_trip_ms} ms more"),
@@ -212,19 +213,15 @@ fn in_flight(lines: &mut fs::File) {
     }
 }
 
+/// For `POINTSMAN_BENCH_SECONDS`, with 100 records a request where the arguments say nothing else.
 fn load(sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Value {
-    let mut command = Command::new(BINARY);
-    command
-        .args(["load", "--json", "--topic", topic, "--pid", &sidecar.id().to_string()])
-        .args(["--seconds", &seconds().to_string()])
-        .arg("--unix")
-        .arg(&sidecar.unix)
-        .args(arguments);
+    let seconds = seconds().to_string();
+    let mut all = vec!["--seconds", &seconds];
     if !arguments.contains(&"--batch") {
-        command.args(["--batch", "100"]);
+        all.extend(["--batch", "100"]);
     }
-    let output = command.stderr(Stdio::inherit()).output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap()
+    all.extend(arguments);
+    load::load(sidecar, Over::Unix, topic, &all)
 }
 
 /// One thing that grows.
@@ -247,8 +244,8 @@ impl<'a> Row<'a> {
 
     fn add(&mut self, size: usize, sidecar: &Sidecar, topic: &str, arguments: &[&str]) {
         let report = load(sidecar, topic, arguments);
-        let figure = |name: &str| report[name].as_f64().unwrap();
-        let (rate, cpu) = (figure("records_per_second"), figure("cpu_seconds_per_million"));
+        let rate = figure(&report, "/records_per_second");
+        let cpu = figure(&report, "/cpu_seconds_per_million");
         let resident = Usage::of(sidecar.id()).unwrap().resident_bytes;
         println!("{size:<42} {rate:>10.0} {cpu:>8.2} {:>9.1}", mib(resident));
         let line = json!({"row": self.what, "size": size, "resident_bytes": resident, "load": report});

@@ -10,19 +10,15 @@
     reason = "it shares the tests' support and needs part of it; its result goes to the terminal"
 )]
 
-use std::{
-    env, fs,
-    io::Write as _,
-    process::{Command, Stdio},
-    sync::atomic::Ordering,
-};
+use std::{env, fs, io::Write as _, sync::atomic::Ordering};
 
 use pointsman::load::Usage;
 use serde_json::{Value, json};
 
 use crate::support::{
     kafka::{Kafka, LONG_LIVED},
-    sidecar::{BINARY, Builder, Sidecar, root},
+    load::{self, Over, figure},
+    sidecar::{Builder, Sidecar, root},
 };
 
 #[path = "../support"]
@@ -30,6 +26,7 @@ mod support {
     pub(crate) mod http;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
+    pub(crate) mod load;
     pub(crate) mod sidecar;
 }
 
@@ -107,28 +104,8 @@ fn median(minutes: &[(f64, f64)]) -> f64 {
     p99[p99.len() / 2]
 }
 
-fn figure(report: &Value, place: &str) -> f64 {
-    report.pointer(place).and_then(Value::as_f64).expect("a figure")
-}
-
 fn load(sidecar: &Sidecar, arguments: &[&str]) -> Value {
-    let mut command = Command::new(BINARY);
-    command
-        .args([
-            "load",
-            "--json",
-            "--topic",
-            "soak",
-            "--batch",
-            "100",
-            "--pid",
-            &sidecar.id().to_string(),
-        ])
-        .arg("--unix")
-        .arg(&sidecar.unix)
-        .args(arguments);
-    let output = command.stderr(Stdio::inherit()).output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = load::load(sidecar, Over::Unix, "soak", &[&["--batch", "100"], arguments].concat());
     assert_eq!(report["others"], json!({}), "{report}");
     report
 }

@@ -1,11 +1,9 @@
 //! Who takes part.
 
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
+use serde_json::json;
 
 use super::{Bench, VALUE_BYTES, java, raw};
-use crate::support::sidecar::BINARY;
+use crate::support::load::{self, Over, figure};
 
 /// One way to get records to Kafka.
 pub(crate) struct Contender {
@@ -26,7 +24,7 @@ pub(crate) struct Given {
 /// Options of `pointsman load` beside target and topic.
 struct Load {
     name: &'static str,
-    unix: bool,
+    over: Over,
     topic: &'static str,
     arguments: &'static [&'static str],
 }
@@ -34,49 +32,49 @@ struct Load {
 const LOADS: &[Load] = &[
     Load {
         name: "plugin, packed, unix, 8 x 500",
-        unix: true,
+        over: Over::Unix,
         topic: "plugin",
         arguments: &["--format", "packed"],
     },
     Load {
         name: "host's key-hash, packed, unix, 8 x 500",
-        unix: true,
+        over: Over::Unix,
         topic: "host",
         arguments: &["--format", "packed"],
     },
     Load {
         name: "plugin, JSON, TCP, 8 x 500",
-        unix: false,
+        over: Over::Tcp,
         topic: "plugin",
         arguments: &["--format", "json"],
     },
     Load {
         name: "plugin, JSON, unix, 64 x 1",
-        unix: true,
+        over: Over::Unix,
         topic: "plugin",
         arguments: &["--connections", "64", "--batch", "1"],
     },
     Load {
         name: "plugin, JSON, TCP, 64 x 1",
-        unix: false,
+        over: Over::Tcp,
         topic: "plugin",
         arguments: &["--connections", "64", "--batch", "1"],
     },
     Load {
         name: "plugin, JSON, unix, 8 x 1, 32 in flight",
-        unix: true,
+        over: Over::Unix,
         topic: "plugin",
         arguments: &["--connections", "8", "--batch", "1", "--in-flight", "32"],
     },
     Load {
         name: "plugin, stream, unix, 8 x 100",
-        unix: true,
+        over: Over::Unix,
         topic: "plugin",
         arguments: &["--format", "stream", "--batch", "100"],
     },
     Load {
         name: "plugin, octet-stream, unix, 1 x 1",
-        unix: true,
+        over: Over::Unix,
         topic: "plugin",
         arguments: &["--format", "octet", "--connections", "1"],
     },
@@ -111,26 +109,14 @@ pub(crate) fn contenders(java: bool) -> Vec<Contender> {
 
 impl Load {
     fn run(&self, bench: &Bench) -> Given {
-        let sidecar = &bench.sidecar;
-        let mut command = Command::new(BINARY);
-        command.args(["load", "--json", "--topic", self.topic]);
-        match self.unix {
-            true => command.arg("--unix").arg(&sidecar.unix),
-            false => command.args(["--http", &sidecar.http.to_string()]),
-        };
-        command
-            .args(["--pid", &sidecar.id().to_string()])
-            .args(["--seconds", &bench.seconds.to_string()])
-            .args(["--value-bytes", &VALUE_BYTES.to_string()])
-            .args(self.arguments);
-        let output = command.stderr(Stdio::inherit()).output().expect("pointsman load");
-        assert!(output.status.success(), "{}", self.name);
-        let report: Value = serde_json::from_slice(&output.stdout).expect("its report");
-        assert_eq!(report["others"], serde_json::json!({}), "{}: {report}", self.name);
-        let figure = |value: &Value| value.as_f64().expect("a figure");
+        let (seconds, value_bytes) = (bench.seconds.to_string(), VALUE_BYTES.to_string());
+        let common = ["--seconds", &seconds, "--value-bytes", &value_bytes];
+        let arguments = [&common, self.arguments].concat();
+        let report = load::load(&bench.sidecar, self.over, self.topic, &arguments);
+        assert_eq!(report["others"], json!({}), "{}: {report}", self.name);
         Given {
-            records_per_second: figure(&report["records_per_second"]),
-            cpu_seconds_per_million: figure(&report["cpu_seconds_per_million"]),
+            records_per_second: figure(&report, "/records_per_second"),
+            cpu_seconds_per_million: figure(&report, "/cpu_seconds_per_million"),
             p50_ms: report["latency_ms"]["p50"].as_f64(),
             p99_ms: report["latency_ms"]["p99"].as_f64(),
             peak_bytes: report["peak_resident_bytes"].as_u64(),

@@ -35,6 +35,7 @@ mod support {
     pub(crate) mod http;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
+    pub(crate) mod load;
     pub(crate) mod sidecar;
 }
 
