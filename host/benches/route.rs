@@ -75,9 +75,13 @@ fn route(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 record,
+                // The record is given back, so that its end is not measured.
                 |record| match &mut lease {
-                    Some(lease) => route.decide(lease, record, &topic, &partitions).1,
-                    None => Ok(route.by_key_hash(&record, &topic, &partitions)),
+                    Some(lease) => route.decide(lease, record, &topic, &partitions),
+                    None => {
+                        let partition = route.by_key_hash(&record, &topic, &partitions);
+                        (record, Ok(partition))
+                    }
                 },
                 BatchSize::SmallInput,
             );
@@ -119,9 +123,10 @@ fn batch(criterion: &mut Criterion) {
                 |records| {
                     let (records, choices) = lease.partition_batch(records, &partitions);
                     let chosen = choices.unwrap().into_iter().zip(&records);
-                    chosen
+                    let sum = chosen
                         .map(|(choice, record)| route.chosen(choice, record, &topic, &partitions).unwrap())
-                        .sum::<u32>()
+                        .sum::<u32>();
+                    (records, sum)
                 },
                 BatchSize::SmallInput,
             );

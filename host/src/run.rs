@@ -25,6 +25,7 @@ use crate::{
         api::Api,
         listen::{self, Listener},
         serve::Server,
+        workers::Workers,
     },
     metrics::Metrics,
     open_files,
@@ -61,13 +62,16 @@ pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> 
         tracing::info!("kafka.properties: {note}");
     }
     open_files::raise(loaded.config.limits.max_connections);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // It accepts and waits; requests have the workers' own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()?;
     let broker = start_broker(&loaded.config)?;
     let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref())?;
-    let code = runtime.block_on(sidecar.serve(mailbox))?;
+    let workers = Workers::start().context("cannot start the worker threads")?;
+    let code = runtime.block_on(sidecar.serve(mailbox, &workers))?;
+    workers.stop(LAST_WORDS);
     runtime.shutdown_timeout(LAST_WORDS);
     end(sidecar, broker);
     Ok(code)
@@ -206,7 +210,7 @@ impl Sidecar {
         Ok((sidecar, mailbox))
     }
 
-    async fn serve(&self, mailbox: Mailbox) -> anyhow::Result<ExitCode> {
+    async fn serve(&self, mailbox: Mailbox, workers: &Workers) -> anyhow::Result<ExitCode> {
         // Signals first: one that comes while the listeners are being bound must not kill the process.
         let mut signals = Signals::new()?;
         let (admin_listener, admin_address) = admin::bind(self.config.listen.admin)?;
@@ -215,6 +219,7 @@ impl Sidecar {
         let listeners = self.bind().await?;
         let server = Arc::new(Server::new(
             Arc::clone(&self.api),
+            workers.share(),
             self.config.limits.clone(),
             self.config.listen.allow_uids.clone(),
         ));

@@ -89,7 +89,11 @@ pub(crate) fn contenders(java: bool) -> Vec<Contender> {
         },
         Contender {
             name: "raw: one record at a time",
-            run: Box::new(raw::one_by_one),
+            run: Box::new(|bench| raw::closed_loop(bench, 1)),
+        },
+        Contender {
+            name: "raw: 64 records under way",
+            run: Box::new(|bench| raw::closed_loop(bench, 64)),
         },
     ];
     if java {

@@ -4,8 +4,11 @@ use std::{
     collections::BTreeMap,
     ffi::CString,
     ptr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -22,6 +25,8 @@ use super::{Bench, VALUE_BYTES, contenders::Given};
 #[derive(Default)]
 struct Count {
     acked: AtomicU64,
+    /// Who waits for that to grow.
+    waiting: OnceLock<Thread>,
 }
 
 impl ClientContext for Count {}
@@ -31,7 +36,10 @@ impl ProducerContext for Count {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         assert!(result.is_ok(), "a record was not acknowledged");
-        self.acked.fetch_add(1, Ordering::Relaxed);
+        self.acked.fetch_add(1, Ordering::Release);
+        if let Some(waiting) = self.waiting.get() {
+            waiting.unpark();
+        }
     }
 }
 
@@ -77,7 +85,22 @@ impl Raw {
     }
 
     fn acked(&self) -> u64 {
-        self.producer.context().acked.load(Ordering::Relaxed)
+        self.producer.context().acked.load(Ordering::Acquire)
+    }
+
+    /// Hands out delivery reports on a thread of its own meanwhile, as applications do.
+    fn polled<T>(&self, work: impl FnOnce() -> T) -> T {
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    self.producer.poll(Duration::from_millis(100));
+                }
+            });
+            let done = work();
+            stop.store(true, Ordering::Relaxed);
+            done
+        })
     }
 }
 
@@ -98,36 +121,29 @@ fn keys(partitions: u32) -> Vec<(String, u32)> {
 
 /// As fast as they are taken.
 pub(crate) fn run(bench: &Bench) -> Given {
-    let (raw, keys, value, stop) = (
+    let (raw, keys, value) = (
         Raw::new(&bench.bootstrap),
         keys(bench.partitions),
         vec![b'x'; VALUE_BYTES],
-        AtomicBool::new(false),
     );
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                raw.producer.poll(Duration::from_millis(100));
+    let send_for = |seconds: f64| {
+        let end = Instant::now() + Duration::from_secs_f64(seconds);
+        for key in keys.iter().cycle() {
+            while !raw.send(key, &value) {
+                thread::sleep(Duration::from_micros(100));
             }
-        });
-        let send_for = |seconds: f64| {
-            let end = Instant::now() + Duration::from_secs_f64(seconds);
-            for key in keys.iter().cycle() {
-                while !raw.send(key, &value) {
-                    thread::sleep(Duration::from_micros(100));
-                }
-                if raw.acked() % 64 == 0 && Instant::now() > end {
-                    break;
-                }
+            if raw.acked() % 64 == 0 && Instant::now() > end {
+                break;
             }
-        };
+        }
+    };
+    raw.polled(|| {
         send_for(1.0);
         let (before, acked, begun) = (Usage::of(std::process::id()).unwrap(), raw.acked(), Instant::now());
         send_for(bench.seconds);
         let (acked, seconds) = ((raw.acked() - acked) as f64, begun.elapsed().as_secs_f64());
         let used = Usage::of(std::process::id()).unwrap().since(&before);
         raw.producer.flush(Duration::from_secs(30)).unwrap();
-        stop.store(true, Ordering::Relaxed);
         Given {
             records_per_second: acked / seconds,
             cpu_seconds_per_million: used.cpu_seconds * 1e6 / acked,
@@ -138,44 +154,46 @@ pub(crate) fn run(bench: &Bench) -> Given {
     })
 }
 
-/// Each waits for the one before: what one connection's latency is compared with.
-pub(crate) fn one_by_one(bench: &Bench) -> Given {
+/// So many records under way, as if each had a caller who waits for it before sending the next: what single records through the
+/// sidecar are compared with. The time of a record is known where there is only one.
+pub(crate) fn closed_loop(bench: &Bench, under_way: u64) -> Given {
     let (raw, keys, value) = (
         Raw::new(&bench.bootstrap),
         keys(bench.partitions),
         vec![b'x'; VALUE_BYTES],
     );
-    let mut latencies = Vec::new();
-    let begun = Instant::now();
-    let mut before = Usage::of(std::process::id()).unwrap();
-    let mut measured = None;
-    for (number, key) in (1..).zip(keys.iter().cycle()) {
-        let sent = Instant::now();
-        assert!(raw.send(key, &value));
-        while raw.acked() < number {
-            raw.producer.poll(Duration::ZERO);
-        }
-        let elapsed = begun.elapsed().as_secs_f64();
-        if elapsed > 1.0 {
-            if measured.is_none() {
-                before = Usage::of(std::process::id()).unwrap();
-                measured = Some(Instant::now());
+    raw.producer.context().waiting.set(thread::current()).unwrap();
+    let (mut sent, mut latencies) = (0, Vec::new());
+    let mut send_for = |seconds: f64| {
+        let end = Instant::now() + Duration::from_secs_f64(seconds);
+        latencies.clear();
+        while Instant::now() < end {
+            let (begun, acked) = (Instant::now(), raw.acked());
+            while sent - acked < under_way {
+                assert!(raw.send(&keys[sent as usize % keys.len()], &value));
+                sent += 1;
             }
-            latencies.push(sent.elapsed().as_secs_f64() * 1e3);
+            while raw.acked() == acked {
+                thread::park();
+            }
+            latencies.push(begun.elapsed().as_secs_f64() * 1e3);
         }
-        if elapsed > 1.0 + bench.seconds {
-            break;
+    };
+    raw.polled(|| {
+        send_for(1.0);
+        let (before, acked, begun) = (Usage::of(std::process::id()).unwrap(), raw.acked(), Instant::now());
+        send_for(bench.seconds);
+        let (acked, seconds) = ((raw.acked() - acked) as f64, begun.elapsed().as_secs_f64());
+        let used = Usage::of(std::process::id()).unwrap().since(&before);
+        raw.producer.flush(Duration::from_secs(30)).unwrap();
+        latencies.sort_by(f64::total_cmp);
+        let at = |share: f64| (under_way == 1).then(|| latencies[(latencies.len() as f64 * share) as usize]);
+        Given {
+            records_per_second: acked / seconds,
+            cpu_seconds_per_million: used.cpu_seconds * 1e6 / acked,
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            peak_bytes: None,
         }
-    }
-    let used = Usage::of(std::process::id()).unwrap().since(&before);
-    let count = latencies.len() as f64;
-    latencies.sort_by(f64::total_cmp);
-    let at = |share: f64| Some(latencies[(count * share) as usize]);
-    Given {
-        records_per_second: count / measured.unwrap().elapsed().as_secs_f64(),
-        cpu_seconds_per_million: used.cpu_seconds * 1e6 / count,
-        p50_ms: at(0.5),
-        p99_ms: at(0.99),
-        peak_bytes: None,
-    }
+    })
 }

@@ -1,23 +1,16 @@
 //! Accepting connections and keeping their time.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{io, sync::Arc};
 
-use hyper::{Request, Version, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioExecutor, server::conn::auto};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::UnixStream,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    io::AsyncWriteExt as _,
+    net::{TcpStream, UnixStream},
+    sync::{Semaphore, watch},
 };
 
-use super::{
-    api::{Api, Connection},
-    listen::Listener,
-    timed::{Phase, Timed},
-};
+use super::{api::Api, connection::Socket, listen::Listener, workers::Share};
 use crate::config::Limits;
 
 /// hyper takes no smaller buffer.
@@ -32,26 +25,30 @@ const FULL: &str = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\
 
 /// Serves every ingest listener. Built once.
 pub struct Server {
-    api: Arc<Api>,
-    http: auto::Builder<TokioExecutor>,
-    limits: Limits,
+    pub(super) api: Arc<Api>,
+    workers: Share,
+    /// For what begins as HTTP/2 does.
+    pub(super) http: auto::Builder<TokioExecutor>,
+    pub(super) http1: http1::Builder,
+    pub(super) limits: Limits,
     /// User ids that may use the Unix socket.
     allow_uids: Option<Vec<u32>>,
     /// One permit for each connection.
     connections: Arc<Semaphore>,
     /// The whole answer to one connection too many.
-    full: Arc<[u8]>,
+    full: Box<[u8]>,
 }
 
 impl Server {
     /// A server for this handler.
-    pub fn new(api: Arc<Api>, limits: Limits, allow_uids: Option<Vec<u32>>) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new());
+    pub fn new(api: Arc<Api>, workers: Share, limits: Limits, allow_uids: Option<Vec<u32>>) -> Self {
         // Twice the limit, so that a header somewhat over it is told so in full; far over it, hyper's bare 431 has to do.
         let header_bytes = limits.max_header_bytes * 2;
-        http.http1()
-            .max_buf_size(header_bytes.max(HYPER_MIN_BUFFER))
-            .header_read_timeout(None);
+        let buffer = header_bytes.max(HYPER_MIN_BUFFER);
+        let mut http1 = http1::Builder::new();
+        http1.max_buf_size(buffer).header_read_timeout(None);
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1().max_buf_size(buffer).header_read_timeout(None);
         http.http2()
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_concurrent_streams(H2_STREAMS);
@@ -59,7 +56,9 @@ impl Server {
         Self {
             full: full(instance).into_bytes().into(),
             api,
+            workers,
             http,
+            http1,
             connections: Arc::new(Semaphore::new(limits.max_connections)),
             limits,
             allow_uids,
@@ -87,17 +86,19 @@ impl Server {
         let _ = self.connections.acquire_many(all).await;
     }
 
-    async fn accept_one(self: &Arc<Self>, listener: &Listener, drain: &watch::Receiver<bool>) -> std::io::Result<()> {
+    async fn accept_one(self: &Arc<Self>, listener: &Listener, drain: &watch::Receiver<bool>) -> io::Result<()> {
         match listener {
             Listener::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                self.start(stream, true, drain);
+                let stream = stream.into_std()?;
+                self.start(move || TcpStream::from_std(stream), true, drain);
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 if self.is_allowed(&stream) {
-                    self.start(stream, false, drain);
+                    let stream = stream.into_std()?;
+                    self.start(move || UnixStream::from_std(stream), false, drain);
                 }
             }
         }
@@ -124,74 +125,30 @@ impl Server {
         }
     }
 
-    fn start<S>(self: &Arc<Self>, mut stream: S, is_tcp: bool, drain: &watch::Receiver<bool>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        match Arc::clone(&self.connections).try_acquire_owned() {
-            Ok(permit) => {
-                tokio::spawn(Arc::clone(self).connection(stream, is_tcp, permit, drain.clone()));
-            }
-            Err(_) => {
-                let full = Arc::clone(&self.full);
-                // One small write into an empty socket buffer does not block.
-                tokio::spawn(async move {
-                    let _ = stream.write_all(&full).await;
-                });
-            }
-        }
-    }
-
-    async fn connection<S>(
-        self: Arc<Self>,
-        stream: S,
+    /// `stream` makes it the worker's whose runtime it is called in.
+    fn start<S: Socket>(
+        self: &Arc<Self>,
+        stream: impl FnOnce() -> io::Result<S> + Send + 'static,
         is_tcp: bool,
-        _permit: OwnedSemaphorePermit,
-        mut drain: watch::Receiver<bool>,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let metrics = &self.api.pipeline().metrics;
-        metrics.connections.inc();
-        let phase = Phase::new(self.limits.header_timeout(), self.limits.idle_timeout());
-        let service = service_fn({
-            let (api, phase, drain) = (Arc::clone(&self.api), phase.clone(), drain.clone());
-            move |request: Request<Incoming>| {
-                let (api, phase, drain) = (Arc::clone(&api), phase.clone(), drain.clone());
-                async move {
-                    let from = Connection {
-                        is_tcp,
-                        in_request: phase.request(request.version() == Version::HTTP_2),
-                        drain,
-                    };
-                    Ok::<_, Infallible>(api.handle(request, from).await)
-                }
+        drain: &watch::Receiver<bool>,
+    ) {
+        let permit = Arc::clone(&self.connections).try_acquire_owned();
+        let (server, drain) = (Arc::clone(self), drain.clone());
+        self.workers.serve(async move {
+            let mut stream = match stream() {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%error, "a connection could not be watched; it is closed"),
+            };
+            if permit.is_err() {
+                // One small write into an empty socket buffer does not block.
+                let _ = stream.write_all(&server.full).await;
+                return;
             }
+            let metrics = &server.api.pipeline().metrics;
+            metrics.connections.inc();
+            server.connection(stream, is_tcp, drain).await;
+            metrics.connections.dec();
         });
-        let stream = TokioIo::new(Timed::new(stream, phase.clone()));
-        let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));
-        let mut draining = false;
-        loop {
-            let now = Instant::now();
-            let deadline = phase.deadline();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                // Dropping the connection closes it.
-                break;
-            }
-            // A header may begin at any time, so look again after its time-out at the latest.
-            let look_again = now + self.limits.header_timeout();
-            let wake = deadline.map_or(look_again, |deadline| deadline.min(look_again));
-            tokio::select! {
-                // An error is the client's: it went away, or spoke something else.
-                _ = connection.as_mut() => break,
-                () = tokio::time::sleep_until(wake.into()) => {}
-                _ = drain.wait_for(|drain| *drain), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
-        }
-        metrics.connections.dec();
     }
 }
 

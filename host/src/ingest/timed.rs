@@ -6,19 +6,33 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf as _, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 /// What a connection is doing.
 #[derive(Debug, Clone)]
 pub(super) struct Phase {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     header_timeout: Duration,
     idle_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something was written and not flushed since.
+    unflushed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -39,12 +53,15 @@ pub(super) struct InRequest(Phase);
 impl Phase {
     pub(super) fn new(header_timeout: Duration, idle_timeout: Duration) -> Self {
         Self {
-            state: Arc::new(Mutex::new(State {
-                requests: 0,
-                since: Instant::now(),
-                in_header: true,
-                is_h2: false,
-            })),
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    requests: 0,
+                    since: Instant::now(),
+                    in_header: true,
+                    is_h2: false,
+                }),
+                unflushed: AtomicBool::new(false),
+            }),
             header_timeout,
             idle_timeout,
         }
@@ -74,6 +91,20 @@ impl Phase {
         Some(state.since + timeout)
     }
 
+    /// Whether it has to be closed now.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Whether for so long nothing has been asked, nothing of a header has come, and all answers have gone out.
+    pub(super) fn is_idle(&self, time: Duration) -> bool {
+        let state = self.state();
+        state.requests == 0
+            && !state.in_header
+            && state.since.elapsed() >= time
+            && !self.shared.unflushed.load(Ordering::Relaxed)
+    }
+
     fn arrived(&self) {
         let mut state = self.state();
         if state.requests == 0 && !state.in_header && !state.is_h2 {
@@ -83,7 +114,7 @@ impl Phase {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,15 +126,32 @@ impl Drop for InRequest {
     }
 }
 
-/// A stream that tells its [`Phase`] when bytes arrive.
+/// A stream that tells its [`Phase`] when bytes come and go.
 pub(super) struct Timed<S> {
     stream: S,
     phase: Phase,
+    /// Read already, and to be read again first.
+    unread: Bytes,
 }
 
 impl<S> Timed<S> {
     pub(super) fn new(stream: S, phase: Phase) -> Self {
-        Self { stream, phase }
+        Self {
+            stream,
+            phase,
+            unread: Bytes::new(),
+        }
+    }
+
+    /// Has these bytes be read next; all that were given before have been.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        // Even of an empty one the whole buffer behind it would be kept.
+        self.unread = if bytes.is_empty() { Bytes::new() } else { bytes };
+    }
+
+    /// Whether some are still to be read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 }
 
@@ -113,6 +161,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if !self.unread.is_empty() {
+            let now = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread[..now]);
+            self.unread.advance(now);
+            if self.unread.is_empty() {
+                self.unread = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
@@ -124,11 +181,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.phase.shared.unflushed.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() {
+            self.phase.shared.unflushed.store(false, Ordering::Relaxed);
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -140,6 +202,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        self.phase.shared.unflushed.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

@@ -1,0 +1,202 @@
+//! Connections over pipes within the process, by a clock that the tests move.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+
+use super::*;
+use crate::{
+    config::Limits,
+    ingest::{api::Api, workers::Workers},
+    pipeline,
+    produce::memory::MemoryProducer,
+};
+
+/// A socket that knows how large the buffer was that it was read into last: hyper's are large.
+struct Watched {
+    socket: DuplexStream,
+    buffer: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.buffer.store(buffer.remaining(), Ordering::Relaxed);
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+struct Client {
+    socket: DuplexStream,
+    buffer: Arc<AtomicUsize>,
+    drain: watch::Sender<bool>,
+    limits: Limits,
+    producer: Arc<MemoryProducer>,
+    _workers: Workers,
+}
+
+impl Client {
+    /// `room` bytes fit into its pipe each way.
+    fn connect(room: usize) -> Self {
+        let (limits, producer) = (Limits::default(), Arc::new(MemoryProducer::default()));
+        producer.create_topic("t", 1);
+        let pipeline = pipeline::tests::pipeline(&producer, &limits);
+        let api = Api::new(pipeline, limits.clone(), None, false, Duration::from_secs(100));
+        let workers = Workers::start().unwrap();
+        let server = Arc::new(Server::new(Arc::new(api), workers.share(), limits.clone(), None));
+        let ((ours, theirs), (drain, draining), buffer) = (duplex(room), watch::channel(false), Arc::default());
+        let watched = Watched {
+            socket: theirs,
+            buffer: Arc::clone(&buffer),
+        };
+        tokio::spawn(async move { server.connection(watched, false, draining).await });
+        Self {
+            socket: ours,
+            buffer,
+            drain,
+            limits,
+            producer,
+            _workers: workers,
+        }
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.socket.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The body of one answer.
+    async fn answer(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(self.socket.read_u8().await.unwrap().into());
+        }
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let mut body = vec![0; length.split("\r\n").next().unwrap().parse().unwrap()];
+        self.socket.read_exact(&mut body).await.unwrap();
+        String::from_utf8(body).unwrap()
+    }
+
+    fn sleeps(&self) -> bool {
+        self.buffer.load(Ordering::Relaxed) <= PREFACE.len()
+    }
+
+    /// Nothing is sent for so long.
+    async fn wait(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+fn request(value: &str) -> String {
+    let length = value.len();
+    format!(
+        "POST /v1/topics/t/records HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n{value}"
+    )
+}
+
+const LONG: Duration = Duration::from_millis(2_500);
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_idle_holds_no_buffers_and_goes_on_where_it_was() {
+    let mut client = Client::connect(1 << 16);
+    client.wait(Duration::from_millis(1)).await;
+    assert!(client.sleeps(), "before its first byte");
+    for round in 0..3 {
+        let request = request(&format!("value {round}"));
+        // So few bytes that they say little, then a pause in the middle of the header, then in that of the body.
+        let (some, more) = request.split_at(3);
+        let (more, rest) = more.split_at(40);
+        let (rest, last) = rest.split_at(rest.len() - 2);
+        for part in [some, more, rest, last] {
+            client.send(part).await;
+            client.wait(LONG).await;
+            assert!(part == last || !client.sleeps(), "in the middle of request {round}");
+        }
+        assert!(client.answer().await.contains("\"acked\""));
+        client.wait(LONG).await;
+        assert!(client.sleeps(), "after request {round}");
+    }
+    let values: Vec<_> = client
+        .producer
+        .log()
+        .into_iter()
+        .map(|(_, record)| record.value)
+        .collect();
+    assert_eq!(
+        values,
+        ["value 0", "value 1", "value 2"].map(|value| Some(Bytes::from(value)))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_an_answer_that_its_client_has_not_read_keeps_it() {
+    let mut client = Client::connect(64);
+    let sending = request("value");
+    // The pipe is too small for the request as well.
+    client.send(&sending).await;
+    for _ in 0..4 {
+        client.wait(LONG).await;
+        assert!(!client.sleeps());
+    }
+    assert!(client.answer().await.contains("\"acked\""));
+    client.wait(LONG).await;
+    assert!(client.sleeps());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_idle_is_closed_in_its_time_and_when_the_process_ends() {
+    for drain in [false, true] {
+        let mut client = Client::connect(1 << 16);
+        client.send(&request("value")).await;
+        client.answer().await;
+        client.wait(LONG).await;
+        assert!(client.sleeps());
+        let begun = Instant::now();
+        if drain {
+            client.drain.send_replace(true);
+        }
+        assert_eq!(client.socket.read(&mut [0]).await.unwrap(), 0, "its end");
+        let left = client.limits.idle_timeout() - LONG;
+        let expected = if drain { Duration::ZERO } else { left };
+        assert!(
+            begun.elapsed() <= expected + Duration::from_millis(100),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert!(
+            begun.elapsed() + Duration::from_millis(100) >= expected,
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_as_http2_does_and_is_not_is_still_answered() {
+    let mut client = Client::connect(1 << 16);
+    client.send("P").await;
+    client.wait(Duration::from_millis(10)).await;
+    client.send(&request("value")[1..]).await;
+    assert!(client.answer().await.contains("\"acked\""));
+}
