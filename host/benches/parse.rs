@@ -19,6 +19,10 @@ use pointsman::{
     ingest::parse::{Context, Format},
 };
 
+/// As in the sidecar.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Of a request, as the load generator sends them.
 const RECORDS: usize = 500;
 

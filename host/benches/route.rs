@@ -22,6 +22,10 @@ use pointsman::{
     topics::Topic,
 };
 
+/// As in the sidecar.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What is routed: a key of 16 bytes, a JSON value of about 100, one header.
 fn record() -> Record {
     let value =

@@ -163,10 +163,10 @@ pub(crate) fn closed_loop(bench: &Bench, under_way: u64) -> Given {
         vec![b'x'; VALUE_BYTES],
     );
     raw.producer.context().waiting.set(thread::current()).unwrap();
-    let (mut sent, mut latencies) = (0, Vec::new());
+    let mut sent = 0;
     let mut send_for = |seconds: f64| {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
-        latencies.clear();
+        let mut latencies = Vec::new();
         while Instant::now() < end {
             let (begun, acked) = (Instant::now(), raw.acked());
             while sent - acked < under_way {
@@ -178,11 +178,12 @@ pub(crate) fn closed_loop(bench: &Bench, under_way: u64) -> Given {
             }
             latencies.push(begun.elapsed().as_secs_f64() * 1e3);
         }
+        latencies
     };
     raw.polled(|| {
         send_for(1.0);
         let (before, acked, begun) = (Usage::of(std::process::id()).unwrap(), raw.acked(), Instant::now());
-        send_for(bench.seconds);
+        let mut latencies = send_for(bench.seconds);
         let (acked, seconds) = ((raw.acked() - acked) as f64, begun.elapsed().as_secs_f64());
         let used = Usage::of(std::process::id()).unwrap().since(&before);
         raw.producer.flush(Duration::from_secs(30)).unwrap();
