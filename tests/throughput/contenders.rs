@@ -80,8 +80,14 @@ const LOADS: &[Load] = &[
     },
 ];
 
+/// What is asked of the peer: connections, and records of a request.
+const OF_PEER: &[(&str, usize, usize)] = &[
+    ("peer (Dapr), one record a request, TCP, 64 x 1", 64, 1),
+    ("peer (Dapr), bulk, JSON, TCP, 8 x 500", 8, 500),
+];
+
 /// The first one is what the others are compared with.
-pub(crate) fn contenders(java: bool) -> Vec<Contender> {
+pub(crate) fn contenders(java: bool, peer: bool) -> Vec<Contender> {
     let mut contenders = vec![
         Contender {
             name: "raw: librdkafka, no HTTP, no plugin",
@@ -106,6 +112,15 @@ pub(crate) fn contenders(java: bool) -> Vec<Contender> {
         contenders.push(Contender {
             name: load.name,
             run: Box::new(|bench| load.run(bench)),
+        });
+    }
+    for &(name, connections, batch) in OF_PEER.iter().filter(|_| peer) {
+        contenders.push(Contender {
+            name,
+            run: Box::new(move |bench| {
+                let peer = bench.peer.as_ref().expect("a peer that runs");
+                peer.run(connections, batch, bench.seconds)
+            }),
         });
     }
     contenders

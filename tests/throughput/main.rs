@@ -1,9 +1,10 @@
 //! How much gets through to a real Kafka, beside what a producer without a sidecar does: `cargo bench -p pointsman --bench
 //! throughput`, part of `make bench`.
 //!
-//! One node, 12 partitions, acks=all, idempotent, values of 100 bytes. Everything takes turns in one run, so that the machine's
-//! moods meet all of it; the ratios are those of turns that follow each other. A table for people, JSON lines in
-//! `target/bench/throughput.jsonl`. `POINTSMAN_BENCH_TURNS` and `POINTSMAN_BENCH_SECONDS` make it shorter or longer.
+//! One node, 12 partitions, acks=all, idempotent, values of 100 bytes. Another sidecar is measured too if it is installed, see
+//! `peer`. Everything takes turns in one run, so that the machine's moods meet all of it; the ratios are those of turns that
+//! follow each other. A table for people, JSON lines in `target/bench/throughput.jsonl`. `POINTSMAN_BENCH_TURNS` and
+//! `POINTSMAN_BENCH_SECONDS` make it shorter or longer.
 #![allow(
     dead_code,
     missing_docs,
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     contenders::{Contender, Given, contenders},
+    peer::Peer,
     support::{
         kafka::{Kafka, LONG_LIVED},
         sidecar::{Builder, Sidecar, root},
@@ -28,6 +30,7 @@ use crate::{
 
 mod contenders;
 mod java;
+mod peer;
 mod raw;
 
 #[path = "../support"]
@@ -51,6 +54,7 @@ pub(crate) struct Bench {
     pub(crate) bootstrap: String,
     pub(crate) partitions: u32,
     pub(crate) sidecar: Sidecar,
+    pub(crate) peer: Option<Peer>,
     pub(crate) seconds: f64,
 }
 
@@ -61,7 +65,7 @@ fn main() {
     let seconds = number("POINTSMAN_BENCH_SECONDS").unwrap_or(SECONDS);
     LONG_LIVED.store(true, Ordering::Relaxed);
     let kafka = Kafka::start(1).expect("Kafka");
-    for topic in ["raw", "java", "plugin", "host"] {
+    for topic in ["raw", "java", "plugin", "host", peer::TOPIC] {
         let small = [("retention.bytes", "67108864"), ("segment.bytes", "33554432")];
         kafka.create_topic(topic, PARTITIONS, &small).unwrap();
     }
@@ -69,6 +73,7 @@ fn main() {
         bootstrap: kafka.bootstrap(),
         partitions: PARTITIONS,
         sidecar: sidecar(Builder::kafka(&kafka.bootstrap())),
+        peer: Peer::start(&kafka),
         seconds,
     };
     measure("Kafka", &mut lines, &bench);
@@ -79,6 +84,7 @@ fn main() {
         bootstrap: sidecar.embedded.clone().unwrap(),
         partitions: EMBEDDED_PARTITIONS,
         sidecar,
+        peer: None,
         seconds,
     };
     measure("embedded broker", &mut lines, &bench);
@@ -99,7 +105,7 @@ fn sidecar(builder: Builder) -> Sidecar {
 fn measure(broker: &str, lines: &mut fs::File, bench: &Bench) {
     let idle = Usage::of(bench.sidecar.id()).unwrap().resident_bytes;
     let turns = number("POINTSMAN_BENCH_TURNS").map_or(TURNS, |turns| turns as usize);
-    let contenders = contenders(broker == "Kafka");
+    let contenders = contenders(broker == "Kafka", bench.peer.is_some());
     let mut given: Vec<Vec<Given>> = vec![Vec::new(); contenders.len()];
     for turn in 1..=turns {
         for (contender, given) in contenders.iter().zip(&mut given) {

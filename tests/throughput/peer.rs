@@ -1,0 +1,336 @@
+//! Another sidecar that takes records over HTTP and produces them to Kafka: Dapr, through its own requests.
+//!
+//! Set up for the least work that gives the same records: values as they are (`rawPayload`, no CloudEvent around them), keys,
+//! no headers, no metrics, no tracing. It waits for all in-sync replicas, always; its producer cannot be idempotent.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use hdrhistogram::Histogram;
+use pointsman::load::Usage;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+use super::{VALUE_BYTES, contenders::Given};
+use crate::support::{http::Http, kafka::Kafka, sidecar::root};
+
+pub(crate) const TOPIC: &str = "peer";
+/// Its name for what leads to Kafka.
+const COMPONENT: &str = "kafka";
+/// It takes a second; a busy machine gets this much.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+/// As `pointsman load` does.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How much longer than asked for a turn may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Latencies are kept from 1 µs to a minute, to three figures.
+const LONGEST_US: u64 = 60_000_000;
+
+/// A running one. Dropping it ends the process and removes its folder; should nobody drop it, `tests/peer/run.sh` does that.
+pub(crate) struct Peer {
+    http: SocketAddr,
+    process: u32,
+    script: Child,
+    /// The script ends the peer when this is closed.
+    lifeline: Option<ChildStdin>,
+    folder: PathBuf,
+}
+
+impl Peer {
+    /// Starts it, waits until it is ready, and looks into Kafka for what it was given. None when it is not installed.
+    pub(crate) fn start(kafka: &Kafka) -> Option<Self> {
+        let program = root().join("target/peer/daprd");
+        if !program.exists() {
+            println!("\nwithout a peer beside it: Dapr is not in target/peer, where `.ci/need peer` puts it");
+            return None;
+        }
+        let peer = Self::spawn(&program, &kafka.bootstrap()).expect("the peer");
+        if let Err(error) = peer.wait_until_ready().and_then(|()| peer.prove(kafka)) {
+            panic!("the peer: {error:#}; its log:\n{}", peer.log());
+        }
+        Some(peer)
+    }
+
+    fn spawn(program: &Path, bootstrap: &str) -> Result<Self> {
+        let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        fs::create_dir_all(parent)?;
+        let folder = tempfile::Builder::new().prefix("peer-").tempdir_in(parent)?;
+        let [http, grpc, internal] = free_ports()?;
+        let mut script = Command::new("sh")
+            .arg(root().join("tests/peer/run.sh"))
+            .arg(folder.path())
+            .arg(program)
+            .args(["--app-id", "peer", "--log-level", "warn", "--enable-metrics=false"])
+            .args(["--dapr-listen-addresses", "127.0.0.1"])
+            .args(["--dapr-internal-grpc-listen-address", "127.0.0.1"])
+            .args(["--dapr-http-port", &http.to_string()])
+            .args(["--dapr-grpc-port", &grpc.to_string()])
+            .args(["--dapr-internal-grpc-port", &internal.to_string()])
+            .arg("--resources-path")
+            .arg(resources(folder.path(), bootstrap)?)
+            .arg("--config")
+            .arg(config(folder.path())?)
+            // It would look for the machine's address in the network.
+            .env("DAPR_HOST_IP", "127.0.0.1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C in a terminal goes to the benchmark alone; the script does the rest.
+            .process_group(0)
+            .spawn()
+            .context("sh run.sh")?;
+        let mut said = String::new();
+        BufReader::new(script.stdout.take().context("its output")?).read_line(&mut said)?;
+        Ok(Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, http)),
+            process: said.trim().parse().context("the peer's process id")?,
+            lifeline: script.stdin.take(),
+            script,
+            // The script removes it.
+            folder: folder.keep(),
+        })
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + START_DEADLINE;
+        while !self.is_ready() {
+            // Of a process that has ended nothing is resident.
+            ensure!(Usage::of(self.process).is_ok(), "it ended while starting");
+            ensure!(Instant::now() < deadline, "it was not ready in time");
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        let Ok(mut http) = Http::try_tcp(self.http) else {
+            return false;
+        };
+        http.send("GET", "/v1.0/healthz/outbound", &[], b"");
+        http.reply().is_some_and(|reply| reply.status == 204)
+    }
+
+    /// An answer says that records were written: they are, and they are the ones that were sent.
+    fn prove(&self, kafka: &Kafka) -> Result<()> {
+        for batch in [1, 3] {
+            let mut http = Http::try_tcp(self.http)?;
+            http.raw(&request(0, batch));
+            let reply = http.reply().context("no answer")?;
+            ensure!(reply.status == 204, "{} {}", reply.status, reply.text());
+        }
+        let encoded = |text: &str| Some(base64_simd::STANDARD.encode_to_string(text));
+        let of = |record: &Value, field: &str| record[field].as_str().map(str::to_owned);
+        let mut seen = Vec::new();
+        for record in kafka.read(TOPIC)? {
+            let record: Value = serde_json::from_str(&record)?;
+            ensure!(of(&record, "value") == encoded(&value()), "another value: {record}");
+            ensure!(record["headers"] == json!([]), "with headers: {record}");
+            seen.push(of(&record, "key"));
+        }
+        let mut sent: Vec<_> = [0, 0, 1, 2].map(|index| encoded(&key(0, index))).into();
+        sent.sort();
+        seen.sort();
+        ensure!(seen == sent, "keys {seen:?} instead of {sent:?}");
+        Ok(())
+    }
+
+    /// A turn: each connection sends its request again as soon as it was answered.
+    pub(crate) fn run(&self, connections: usize, batch: usize, seconds: f64) -> Given {
+        let requests: Vec<_> = (0..connections).map(|number| request(number, batch)).collect();
+        let turn = || -> Result<Given> {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
+            runtime.block_on(send(self.http, &requests, WARM_UP))?;
+            let (before, begun) = (Usage::of(self.process)?, Instant::now());
+            let latencies = runtime.block_on(send(self.http, &requests, Duration::from_secs_f64(seconds)))?;
+            let (used, took) = (Usage::of(self.process)?.since(&before), begun.elapsed());
+            let records = (latencies.len() * batch as u64) as f64;
+            let at = |share: f64| Some(latencies.value_at_quantile(share) as f64 / 1e3);
+            Ok(Given {
+                records_per_second: records / took.as_secs_f64(),
+                cpu_seconds_per_million: used.cpu_seconds * 1e6 / records,
+                p50_ms: at(0.5),
+                p99_ms: at(0.99),
+                peak_bytes: Some(used.peak_resident_bytes),
+            })
+        };
+        turn().unwrap_or_else(|error| panic!("the peer: {error:#}; its log:\n{}", self.log()))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        // Waiting makes "dropped" mean "gone"; there is nobody to tell if that fails.
+        let _ = self.script.wait();
+    }
+}
+
+/// Ports that nobody listens on. All are held until the last is found, so that no two are the same.
+fn free_ports() -> Result<[u16; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port");
+    let held = [bind()?, bind()?, bind()?];
+    let mut ports = [0; 3];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// A folder with what it calls a component: the way to Kafka.
+fn resources(folder: &Path, bootstrap: &str) -> Result<PathBuf> {
+    let resources = folder.join("resources");
+    fs::create_dir(&resources)?;
+    let text = json!({
+        "apiVersion": "dapr.io/v1alpha1",
+        "kind": "Component",
+        "metadata": {"name": COMPONENT},
+        "spec": {
+            "type": "pubsub.kafka",
+            "version": "v1",
+            "metadata": [
+                {"name": "brokers", "value": bootstrap},
+                {"name": "authType", "value": "none"},
+                // It makes headers of a request's parameters, save those that this matches: all.
+                {"name": "excludeHeaderMetaRegex", "value": "^"},
+            ],
+        },
+    });
+    // JSON is YAML.
+    fs::write(resources.join("kafka.yaml"), text.to_string())?;
+    Ok(resources)
+}
+
+fn config(folder: &Path) -> Result<PathBuf> {
+    let file = folder.join("config.yaml");
+    let text = json!({
+        "apiVersion": "dapr.io/v1alpha1",
+        "kind": "Configuration",
+        "metadata": {"name": "peer"},
+        "spec": {
+            "tracing": {"samplingRate": "0"},
+            // The default announces the process to the network (mDNS); this one does nothing until it is asked.
+            "nameResolution": {"component": "kubernetes"},
+        },
+    });
+    fs::write(&file, text.to_string())?;
+    Ok(file)
+}
+
+/// A whole HTTP/1.1 request of this connection. Making it once costs the least.
+fn request(connection: usize, batch: usize) -> Vec<u8> {
+    let (path, content_type, body) = match batch {
+        1 => (
+            format!(
+                "/v1.0/publish/{COMPONENT}/{TOPIC}?metadata.rawPayload=true&metadata.partitionKey={}",
+                key(connection, 0)
+            ),
+            "text/plain",
+            value(),
+        ),
+        _ => (
+            format!("/v1.0-alpha1/publish/bulk/{COMPONENT}/{TOPIC}?metadata.rawPayload=true"),
+            "application/json",
+            Value::from_iter((0..batch).map(|index| entry(connection, index))).to_string(),
+        ),
+    };
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: load\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A record of many. As text it is taken as it is; JSON would be parsed and written once more.
+fn entry(connection: usize, index: usize) -> Value {
+    json!({
+        "entryId": index.to_string(),
+        "event": value(),
+        "contentType": "text/plain",
+        "metadata": {"partitionKey": key(connection, index)},
+    })
+}
+
+/// The same as those of `pointsman load`.
+fn key(connection: usize, index: usize) -> String {
+    format!("key-{connection}-{index}")
+}
+
+fn value() -> String {
+    "x".repeat(VALUE_BYTES)
+}
+
+/// The latencies of all answers, µs. An answer that is no success is an error, and so is one that does not come.
+async fn send(to: SocketAddr, requests: &[Vec<u8>], duration: Duration) -> Result<Histogram<u64>> {
+    let end = Instant::now() + duration;
+    let mut connections = JoinSet::new();
+    for request in requests {
+        connections.spawn(drive(to, request.clone(), end));
+    }
+    let mut all = Histogram::new_with_bounds(1, LONGEST_US, 3)?;
+    let ended = async {
+        while let Some(ended) = connections.join_next().await {
+            all.add(ended??)?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(duration + PATIENCE, ended)
+        .await
+        .context("it stopped answering")??;
+    Ok(all)
+}
+
+/// One keep-alive connection.
+async fn drive(to: SocketAddr, request: Vec<u8>, end: Instant) -> Result<Histogram<u64>> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    // No capacity for writing: a request leaves at once, as it is.
+    let mut stream = BufStream::with_capacity(64 << 10, 0, stream);
+    let (mut latencies, mut line) = (Histogram::new_with_bounds(1, LONGEST_US, 3)?, String::new());
+    loop {
+        let sent = Instant::now();
+        if sent >= end {
+            return Ok(latencies);
+        }
+        stream.write_all(&request).await?;
+        answer(&mut stream, &mut line).await?;
+        latencies.saturating_record(sent.elapsed().as_micros() as u64);
+    }
+}
+
+/// Reads an answer, which must be "written", and that is one without a body.
+async fn answer(stream: &mut BufStream<TcpStream>, line: &mut String) -> Result<()> {
+    line.clear();
+    let length = stream.read_line(line).await?;
+    ensure!(length > 0, "it closed the connection instead of answering");
+    if !line.starts_with("HTTP/1.1 204 ") {
+        let mut rest = vec![0; 1 << 10];
+        let length = stream.read(&mut rest).await?;
+        bail!("it answered {line}{}", String::from_utf8_lossy(&rest[..length]));
+    }
+    while !line.trim_end().is_empty() {
+        line.clear();
+        let length = stream.read_line(line).await?;
+        ensure!(length > 0, "it closed the connection within an answer");
+    }
+    Ok(())
+}
