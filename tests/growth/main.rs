@@ -83,7 +83,7 @@ fn main() {
                 &topics.to_string(),
                 // Each is looked up once, some at a time.
                 "--warm-up",
-                &(1 + topics / 50).to_string(),
+                &(1 + topics / 25).to_string(),
             ],
         );
     }
