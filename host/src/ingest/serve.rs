@@ -1,4 +1,4 @@
-//! Accepting connections and keeping their time.
+//! Accepting connections, which the workers serve.
 
 use std::{io, sync::Arc};
 

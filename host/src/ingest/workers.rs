@@ -119,3 +119,59 @@ impl Drop for Open {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_spread_over_all_workers_and_one_that_ends_makes_room_on_its_own() {
+        let workers = Workers::start().expect("threads");
+        let share = workers.share();
+        let count = workers.workers.len();
+        let mut open: Vec<_> = (0..3 * count)
+            .map(|_| {
+                let (end, ended) = oneshot::channel::<()>();
+                let (told, tell) = mpsc::sync_channel(1);
+                share.serve(async move {
+                    let _ = told.send(thread::current().id());
+                    let _ = ended.await;
+                });
+                (tell.recv().expect("it runs"), end)
+            })
+            .collect();
+        let of = |open: &[(thread::ThreadId, _)], id| open.iter().filter(|(on, _)| *on == id).count();
+        assert!(open.iter().all(|(id, _)| of(&open, *id) == 3), "three for each");
+        let (left, end) = open.swap_remove(1);
+        drop(end);
+        // The next one may come only once the end has been seen.
+        let begun = std::time::Instant::now();
+        let is_counted = || {
+            share
+                .0
+                .iter()
+                .any(|worker| worker.connections.load(Ordering::Relaxed) == 2)
+        };
+        while !is_counted() && begun.elapsed() < Duration::from_secs(10) {
+            thread::yield_now();
+        }
+        let (told, tell) = mpsc::sync_channel(1);
+        share.serve(async move {
+            let _ = told.send(thread::current().id());
+        });
+        assert_eq!(tell.recv().expect("it runs"), left);
+    }
+
+    #[test]
+    fn what_workers_have_not_finished_ends_with_them() {
+        let workers = Workers::start().expect("threads");
+        let (held, released) = mpsc::sync_channel::<()>(0);
+        workers.share().serve(async move {
+            let _held = held;
+            std::future::pending().await
+        });
+        workers.stop(Duration::from_secs(10));
+        // Nothing was sent, and nobody is left who could.
+        assert_eq!(released.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+}
