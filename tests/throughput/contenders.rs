@@ -37,6 +37,12 @@ const LOADS: &[Load] = &[
         arguments: &["--format", "packed"],
     },
     Load {
+        name: "plugin, packed, unix, 32 x 500",
+        over: Over::Unix,
+        topic: "plugin",
+        arguments: &["--format", "packed", "--connections", "32"],
+    },
+    Load {
         name: "host's key-hash, packed, unix, 8 x 500",
         over: Over::Unix,
         topic: "host",
