@@ -42,6 +42,23 @@ fn an_idle_connection_is_kept_beyond_the_header_time_and_closed_at_its_own() {
     assert!(kept >= Duration::from_millis(1_400), "closed after {kept:?}");
 }
 
+#[test]
+fn connections_that_are_idle_hold_no_memory_that_they_only_needed_for_their_requests() {
+    let sidecar = Builder::embedded().start();
+    let before = sidecar.resident_bytes();
+    let mut connections: Vec<_> = (0..500).map(|_| sidecar.unix()).collect();
+    for connection in &mut connections {
+        assert_eq!(connection.json(PATH, r#"{"value":1}"#).status, 200);
+    }
+    // hyper alone has 16 KiB of buffers for each that is in use.
+    eventually("it is given back", || {
+        sidecar.resident_bytes().saturating_sub(before) < 500 * (12 << 10)
+    });
+    for connection in &mut connections {
+        assert_eq!(connection.json(PATH, r#"{"value":2}"#).status, 200);
+    }
+}
+
 /// A request whose body is announced, and has its room, but does not come.
 fn slow_body(sidecar: &Sidecar) -> Http {
     let mut slow = sidecar.tcp();
