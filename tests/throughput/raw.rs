@@ -88,8 +88,9 @@ impl Raw {
         self.producer.context().acked.load(Ordering::Acquire)
     }
 
-    /// Hands out delivery reports on a thread of its own meanwhile, as applications do.
-    fn polled<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// What a turn gives that sends for some seconds, and what its sending gave. Delivery reports are handed out on a thread of their
+    /// own meanwhile, as applications do.
+    fn measured<T>(&self, bench: &Bench, mut send_for: impl FnMut(f64) -> T) -> (Given, T) {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -97,9 +98,21 @@ impl Raw {
                     self.producer.poll(Duration::from_millis(100));
                 }
             });
-            let done = work();
+            send_for(1.0);
+            let (before, acked, begun) = (Usage::of(std::process::id()).unwrap(), self.acked(), Instant::now());
+            let sent = send_for(bench.seconds);
+            let (acked, seconds) = ((self.acked() - acked) as f64, begun.elapsed().as_secs_f64());
+            let used = Usage::of(std::process::id()).unwrap().since(&before);
+            self.producer.flush(Duration::from_secs(30)).unwrap();
             stop.store(true, Ordering::Relaxed);
-            done
+            let given = Given {
+                records_per_second: acked / seconds,
+                cpu_seconds_per_million: used.cpu_seconds * 1e6 / acked,
+                p50_ms: None,
+                p99_ms: None,
+                peak_bytes: None,
+            };
+            (given, sent)
         })
     }
 }
@@ -137,21 +150,7 @@ pub(crate) fn run(bench: &Bench) -> Given {
             }
         }
     };
-    raw.polled(|| {
-        send_for(1.0);
-        let (before, acked, begun) = (Usage::of(std::process::id()).unwrap(), raw.acked(), Instant::now());
-        send_for(bench.seconds);
-        let (acked, seconds) = ((raw.acked() - acked) as f64, begun.elapsed().as_secs_f64());
-        let used = Usage::of(std::process::id()).unwrap().since(&before);
-        raw.producer.flush(Duration::from_secs(30)).unwrap();
-        Given {
-            records_per_second: acked / seconds,
-            cpu_seconds_per_million: used.cpu_seconds * 1e6 / acked,
-            p50_ms: None,
-            p99_ms: None,
-            peak_bytes: None,
-        }
-    })
+    raw.measured(bench, send_for).0
 }
 
 /// So many records under way, as if each had a caller who waits for it before sending the next: what single records through the
@@ -164,7 +163,7 @@ pub(crate) fn closed_loop(bench: &Bench, under_way: u64) -> Given {
     );
     raw.producer.context().waiting.set(thread::current()).unwrap();
     let mut sent = 0;
-    let mut send_for = |seconds: f64| {
+    let send_for = |seconds: f64| {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
         let mut latencies = Vec::new();
         while Instant::now() < end {
@@ -180,21 +179,12 @@ pub(crate) fn closed_loop(bench: &Bench, under_way: u64) -> Given {
         }
         latencies
     };
-    raw.polled(|| {
-        send_for(1.0);
-        let (before, acked, begun) = (Usage::of(std::process::id()).unwrap(), raw.acked(), Instant::now());
-        let mut latencies = send_for(bench.seconds);
-        let (acked, seconds) = ((raw.acked() - acked) as f64, begun.elapsed().as_secs_f64());
-        let used = Usage::of(std::process::id()).unwrap().since(&before);
-        raw.producer.flush(Duration::from_secs(30)).unwrap();
-        latencies.sort_by(f64::total_cmp);
-        let at = |share: f64| (under_way == 1).then(|| latencies[(latencies.len() as f64 * share) as usize]);
-        Given {
-            records_per_second: acked / seconds,
-            cpu_seconds_per_million: used.cpu_seconds * 1e6 / acked,
-            p50_ms: at(0.5),
-            p99_ms: at(0.99),
-            peak_bytes: None,
-        }
-    })
+    let (given, mut latencies) = raw.measured(bench, send_for);
+    latencies.sort_by(f64::total_cmp);
+    let at = |share: f64| (under_way == 1).then(|| latencies[(latencies.len() as f64 * share) as usize]);
+    Given {
+        p50_ms: at(0.5),
+        p99_ms: at(0.99),
+        ..given
+    }
 }

@@ -90,36 +90,34 @@ impl Server {
 impl Life<'_> {
     // What hyper needs is in boxes, so that a socket that is waited for has none of it.
     async fn live(&mut self, mut stream: Timed<impl Socket>, handler: impl Handler) {
-        let mut first = [0; PREFACE.len()];
-        let Some(read) = self.first_bytes(&mut stream, &mut first).await else {
-            return;
-        };
-        let read = &first[..read];
-        stream.unread(Bytes::copy_from_slice(read));
-        if PREFACE.starts_with(read) {
+        if self.has_bytes(&mut stream).await && PREFACE.starts_with(stream.peek()) {
             return Box::pin(self.serve(stream, handler)).await;
         }
-        while let Some(mut asleep) = Box::pin(self.serve_http1(stream, handler.clone())).await {
-            if asleep.has_unread() {
-                // It came in the last moment.
-            } else if let Some(read) = self.first_bytes(&mut asleep, &mut first).await {
-                asleep.unread(Bytes::copy_from_slice(&first[..read]));
-            } else {
-                return;
+        while self.has_bytes(&mut stream).await {
+            match Box::pin(self.serve_http1(stream, handler.clone())).await {
+                Some(idle) => stream = idle,
+                None => return,
             }
-            stream = asleep;
         }
     }
 
-    /// Waits for them, and says how many have come; none when the connection is over.
-    async fn first_bytes<S: Socket>(&mut self, stream: &mut Timed<S>, bytes: &mut [u8]) -> Option<usize> {
-        let deadline = self.phase.deadline()?;
-        tokio::select! {
-            biased;
-            read = stream.read(bytes) => read.ok().filter(|&read| read > 0),
-            () = sleep_until(deadline) => None,
-            _ = self.drain.wait_for(|drain| *drain) => None,
+    /// Waits until there is something to read, and leaves it there; false when the connection is over.
+    async fn has_bytes(&mut self, stream: &mut Timed<impl Socket>) -> bool {
+        if !stream.peek().is_empty() {
+            return true;
         }
+        let Some(deadline) = self.phase.deadline() else {
+            return false;
+        };
+        let mut first = [0; PREFACE.len()];
+        let read = tokio::select! {
+            biased;
+            read = stream.read(&mut first) => read.unwrap_or(0),
+            () = sleep_until(deadline) => 0,
+            _ = self.drain.wait_for(|drain| *drain) => 0,
+        };
+        stream.unread(Bytes::copy_from_slice(&first[..read]));
+        read > 0
     }
 
     /// Whatever HTTP it speaks, to its end.

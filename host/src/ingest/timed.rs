@@ -149,9 +149,9 @@ impl<S> Timed<S> {
         self.unread = if bytes.is_empty() { Bytes::new() } else { bytes };
     }
 
-    /// Whether some are still to be read.
-    pub(super) fn has_unread(&self) -> bool {
-        !self.unread.is_empty()
+    /// What has been read already, and is read next.
+    pub(super) fn peek(&self) -> &[u8] {
+        &self.unread
     }
 }
 
