@@ -250,3 +250,30 @@ fn what_is_no_stream_is_refused_before_it_begins() {
     let mut http = sidecar.tcp();
     assert_eq!(http.get("/v1/topics/t/stream").status, 405);
 }
+
+#[test]
+fn a_small_limit_on_the_records_of_a_request_takes_no_record_from_a_stream() {
+    for max_records in [1, 2, 499] {
+        let sidecar = Builder::embedded()
+            .config(&format!("[limits]\nmax_records = {max_records}"))
+            .start();
+        let mut stream = Stream::open(sidecar.http, "t");
+        let lines: String = (0..1_200).map(|number| format!("{{\"value\":{number}}}\n\n")).collect();
+        stream.send(&lines);
+        stream.finish();
+        for index in 0..1_200 {
+            let line = stream.line();
+            assert_eq!(
+                (&line["index"], &line["outcome"]),
+                (&index.into(), &"acked".into()),
+                "{line}"
+            );
+        }
+        let end = stream.line();
+        assert_eq!(
+            (&end["count"], &end["end"]),
+            (&1_200.into(), &"complete".into()),
+            "{end}"
+        );
+    }
+}

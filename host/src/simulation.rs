@@ -60,6 +60,8 @@ impl Sidecar {
             // So small that room is short, and so is the wait for it.
             max_buffered_bytes: rng.usize(2_000..12_000),
             max_wait_ms: 40,
+            // A limit must not change what clients are told of what was taken, however small it is.
+            max_records: drawn(rng, 10_000),
             ..Limits::default()
         };
         let brokers = Arc::new(Brokers::new(rng.fork(), bug));
@@ -94,6 +96,14 @@ impl Sidecar {
     fn is_draining(&self) -> bool {
         *self.drain.borrow()
     }
+}
+
+/// A limit from 1 up to its usual value, small ones as often as large ones.
+fn drawn(rng: &mut Rng, usual: usize) -> usize {
+    let most = usual
+        .checked_shr(rng.u32(0..usize::BITS - usual.leading_zeros()))
+        .unwrap_or(1);
+    rng.usize(1..=most.max(1))
 }
 
 /// One run. The error is what was violated.

@@ -107,6 +107,11 @@ impl Format {
     }
 }
 
+/// One R a line, as many as there are: for who has cut them off and counted them.
+pub(super) fn lines(lines: &Bytes, context: &Context<'_>) -> Vec<Parsed> {
+    json::all_lines(lines, context)
+}
+
 /// 400: a batch without records.
 fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
     if records.is_empty() {

@@ -228,18 +228,17 @@ impl Stream {
         taken: &mpsc::Sender<Taken>,
     ) -> Result<(), End> {
         let pipeline = Arc::clone(&self.pipeline);
-        for part in parts(lines) {
+        for part in parts(lines, self.limits.max_records) {
             let mut body = held.as_mut().map(|held| held.split(part.len()));
             let limits = self.limits.clone();
             let context = parse::Context {
                 topic: Some(Arc::clone(&self.topic)),
                 limits: &limits,
             };
-            let records = match Format::Ndjson.parse(&part, &HeaderMap::new(), &context) {
-                Ok(records) => records,
-                // Nothing but blank lines.
-                Err(_) => continue,
-            };
+            let records = parse::lines(&part, &context);
+            if records.is_empty() {
+                continue;
+            }
             let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
             let room = tokio::select! {
                 biased;
@@ -308,15 +307,16 @@ impl Stream {
     }
 }
 
-/// Whole lines, in parts of no more records than the window has room for.
-fn parts(lines: &Bytes) -> impl Iterator<Item = Bytes> {
+/// Whole lines, in parts of no more records than the window has room for, and a request may have.
+fn parts(lines: &Bytes, max_records: usize) -> impl Iterator<Item = Bytes> {
+    let most = max_records.min(WINDOW / 2);
     let mut rest = lines.clone();
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let ends = rest.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
-        let end = ends.map(|(at, _)| at + 1).nth(WINDOW / 2 - 1).unwrap_or(rest.len());
+        let end = ends.map(|(at, _)| at + 1).nth(most - 1).unwrap_or(rest.len());
         Some(rest.split_to(end))
     })
 }
@@ -383,14 +383,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_part_has_more_records_than_the_window_has_room_for_and_no_line_is_cut() {
+    fn no_part_has_more_records_than_window_and_limit_allow_and_no_line_is_cut() {
         let lines: String = (0..WINDOW * 2 + 7).map(|number| format!("{number}\n")).collect();
         let lines = Bytes::from(lines + "last");
-        let parts: Vec<Bytes> = parts(&lines).collect();
-        assert_eq!(parts.concat(), lines);
-        for (index, part) in parts.iter().enumerate() {
-            assert!(part.iter().filter(|&&byte| byte == b'\n').count() < WINDOW);
-            assert!(part.ends_with(b"\n") || index == parts.len() - 1);
+        for max_records in [1, 2, 499, 10_000] {
+            let parts: Vec<Bytes> = parts(&lines, max_records).collect();
+            assert_eq!(parts.concat(), lines);
+            for (index, part) in parts.iter().enumerate() {
+                assert!(part.iter().filter(|&&byte| byte == b'\n').count() <= max_records.min(WINDOW / 2));
+                assert!(part.ends_with(b"\n") || index == parts.len() - 1);
+            }
         }
     }
 

@@ -44,21 +44,34 @@ pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed
 /// One R a line; blank lines are skipped.
 pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
     let mut records = Vec::new();
-    for (number, line) in (1..).zip(body.split(|&byte| byte == b'\n')) {
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
+    for (number, line) in whole_lines(body) {
         if records.len() == context.limits.max_records {
             return Err(too_many(context.limits));
         }
-        let parsed = match serde_json::from_slice::<Object<'_>>(line) {
-            Ok(Object(wire)) => wire.into_record(body, context),
-            Err(error) => Err(malformed(format!("line {number} of the body: {}", described(&error)))),
-        };
-        records.push(parsed);
+        records.push(self::line(number, line, body, context));
     }
-    Ok(records)
+    some(records)
+}
+
+/// The same where somebody else has seen to it that there are not too many: nothing of it can be refused as a whole.
+pub(super) fn all_lines(body: &Bytes, context: &Context<'_>) -> Vec<Parsed> {
+    let lines = whole_lines(body);
+    lines
+        .map(|(number, line)| self::line(number, line, body, context))
+        .collect()
+}
+
+/// Each line that is not blank, with its number in the body.
+fn whole_lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = body.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    (1..).zip(lines).filter(|(_, line)| !line.is_empty())
+}
+
+fn line(number: usize, line: &[u8], body: &Bytes, context: &Context<'_>) -> Parsed {
+    match serde_json::from_slice::<Object<'_>>(line) {
+        Ok(Object(wire)) => wire.into_record(body, context),
+        Err(error) => Err(malformed(format!("line {number} of the body: {}", described(&error)))),
+    }
 }
 
 fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
