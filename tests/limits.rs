@@ -59,11 +59,12 @@ fn connections_that_are_idle_hold_no_memory_that_they_only_needed_for_their_requ
     }
 }
 
-/// A request whose body is announced, and has its room, but does not come.
+/// A request whose body has come up to its last byte, which does not come.
 fn slow_body(sidecar: &Sidecar) -> Http {
     let mut slow = sidecar.tcp();
-    slow.raw(format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 2000000\r\n\r\nx").as_bytes());
-    eventually("its room is reserved", || {
+    slow.raw(format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 2000000\r\n\r\n").as_bytes());
+    slow.raw(&vec![b'x'; 1_999_999]);
+    eventually("it holds its room", || {
         sidecar.metric("pointsman_buffered_bytes") == 2_000_000.0
     });
     slow
@@ -72,7 +73,7 @@ fn slow_body(sidecar: &Sidecar) -> Http {
 #[test]
 fn a_slow_body_is_told_so_and_frees_its_room() {
     let sidecar = Builder::embedded()
-        .config("[limits]\nbody_timeout_ms = 300\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
+        .config("[limits]\nbody_timeout_ms = 2000\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
         .start();
     let mut slow = slow_body(&sidecar);
     // Half of the buffer is all that bodies being read may hold, so this one waits for the slow one's end.
@@ -85,33 +86,116 @@ fn a_slow_body_is_told_so_and_frees_its_room() {
 }
 
 #[test]
+fn a_body_that_stands_still_gives_way_to_one_that_moves() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nbody_timeout_ms = 600000\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
+        .start();
+    let mut slow = slow_body(&sidecar);
+    let reply = sidecar.unix().post(PATH, &[OCTETS], &vec![b'y'; 100_000]);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let told = slow.reply().expect("a reply");
+    assert_eq!((told.status, told.problem().as_str()), (408, "body_timeout"));
+    assert!(told.text().contains("stood still"), "{}", told.text());
+}
+
+#[test]
 fn without_room_nothing_is_taken_and_the_client_may_come_again() {
     let sidecar = Builder::embedded()
         .config("[limits]\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 50")
         .start();
     let slow = slow_body(&sidecar);
-    let reply = sidecar.tcp().post(PATH, &[OCTETS], b"z");
+    let large = vec![b'z'; 100_000];
+    let reply = sidecar.tcp().post(PATH, &[OCTETS], &large);
     assert_eq!((reply.status, reply.problem().as_str()), (503, "busy"));
     assert!(reply.header("retry-after").is_some());
+    assert_eq!(
+        sidecar.tcp().post(PATH, &[OCTETS], b"small").status,
+        200,
+        "its room is its own"
+    );
     drop(slow);
     eventually("there is room", || {
-        sidecar.tcp().post(PATH, &[OCTETS], b"z").status == 200
+        sidecar.tcp().post(PATH, &[OCTETS], &large).status == 200
     });
+}
+
+#[test]
+fn a_body_that_is_only_announced_takes_nothing() {
+    let sidecar = Builder::embedded().start();
+    let silent: Vec<Http> = (0..40)
+        .map(|_| {
+            let mut silent = sidecar.tcp();
+            silent.raw(format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 8000000\r\n\r\n").as_bytes());
+            silent
+        })
+        .collect();
+    let large = vec![b'z'; 8 << 20];
+    assert_eq!(sidecar.unix().post(PATH, &[OCTETS], &large[..900_000]).status, 200);
+    let reply = sidecar.unix().json(PATH, r#"{"value":1}"#);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    drop(silent);
+}
+
+#[test]
+fn a_body_of_unknown_length_is_taken_with_the_smallest_buffer() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_buffered_bytes = 20000\nmax_body_bytes = 5000\nmax_wait_ms = 50")
+        .start();
+    let mut chunked = sidecar.tcp();
+    chunked.raw(
+        format!(
+            "POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    chunked.raw(b"b\r\n{\"value\":1}\r\n0\r\n\r\n");
+    let reply = chunked.reply().expect("a reply");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[test]
+fn who_connects_and_says_nothing_shuts_nobody_out() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_connections = 20\nheader_timeout_ms = 600000")
+        .start();
+    let mut busy = sidecar.tcp();
+    assert_eq!(busy.json(PATH, r#"{"value":1}"#).status, 200);
+    let silent: Vec<Http> = (0..100).map(|_| sidecar.tcp()).collect();
+    eventually("their places are taken", || {
+        sidecar.metric("pointsman_connections") >= 15.0
+    });
+    assert_eq!(sidecar.unix().json(PATH, r#"{"value":1}"#).status, 200);
+    assert_eq!(sidecar.tcp().json(PATH, r#"{"value":1}"#).status, 200);
+    drop(silent);
+}
+
+/// A request that is not whole: its connection is in use.
+fn in_request(mut connection: Http) -> Http {
+    connection.raw(
+        format!(
+            "POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 2\r\n\r\nx"
+        )
+        .as_bytes(),
+    );
+    connection
 }
 
 #[test]
 fn one_connection_too_many_is_told_503_and_room_comes_back() {
     let sidecar = Builder::embedded().config("[limits]\nmax_connections = 2").start();
-    let mut first = sidecar.tcp();
-    let second = sidecar.unix();
-    assert_eq!(first.json(PATH, r#"{"value":1}"#).status, 200);
-    eventually("both are open", || sidecar.metric("pointsman_connections") == 2.0);
-    let mut third = sidecar.tcp();
-    let reply = third.reply().expect("a reply");
-    assert_eq!((reply.status, reply.problem().as_str()), (503, "busy"));
+    let (mut first, second) = (in_request(sidecar.tcp()), in_request(sidecar.unix()));
+    eventually("both are in use", || sidecar.metric("pointsman_buffered_bytes") == 4.0);
+    for mut third in [sidecar.tcp(), sidecar.unix()] {
+        // Its request is on its way already, which must not take the answer back.
+        third.send("POST", PATH, &[OCTETS], &vec![b'x'; 100_000]);
+        let reply = third.reply().expect("a reply");
+        assert_eq!((reply.status, reply.problem().as_str()), (503, "busy"));
+    }
     drop(second);
     eventually("a place is free", || sidecar.metric("pointsman_connections") == 1.0);
     assert_eq!(sidecar.unix().json(PATH, r#"{"value":1}"#).status, 200);
+    first.raw(b"y");
+    assert_eq!(first.reply().expect("a reply").status, 200);
 }
 
 #[test]
@@ -121,7 +205,10 @@ fn clients_that_hold_every_connection_leave_files_for_probes() {
         .config("[limits]\nmax_connections = 100")
         .open_files(100)
         .start();
-    let held: Vec<Http> = (0..100).map(|_| sidecar.tcp()).collect();
+    let held: Vec<Http> = (0..75)
+        .map(|_| sidecar.tcp())
+        .chain((0..25).map(|_| sidecar.unix()))
+        .collect();
     eventually("all are open", || sidecar.metric("pointsman_connections") == 100.0);
     assert_eq!(sidecar.admin("/live").status, 200);
     drop(held);

@@ -16,7 +16,7 @@ use hyper::HeaderMap;
 use packed::{Record, pack};
 use pointsman::{
     config::Limits,
-    ingest::parse::{Context, Format},
+    ingest::parse::{Context, Format, Memory},
 };
 
 /// As in the sidecar.
@@ -64,6 +64,7 @@ fn parse(criterion: &mut Criterion) {
     let context = Context {
         topic: Some(Arc::from("orders")),
         limits: &limits,
+        memory: Memory::unbounded(),
     };
     let headers = HeaderMap::new();
     for value_bytes in [100, 1_024] {

@@ -1,30 +1,43 @@
-//! Room for what clients send: bytes, records, and each partition's share of them. What does not fit in time is told 503, with
-//! nothing taken.
+//! Room for what clients make the process hold: bytes, records, and each partition's share of them. What does not fit in time is
+//! told 503, with nothing taken.
 //!
 //! | bound | what it holds for |
 //! |---|---|
-//! | `limits.max_buffered_bytes` | bodies and queued records together |
-//! | half of it | bodies that are still being read: slow ones must not starve whole ones |
+//! | `limits.max_buffered_bytes` | everything that requests and queued records take, each at what it really takes |
+//! | 7/8 of it | the same, where bodies ask for more: what is whole must be able to become records and replies |
+//! | half of it | bodies that are still being read, and lines of streams that are not whole |
+//! | an eighth more | of those, the small ones: large ones must not leave them nothing |
+//! | [`Admission::most_for_request`] | what one request may take in all |
 //! | [`Admission::queue_records`] | records handed over and not yet answered |
-//! | [`Lane`] | what one partition may have of the last two: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
-//! | a quarter of the bytes | bodies of requests that wait for such a partition |
+//! | [`Lane`] | what one partition may have of the producer's queue: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
+//! | a quarter of the bytes | requests that wait for such a partition |
+//!
+//! What a request holds, from the first byte of its body to the last byte of its reply, is a [`Held`]: the body as it comes
+//! ([`Room`]), what reading makes of it, a slot for each record, the reply. A body that stands still while others need its room
+//! [gives way](Room::gives_way).
 
 mod gate;
 mod held;
 mod lane;
+mod readers;
+mod room;
+mod wants;
 
 use std::{sync::Arc, time::Duration};
 
-use self::gate::{Bounds, Gate, Wants};
 pub use self::{
     gate::Busy,
     held::Held,
     lane::{Lane, Load},
+    readers::Standing,
+    room::{Room, SMALL},
+};
+use self::{
+    gate::Gate,
+    wants::{Bounds, Wants},
 };
 use crate::config::Limits;
 
-/// A body whose length is not known in advance reserves this much at a time.
-const STEP: usize = 1 << 20;
 /// Records that the producer holds at once for one partition, if no other one holds any: half of what it holds in all.
 /// librdkafka was faster and cheaper with a queue of this size than with one ten times as long.
 const QUEUE_RECORDS: usize = 20_000;
@@ -34,6 +47,8 @@ const QUEUE_RECORDS: usize = 20_000;
 pub struct Admission {
     gate: Arc<Gate>,
     max_wait: Duration,
+    /// `limits.max_buffered_bytes`.
+    bytes: usize,
 }
 
 impl Admission {
@@ -41,13 +56,9 @@ impl Admission {
     pub fn new(limits: &Limits) -> Self {
         let bytes = limits.max_buffered_bytes;
         Self {
-            gate: Arc::new(Gate::new(Bounds {
-                bytes,
-                reading: bytes / 2,
-                records: Self::queue_records(limits),
-                waiting: bytes / 4,
-            })),
+            gate: Arc::new(Gate::new(Bounds::of(bytes, Self::queue_records(limits)))),
             max_wait: limits.max_wait(),
+            bytes,
         }
     }
 
@@ -57,7 +68,7 @@ impl Admission {
         QUEUE_RECORDS.max(limits.max_records) * 2
     }
 
-    /// Bytes of bodies and queued records now.
+    /// Bytes of requests and queued records now.
     pub fn buffered(&self) -> usize {
         self.gate.bytes()
     }
@@ -67,12 +78,26 @@ impl Admission {
         self.gate.records()
     }
 
-    /// Their bytes, as `message.max.bytes` counts them.
+    /// Their bytes.
     pub fn queued_bytes(&self) -> usize {
         self.gate.queued()
     }
 
-    /// Room for a request's records, whose body's bytes become theirs. [`Admission::release`] gives it back, record by record.
+    /// What one request may take at most: its records must find room beside it.
+    pub fn most_for_request(&self) -> usize {
+        self.bytes / 4 * 3
+    }
+
+    /// What may be taken now, without anybody else's turn being taken.
+    pub fn free(&self) -> usize {
+        match self.gate.is_waited_for() {
+            true => 0,
+            false => self.bytes.saturating_sub(self.buffered()),
+        }
+    }
+
+    /// Room for a request's records, for which it gives back what it holds for its body. [`Admission::release`] gives it back, record
+    /// by record.
     pub async fn queue(&self, loads: Vec<Load>, body: &mut Option<Held>) -> Result<Queued, Busy> {
         let wants = Wants::queue(loads, body.as_ref().map_or(0, Held::bytes));
         let wants = self.gate.take(wants, self.max_wait).await?;
@@ -88,15 +113,27 @@ impl Admission {
         self.gate.release(lane, 1, bytes);
     }
 
-    /// Room for a body of which `bytes` are known to come; for one of unknown length, [`Room::grow`] as it comes.
-    pub async fn body(&self, bytes: Option<usize>) -> Result<Room, Busy> {
-        let mut room = Room {
-            max_wait: self.max_wait,
-            reading: Held::none(&self.gate),
-            buffered: Held::none(&self.gate),
-        };
-        room.take(bytes.unwrap_or(STEP)).await?;
-        Ok(room)
+    /// Nothing yet: what a request holds is taken as it comes.
+    pub fn held(&self) -> Held {
+        Held::none(&self.gate, self.max_wait)
+    }
+
+    /// Nothing yet: what a body holds is taken as it comes.
+    pub fn body(&self) -> Room {
+        Room::new(self.held())
+    }
+
+    /// Room that is there at once, for what is there already.
+    pub fn at_once(&self, bytes: usize) -> Result<Held, Busy> {
+        self.gate.take_at_once(bytes)?;
+        let mut held = self.held();
+        held.add(bytes);
+        Ok(held)
+    }
+
+    /// A reply of so many bytes that waits to be read: it has to give way where it stands still while others need its room.
+    pub fn standing(&self, bytes: usize) -> Standing {
+        Standing::new(&self.gate, bytes)
     }
 
     /// The answer to something else that a request waits for; none when it takes longer than the wait for room may.
@@ -124,37 +161,6 @@ impl Drop for Queued {
         for load in &self.loads {
             self.gate.release(&load.lane, load.records, load.bytes);
         }
-    }
-}
-
-/// What a body being read holds.
-#[derive(Debug)]
-pub struct Room {
-    max_wait: Duration,
-    reading: Held,
-    buffered: Held,
-}
-
-impl Room {
-    /// Sees to it that `bytes` in all are held.
-    pub async fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
-        while self.buffered.bytes() < bytes {
-            self.take(STEP.max(bytes - self.buffered.bytes())).await?;
-        }
-        Ok(())
-    }
-
-    /// The body is whole: it no longer counts among those being read.
-    pub fn whole(self) -> Held {
-        self.buffered
-    }
-
-    async fn take(&mut self, bytes: usize) -> Result<(), Busy> {
-        let gate = Arc::clone(self.buffered.gate());
-        gate.take(Wants::body(bytes), self.max_wait).await?;
-        self.reading.add_reading(bytes);
-        self.buffered.add(bytes);
-        Ok(())
     }
 }
 

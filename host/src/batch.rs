@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    admission::{Admission, Lane},
+    admission::{Admission, Held, Lane},
     metrics::Metrics,
     outcome::{Code, Kind, Outcome, RecordError},
     topics::{Partitions, Topic},
@@ -28,6 +28,9 @@ use crate::{
 /// Of a request's records the first one is timed, and one in so many: the clock and the histogram cost more than all else that
 /// is done for a delivery report.
 const TIMED_ONE_IN: usize = 16;
+
+/// What a record's slot takes.
+pub const SLOT_BYTES: usize = size_of::<Slot>();
 
 /// Whether somebody waits for the outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub struct Place {
     pub topic: u32,
     /// Of the topic, as the request saw it.
     pub partition: u32,
-    /// As `message.max.bytes` counts them.
+    /// What the record takes in the producer's queue.
     pub bytes: u32,
     /// The record's own, ms since 1970.
     pub timestamp: Option<i64>,
@@ -67,6 +70,8 @@ pub struct Purpose {
     pub metrics: Arc<Metrics>,
     /// Where room is given back.
     pub admission: Arc<Admission>,
+    /// What the slots take: they are there until the last outcome is, whether or not somebody waits for it.
+    pub slots: Option<Held>,
 }
 
 /// One request's records. See the [module](self).

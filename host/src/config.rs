@@ -104,6 +104,11 @@ pub struct Limits {
     pub body_timeout_ms: u64,
     /// How long a connection without a request is kept, ms. Default 75 000.
     pub idle_timeout_ms: u64,
+    /// How long a client may take nothing of an answer that waits for it, ms; then its connection, or with HTTP/2 its request, ends.
+    /// Default 30 000.
+    pub write_timeout_ms: u64,
+    /// Most requests at once, over all connections; one more is told 503 at once. Default 2 048.
+    pub max_requests: usize,
     /// Bytes of all bodies and queued records together. Default 64 MiB.
     pub max_buffered_bytes: usize,
     /// How long a request waits for room before it is told 503, ms. Default 5 000.
@@ -134,6 +139,8 @@ impl Default for Limits {
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             idle_timeout_ms: 75_000,
+            write_timeout_ms: 30_000,
+            max_requests: 2_048,
             max_buffered_bytes: 64 << 20,
             max_wait_ms: 5_000,
             max_plugin_ms: 1_000,
@@ -427,6 +434,11 @@ impl Limits {
     /// `idle_timeout_ms` as a duration.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// `write_timeout_ms` as a duration.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
     }
 
     /// What is remembered of clients with numbered requests.

@@ -1,16 +1,20 @@
 //! How records come in: HTTP/1.1 and h2c on the Unix socket and on TCP.
 //!
-//! [`listen`] binds, [`serve`] accepts, one of the [`workers`] serves the [`connection`], [`api`] is the request handler: it looks
-//! at what the path asks for ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands it to the
+//! [`listen`] binds, [`serve`] accepts as far as there are [`places`], one of the [`workers`] serves the [`connection`] ([`http2`], or
+//! hyper), [`api`] is the request handler: it looks at what the path asks for ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands it to the
 //! [pipeline](crate::pipeline) and answers ([`reply`]); one with a number ([`numbering`]) goes by way of [`crate::numbered`].
 //! A request that cannot be read becomes a [`problem`].
 
 pub mod api;
 mod body;
 mod connection;
+mod http2;
+pub(crate) mod incoming;
 pub mod listen;
 pub(crate) mod numbering;
+mod outgoing;
 pub mod parse;
+mod places;
 pub mod problem;
 pub mod reply;
 pub mod serve;

@@ -217,6 +217,8 @@ pub struct Produced {
     pub settled: Arc<Settled>,
     /// By record, the plugin that was asked; empty unless a trace was wanted, or for a repeat.
     pub trace: Vec<Option<Arc<Pool>>>,
+    /// What its reply may take.
+    pub reply: Option<Held>,
 }
 
 impl Turn {
@@ -242,7 +244,11 @@ impl Turn {
         } else {
             Vec::new()
         };
-        Ok(Produced { settled, trace })
+        Ok(Produced {
+            settled,
+            trace,
+            reply: submitted.reply,
+        })
     }
 
     /// The records that are not `acked` yet, each with its place in the request.

@@ -33,10 +33,17 @@ use crate::{
     route,
     topics::{Topic, TopicError, Topics},
 };
+use tokio::sync::Semaphore;
 
 /// Records decided or handed over before the task lets others run, where no plugin does so earlier.
 /// Tests have them run between nearly all.
 const RECORDS_BETWEEN_YIELDS: usize = if cfg!(test) { 3 } else { 512 };
+
+/// What a record takes beside its bytes once its partition is known.
+pub const DECIDED_BYTES: usize = size_of::<Result<Placed, Refused>>();
+/// Requests of more records than are handed over between two yields, that are handed over at once: until that has ended the producer's
+/// copies are there beside the bodies that they were made from.
+const LARGE_HAND_OVERS: usize = 2;
 
 /// A record as it was read, or why it could not be.
 pub type Parsed = Result<Record, RecordError>;
@@ -57,12 +64,28 @@ pub struct Pipeline {
     pub max_plugin_ms: u64,
     /// Requests that are being handed over; a drain waits for them, whether or not their clients do.
     pub open: AtomicUsize,
+    /// See [`large_hand_overs`].
+    pub large: Semaphore,
+}
+
+/// One place for each large request that may be handed over at once.
+pub fn large_hand_overs() -> Semaphore {
+    Semaphore::new(LARGE_HAND_OVERS)
+}
+
+/// Room that a request has been given: from here on it is taken.
+pub struct Taken {
+    records: Queued,
+    slots: Option<Held>,
+    reply: Option<Held>,
 }
 
 /// A request that was handed over.
 pub struct Submitted {
     /// Its slots.
     pub batch: Arc<Batch>,
+    /// What its reply may take.
+    pub reply: Option<Held>,
     /// By record, the plugin that was asked; empty unless a trace was wanted.
     pub trace: Vec<Option<Arc<Pool>>>,
 }
@@ -149,15 +172,31 @@ impl Pipeline {
         Ok(decided)
     }
 
-    /// The last thing that may refuse the request; after it, it is taken as a whole. The body's room becomes that of its
-    /// records.
-    pub async fn make_room(&self, decided: &Decided<'_>, body: &mut Option<Held>) -> Result<Queued, NotTaken> {
+    /// The last thing that may refuse the request; after it, it is taken as a whole. What `body` holds becomes the room of its records,
+    /// its slots and its reply.
+    pub async fn make_room(&self, decided: &Decided<'_>, body: &mut Option<Held>) -> Result<Taken, NotTaken> {
+        let (slots, reply) = (decided.slot_bytes(), decided.reply_bytes());
+        if let Some(body) = body {
+            // Reading has held room for all that is not refused.
+            body.grow(slots + reply).await?;
+        }
+        let mut part = |bytes| body.as_mut().map(|body| body.split(bytes));
+        let (slots, reply) = (part(slots), part(reply));
         let queued = self.admission.queue(decided.loads(), body).await;
-        Ok(queued.map_err(|busy| decided.explain(busy))?)
+        match queued {
+            Ok(records) => Ok(Taken { records, slots, reply }),
+            Err(busy) => {
+                // A stream tries again.
+                if let Some(body) = body {
+                    slots.into_iter().chain(reply).for_each(|part| body.merge(part));
+                }
+                Err(decided.explain(busy).into())
+            }
+        }
     }
 
     /// Hands over, record by record, in their order. Must not be cancelled half-way.
-    pub async fn hand_over(&self, decided: Decided<'_>, room: Queued, answer: Answer) -> Submitted {
+    pub async fn hand_over(&self, decided: Decided<'_>, room: Taken, answer: Answer) -> Submitted {
         let Decided {
             records,
             topics,
@@ -165,15 +204,21 @@ impl Pipeline {
             _open,
             ..
         } = decided;
+        let _large = match records.len() > RECORDS_BETWEEN_YIELDS {
+            // Never closed.
+            true => self.large.acquire().await.ok(),
+            false => None,
+        };
         let purpose = Purpose {
             generation: self.producer.generation(),
             answer,
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&self.admission),
+            slots: room.slots,
         };
         let places = records.iter().map(|record| Some(record.as_ref().ok()?.place));
         let batch = Batch::new(places, topics, purpose);
-        room.hand_on();
+        room.records.hand_on();
         let mut sender = self.producer.sender(batch.generation());
         for (index, placed) in records.into_iter().enumerate() {
             match placed {
@@ -185,7 +230,11 @@ impl Pipeline {
             }
         }
         batch.handed_over();
-        Submitted { batch, trace }
+        Submitted {
+            batch,
+            reply: room.reply,
+            trace,
+        }
     }
 
     /// Whether no record waits for its outcome, and none is about to.
@@ -230,7 +279,7 @@ impl Pipeline {
             topic,
             partition: 0,
             // librdkafka's own bound for it is far below.
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            bytes: u32::try_from(record.queue_bytes()).unwrap_or(u32::MAX),
             timestamp: record.timestamp,
         };
         Ok(Sendable(record, place, seen))
@@ -301,6 +350,12 @@ async fn decide<'t>(
             turn.lease(pool).await;
         }
         decided.push(decide_one(record, place, first.2, turn), asked.clone());
+        // Each of them may take all of its time.
+        if turn.is_over() {
+            turn.pause();
+            tokio::task::yield_now().await;
+            turn.resume();
+        }
     }
 }
 

@@ -48,6 +48,16 @@ impl Record {
     }
 }
 
+/// What the client library allocates for a header beside its bytes: an item of its list, and what describes it.
+const HEADER_MEMORY: usize = 64;
+
+impl Record {
+    /// What it takes in the producer's queue beside what every record takes, bytes.
+    pub fn queue_bytes(&self) -> usize {
+        self.wire_size() + self.headers.len() * HEADER_MEMORY
+    }
+}
+
 /// Kafka's own rule (`org.apache.kafka.common.internals.Topic`): 1 to 249 of `[a-zA-Z0-9._-]`, and neither `.` nor `..`.
 /// The text says what is wrong.
 pub fn valid_topic(name: &str) -> Result<(), String> {

@@ -29,7 +29,7 @@ use crate::{
     },
     metrics::Metrics,
     open_files,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     plugin::{CompileLimits, Compiler, Engine},
     produce::{
         Health, Producer,
@@ -180,6 +180,7 @@ impl Sidecar {
             max_record_bytes,
             max_plugin_ms: limits.max_plugin_ms,
             open: 0.into(),
+            large: pipeline::large_hand_overs(),
         });
         let admin = Arc::new(Admin {
             pipeline: Arc::clone(&pipeline),

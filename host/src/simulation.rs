@@ -31,7 +31,7 @@ use crate::{
     config::{self, Limits},
     metrics::Metrics,
     numbered::Numbered,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     produce::Producer,
     route::{Decider, Route, Routes, Table},
     topics::Topics,
@@ -58,7 +58,7 @@ impl Sidecar {
     fn new(rng: &mut Rng, bug: Option<Bug>, drain: watch::Receiver<bool>) -> Self {
         let limits = Limits {
             // So small that room is short, and so is the wait for it.
-            max_buffered_bytes: rng.usize(2_000..12_000),
+            max_buffered_bytes: rng.usize(30_000..120_000),
             max_wait_ms: 40,
             // A limit must not change what clients are told of what was taken, however small it is.
             max_records: drawn(rng, 10_000),
@@ -83,6 +83,7 @@ impl Sidecar {
             max_record_bytes: 1_000,
             max_plugin_ms: 1_000,
             open: 0.into(),
+            large: pipeline::large_hand_overs(),
         });
         Self {
             brokers,

@@ -17,10 +17,16 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::lane::{Lane, Load};
+use super::{
+    lane::{Lane, Load},
+    readers::Readers,
+    wants::{Bounds, For, Wants},
+};
 
 /// Between two looks at the line.
 const TICK: Duration = Duration::from_millis(1);
+/// To look through everybody who reads costs more than a look at the line.
+const LOOKS_BETWEEN_WAYS: u64 = 32;
 
 /// No room within the wait.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,65 +42,19 @@ pub struct Busy {
     pub lane: Option<Arc<Lane>>,
 }
 
-/// What there is in all.
-#[derive(Debug)]
-pub(super) struct Bounds {
-    pub(super) bytes: usize,
-    /// Of `bytes`, for bodies being read.
-    pub(super) reading: usize,
-    pub(super) records: usize,
-    /// Of `bytes`, for those who wait for a partition.
-    pub(super) waiting: usize,
-}
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Wants {
-    reading: usize,
-    bytes: usize,
-    /// Of `bytes`, what the asker holds already, and gives back for it.
-    held: usize,
-    records: usize,
-    loads: Vec<Load>,
-}
-
-impl Wants {
-    pub(super) fn body(bytes: usize) -> Self {
-        Self {
-            reading: bytes,
-            bytes,
-            held: 0,
-            records: 0,
-            loads: Vec::new(),
-        }
-    }
-
-    pub(super) fn queue(loads: Vec<Load>, held: usize) -> Self {
-        Self {
-            reading: 0,
-            bytes: loads.iter().map(|load| load.bytes).sum(),
-            held,
-            records: loads.iter().map(|load| load.records).sum(),
-            loads,
-        }
-    }
-
-    pub(super) fn into_loads(self) -> Vec<Load> {
-        self.loads
-    }
-}
-
 /// What those before have been short of, in this round.
 #[derive(Debug, Default)]
 struct Short {
     round: u64,
-    reading: bool,
+    large: bool,
+    small: bool,
     bytes: bool,
     records: bool,
 }
 
 #[derive(Debug, Default)]
 struct Line {
+    /// Those who have left are only taken out with the next look.
     waiters: VecDeque<Arc<Waiter>>,
     short: Short,
     /// Held by those who wait for a partition.
@@ -108,6 +68,7 @@ struct Waiter {
     wants: Wants,
     for_partition: bool,
     taken: AtomicBool,
+    left: AtomicBool,
     bell: Notify,
 }
 
@@ -116,12 +77,13 @@ struct Waiter {
 pub(super) struct Gate {
     bounds: Bounds,
     reading: AtomicUsize,
-    /// Bytes of bodies.
-    bodies: AtomicUsize,
+    /// Bytes of requests: bodies, what became of them, replies.
+    requests: AtomicUsize,
     /// Bytes of records in the producer's queue.
     queued: AtomicUsize,
     records: AtomicUsize,
     line: Mutex<Line>,
+    readers: Readers,
 }
 
 impl Gate {
@@ -132,21 +94,54 @@ impl Gate {
         Self {
             bounds,
             reading: AtomicUsize::new(0),
-            bodies: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             records: AtomicUsize::new(0),
             line: Mutex::new(line),
+            readers: Readers::default(),
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bodies.load(Ordering::Relaxed) + self.queued()
+        self.requests.load(Ordering::Relaxed) + self.queued()
     }
 
-    /// Bytes of a body that are needed no longer, and those of them that counted among what is being read.
-    pub(super) fn release_body(&self, bytes: usize, reading: usize) {
-        self.bodies.fetch_sub(bytes, Ordering::Relaxed);
-        self.reading.fetch_sub(reading, Ordering::Relaxed);
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// Bytes of a request that are needed no longer.
+    pub(super) fn give_back_bytes(&self, bytes: usize) {
+        self.requests.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of a request that are there, whatever the bounds say.
+    pub(super) fn take_anyway(&self, bytes: usize) {
+        self.requests.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The same as a body's, where there is room at once.
+    pub(super) fn take_at_once(&self, bytes: usize) -> Result<(), Busy> {
+        if self.bytes() + bytes > self.bounds.growing {
+            return Err(Busy {
+                what: "the request",
+                bound: "limits.max_buffered_bytes".to_owned(),
+                waited: Duration::ZERO,
+                lane: None,
+            });
+        }
+        self.take_anyway(bytes);
+        Ok(())
+    }
+
+    /// Whether somebody waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.line().waiters.is_empty()
+    }
+
+    /// Bytes that no longer count among what is being read.
+    pub(super) fn read(&self, bytes: usize) {
+        self.reading.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -156,7 +151,8 @@ impl Gate {
     /// How many wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        self.line().waiters.len()
+        let line = self.line();
+        line.waiters.iter().filter(|waiter| !waiter.has_left()).count()
     }
 
     pub(super) fn records(&self) -> usize {
@@ -197,6 +193,7 @@ impl Gate {
             for_partition: lack.partition.is_some(),
             wants,
             taken: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             bell: Notify::new(),
         });
         line.enter(&waiter);
@@ -213,9 +210,16 @@ impl Gate {
     fn look(&self) -> bool {
         let mut line = self.line();
         line.short = Short::after(&line.short);
+        let mut missing = 0;
         for waiter in mem::take(&mut line.waiters) {
+            if waiter.has_left() {
+                continue;
+            }
             let lack = self.lack(&waiter.wants, &line.short);
             if lack.anything() {
+                if lack.any_bytes() {
+                    missing += waiter.wants.bytes;
+                }
                 lack.mark(&waiter.wants, &mut line.short);
                 line.waiters.push_back(waiter);
             } else {
@@ -226,31 +230,49 @@ impl Gate {
             }
         }
         line.looked_after = !line.waiters.is_empty();
-        line.looked_after
+        let (goes_on, round) = (line.looked_after, line.short.round);
+        drop(line);
+        if missing > 0 && round.is_multiple_of(LOOKS_BETWEEN_WAYS) {
+            self.readers.make_way(missing);
+        }
+        goes_on
     }
 
     /// What there is not enough of, or what others before are short of.
     fn lack(&self, wants: &Wants, short: &Short) -> Lack {
         let bytes = self.bounds.bytes.saturating_sub(self.bytes()) + wants.held;
         let records = self.bounds.records.saturating_sub(self.records());
-        let reading = self.bounds.reading.saturating_sub(self.reading.load(Ordering::Relaxed));
         let full = |load: &Load| load.lane.is_short(short.round) || !load.lane.fits(load, records, bytes);
+        let (large, small) = match wants.what {
+            For::Body { small: true } => (false, short.small || self.is_over(wants.bytes, self.bounds.small)),
+            For::Body { small: false } => (short.large || self.is_over(wants.bytes, 0), false),
+            For::Whole | For::Queue => (false, false),
+        };
         Lack {
-            reading: wants.reading > 0 && (short.reading || wants.reading > reading),
-            // A body that becomes records only changes its name; were it to wait, all could wait for one another.
-            bytes: wants.held == 0 && wants.bytes > 0 && (short.bytes || wants.bytes > bytes),
+            large,
+            small,
+            // What becomes records only changes its name; were it to wait, all could wait for one another.
+            bytes: !wants.reads() && wants.held == 0 && wants.bytes > 0 && (short.bytes || wants.bytes > bytes),
             records: wants.records > 0 && (short.records || wants.records > records),
             partition: wants.loads.iter().position(full),
             room: (records, bytes),
         }
     }
 
+    /// Whether so much more may not be read, where this is the room beyond that of large bodies.
+    fn is_over(&self, bytes: usize, more: usize) -> bool {
+        let reading = self.reading.load(Ordering::Relaxed) + bytes;
+        reading > self.bounds.reading + more || self.bytes() + bytes > self.bounds.growing
+    }
+
     fn add(&self, wants: &Wants) {
-        self.reading.fetch_add(wants.reading, Ordering::Relaxed);
-        let bytes = if wants.loads.is_empty() {
-            &self.bodies
-        } else {
-            &self.queued
+        let bytes = match wants.what {
+            For::Queue => &self.queued,
+            For::Whole => &self.requests,
+            For::Body { .. } => {
+                self.reading.fetch_add(wants.bytes, Ordering::Relaxed);
+                &self.requests
+            }
         };
         bytes.fetch_add(wants.bytes, Ordering::Relaxed);
         self.records.fetch_add(wants.records, Ordering::Relaxed);
@@ -260,9 +282,13 @@ impl Gate {
     }
 
     fn give_back(&self, wants: &Wants) {
-        self.reading.fetch_sub(wants.reading, Ordering::Relaxed);
-        if wants.loads.is_empty() {
-            self.bodies.fetch_sub(wants.bytes, Ordering::Relaxed);
+        match wants.what {
+            For::Queue => {}
+            For::Whole => self.give_back_bytes(wants.bytes),
+            For::Body { .. } => {
+                self.read(wants.bytes);
+                self.give_back_bytes(wants.bytes);
+            }
         }
         for load in &wants.loads {
             self.release(&load.lane, load.records, load.bytes);
@@ -270,9 +296,8 @@ impl Gate {
     }
 
     fn busy(&self, wants: &Wants, lack: &Lack, waited: Duration) -> Busy {
-        let body = wants.loads.is_empty();
-        let bound = if lack.reading {
-            "half of limits.max_buffered_bytes"
+        let bound = if lack.large || lack.small {
+            "what limits.max_buffered_bytes leaves for bodies that are being read"
         } else if lack.bytes {
             "limits.max_buffered_bytes"
         } else if lack.records {
@@ -281,7 +306,7 @@ impl Gate {
             "what one partition may have of the producer's queue"
         };
         Busy {
-            what: if body {
+            what: if wants.reads() {
                 "the request's body"
             } else {
                 "the request's records"
@@ -327,7 +352,8 @@ impl Short {
 }
 
 struct Lack {
-    reading: bool,
+    large: bool,
+    small: bool,
     bytes: bool,
     records: bool,
     /// The first load whose partition may not hold it.
@@ -338,12 +364,17 @@ struct Lack {
 
 impl Lack {
     fn anything(&self) -> bool {
-        self.reading || self.bytes || self.records || self.partition.is_some()
+        self.any_bytes() || self.records || self.partition.is_some()
+    }
+
+    fn any_bytes(&self) -> bool {
+        self.large || self.small || self.bytes
     }
 
     /// Those who come later and want the same stand behind this one.
     fn mark(&self, wants: &Wants, short: &mut Short) {
-        short.reading |= self.reading;
+        short.large |= self.large;
+        short.small |= self.small;
         short.bytes |= self.bytes;
         short.records |= self.records;
         for load in &wants.loads {
@@ -360,16 +391,19 @@ impl Line {
         self.waiters.push_back(Arc::clone(waiter));
     }
 
-    fn leave(&mut self, waiter: &Arc<Waiter>) {
-        let before = self.waiters.len();
-        self.waiters.retain(|other| !Arc::ptr_eq(other, waiter));
-        if self.waiters.len() < before {
+    /// It is taken out with the next look: to look for it here would take the longer the more leave.
+    fn leave(&mut self, waiter: &Waiter) {
+        if !waiter.taken.load(Ordering::Relaxed) && !waiter.left.swap(true, Ordering::Relaxed) {
             self.waiting_bytes -= waiter.holds();
         }
     }
 }
 
 impl Waiter {
+    fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
     /// What counts for the bound of those who wait for a partition.
     fn holds(&self) -> usize {
         match self.for_partition {
@@ -390,7 +424,10 @@ impl Waiting {
         let rung = tokio::time::timeout(patience, self.waiter.bell.notified()).await;
         let mut line = self.gate.line();
         // Whatever comes first, the bell or the end of the patience.
-        if self.waiter.taken.swap(false, Ordering::Relaxed) {
+        if self.waiter.taken.load(Ordering::Relaxed) {
+            // It is the caller's from here on, and no longer this one's to give back.
+            self.waiter.taken.store(false, Ordering::Relaxed);
+            self.waiter.left.store(true, Ordering::Relaxed);
             return Ok(self.waiter.wants.clone());
         }
         debug_assert!(rung.is_err(), "the bell is rung for those who were let in");

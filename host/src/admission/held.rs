@@ -1,22 +1,25 @@
-//! What a body holds of the memory.
+//! What a request holds of the memory.
 
-use std::{mem, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use super::gate::Gate;
+use super::{
+    gate::{Busy, Gate},
+    wants::Wants,
+};
 
-/// Bytes of a body.
+/// Bytes of a request: of its body, of what reading made of it, of its slots, of its reply. Given back when this is dropped.
 #[derive(Debug)]
 pub struct Held {
     gate: Arc<Gate>,
-    reading: usize,
+    max_wait: Duration,
     bytes: usize,
 }
 
 impl Held {
-    pub(super) fn none(gate: &Arc<Gate>) -> Self {
+    pub(super) fn none(gate: &Arc<Gate>, max_wait: Duration) -> Self {
         Self {
             gate: Arc::clone(gate),
-            reading: 0,
+            max_wait,
             bytes: 0,
         }
     }
@@ -25,31 +28,48 @@ impl Held {
         &self.gate
     }
 
+    pub(super) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
     /// How many.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes these over; they have been taken already.
+    /// Sees to it that as many are held, and waits for them.
+    pub async fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
+        if bytes > self.bytes {
+            let more = bytes - self.bytes;
+            self.gate.take(Wants::whole(more), self.max_wait).await?;
+            self.bytes += more;
+        }
+        Ok(())
+    }
+
+    /// Holds exactly as many, whether or not there is room: they have been allocated. Who does that has had enough room a moment
+    /// ago.
+    pub fn set(&mut self, bytes: usize) {
+        self.gate.take_anyway(bytes.saturating_sub(self.bytes));
+        self.gate.give_back_bytes(self.bytes.saturating_sub(bytes));
+        self.bytes = bytes;
+    }
+
+    /// These have been taken already.
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
-    pub(super) fn add_reading(&mut self, bytes: usize) {
-        self.reading += bytes;
-    }
-
     /// Adds what another one holds.
     pub fn merge(&mut self, mut other: Self) {
-        self.bytes += mem::take(&mut other.bytes);
-        self.reading += mem::take(&mut other.reading);
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 
     /// Some of them, as one of its own.
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        let mut part = Self::none(&self.gate);
+        let mut part = Self::none(&self.gate, self.max_wait);
         part.add(bytes);
         part
     }
@@ -57,6 +77,6 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.gate.release_body(self.bytes, self.reading);
+        self.gate.give_back_bytes(self.bytes);
     }
 }

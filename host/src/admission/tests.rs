@@ -29,26 +29,85 @@ impl Admission {
     }
 }
 
+impl Admission {
+    /// A body of so many bytes, being read.
+    async fn reading(&self, bytes: usize) -> Result<Room, Busy> {
+        let mut room = self.body();
+        room.grow(bytes).await?;
+        Ok(room)
+    }
+}
+
 #[tokio::test]
 async fn bodies_being_read_never_take_the_room_of_whole_ones() {
     let admission = small(8 << 20);
-    let slow = admission.body(Some(4 << 20)).await.expect("half is free");
-    assert!(admission.body(Some(1)).await.is_err(), "over half is being read");
-    let whole = slow.whole();
-    let other = admission.body(Some(4 << 20)).await.expect("the first one is whole");
-    assert!(admission.body(Some(1)).await.is_err(), "all is taken");
+    let slow = admission.reading(4 << 20).await.expect("half is free");
+    assert!(admission.reading(SMALL + 1).await.is_err(), "over half is being read");
+    let mut whole = slow.whole();
+    whole.grow(5 << 20).await.expect("what is whole may become more");
+    let other = admission.reading(2 << 20).await.expect("the first one is whole");
+    assert!(
+        admission.reading(SMALL + 1).await.is_err(),
+        "an eighth is left for those that are whole"
+    );
+    whole.grow(6 << 20).await.expect("they have it");
     drop((whole, other));
     assert_eq!(admission.buffered(), 0);
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_cannot_hold_more_than_it_reserved() {
+async fn large_bodies_never_take_the_room_of_small_ones() {
     let admission = small(8 << 20);
-    let mut room = admission.body(None).await.expect("a step is free");
-    assert_eq!(admission.buffered(), STEP);
-    room.grow(STEP + 1).await.expect("another step");
-    assert_eq!(admission.buffered(), 2 * STEP);
-    assert!(room.grow(5 << 20).await.is_err(), "over half");
+    let _large = admission.reading(4 << 20).await.expect("half is free");
+    let mut rooms = Vec::new();
+    while let Ok(room) = admission.reading(SMALL).await {
+        rooms.push(room);
+    }
+    assert_eq!(rooms.len(), (1 << 20) / SMALL, "an eighth");
+    drop(rooms);
+    assert_eq!(admission.buffered(), 4 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stands_still_gives_way_to_who_waits_and_one_that_moves_does_not() {
+    let admission = admission(&Limits {
+        max_buffered_bytes: 8 << 20,
+        ..Limits::default()
+    });
+    let part = 1 << 20;
+    // One that moves, one that a byte comes of now and then, one that waits for this process.
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        rooms.push(admission.reading(part).await.expect("room"));
+    }
+    let is_told = |room: &mut Room| futures_now(room.gives_way());
+    assert!(rooms.iter_mut().all(|room| !is_told(room)), "nobody needs it");
+    let _waits = rooms[2].waits();
+    for _ in 0..30 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        rooms[0].arrived(part / 16);
+        rooms[1].arrived(1);
+    }
+    assert!(rooms.iter_mut().all(|room| !is_told(room)), "nobody needs it");
+    let waiting = tokio::spawn({
+        let admission = Arc::clone(&admission);
+        async move { admission.reading(2 << 20).await.map(drop) }
+    });
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
+    }
+    let told: Vec<bool> = rooms.iter_mut().map(is_told).collect();
+    assert_eq!(told, [false, true, false]);
+    rooms.remove(1);
+    waiting.await.expect("no panic").expect("room");
+}
+
+/// Whether it is ready now.
+fn futures_now(future: impl Future<Output = ()>) -> bool {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    future.as_mut().poll(&mut context).is_ready()
 }
 
 #[tokio::test]
@@ -122,7 +181,7 @@ async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
     let admission = small(64 << 20);
     let lane = Arc::default();
     let first = admission.one(&lane, 40_000, 1).await.expect("all of it");
-    let mut body = Some(admission.body(Some(1_000)).await.expect("bytes").whole());
+    let mut body = Some(admission.reading(1_000).await.expect("bytes").whole());
     let busy = admission
         .queue(vec![load(&lane, 1, 100)], &mut body)
         .await
@@ -162,7 +221,7 @@ async fn those_who_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies
     let _stuck = admission.one(&lane, 20_000, 0).await.expect("room");
     let mut waiting = Vec::new();
     for _ in 0..2 {
-        let body = admission.body(Some(1 << 20)).await.expect("bytes").whole();
+        let body = admission.reading(1 << 20).await.expect("bytes").whole();
         let (admission, lane) = (Arc::clone(&admission), Arc::clone(&lane));
         waiting.push(tokio::spawn(async move {
             admission
@@ -174,7 +233,7 @@ async fn those_who_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies
     while admission.gate.waiting() < 2 {
         tokio::task::yield_now().await;
     }
-    let mut third = Some(admission.body(Some(1 << 20)).await.expect("bytes").whole());
+    let mut third = Some(admission.reading(1 << 20).await.expect("bytes").whole());
     let busy = admission
         .queue(vec![load(&lane, 10_000, 1)], &mut third)
         .await

@@ -8,7 +8,7 @@ use hyper::HeaderMap;
 use crate::{
     config::Limits,
     ingest::{
-        parse::{Context, Format},
+        parse::{Context, Format, Memory},
         problem::Problem,
     },
     outcome::{Code, RecordError},
@@ -41,6 +41,7 @@ pub(super) fn parse(
     let context = Context {
         topic: topic.map(Arc::from),
         limits: &limits,
+        memory: Memory::unbounded(),
     };
     let parsed = format.parse(body, headers, &context);
     let again = format.parse(body, headers, &context);

@@ -9,23 +9,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    body, numbering,
-    parse::{self, Format},
+    body::{self, Whole},
+    incoming::Incoming,
+    numbering,
+    outgoing::Reply,
+    parse::{self, Format, Memory},
     problem::Problem,
     reply::{self, Form},
     stream::{self, Stream},
     target,
-    timed::InRequest,
+    timed::{InRequest, Phase},
 };
 use crate::{
     admission::Held,
@@ -47,8 +48,11 @@ const TIMEOUT: &str = "pointsman-timeout-ms";
 /// Longer than any delivery may take that makes sense.
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
-/// What goes out: a whole reply, or the answer of a stream.
-pub(super) type Reply = Either<Full<Bytes>, stream::Body>;
+/// The least memory that is waited for where a body needs more than there is at once.
+const LEAST_MEMORY: usize = 1 << 20;
+
+/// A request's place among those that the process has at once.
+pub(super) type Permit = OwnedSemaphorePermit;
 
 /// What a request's connection adds to it.
 pub(super) struct Connection {
@@ -58,6 +62,17 @@ pub(super) struct Connection {
     pub(super) in_request: InRequest,
     /// True once the process is about to end.
     pub(super) drain: watch::Receiver<bool>,
+}
+
+impl Connection {
+    /// Of a request that begins now.
+    pub(super) fn new(is_tcp: bool, phase: &Phase, is_h2: bool, drain: &watch::Receiver<bool>) -> Self {
+        Self {
+            is_tcp,
+            in_request: phase.request(is_h2),
+            drain: drain.clone(),
+        }
+    }
 }
 
 /// Handles ingest requests. Built once, shared by all connections.
@@ -74,6 +89,8 @@ pub struct Api {
     numbered: Arc<Numbered>,
     /// Names this process in every reply: what it remembers of clients ends with it.
     instance: HeaderValue,
+    /// A place for each request at once.
+    requests: Arc<Semaphore>,
 }
 
 impl Api {
@@ -90,6 +107,7 @@ impl Api {
         Self {
             pipeline,
             numbered: Numbered::new(limits.remembered(), limits.max_wait(), metrics),
+            requests: Arc::new(Semaphore::new(limits.max_requests)),
             limits,
             token,
             embedded,
@@ -111,27 +129,40 @@ impl Api {
     /// Answers a request, whatever it is.
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
+        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+            return self.told(self.too_many().document().map(Reply::Whole), begun);
+        };
         let (head, mut body) = request.into_parts();
         let answered = match target::stream_topic(head.uri.path()) {
             Some(topic) => match self.stream(&head, topic, &from).await {
-                Ok(stream) => Ok(stream.begin(body, from.in_request).map(Either::Right)),
+                Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
                 Err(problem) => Err((problem, body)),
             },
             None => match self.produce(&head, &mut body, from.is_tcp).await {
-                Ok(response) => Ok(response.map(Either::Left)),
+                Ok(response) => Ok(response.map(Reply::Whole)),
                 Err(problem) => Err((problem, body)),
             },
         };
-        let mut response = match answered {
+        let response = match answered {
             Ok(response) => response,
             Err((problem, mut body)) => {
                 // Whoever waits for 100 Continue has sent nothing yet, and reading would ask for it.
                 if !head.headers.contains_key(EXPECT) {
                     body::discard(&mut body, &self.limits).await;
                 }
-                problem.response().map(Either::Left)
+                problem.document().map(Reply::Whole)
             }
         };
+        self.told(response, begun)
+    }
+
+    /// Answers a request of which nothing can be looked at.
+    pub(super) fn refuse(&self, problem: &Problem) -> Response<Reply> {
+        self.told(problem.document().map(Reply::Whole), Instant::now())
+    }
+
+    /// What every reply has, and counts for.
+    fn told(&self, mut response: Response<Reply>, begun: Instant) -> Response<Reply> {
         response.headers_mut().insert(INSTANCE, self.instance.clone());
         if self.embedded {
             response
@@ -142,6 +173,17 @@ impl Api {
             .metrics
             .request(response.status().as_u16(), begun.elapsed());
         response
+    }
+
+    fn too_many(&self) -> Problem {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            format!(
+                "{} requests are under way (limits.max_requests); send fewer at once, or retry later; nothing was taken",
+                self.limits.max_requests
+            ),
+        )
     }
 
     /// A stream, checked as far as it can be before its first record.
@@ -176,7 +218,7 @@ impl Api {
         })
     }
 
-    async fn produce(&self, head: &Parts, body: &mut Incoming, is_tcp: bool) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn produce(&self, head: &Parts, body: &mut Incoming, is_tcp: bool) -> Result<Response<Bytes>, Problem> {
         if is_tcp {
             self.authorize(&head.headers)?;
         }
@@ -200,13 +242,9 @@ impl Api {
         let trace = wants_trace(&head.headers);
         let form = Form::of(&head.headers);
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
-        let context = parse::Context {
-            topic,
-            limits: &self.limits,
-        };
-        let records = format.parse(&whole.bytes, &head.headers, &context)?;
+        let (records, room) = self.parse(whole, format, &head.headers, topic).await?;
         if let Some(number) = number {
-            let outcomes = self.numbered(number, records, whole.room, trace, form);
+            let outcomes = self.numbered(number, records, room, trace, form);
             return match tokio::time::timeout_at(deadline.into(), outcomes).await {
                 Ok(answered) => answered,
                 Err(_) => Err(still_unknown()),
@@ -214,7 +252,7 @@ impl Api {
         }
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
-            let submitting = pipeline.submit(records, Some(whole.room), Mode { answer, trace });
+            let submitting = pipeline.submit(records, Some(room), Mode { answer, trace });
             Ok::<_, Problem>(submitting.await?)
         })
         .await?;
@@ -223,9 +261,40 @@ impl Api {
             let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
         }
         Ok(match answer {
-            Answer::Waited | Answer::Streamed => reply::outcomes(&submitted, form),
-            Answer::Unwaited => reply::accepted(&submitted, form),
+            Answer::Waited | Answer::Streamed => reply::outcomes(submitted, form),
+            Answer::Unwaited => reply::accepted(submitted, form),
         })
+    }
+
+    /// Makes records of a body, and holds room for what they take, up to their slots and what is told of them. Reading is tried with
+    /// what is free now; where that is not enough, more is waited for.
+    async fn parse(
+        &self,
+        whole: Whole,
+        format: Format,
+        headers: &HeaderMap,
+        topic: Option<Arc<str>>,
+    ) -> Result<(Vec<Parsed>, Held), Problem> {
+        let Whole { bytes, mut room } = whole;
+        let held = room.bytes();
+        let most = self.pipeline.admission.most_for_request().saturating_sub(held);
+        let mut may = self.pipeline.admission.free().min(most);
+        loop {
+            let context = parse::Context {
+                topic: topic.clone(),
+                limits: &self.limits,
+                memory: Memory::of(may),
+            };
+            let parsed = format.parse(&bytes, headers, &context);
+            if !context.memory.is_over() || may >= most {
+                let records = parsed?;
+                room.set(held + context.memory.used());
+                return Ok((records, room));
+            }
+            drop(parsed);
+            may = may.saturating_mul(4).max(LEAST_MEMORY).min(most);
+            room.grow(held + may).await?;
+        }
     }
 
     /// In its turn, or from memory.
@@ -236,7 +305,7 @@ impl Api {
         room: Held,
         trace: bool,
         form: Form,
-    ) -> Result<Response<Full<Bytes>>, Problem> {
+    ) -> Result<Response<Bytes>, Problem> {
         let content = self.numbered.content(&records);
         let begun = self.numbered.begin(number, content).await.inspect_err(|error| {
             if let NotBegun::Refused(refusal) = error
@@ -247,12 +316,20 @@ impl Api {
         })?;
         let turn = match begun {
             Begun::Turn(turn) => turn,
-            Begun::Settled(settled) => return Ok(reply::settled(&settled, &[], form)),
+            Begun::Settled(settled) => {
+                drop(records);
+                return Ok(reply::settled(&settled, &[], form, Some(room)));
+            }
             Begun::UnderWay(under_way) => {
                 // Others may have the room of what will not be sent.
                 drop((records, room));
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
-                return Ok(reply::settled(&settled, &[], form));
+                return Ok(reply::settled(
+                    &settled,
+                    &[],
+                    form,
+                    Some(self.pipeline.admission.held()),
+                ));
             }
         };
         let pipeline = Arc::clone(&self.pipeline);
@@ -261,7 +338,7 @@ impl Api {
             Ok::<_, Problem>(produced)
         })
         .await?;
-        Ok(reply::settled(&produced.settled, &produced.trace, form))
+        Ok(reply::settled(&produced.settled, &produced.trace, form, produced.reply))
     }
 
     /// How long the outcomes of this request are waited for.

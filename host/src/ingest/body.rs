@@ -1,22 +1,23 @@
-//! Reading a body within its bounds: room first, then bytes.
+//! Reading a body within its bounds: room for what comes, as it comes.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt as _;
-use hyper::{
-    StatusCode,
-    body::{Body as _, Incoming},
-};
+use bytes::Bytes;
+use hyper::StatusCode;
 
-use super::problem::Problem;
+use super::{
+    incoming::{Incoming, Source as _},
+    problem::Problem,
+};
 use crate::{
-    admission::{Admission, Held, Room},
+    admission::{Admission, Held, Room, SMALL},
     config::Limits,
 };
 
 /// How long what is left of a refused request is read.
 const DISCARD: Duration = Duration::from_secs(1);
+/// The least that is allocated for a body of unknown length.
+const LEAST: usize = 1 << 10;
 
 /// A whole body and the room that it holds.
 pub(super) struct Whole {
@@ -26,23 +27,18 @@ pub(super) struct Whole {
 
 /// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.
 pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admission) -> Result<Whole, Problem> {
-    let length = body.size_hint().exact();
-    let length = match length.map(usize::try_from) {
+    let length = match body.length().map(usize::try_from) {
         Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
         Some(_) => return Err(too_large(limits)),
         None => None,
     };
-    let room = admission.body(length).await?;
-    match tokio::time::timeout(limits.body_timeout(), collect(body, length, limits, room)).await {
+    let reading = collect(body, length, limits, admission.body());
+    match tokio::time::timeout(limits.body_timeout(), reading).await {
         Ok(whole) => whole,
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            format!(
-                "the body was not complete {} ms after its header (limits.body_timeout_ms); nothing was taken",
-                limits.body_timeout_ms
-            ),
-        )),
+        Err(_) => Err(timeout(format!(
+            "the body was not complete {} ms after its header (limits.body_timeout_ms)",
+            limits.body_timeout_ms
+        ))),
     }
 }
 
@@ -51,12 +47,12 @@ pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admis
 pub(super) async fn discard(body: &mut Incoming, limits: &Limits) {
     let mut left = limits.max_body_bytes;
     let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(bytes) {
+        while let Some(Ok(data)) = body.data().await {
+            match left.checked_sub(data.len()) {
                 Some(rest) => left = rest,
                 None => break,
             }
+            body.release(data.len());
         }
     };
     let _ = tokio::time::timeout(DISCARD, reading).await;
@@ -68,29 +64,59 @@ async fn collect(
     limits: &Limits,
     mut room: Room,
 ) -> Result<Whole, Problem> {
-    let mut bytes = BytesMut::with_capacity(length.unwrap_or_default());
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
+    let mut bytes = Vec::new();
+    loop {
+        let data = tokio::select! {
+            // The body first: only who has to wait for it is asked to give way.
+            biased;
+            data = body.data() => data,
+            () = room.gives_way() => {
+                return Err(timeout("the body stood still while others needed its room (limits.max_buffered_bytes)"));
+            }
+        };
+        let Some(data) = data else { break };
+        let data = data.map_err(|error| {
             Problem::bad_request(
                 "incomplete_body",
                 format!("the body broke off: {error}; nothing was taken"),
             )
         })?;
-        let Ok(data) = frame.into_data() else {
-            // Trailers.
-            continue;
-        };
         let size = bytes.len() + data.len();
         if size > limits.max_body_bytes {
             return Err(too_large(limits));
         }
-        room.grow(size).await?;
+        if size > bytes.capacity() {
+            let capacity = capacity(size, bytes.capacity(), length, limits.max_body_bytes);
+            room.grow(capacity).await?;
+            bytes.reserve_exact(capacity - bytes.len());
+        }
         bytes.extend_from_slice(&data);
+        room.arrived(data.len());
+        body.release(data.len());
     }
     Ok(Whole {
-        bytes: bytes.freeze(),
+        bytes: Bytes::from(bytes),
         room: room.whole(),
     })
+}
+
+/// What to allocate for `size` bytes that are there, in place of `before`: a small body at once, a large one as it comes, since what
+/// is announced need not come.
+fn capacity(size: usize, before: usize, length: Option<usize>, most: usize) -> usize {
+    let most = length.unwrap_or(most).max(size);
+    match length {
+        Some(length) if length <= SMALL => most,
+        Some(_) => size.max(2 * before).max(SMALL).min(most),
+        None => size.max(2 * before).max(LEAST).min(most),
+    }
+}
+
+fn timeout(what: impl std::fmt::Display) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "body_timeout",
+        format!("{what}; nothing was taken"),
+    )
 }
 
 fn too_large(limits: &Limits) -> Problem {
@@ -102,4 +128,31 @@ fn too_large(limits: &Limits) -> Problem {
             limits.max_body_bytes
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_announced_takes_nothing_before_it_comes() {
+        let most = 8 << 20;
+        assert_eq!(capacity(1, 0, Some(SMALL), most), SMALL);
+        assert_eq!(capacity(1, 0, Some(most), most), SMALL);
+        assert_eq!(capacity(1, 0, None, most), LEAST);
+        for length in [Some(5 << 20), None] {
+            let (mut size, mut before) = (0, 0);
+            while size < 5 << 20 {
+                size = (size + 16_000).min(5 << 20);
+                if size > before {
+                    let next = capacity(size, before, length, most);
+                    assert!(next >= size && next <= length.unwrap_or(most), "{next}");
+                    assert!(next <= (2 * size).max(SMALL), "{next} for {size}");
+                    before = next;
+                }
+            }
+        }
+        // A client that sends more than it said is found out by the HTTP library; here it costs nothing else.
+        assert_eq!(capacity(12, 10, Some(10), most), 12);
+    }
 }

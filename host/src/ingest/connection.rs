@@ -2,21 +2,12 @@
 //!
 //! Most connections of a pool say nothing most of the time, and hyper keeps 16 KiB of buffers for each that has ever said
 //! something. So a connection is hyper's only while it is used: before its first byte, and once it has been idle for a
-//! [while](ASLEEP_AFTER), it is a socket that is waited for, and no more. With HTTP/2 it is hyper's for good.
+//! [while](ASLEEP_AFTER), it is a socket that is waited for, and no more. HTTP/2 has a [place of its own](super::http2).
 
-use std::{
-    convert::Infallible,
-    pin::{self, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hyper::{
-    Request, Response, Version,
-    body::Incoming,
-    service::{Service, service_fn},
-};
+use hyper::{Request, Response, body::Incoming as HyperIncoming, service::Service, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
@@ -25,10 +16,13 @@ use tokio::{
 };
 
 use super::{
-    api::{Connection, Reply},
+    api::Connection,
+    incoming::Incoming,
+    outgoing::Reply,
     serve::Server,
     timed::{Phase, Timed},
 };
+use crate::admission::Standing;
 
 /// How long a connection is idle before its buffers are given up.
 const ASLEEP_AFTER: Duration = Duration::from_secs(1);
@@ -39,13 +33,13 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
 
-/// What answers its requests.
+/// What answers requests of HTTP/1.1.
 trait Handler:
-    Service<Request<Incoming>, Response = Response<Reply>, Error = Infallible, Future: Send> + Clone + Send + 'static
+    Service<Request<HyperIncoming>, Response = Response<Reply>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
 }
 impl<H> Handler for H where
-    H: Service<Request<Incoming>, Response = Response<Reply>, Error = Infallible, Future: Send>
+    H: Service<Request<HyperIncoming>, Response = Response<Reply>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static
@@ -53,26 +47,29 @@ impl<H> Handler for H where
 }
 
 /// One connection's.
-struct Life<'a> {
-    server: &'a Server,
-    phase: Phase,
-    drain: watch::Receiver<bool>,
+pub(super) struct Life<'a> {
+    pub(super) server: &'a Server,
+    pub(super) is_tcp: bool,
+    pub(super) phase: Phase,
+    pub(super) drain: watch::Receiver<bool>,
 }
 
 impl Server {
-    /// Serves a connection until it ends, its time is over, or the process drains.
-    pub(super) async fn connection<S: Socket>(self: &Arc<Self>, stream: S, is_tcp: bool, drain: watch::Receiver<bool>) {
-        let phase = Phase::new(self.limits.header_timeout(), self.limits.idle_timeout());
+    /// Serves a connection until it ends, its time is over, its place is needed, or the process drains.
+    pub(super) async fn connection<S: Socket>(
+        self: &Arc<Self>,
+        stream: S,
+        is_tcp: bool,
+        phase: Phase,
+        drain: watch::Receiver<bool>,
+    ) {
         let handler = service_fn({
             let (api, phase, drain) = (Arc::clone(&self.api), phase.clone(), drain.clone());
-            move |request: Request<Incoming>| {
+            move |request: Request<HyperIncoming>| {
                 let (api, phase, drain) = (Arc::clone(&api), phase.clone(), drain.clone());
                 async move {
-                    let from = Connection {
-                        is_tcp,
-                        in_request: phase.request(request.version() == Version::HTTP_2),
-                        drain,
-                    };
+                    let from = Connection::new(is_tcp, &phase, false, &drain);
+                    let request = request.map(|body| Incoming::http1(body, || phase.unread()));
                     Ok::<_, Infallible>(api.handle(request, from).await)
                 }
             }
@@ -80,6 +77,7 @@ impl Server {
         let stream = Timed::new(stream, phase.clone());
         let mut life = Life {
             server: self,
+            is_tcp,
             phase,
             drain,
         };
@@ -88,17 +86,35 @@ impl Server {
 }
 
 impl Life<'_> {
-    // What hyper needs is in boxes, so that a socket that is waited for has none of it.
+    // What is needed to serve is in boxes, so that a socket that is waited for has none of it.
     async fn live(&mut self, mut stream: Timed<impl Socket>, handler: impl Handler) {
-        if self.has_bytes(&mut stream).await && PREFACE.starts_with(stream.peek()) {
-            return Box::pin(self.serve(stream, handler)).await;
+        // Only what the first bytes say; a connection that begins like HTTP/2 and is not is an error of HTTP/1.1.
+        if !self.has_preface(&mut stream).await {
+            while self.has_bytes(&mut stream).await {
+                match Box::pin(self.serve_http1(stream, handler.clone())).await {
+                    Some(idle) => stream = idle,
+                    None => return,
+                }
+            }
+            return;
         }
-        while self.has_bytes(&mut stream).await {
-            match Box::pin(self.serve_http1(stream, handler.clone())).await {
-                Some(idle) => stream = idle,
-                None => return,
+        Box::pin(self.serve_http2(stream)).await;
+    }
+
+    /// Waits for the first bytes, as many as it takes to tell whether they are HTTP/2's, and leaves them there.
+    async fn has_preface(&mut self, stream: &mut Timed<impl Socket>) -> bool {
+        let mut first = Vec::new();
+        while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+            stream.unread(Bytes::new());
+            let is_more = self.has_bytes(stream).await;
+            first.extend_from_slice(stream.peek());
+            if !is_more {
+                return false;
             }
         }
+        let is_preface = first.starts_with(PREFACE);
+        stream.unread(Bytes::from(first));
+        is_preface
     }
 
     /// Waits until there is something to read, and leaves it there; false when the connection is over.
@@ -106,47 +122,33 @@ impl Life<'_> {
         if !stream.peek().is_empty() {
             return true;
         }
-        let Some(deadline) = self.phase.deadline() else {
-            return false;
-        };
         let mut first = [0; PREFACE.len()];
-        let read = tokio::select! {
-            biased;
-            read = stream.read(&mut first) => read.unwrap_or(0),
-            () = sleep_until(deadline) => 0,
-            _ = self.drain.wait_for(|drain| *drain) => 0,
-        };
+        let read = self.in_time(stream.read(&mut first)).await;
+        let read = read.and_then(Result::ok).unwrap_or(0);
         stream.unread(Bytes::copy_from_slice(&first[..read]));
         read > 0
     }
 
-    /// Whatever HTTP it speaks, to its end.
-    async fn serve(&mut self, stream: Timed<impl Socket>, handler: impl Handler) {
-        let Self { server, phase, drain } = self;
-        let mut connection = pin!(server.http.serve_connection(TokioIo::new(stream), handler));
-        let mut draining = false;
-        loop {
-            tokio::select! {
-                biased;
-                // An error is the client's: it went away, or spoke something else.
-                _ = connection.as_mut() => return,
-                () = look_again(phase) => if phase.is_over() {
-                    // Dropping the connection closes it.
-                    return;
-                },
-                _ = drain.wait_for(|drain| *drain), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-            }
+    /// What is waited for while nothing is asked; none when the connection is over.
+    pub(super) async fn in_time<T>(&mut self, waiting: impl Future<Output = T>) -> Option<T> {
+        let deadline = self.phase.deadline()?;
+        tokio::select! {
+            biased;
+            done = waiting => Some(done),
+            () = sleep_until(deadline) => None,
+            () = self.phase.evicted() => None,
+            _ = self.drain.wait_for(|drain| *drain) => None,
         }
     }
 
     /// HTTP/1.1, until it ends, or is idle: then it is given back.
     async fn serve_http1<S: Socket>(&mut self, stream: Timed<S>, handler: impl Handler) -> Option<Timed<S>> {
-        let Self { server, phase, drain } = self;
+        let Self {
+            server, phase, drain, ..
+        } = self;
         let mut connection = server.http1.serve_connection(TokioIo::new(stream), handler);
         let mut draining = false;
+        let mut unread = Unread::default();
         loop {
             tokio::select! {
                 // The connection first: when it is found idle, it has just had its turn, and waits for bytes.
@@ -154,26 +156,68 @@ impl Life<'_> {
                 _ = &mut connection => return None,
                 () = look_again(phase) => {
                     if phase.is_over() {
+                        // Dropping the connection closes it.
                         return None;
                     }
+                    unread.look(server, phase);
                     if !draining && phase.is_idle(ASLEEP_AFTER) {
                         let parts = connection.into_parts();
                         let mut stream = parts.io.into_inner();
+                        if !parts.read_buf.is_empty() {
+                            phase.has_header();
+                        }
                         stream.unread(parts.read_buf);
                         return Some(stream);
                     }
                 }
+                () = unread.gives_way() => return None,
+                () = phase.evicted() => match phase.silent_since() {
+                    Some(_) => return None,
+                    None => phase.stays(),
+                },
                 _ = drain.wait_for(|drain| *drain), if !draining => {
                     draining = true;
-                    pin::Pin::new(&mut connection).graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
             }
         }
     }
 }
 
+/// An answer that its client does not read.
+#[derive(Default)]
+struct Unread {
+    standing: Option<Standing>,
+    /// Bytes that had gone out at the last look.
+    written: usize,
+}
+
+/// What an answer that waits to be read is taken for: how much is left of it is hyper's to know, and this much is always left.
+const SOME: usize = 64 << 10;
+
+impl Unread {
+    fn look(&mut self, server: &Server, phase: &Phase) {
+        let Some(written) = phase.blocked() else {
+            self.standing = None;
+            return;
+        };
+        let standing = self
+            .standing
+            .get_or_insert_with(|| server.api.pipeline().admission.standing(SOME));
+        standing.moves(written - self.written);
+        self.written = written;
+    }
+
+    async fn gives_way(&self) {
+        match &self.standing {
+            Some(standing) => standing.told().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// A header may begin at any time, and idleness too.
-fn look_again(phase: &Phase) -> Sleep {
+pub(super) fn look_again(phase: &Phase) -> Sleep {
     let at = Instant::now() + ASLEEP_AFTER;
     let at = phase.deadline().map_or(at, |deadline| deadline.min(at));
     sleep_until(at)

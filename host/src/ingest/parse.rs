@@ -4,6 +4,7 @@
 //! refusal.
 
 mod json;
+pub(crate) mod memory;
 mod octet;
 mod packed;
 mod wire;
@@ -16,6 +17,7 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
+pub use self::memory::Memory;
 use super::problem::Problem;
 use crate::{config::Limits, pipeline::Parsed};
 
@@ -45,6 +47,8 @@ pub struct Context<'a> {
     pub topic: Option<Arc<str>>,
     /// The bounds.
     pub limits: &'a Limits,
+    /// What it may allocate.
+    pub memory: Memory,
 }
 
 impl Format {
@@ -101,14 +105,14 @@ impl Format {
         match self {
             Self::Json => json::document(body, context),
             Self::Ndjson => json::lines(body, context),
-            Self::Octet => octet::record(body, headers, context).map(|record| vec![record]),
+            Self::Octet => octet::record(body, headers, context),
             Self::Packed => packed::records(body, context),
         }
     }
 }
 
 /// One R a line, as many as there are: for who has cut them off and counted them.
-pub(super) fn lines(lines: &Bytes, context: &Context<'_>) -> Vec<Parsed> {
+pub(super) fn lines(lines: &Bytes, context: &Context<'_>) -> Option<Vec<Parsed>> {
     json::all_lines(lines, context)
 }
 
@@ -121,6 +125,17 @@ fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
         ));
     }
     Ok(records)
+}
+
+/// 413: what is made of the body takes more than a request may hold. Where the [`Memory`] was smaller than that, the body is read
+/// again with more.
+fn no_memory() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_many_records",
+        "the request's records and headers take more memory than three quarters of limits.max_buffered_bytes; send it in parts, or \
+         raise that; nothing was taken",
+    )
 }
 
 /// 413: more records than a request may have.

@@ -139,6 +139,11 @@ impl Problem {
 
     /// As the client gets it.
     pub fn response(&self) -> Response<Full<Bytes>> {
+        self.document().map(Full::new)
+    }
+
+    /// The same as plain bytes.
+    pub fn document(&self) -> Response<Bytes> {
         let (line, column) = match self.place {
             Some(Place::Text(line, column)) => (Some(line), Some(column)),
             Some(Place::Byte(_)) | None => (None, None),
@@ -155,7 +160,7 @@ impl Problem {
             epoch: self.expected.map(|(_, epoch)| epoch),
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Full::from(body));
+        let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

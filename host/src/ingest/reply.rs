@@ -5,14 +5,14 @@ mod packed;
 use std::{borrow::Cow, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     HeaderMap, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
 
-use super::parse::PACKED;
+use super::{outgoing::counted, parse::PACKED};
 use crate::{
+    admission::Held,
     outcome::{Ack, Code, Kind, Outcome, RecordError},
     pipeline::Submitted,
     plugin::Pool,
@@ -20,7 +20,10 @@ use crate::{
 };
 
 /// A reply takes about this much for each record, bytes.
-const BYTES_A_RECORD: usize = 96;
+pub(crate) const BYTES_A_RECORD: usize = 128;
+
+/// Of these, what one that is `acked` takes.
+const ACKED_BYTES: usize = 96;
 
 /// What is told of a record whose outcome is not known when the request's time is up.
 static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
@@ -65,16 +68,17 @@ struct Told<'o> {
 }
 
 /// `ack=all`: every outcome.
-pub fn outcomes(submitted: &Submitted, form: Form) -> Response<Full<Bytes>> {
+pub fn outcomes(submitted: Submitted, form: Form) -> Response<Bytes> {
     let batch = &submitted.batch;
     let outcomes = (0..batch.len()).map(|index| (batch.outcome(index).unwrap_or(&NOT_IN_TIME), false));
-    all(batch.generation(), outcomes, &submitted.trace, form)
+    all(batch.generation(), outcomes, &submitted.trace, form, submitted.reply)
 }
 
 /// A numbered request: every outcome, remembered or new.
-pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>], form: Form) -> Response<Full<Bytes>> {
+/// `held` is what the reply may take.
+pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>], form: Form, held: Option<Held>) -> Response<Bytes> {
     let outcomes = settled.records().iter().map(|stored| (&stored.outcome, stored.late));
-    all(settled.generation, outcomes, trace, form)
+    all(settled.generation, outcomes, trace, form, held)
 }
 
 /// Outcomes, each with whether it is late.
@@ -83,7 +87,8 @@ fn all<'o>(
     outcomes: impl ExactSizeIterator<Item = (&'o Outcome, bool)>,
     trace: &'o [Option<Arc<Pool>>],
     form: Form,
-) -> Response<Full<Bytes>> {
+    held: Option<Held>,
+) -> Response<Bytes> {
     let count = outcomes.len();
     let mut kinds = [0; 4];
     let told = outcomes.enumerate().map(|(index, (outcome, late))| {
@@ -99,11 +104,11 @@ fn all<'o>(
         Form::Json => json_body(generation, told),
         Form::Packed => packed::body(generation, 0, told),
     };
-    response(status(kinds, count), body, form)
+    response(status(kinds, count), body, form, held)
 }
 
 fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(64 + outcomes.size_hint().0 * BYTES_A_RECORD);
+    let mut body = Vec::with_capacity(64 + outcomes.size_hint().0 * ACKED_BYTES);
     let _ = write!(body, "{{\"generation\":{generation},\"records\":[");
     for told in outcomes {
         if told.index > 0 {
@@ -122,7 +127,7 @@ fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> V
 }
 
 /// `ack=none`: what was refused or failed so far; the rest is on its way.
-pub fn accepted(submitted: &Submitted, form: Form) -> Response<Full<Bytes>> {
+pub fn accepted(submitted: Submitted, form: Form) -> Response<Bytes> {
     let batch = &submitted.batch;
     let refused: Vec<Told<'_>> = (0..batch.len())
         .filter_map(|index| Some((index, batch.outcome(index)?)))
@@ -147,7 +152,7 @@ pub fn accepted(submitted: &Submitted, form: Form) -> Response<Full<Bytes>> {
         Form::Json => json_accepted(accepted, &refused),
         Form::Packed => packed::body(batch.generation(), accepted, refused.into_iter()),
     };
-    response(status, body, form)
+    response(status, body, form, submitted.reply)
 }
 
 fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {
@@ -179,8 +184,8 @@ fn status(kinds: [usize; 4], all: usize) -> StatusCode {
     }
 }
 
-fn response(status: StatusCode, body: Vec<u8>, form: Form) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
+fn response(status: StatusCode, body: Vec<u8>, form: Form, held: Option<Held>) -> Response<Bytes> {
+    let mut response = Response::new(counted(body, held));
     *response.status_mut() = status;
     let kind = match form {
         Form::Json => "application/json",

@@ -1,73 +1,82 @@
 //! Accepting connections, which the workers serve.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
-use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use prometheus::IntGauge;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UnixStream},
     sync::{Semaphore, watch},
+    time::timeout,
 };
 
-use super::{api::Api, connection::Socket, listen::Listener, workers::Share};
+use super::{
+    api::Api,
+    connection::Socket,
+    http2,
+    listen::Listener,
+    places::Places,
+    timed::{Phase, Timeouts},
+    workers::Share,
+};
 use crate::config::Limits;
 
 /// hyper takes no smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;
-/// Requests at once on one HTTP/2 connection.
-const H2_STREAMS: u32 = 200;
 /// How long to wait after a failed accept (out of file descriptors, mostly).
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a connection over `limits.max_connections` is told.
 const FULL: &str = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"busy\",\
-\"detail\":\"limits.max_connections are open; nothing was taken\"}\n";
+\"detail\":\"limits.max_connections are open, and all are in use; nothing was taken\"}\n";
+/// So many of them at once are heard out, each for so long: closing a socket with unread bytes would take the answer back.
+const HEARD_OUT: usize = 64;
+const HEAR_OUT: Duration = Duration::from_secs(1);
 
 /// Serves every ingest listener. Built once.
 pub struct Server {
     pub(super) api: Arc<Api>,
     workers: Share,
-    /// For what begins as HTTP/2 does.
-    pub(super) http: auto::Builder<TokioExecutor>,
     pub(super) http1: http1::Builder,
+    pub(super) http2: h2::server::Builder,
     pub(super) limits: Limits,
     /// User ids that may use the Unix socket.
     allow_uids: Option<Vec<u32>>,
-    /// One permit for each connection.
-    connections: Arc<Semaphore>,
+    places: Arc<Places>,
     /// The whole answer to one connection too many.
     full: Box<[u8]>,
+    heard_out: Semaphore,
 }
 
 impl Server {
     /// A server for this handler.
     pub fn new(api: Arc<Api>, workers: Share, limits: Limits, allow_uids: Option<Vec<u32>>) -> Self {
-        // Twice the limit, so that a header somewhat over it is told so in full; far over it, hyper's bare 431 has to do.
+        // Twice the limit, so that a header somewhat over it is told so in full; far over it, a bare 431 has to do.
         let header_bytes = limits.max_header_bytes * 2;
-        let buffer = header_bytes.max(HYPER_MIN_BUFFER);
         let mut http1 = http1::Builder::new();
-        http1.max_buf_size(buffer).header_read_timeout(None);
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().max_buf_size(buffer).header_read_timeout(None);
-        http.http2()
-            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-            .max_concurrent_streams(H2_STREAMS);
+        http1
+            .max_buf_size(header_bytes.max(HYPER_MIN_BUFFER))
+            .header_read_timeout(None)
+            // A client that has said all that it has to say may close its side, and still wants to hear.
+            .half_close(true);
         let instance = api.instance().to_str().unwrap_or_default();
         Self {
             full: full(instance).into_bytes().into(),
             api,
             workers,
-            http,
             http1,
-            connections: Arc::new(Semaphore::new(limits.max_connections)),
+            http2: http2::builder(header_bytes),
+            places: Places::new(limits.max_connections),
             limits,
             allow_uids,
+            heard_out: Semaphore::new(HEARD_OUT),
         }
     }
 
     /// Accepts until `drain` says true, or its sender is gone.
     pub async fn accept(self: Arc<Self>, listener: Listener, mut drain: watch::Receiver<bool>) {
         let connections_drain = drain.clone();
+        self.places.listens(matches!(listener, Listener::Tcp(_)));
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept_one(&listener, &connections_drain) => accepted,
@@ -82,8 +91,16 @@ impl Server {
 
     /// Waits until every connection has ended.
     pub async fn closed(&self) {
-        let all = u32::try_from(self.limits.max_connections).unwrap_or(u32::MAX);
-        let _ = self.connections.acquire_many(all).await;
+        self.places.all_ended().await;
+    }
+
+    /// Of a connection that begins now.
+    pub(super) fn phase(&self) -> Phase {
+        Phase::new(Timeouts {
+            header: self.limits.header_timeout(),
+            idle: self.limits.idle_timeout(),
+            write: self.limits.write_timeout(),
+        })
     }
 
     async fn accept_one(self: &Arc<Self>, listener: &Listener, drain: &watch::Receiver<bool>) -> io::Result<()> {
@@ -132,23 +149,53 @@ impl Server {
         is_tcp: bool,
         drain: &watch::Receiver<bool>,
     ) {
-        let permit = Arc::clone(&self.connections).try_acquire_owned();
+        let phase = self.phase();
+        let place = self.places.take(is_tcp, &phase);
         let (server, drain) = (Arc::clone(self), drain.clone());
         self.workers.serve(async move {
-            let mut stream = match stream() {
+            let stream = match stream() {
                 Ok(stream) => stream,
                 Err(error) => return tracing::warn!(%error, "a connection could not be watched; it is closed"),
             };
-            if permit.is_err() {
-                // One small write into an empty socket buffer does not block.
-                let _ = stream.write_all(&server.full).await;
-                return;
-            }
-            let metrics = &server.api.pipeline().metrics;
-            metrics.connections.inc();
-            server.connection(stream, is_tcp, drain).await;
-            metrics.connections.dec();
+            let Some(_place) = place else {
+                // In a box, so that no other connection's task has room for it.
+                return Box::pin(server.refuse(stream)).await;
+            };
+            let _open = Open::new(&server.api.pipeline().metrics.connections);
+            server.connection(stream, is_tcp, phase, drain).await;
         });
+    }
+
+    /// Says that there is no place, and hears the client out, as far as that goes.
+    async fn refuse(&self, mut stream: impl Socket) {
+        let Ok(_place) = self.heard_out.try_acquire() else {
+            return;
+        };
+        let telling = async {
+            stream.write_all(&self.full).await?;
+            stream.shutdown().await?;
+            let mut unread = [0; 1 << 10];
+            while stream.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Whether the client hears it is its own matter.
+        let _ = timeout(HEAR_OUT, telling).await;
+    }
+}
+
+/// Counts a connection until it is dropped.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(connections: &IntGauge) -> Self {
+        connections.inc();
+        Self(connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -1,14 +1,14 @@
-//! The time of a connection: how long it may say nothing, and how long a header may take.
+//! The time of a connection: how long it may say nothing, how long a header may take, how long its answer may stay unread.
 //!
 //! hyper's own header time-out also runs on idle keep-alive connections, and does not run before the first byte of a
-//! connection whose protocol is still to be seen. So time is kept here: [`Timed`] sees bytes arrive, the request handler says
+//! connection whose protocol is still to be seen. So time is kept here: [`Timed`] sees bytes come and go, the request handler says
 //! when a request begins and ends, and whoever serves the connection asks [`Phase::deadline`].
 
 use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -17,15 +17,28 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::Instant,
 };
+
+use super::http2::TURN;
+
+/// How long each may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    /// From a connection's start, or a request's first byte, to the end of its header.
+    pub(super) header: Duration,
+    /// Without a request.
+    pub(super) idle: Duration,
+    /// Without a byte of an answer that waits to be read.
+    pub(super) write: Duration,
+}
 
 /// What a connection is doing.
 #[derive(Debug, Clone)]
 pub(super) struct Phase {
     shared: Arc<Shared>,
-    header_timeout: Duration,
-    idle_timeout: Duration,
+    timeouts: Timeouts,
 }
 
 #[derive(Debug)]
@@ -33,6 +46,11 @@ struct Shared {
     state: Mutex<State>,
     /// Something was written and not flushed since.
     unflushed: AtomicBool,
+    /// Since the connection's start.
+    written: AtomicUsize,
+    /// Its place is needed for another connection.
+    is_evicted: AtomicBool,
+    evicted: Notify,
 }
 
 #[derive(Debug)]
@@ -45,13 +63,20 @@ struct State {
     in_header: bool,
     /// Frames that are no header arrive while an HTTP/2 connection is idle.
     is_h2: bool,
+    /// Bodies that have not been read to their end, or never will be. What comes next may be a part of one.
+    unread: usize,
+    /// Since when the client takes nothing of what is written.
+    blocked: Option<Instant>,
 }
 
 /// A request under way; it ends when this is dropped.
 pub(super) struct InRequest(Phase);
 
+/// A body of HTTP/1.1 that has not been read to its end. Dropped like that it never will be: the connection serves no other request.
+pub(super) struct Unread(Phase);
+
 impl Phase {
-    pub(super) fn new(header_timeout: Duration, idle_timeout: Duration) -> Self {
+    pub(super) fn new(timeouts: Timeouts) -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
@@ -59,11 +84,15 @@ impl Phase {
                     since: Instant::now(),
                     in_header: true,
                     is_h2: false,
+                    unread: 0,
+                    blocked: None,
                 }),
                 unflushed: AtomicBool::new(false),
+                written: AtomicUsize::new(0),
+                is_evicted: AtomicBool::new(false),
+                evicted: Notify::new(),
             }),
-            header_timeout,
-            idle_timeout,
+            timeouts,
         }
     }
 
@@ -77,18 +106,28 @@ impl Phase {
         InRequest(self.clone())
     }
 
+    /// A body begins.
+    pub(super) fn unread(&self) -> Unread {
+        self.state().unread += 1;
+        Unread(self.clone())
+    }
+
     /// When the connection has to be closed if nothing changes; none while a request is under way.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         if state.requests > 0 {
             return None;
         }
-        let timeout = if state.in_header {
-            self.header_timeout
-        } else {
-            self.idle_timeout
-        };
-        Some(state.since + timeout)
+        let silent = state.since
+            + match state.in_header {
+                true => self.timeouts.header,
+                false => self.timeouts.idle,
+            };
+        // While a request is under way, a stream among them, somebody else counts that.
+        let unread = state
+            .blocked
+            .map(|blocked| blocked.max(state.since) + self.timeouts.write);
+        Some(unread.map_or(silent, |unread| unread.min(silent)))
     }
 
     /// Whether it has to be closed now.
@@ -96,13 +135,55 @@ impl Phase {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Whether for so long nothing has been asked, nothing of a header has come, and all answers have gone out.
+    /// Whether for so long nothing has been asked, nothing of a header has come, all bodies have been read, and all answers have
+    /// gone out.
     pub(super) fn is_idle(&self, time: Duration) -> bool {
         let state = self.state();
         state.requests == 0
             && !state.in_header
+            && state.unread == 0
             && state.since.elapsed() >= time
             && !self.shared.unflushed.load(Ordering::Relaxed)
+    }
+
+    /// Whether for so long nothing has been asked, and everything has been answered.
+    pub(super) fn is_quiet(&self, time: Duration) -> bool {
+        self.silent_since().is_some_and(|since| since.elapsed() >= time)
+    }
+
+    /// Since when nothing is asked; none while something is, or an answer is being read.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.requests == 0 && !self.shared.unflushed.load(Ordering::Relaxed)).then_some(state.since)
+    }
+
+    /// A part of the next header was found that had come before the last answer went out.
+    pub(super) fn has_header(&self) {
+        self.state().in_header = true;
+    }
+
+    /// Bytes of answers that have gone out, where the client takes nothing now.
+    pub(super) fn blocked(&self) -> Option<usize> {
+        let is_blocked = self.state().blocked.is_some();
+        is_blocked.then(|| self.shared.written.load(Ordering::Relaxed))
+    }
+
+    /// Has the connection end, because another one needs its place.
+    pub(super) fn evict(&self) {
+        self.shared.is_evicted.store(true, Ordering::Relaxed);
+        self.shared.evicted.notify_one();
+    }
+
+    /// Waits for [`Phase::evict`].
+    pub(super) async fn evicted(&self) {
+        while !self.shared.is_evicted.load(Ordering::Relaxed) {
+            self.shared.evicted.notified().await;
+        }
+    }
+
+    /// A request came before the connection could end: it stays.
+    pub(super) fn stays(&self) {
+        self.shared.is_evicted.store(false, Ordering::Relaxed);
     }
 
     fn arrived(&self) {
@@ -113,6 +194,20 @@ impl Phase {
         }
     }
 
+    fn writes(&self, polled: &Poll<std::io::Result<usize>>) {
+        match polled {
+            Poll::Pending => {
+                self.state().blocked.get_or_insert_with(Instant::now);
+            }
+            Poll::Ready(Ok(bytes)) => {
+                self.shared.written.fetch_add(*bytes, Ordering::Relaxed);
+                self.state().blocked = None;
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+    }
+
+    // A std mutex: it is held for a look at the state, never over an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,12 +221,22 @@ impl Drop for InRequest {
     }
 }
 
+impl Unread {
+    /// The body's end was seen.
+    pub(super) fn all_read(&self) {
+        let mut state = self.0.state();
+        state.unread -= 1;
+    }
+}
+
 /// A stream that tells its [`Phase`] when bytes come and go.
 pub(super) struct Timed<S> {
     stream: S,
     phase: Phase,
     /// Read already, and to be read again first.
     unread: Bytes,
+    /// Bytes that may still be read in this turn, where turns are taken.
+    turn: Option<usize>,
 }
 
 impl<S> Timed<S> {
@@ -140,7 +245,13 @@ impl<S> Timed<S> {
             stream,
             phase,
             unread: Bytes::new(),
+            turn: None,
         }
+    }
+
+    /// From now on others have their turn after each [`TURN`](super::http2::TURN) bytes.
+    pub(super) fn in_turns(&mut self) {
+        self.turn = Some(TURN);
     }
 
     /// Has these bytes be read next; all that were given before have been.
@@ -171,7 +282,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let polled = match self.turn {
+            None => Pin::new(&mut self.stream).poll_read(cx, buffer),
+            Some(0) => {
+                self.turn = Some(TURN);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(left) => {
+                let most = left.min(buffer.remaining());
+                let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+                let polled = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+                let filled = part.filled().len();
+                buffer.advance(filled);
+                self.turn = Some(left - filled);
+                polled
+            }
+        };
         if buffer.filled().len() > before {
             self.phase.arrived();
         }
@@ -182,7 +309,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         self.phase.shared.unflushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.phase.writes(&polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -203,7 +332,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         self.phase.shared.unflushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.phase.writes(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -125,7 +125,7 @@ fn every_topic_is_sent_to_by_some_connection() {
 fn every_format_can_be_made_and_read_again() {
     use crate::{
         config::Limits,
-        ingest::parse::{Context, Format},
+        ingest::parse::{Context, Format, Memory},
     };
     for (format, records) in [
         (LoadFormat::Json, 3),
@@ -159,6 +159,7 @@ fn every_format_can_be_made_and_read_again() {
         let context = Context {
             topic: Some(Arc::from("t")),
             limits: &limits,
+            memory: Memory::unbounded(),
         };
         let body = bytes::Bytes::copy_from_slice(&request[end..]);
         let parsed = Format::of(&headers)

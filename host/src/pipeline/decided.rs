@@ -5,12 +5,18 @@ use std::{collections::HashMap, sync::Arc};
 use super::Open;
 use crate::{
     admission::{Busy, Lane, Load},
-    batch::{Place, Seen},
+    batch::{Batch, Place, SLOT_BYTES, Seen},
+    ingest::reply::BYTES_A_RECORD,
     outcome::RecordError,
     plugin::Pool,
     record::Record,
     topics::Topic,
 };
+
+/// A reply's head and what is around its records.
+const REPLY_BYTES: usize = 256;
+/// Of a record, which plugin was asked: names of fields and a digest.
+const TRACE_BYTES: usize = 112;
 
 /// See the [module](self).
 pub struct Decided<'a> {
@@ -56,6 +62,29 @@ impl<'a> Decided<'a> {
     /// What is only of interest for a trace.
     pub(super) fn traced(&self, asked: impl FnOnce() -> Option<Arc<Pool>>) -> Option<Arc<Pool>> {
         if self.traces { asked() } else { None }
+    }
+
+    /// What its slots will take.
+    pub(super) fn slot_bytes(&self) -> usize {
+        let refused = self.refused().map(|refused| refused.error.message.len());
+        size_of::<Batch>() + self.records.len() * SLOT_BYTES + refused.sum::<usize>()
+    }
+
+    /// What a reply to it may take.
+    pub(super) fn reply_bytes(&self) -> usize {
+        // With escapes.
+        let refused = self.refused().map(|refused| 2 * refused.error.message.len());
+        let traced: usize = self
+            .trace
+            .iter()
+            .flatten()
+            .map(|pool| TRACE_BYTES + pool.name().len())
+            .sum();
+        REPLY_BYTES + self.records.len() * BYTES_A_RECORD + traced + refused.sum::<usize>()
+    }
+
+    fn refused(&self) -> impl Iterator<Item = &Refused> {
+        self.records.iter().filter_map(|record| record.as_ref().err())
     }
 
     /// What it brings to each partition.

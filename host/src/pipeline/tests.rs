@@ -57,6 +57,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
         max_record_bytes: MAX_RECORD_BYTES,
         max_plugin_ms: limits.max_plugin_ms,
         open: 0.into(),
+        large: large_hand_overs(),
     })
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{configure, lands_on, load, parse_config, style::Style};
 use crate::{
     config::Limits,
-    ingest::parse::{Context, Format},
+    ingest::parse::{Context, Format, Memory},
     plugin::{Decision, Lease},
     record::{Header, Record},
     topics::Partitions,
@@ -103,6 +103,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
     let context = Context {
         topic: None,
         limits: &limits,
+        memory: Memory::unbounded(),
     };
     // Records that name no topic are for one of ours.
     let bare = Context {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     batch::Answer,
-    ingest::stream::Stream,
+    ingest::{incoming::Source, parse::memory::RECORD_BYTES, stream::Stream},
     load::stream::Body,
     numbered::{Begun, NotBegun},
     outcome::Outcome,
@@ -142,9 +143,10 @@ async fn connection(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
             if sidecar.is_draining() {
                 return told;
             }
-            let Ok(body) = sidecar.pipeline.admission.body(Some(60 * plans.len())).await else {
+            let mut body = sidecar.pipeline.admission.body();
+            if body.grow(plans.len() * (60 + RECORD_BYTES)).await.is_err() {
                 continue;
-            };
+            }
             let mode = Mode { answer, trace: false };
             match sidecar.pipeline.submit(parsed(&plans), Some(body.whole()), mode).await {
                 Ok(submitted) => break submitted,
@@ -275,6 +277,12 @@ async fn send(sidecar: &Sidecar, sequence: u64, plans: &[Plan], unknown: &Unknow
             sleep(PAUSE).await;
             Sent::Refused
         }
+    }
+}
+
+impl Source for Body {
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(Ok))
     }
 }
 

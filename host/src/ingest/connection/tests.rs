@@ -71,7 +71,8 @@ impl Client {
             socket: theirs,
             buffer: Arc::clone(&buffer),
         };
-        tokio::spawn(async move { server.connection(watched, false, draining).await });
+        let phase = server.phase();
+        tokio::spawn(async move { server.connection(watched, false, phase, draining).await });
         Self {
             socket: ours,
             buffer,
@@ -100,6 +101,19 @@ impl Client {
 
     fn sleeps(&self) -> bool {
         self.buffer.load(Ordering::Relaxed) <= PREFACE.len()
+    }
+
+    /// All that comes until the connection is closed.
+    async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        self.socket.read_to_end(&mut rest).await.unwrap();
+        String::from_utf8(rest).unwrap()
+    }
+
+    /// What was produced.
+    fn values(&self) -> Vec<Bytes> {
+        let log = self.producer.log();
+        log.into_iter().filter_map(|(_, record)| record.value).collect()
     }
 
     /// Nothing is sent for so long.
@@ -137,16 +151,7 @@ async fn a_connection_that_was_idle_holds_no_buffers_and_goes_on_where_it_was() 
         client.wait(LONG).await;
         assert!(client.sleeps(), "after request {round}");
     }
-    let values: Vec<_> = client
-        .producer
-        .log()
-        .into_iter()
-        .map(|(_, record)| record.value)
-        .collect();
-    assert_eq!(
-        values,
-        ["value 0", "value 1", "value 2"].map(|value| Some(Bytes::from(value)))
-    );
+    assert_eq!(client.values(), ["value 0", "value 1", "value 2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,4 +204,88 @@ async fn what_begins_as_http2_does_and_is_not_is_still_answered() {
     client.wait(Duration::from_millis(10)).await;
     client.send(&request("value")[1..]).await;
     assert!(client.answer().await.contains("\"acked\""));
+}
+
+const STREAM: &str = "POST /v1/topics/t/stream HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n\
+                      transfer-encoding: chunked\r\n\r\n";
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_a_part_of_a_body_is_never_taken_for_a_request() {
+    // A stream that ended early, at three times after it: its client does not know yet, and goes on.
+    for after in [Duration::from_millis(10), LONG, Duration::from_secs(40)] {
+        let mut client = Client::connect(1 << 16);
+        client.send(STREAM).await;
+        client.send(&chunk("{\"value\":1}\n")).await;
+        client.wait(client.limits.idle_timeout() + after).await;
+        assert!(!client.sleeps(), "it is not known where the body ends");
+        for more in [chunk(&request("smuggled")), request("smuggled as well")] {
+            // The sidecar may have closed it.
+            let _ = client.socket.write_all(more.as_bytes()).await;
+            client.wait(LONG).await;
+        }
+        let told = client.rest().await;
+        assert!(told.contains("stream_idle") && !told.contains("\"offset\":1"), "{told}");
+        assert_eq!(client.values(), ["1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_refused_before_its_end_is_never_taken_for_a_request() {
+    let heads = [
+        // Not looked at, since its client waits for a word.
+        "POST /v1/topics/t/nothing HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n",
+        // Read for a while only.
+        "POST /v1/topics/t/nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST /v1/topics/t/records HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n",
+    ];
+    for head in heads {
+        let mut client = Client::connect(1 << 16);
+        client.send(head).await;
+        client.wait(LONG).await;
+        // The sidecar may have closed it.
+        let _ = client.socket.write_all(request("smuggled").as_bytes()).await;
+        client.wait(LONG).await;
+        let told = client.rest().await;
+        assert!(told.contains("HTTP/1.1 4") && !told.contains("acked"), "{head}: {told}");
+        assert_eq!(client.values(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_closed_its_side_still_hears_its_answer() {
+    let mut client = Client::connect(1 << 16);
+    client.send(&request("value")).await;
+    client.socket.shutdown().await.unwrap();
+    assert!(client.rest().await.contains("\"acked\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_beginning_of_a_header_that_came_with_the_request_before_buys_no_time() {
+    let mut client = Client::connect(1 << 16);
+    client.send(&(request("value") + "POST /v1/topics")).await;
+    assert!(client.answer().await.contains("\"acked\""));
+    let begun = Instant::now();
+    assert_eq!(client.socket.read(&mut [0]).await.unwrap(), 0, "its end");
+    let expected = client.limits.header_timeout() + ASLEEP_AFTER;
+    assert!(begun.elapsed() <= expected, "{:?}", begun.elapsed());
+    assert_eq!(client.values(), ["value"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_reads_is_not_kept_for_ever() {
+    let mut client = Client::connect(64);
+    client.send(&request("value")).await;
+    let begun = Instant::now();
+    // The pipe holds the beginning of the answer, and its end says that the connection is over.
+    client
+        .wait(client.limits.write_timeout() - Duration::from_secs(1))
+        .await;
+    assert!(client.socket.read_u8().await.is_ok(), "it was kept so far");
+    client.wait(client.limits.write_timeout() + LONG).await;
+    let told = client.rest().await;
+    assert!(!told.contains("\"acked\""), "after {:?}: {told}", begun.elapsed());
 }

@@ -13,7 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Context, Problem, some, too_many,
+    Context, Problem, no_memory, some, too_many,
     wire::{Object, malformed},
 };
 use crate::{ingest::problem::told, pipeline::Parsed};
@@ -24,19 +24,23 @@ pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed
         return single(body, context).map(|record| vec![record]);
     }
     let over = Cell::new(false);
-    if let Ok(wires) = read::<Object<'_>>(body, context, &over) {
-        let records: Vec<Parsed> = wires
-            .into_iter()
-            .map(|Object(wire)| wire.into_record(body, context))
-            .collect();
+    let typed = read(body, context, &over, |Object(wire): Object<'_>| {
+        wire.into_record(body, context)
+    });
+    if let Ok(records) = typed {
         return some(records);
     }
     if over.get() {
         return Err(too_many(context.limits));
     }
-    match read::<&RawValue>(body, context, &over) {
-        Ok(raws) => some(raws.into_iter().map(|raw| one(raw.get(), body, context)).collect()),
+    if context.memory.is_over() {
+        return Err(no_memory());
+    }
+    context.memory.again();
+    match read(body, context, &over, |raw: &RawValue| one(raw.get(), body, context)) {
+        Ok(records) => some(records),
         Err(_) if over.get() => Err(too_many(context.limits)),
+        Err(_) if context.memory.is_over() => Err(no_memory()),
         Err(error) => Err(Problem::json(&error)),
     }
 }
@@ -48,17 +52,22 @@ pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, 
         if records.len() == context.limits.max_records {
             return Err(too_many(context.limits));
         }
-        records.push(self::line(number, line, body, context));
+        let parsed = self::line(number, line, body, context);
+        context.memory.take_record(&parsed).map_err(|_| no_memory())?;
+        records.push(parsed);
     }
     some(records)
 }
 
-/// The same where somebody else has seen to it that there are not too many: nothing of it can be refused as a whole.
-pub(super) fn all_lines(body: &Bytes, context: &Context<'_>) -> Vec<Parsed> {
-    let lines = whole_lines(body);
-    lines
-        .map(|(number, line)| self::line(number, line, body, context))
-        .collect()
+/// The same where somebody else has seen to it that there are not too many: none where they take too much memory, and else nothing
+/// of it can be refused as a whole.
+pub(super) fn all_lines(body: &Bytes, context: &Context<'_>) -> Option<Vec<Parsed>> {
+    let lines = whole_lines(body).map(|(number, line)| {
+        let parsed = self::line(number, line, body, context);
+        context.memory.take_record(&parsed).ok()?;
+        Some(parsed)
+    });
+    lines.collect()
 }
 
 /// Each line that is not blank, with its number in the body.
@@ -75,6 +84,12 @@ fn line(number: usize, line: &[u8], body: &Bytes, context: &Context<'_>) -> Pars
 }
 
 fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
+    let parsed = whole(body, context)?;
+    context.memory.take_record(&parsed).map_err(|_| no_memory())?;
+    Ok(parsed)
+}
+
+fn whole(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
     let error = match serde_json::from_slice::<Object<'_>>(body) {
         Ok(Object(wire)) => return Ok(wire.into_record(body, context)),
         Err(error) => error,
@@ -109,32 +124,34 @@ fn is_batch(body: &[u8]) -> bool {
         .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"records\""))
 }
 
+/// Reads each record as a `T`, and makes a record of it at once.
 fn read<'a, T: Deserialize<'a>>(
     body: &'a [u8],
     context: &Context<'_>,
     over: &Cell<bool>,
-) -> Result<Vec<T>, serde_json::Error> {
+    make: impl Fn(T) -> Parsed,
+) -> Result<Vec<Parsed>, serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(body);
-    let records = BatchSeed {
-        bound: Bound {
-            max: context.limits.max_records,
-            over,
-            of: PhantomData,
-        },
-    }
-    .deserialize(&mut de)?;
+    let bound = Bound {
+        context,
+        over,
+        make,
+        of: PhantomData,
+    };
+    let records = BatchSeed { bound }.deserialize(&mut de)?;
     de.end()?;
     Ok(records)
 }
 
 /// `{"records":[…]}` with a bound on the array, so that a body of empty records cannot grow far beyond its own size.
-struct BatchSeed<'s, T> {
-    bound: Bound<'s, T>,
+struct BatchSeed<'s, T, F> {
+    bound: Bound<'s, T, F>,
 }
 
-struct Bound<'s, T> {
-    max: usize,
+struct Bound<'s, T, F> {
+    context: &'s Context<'s>,
     over: &'s Cell<bool>,
+    make: F,
     of: PhantomData<T>,
 }
 
@@ -144,22 +161,22 @@ enum Field {
     Records,
 }
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for BatchSeed<'_, T> {
-    type Value = Vec<T>;
+impl<'de, T: Deserialize<'de>, F: Fn(T) -> Parsed> DeserializeSeed<'de> for BatchSeed<'_, T, F> {
+    type Value = Vec<Parsed>;
 
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Vec<T>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Vec<Parsed>, D::Error> {
         de.deserialize_map(self)
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for BatchSeed<'_, T> {
-    type Value = Vec<T>;
+impl<'de, T: Deserialize<'de>, F: Fn(T) -> Parsed> Visitor<'de> for BatchSeed<'_, T, F> {
+    type Value = Vec<Parsed>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{\"records\":[…]}")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<T>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Parsed>, A::Error> {
         let Some(Field::Records) = map.next_key()? else {
             return Err(A::Error::missing_field("records"));
         };
@@ -171,29 +188,34 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for BatchSeed<'_, T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Bound<'_, T> {
-    type Value = Vec<T>;
+impl<'de, T: Deserialize<'de>, F: Fn(T) -> Parsed> DeserializeSeed<'de> for Bound<'_, T, F> {
+    type Value = Vec<Parsed>;
 
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Vec<T>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Vec<Parsed>, D::Error> {
         de.deserialize_seq(self)
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Bound<'_, T> {
-    type Value = Vec<T>;
+impl<'de, T: Deserialize<'de>, F: Fn(T) -> Parsed> Visitor<'de> for Bound<'_, T, F> {
+    type Value = Vec<Parsed>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of records")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Parsed>, A::Error> {
         let mut records = Vec::new();
         while let Some(record) = seq.next_element()? {
-            if records.len() == self.max {
+            if records.len() == self.context.limits.max_records {
                 self.over.set(true);
                 return Err(A::Error::custom("too many records"));
             }
-            records.push(record);
+            let parsed = (self.make)(record);
+            self.context
+                .memory
+                .take_record(&parsed)
+                .map_err(|_| A::Error::custom("too much memory"))?;
+            records.push(parsed);
         }
         Ok(records)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::HeaderMap;
 
-use super::{Context, Problem};
+use super::{Context, Problem, no_memory};
 use crate::{
     ingest::numbering::one,
     pipeline::Parsed,
@@ -17,7 +17,7 @@ const PARTITION: &str = "pointsman-partition";
 const HEADER_PREFIX: &str = "pointsman-header-";
 
 /// The one record of such a request.
-pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Parsed, Problem> {
+pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
     let Some(topic) = &context.topic else {
         return Err(Problem::bad_request(
             "missing_topic",
@@ -47,14 +47,16 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
             })
         })
         .collect();
-    Ok(Ok(Record {
+    let parsed = Ok(Record {
         topic: Arc::clone(topic),
         key,
         value: Some(body.clone()),
         headers,
         partition,
         timestamp: None,
-    }))
+    });
+    context.memory.take_record(&parsed).map_err(|_| no_memory())?;
+    Ok(vec![parsed])
 }
 
 /// Rust would also take a sign.

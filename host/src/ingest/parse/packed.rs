@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Context, Problem, some, too_many,
+    Context, Problem, no_memory, some, too_many,
     wire::{MAX_HEADERS, malformed, timestamp, topic},
 };
 use crate::{
@@ -43,7 +43,9 @@ pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>
     let mut at = BATCH_HEAD;
     for _ in 0..count {
         let inside = frame(body, at)?;
-        parsed.push(record(inside, body, &mut topics).map_err(|error| placed(error, at)));
+        let read = record(inside, body, &mut topics).map_err(|error| placed(error, at));
+        context.memory.take_record(&read).map_err(|_| no_memory())?;
+        parsed.push(read);
         at += SIZE + inside.len();
     }
     if at < body.len() {

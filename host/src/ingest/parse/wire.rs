@@ -82,8 +82,8 @@ impl Wire<'_> {
     pub(super) fn into_record(self, body: &Bytes, context: &Context<'_>) -> Result<Record, RecordError> {
         let key = match (self.key, self.key_base64) {
             (Some(_), Some(_)) => return Err(malformed("both key and key_base64 are given; keep one of them")),
-            (Some(text), None) => Some(text.bytes(body)),
-            (None, Some(text)) => Some(text.decode("key_base64")?),
+            (Some(text), None) => Some(text.bytes(body, context)),
+            (None, Some(text)) => Some(text.decode("key_base64", context)?),
             (None, None) => None,
         };
         let value = match (self.value, self.value_base64) {
@@ -92,20 +92,20 @@ impl Wire<'_> {
                 check_depth(json.get(), context.limits.json_depth)?;
                 Some(body.slice_ref(json.get().as_bytes()))
             }
-            (None, Some(text)) => Some(text.decode("value_base64")?),
+            (None, Some(text)) => Some(text.decode("value_base64", context)?),
             (None, None) => None,
         };
         let headers = self.headers.map_or_else(Vec::new, |headers| headers.0);
-        let headers = headers
-            .into_iter()
-            .map(|(name, value)| header(name, value, body))
-            .collect::<Result<_, _>>()?;
+        let mut read = Vec::with_capacity(headers.len());
+        for (name, value) in headers {
+            read.push(header(name, value, body, context)?);
+        }
         let timestamp = self.timestamp.map(timestamp).transpose()?;
         Ok(Record {
             topic: topic(self.topic.as_ref().map(|text| &*text.0), context)?,
             key,
             value,
-            headers,
+            headers: read,
             partition: self.partition,
             timestamp,
         })
@@ -142,7 +142,7 @@ pub(super) fn topic(given: Option<&str>, context: &Context<'_>) -> Result<Arc<st
     }
 }
 
-fn header(name: Text<'_>, value: HeaderValue<'_>, body: &Bytes) -> Result<Header, RecordError> {
+fn header(name: Text<'_>, value: HeaderValue<'_>, body: &Bytes, context: &Context<'_>) -> Result<Header, RecordError> {
     Ok(Header {
         // librdkafka takes names as C strings.
         name: match name.0 {
@@ -151,8 +151,8 @@ fn header(name: Text<'_>, value: HeaderValue<'_>, body: &Bytes) -> Result<Header
         },
         value: match value {
             HeaderValue::Null => None,
-            HeaderValue::Text(text) => Some(text.bytes(body)),
-            HeaderValue::Base64(text) => Some(text.decode("a header's base64")?),
+            HeaderValue::Text(text) => Some(text.bytes(body, context)),
+            HeaderValue::Base64(text) => Some(text.decode("a header's base64", context)?),
         },
     })
 }
@@ -189,14 +189,18 @@ fn check_depth(json: &str, limit: usize) -> Result<(), RecordError> {
 }
 
 impl Text<'_> {
-    fn bytes(self, body: &Bytes) -> Bytes {
+    fn bytes(self, body: &Bytes, context: &Context<'_>) -> Bytes {
         match self.0 {
             Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
-            Cow::Owned(text) => Bytes::from(text),
+            Cow::Owned(text) => {
+                context.memory.take_copied(text.capacity());
+                Bytes::from(text)
+            }
         }
     }
 
-    fn decode(&self, field: &str) -> Result<Bytes, RecordError> {
+    fn decode(&self, field: &str, context: &Context<'_>) -> Result<Bytes, RecordError> {
+        context.memory.take_copied(self.0.len());
         base64_simd::STANDARD
             .decode_to_vec(self.0.as_bytes())
             .map(Bytes::from)

@@ -1,15 +1,19 @@
 //! The half of a stream that tells outcomes.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::Write as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::super::reply;
-use crate::pipeline::Submitted;
+use super::{super::reply, Window};
+use crate::{admission::Held, pipeline::Submitted};
 
 /// How long nobody may read the answer while the window is full.
-const NOBODY_READS: Duration = Duration::from_secs(30);
+pub(super) const NOBODY_READS: Duration = Duration::from_secs(30);
 /// A piece of the answer is sent when it has grown to this.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -20,6 +24,7 @@ pub(super) struct NotReading;
 pub(super) struct Teller {
     pieces: mpsc::Sender<Bytes>,
     trace: bool,
+    window: Arc<Window>,
     /// The next record's number in the stream.
     next: u64,
     piece: Vec<u8>,
@@ -27,11 +32,32 @@ pub(super) struct Teller {
     pub(super) told: u64,
 }
 
+/// A piece with what it takes, until it is written.
+struct Piece {
+    text: Vec<u8>,
+    window: Arc<Window>,
+    _held: Option<Held>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.window.written.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Teller {
-    pub(super) fn new(pieces: mpsc::Sender<Bytes>, trace: bool) -> Self {
+    pub(super) fn new(pieces: mpsc::Sender<Bytes>, trace: bool, window: Arc<Window>) -> Self {
         Self {
             pieces,
             trace,
+            window,
             next: 0,
             piece: Vec::new(),
             told: 0,
@@ -41,14 +67,14 @@ impl Teller {
     /// Tells the outcomes of one batch, each as soon as it is known.
     pub(super) async fn tell(
         &mut self,
-        submitted: &Submitted,
+        submitted: &mut Submitted,
         room: &mut OwnedSemaphorePermit,
     ) -> Result<(), NotReading> {
-        let batch = &submitted.batch;
+        let batch = Arc::clone(&submitted.batch);
         for index in 0..batch.len() {
             while batch.outcome(index).is_none() {
                 // What is known is told before anything is waited for.
-                self.send(room).await?;
+                self.send(submitted, room).await?;
                 batch.progress().await;
             }
             if let Some(outcome) = batch.outcome(index) {
@@ -62,22 +88,32 @@ impl Teller {
                 self.next += 1;
             }
             if self.piece.len() >= PIECE_BYTES {
-                self.send(room).await?;
+                self.send(submitted, room).await?;
             }
         }
-        self.send(room).await
+        self.send(submitted, room).await
     }
 
-    async fn send(&mut self, room: &mut OwnedSemaphorePermit) -> Result<(), NotReading> {
+    async fn send(&mut self, submitted: &mut Submitted, room: &mut OwnedSemaphorePermit) -> Result<(), NotReading> {
         if self.piece.is_empty() {
             return Ok(());
         }
-        let piece = Bytes::from(std::mem::take(&mut self.piece));
+        let text = std::mem::take(&mut self.piece);
+        let held = submitted.reply.as_mut().map(|reply| {
+            let mut held = reply.split(text.len());
+            held.set(text.capacity());
+            held
+        });
+        let more = self.next - self.told;
+        let piece = Bytes::from_owner(Piece {
+            text,
+            window: Arc::clone(&self.window),
+            _held: held,
+            _room: room.split(usize::try_from(more).unwrap_or(usize::MAX)),
+        });
         match tokio::time::timeout(NOBODY_READS, self.pieces.send(piece)).await {
             Ok(Ok(())) => {
-                let more = self.next - self.told;
                 self.told = self.next;
-                drop(room.split(usize::try_from(more).unwrap_or(usize::MAX)));
                 Ok(())
             }
             Ok(Err(_)) | Err(_) => Err(NotReading),

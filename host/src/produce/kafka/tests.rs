@@ -12,7 +12,7 @@ use crate::{
     config::{self, Limits},
     metrics::Metrics,
     outcome::{Code, Kind},
-    pipeline::{Mode, NotTaken, Pipeline, Submitted},
+    pipeline::{self, Mode, NotTaken, Pipeline, Submitted},
     produce::embedded::EmbeddedBroker,
     record::Header,
     route::{Decider, Route, Routes, Table},
@@ -51,6 +51,7 @@ impl Bench {
             max_record_bytes: 1_000_000,
             max_plugin_ms: 1_000,
             open: 0.into(),
+            large: pipeline::large_hand_overs(),
         };
         Self { pipeline, broker }
     }
@@ -144,6 +145,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         answer: Answer::Waited,
         metrics: Arc::clone(&bench.pipeline.metrics),
         admission: Arc::clone(&bench.pipeline.admission),
+        slots: None,
     };
     let partitions = topic.partitions();
     let load = Load {

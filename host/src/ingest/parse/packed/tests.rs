@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     config::Limits,
     fuzzing::{packed::unparsed, reference::pack},
-    ingest::parse::Format,
+    ingest::parse::{Format, Memory},
     outcome::Code,
 };
 
@@ -15,6 +15,7 @@ fn parse(format: Format, body: Vec<u8>) -> Result<Vec<Parsed>, Problem> {
     let context = Context {
         topic: None,
         limits: &limits,
+        memory: Memory::unbounded(),
     };
     format.parse(&Bytes::from(body), &HeaderMap::new(), &context)
 }

@@ -1,0 +1,90 @@
+//! What there is, and what is asked for.
+
+use super::lane::Load;
+
+/// What there is in all.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) bytes: usize,
+    /// Of `bytes`, for all that is held when a body asks for more.
+    pub(super) growing: usize,
+    /// Of `bytes`, for what is being read, and what small bodies may have beyond that.
+    pub(super) reading: usize,
+    pub(super) small: usize,
+    pub(super) records: usize,
+    /// Of `bytes`, for those who wait for a partition.
+    pub(super) waiting: usize,
+}
+
+impl Bounds {
+    pub(super) fn of(bytes: usize, records: usize) -> Self {
+        Self {
+            bytes,
+            growing: bytes - bytes / 8,
+            reading: bytes / 2,
+            small: bytes / 8,
+            records,
+            waiting: bytes / 4,
+        }
+    }
+}
+
+/// What bytes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// A body being read, or a line; small or not.
+    Body { small: bool },
+    /// What is made of a whole one.
+    Whole,
+    /// Records in the producer's queue.
+    Queue,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wants {
+    pub(super) what: For,
+    pub(super) bytes: usize,
+    /// Of `bytes`, what the asker holds already, and gives back for it.
+    pub(super) held: usize,
+    pub(super) records: usize,
+    pub(super) loads: Vec<Load>,
+}
+
+impl Wants {
+    pub(super) fn body(bytes: usize, small: bool) -> Self {
+        Self::plain(For::Body { small }, bytes)
+    }
+
+    pub(super) fn whole(bytes: usize) -> Self {
+        Self::plain(For::Whole, bytes)
+    }
+
+    fn plain(what: For, bytes: usize) -> Self {
+        Self {
+            what,
+            bytes,
+            held: 0,
+            records: 0,
+            loads: Vec::new(),
+        }
+    }
+
+    pub(super) fn queue(loads: Vec<Load>, held: usize) -> Self {
+        Self {
+            what: For::Queue,
+            bytes: loads.iter().map(|load| load.bytes).sum(),
+            held,
+            records: loads.iter().map(|load| load.records).sum(),
+            loads,
+        }
+    }
+
+    pub(super) fn into_loads(self) -> Vec<Load> {
+        self.loads
+    }
+
+    pub(super) fn reads(&self) -> bool {
+        matches!(self.what, For::Body { .. })
+    }
+}

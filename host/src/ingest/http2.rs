@@ -1,0 +1,301 @@
+//! HTTP/2, by the library that speaks it.
+//!
+//! It is used directly, without hyper over it, for what only it can say: when a client may send more (a stream that waits for its
+//! brokers gives no window back, and slows its client), and whether anybody reads a reply.
+//!
+//! | bound | why |
+//! |---|---|
+//! | [`WINDOW`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
+//! | [`FRAMES`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
+//! | [`TURN`] bytes are read in one go | what has come is read by the requests before more is |
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream, SendStream,
+    server::{Builder, SendResponse},
+};
+use hyper::{
+    HeaderMap, Request, Response,
+    header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue},
+    http::request::Parts,
+};
+use tokio::time::timeout;
+
+use super::{
+    api::{Api, Connection},
+    connection::{Life, Socket, look_again},
+    incoming::Incoming,
+    outgoing::Reply,
+    problem::Problem,
+    stream,
+    timed::Timed,
+};
+use crate::admission::{Admission, Busy, Held, Standing};
+
+/// Requests at once on one connection.
+const STREAMS: u32 = 200;
+/// What a request's client may send that has not been looked at.
+const WINDOW: u32 = 32 << 10;
+/// All of them together: a request that stands still must not stop the others.
+const CONNECTION_WINDOW: u32 = STREAMS * WINDOW;
+/// What the library may spend on small frames that nobody has read yet: 256 bytes less their own for each.
+const FRAMES: usize = 128 << 10;
+/// Bytes that are read before others have their turn, so that small frames do not pile up.
+pub(super) const TURN: usize = 8 << 10;
+/// Of a reply, what the library may have that is not written.
+const SEND_BUFFER: usize = 64 << 10;
+/// How long a client that was told of the end may take to say that it has heard.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Between two looks whether a stream has ended whose answer nobody reads.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How it is spoken here. `header_bytes` is the most that a header may have.
+pub(super) fn builder(header_bytes: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(FRAMES)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// What small frames of a connection may take, shared by its requests that have a body.
+#[derive(Default)]
+struct Frames(Mutex<Weak<Held>>);
+
+impl Frames {
+    fn hold(&self, admission: &Admission) -> Result<Arc<Held>, Busy> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = shared.upgrade() {
+            return Ok(held);
+        }
+        let held = Arc::new(admission.at_once(FRAMES)?);
+        *shared = Arc::downgrade(&held);
+        Ok(held)
+    }
+}
+
+/// What a request holds from its head to its reply.
+struct Holds {
+    _head: Held,
+    _frames: Option<Arc<Held>>,
+}
+
+impl Life<'_> {
+    /// Serves a connection of HTTP/2 to its end.
+    pub(super) async fn serve_http2(&mut self, mut stream: Timed<impl Socket>) {
+        stream.in_turns();
+        let handshake = self.server.http2.handshake::<_, Bytes>(stream);
+        let Some(Ok(mut connection)) = self.in_time(handshake).await else {
+            return;
+        };
+        let frames = Arc::new(Frames::default());
+        let Self {
+            server,
+            is_tcp,
+            phase,
+            drain,
+        } = self;
+        let asking = drain.clone();
+        let mut ending = Ending::No;
+        loop {
+            let next = match ending {
+                Ending::No => look_again(phase),
+                _ => tokio::time::sleep(GOODBYE),
+            };
+            tokio::select! {
+                biased;
+                accepted = connection.accept() => {
+                    // An error is the client's: it went away, or spoke something else.
+                    let Some(Ok((request, respond))) = accepted else { return };
+                    let from = Connection::new(*is_tcp, phase, true, &asking);
+                    let (api, frames) = (Arc::clone(&server.api), Arc::clone(&frames));
+                    let write = server.limits.write_timeout();
+                    tokio::spawn(async move { answer(&api, request, respond, from, &frames, write).await });
+                }
+                () = next => match ending {
+                    // Dropping the connection closes it.
+                    _ if phase.is_over() => return,
+                    Ending::Told => return,
+                    // A client may never answer what asks it to go, and has nothing to wait for.
+                    Ending::Asked if phase.is_quiet(GOODBYE) => {
+                        connection.abrupt_shutdown(Reason::NO_ERROR);
+                        ending = Ending::Told;
+                    }
+                    Ending::Asked | Ending::No => {}
+                },
+                () = phase.evicted(), if ending != Ending::Told => {
+                    connection.abrupt_shutdown(Reason::NO_ERROR);
+                    ending = Ending::Told;
+                }
+                _ = drain.wait_for(|drain| *drain), if ending == Ending::No => {
+                    connection.graceful_shutdown();
+                    ending = Ending::Asked;
+                }
+            }
+        }
+    }
+}
+
+/// How far a connection's end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// Its client was asked to send no more.
+    Asked,
+    /// Its client was told which requests are the last.
+    Told,
+}
+
+async fn answer(
+    api: &Api,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    from: Connection,
+    frames: &Frames,
+    write: Duration,
+) {
+    let admission = &api.pipeline().admission;
+    let (head, body) = request.into_parts();
+    let response = match holds(&head, &body, admission, frames) {
+        Ok(_holds) => {
+            let length = length(&head.headers);
+            let request = Request::from_parts(head, Incoming::Http2(body, length));
+            let handling = api.handle(request, from);
+            tokio::select! {
+                // The client gave the request up; what was accepted goes on by itself.
+                biased;
+                _ = poll_fn(|context| respond.poll_reset(context)) => return,
+                response = handling => response,
+            }
+        }
+        Err(busy) => api.refuse(&Problem::from(busy)),
+    };
+    let (mut head, reply) = response.into_parts();
+    dress(&mut head.headers, &reply);
+    let is_empty = matches!(&reply, Reply::Whole(bytes) if bytes.is_empty());
+    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_empty) else {
+        return;
+    };
+    let written = match reply {
+        Reply::Whole(bytes) => send(&mut stream, bytes, true, admission, Some(write)).await,
+        Reply::Stream(body) => send_stream(&mut stream, body, admission, write).await,
+    };
+    if written.is_err() {
+        stream.send_reset(Reason::CANCEL);
+    }
+}
+
+/// Room for the head that is there, and for what the client may send before anybody looks.
+fn holds(head: &Parts, body: &RecvStream, admission: &Admission, frames: &Frames) -> Result<Holds, Busy> {
+    let lines: usize = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 64)
+        .sum();
+    let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let coming = match (body.is_end_stream(), length(&head.headers)) {
+        (true, _) => 0,
+        (false, Some(length)) => length.min(WINDOW.into()) as usize,
+        (false, None) => WINDOW as usize,
+    };
+    Ok(Holds {
+        _head: admission.at_once(lines + path + coming)?,
+        _frames: match coming {
+            0 => None,
+            _ => Some(frames.hold(admission)?),
+        },
+    })
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What hyper does for HTTP/1.1.
+fn dress(headers: &mut HeaderMap, reply: &Reply) {
+    // Of one connection's kind only, and not allowed here.
+    headers.remove(CONNECTION);
+    if let Reply::Whole(bytes) = reply {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+        headers.insert(DATE, date);
+    }
+}
+
+/// It was not read in its time, or the client gave it up.
+struct NotWritten;
+
+/// Sends bytes as the client gives room for them. `write` is how long it may give none.
+async fn send(
+    stream: &mut SendStream<Bytes>,
+    mut bytes: Bytes,
+    ends: bool,
+    admission: &Admission,
+    write: Option<Duration>,
+) -> Result<(), NotWritten> {
+    let mut standing: Option<Standing> = None;
+    while !bytes.is_empty() {
+        let left = bytes.len();
+        stream.reserve_capacity(left);
+        let waiting = async {
+            tokio::select! {
+                // Only who has to wait may have to give way.
+                biased;
+                capacity = poll_fn(|context| stream.poll_capacity(context)) => capacity,
+                () = async { standing.get_or_insert_with(|| admission.standing(left)).told().await } => None,
+            }
+        };
+        let capacity = match write {
+            Some(write) => timeout(write, waiting).await.map_err(|_| NotWritten)?,
+            None => waiting.await,
+        };
+        let Some(Ok(capacity)) = capacity else {
+            return Err(NotWritten);
+        };
+        let piece = bytes.split_to(capacity.min(left));
+        if let Some(standing) = &standing {
+            standing.moves(piece.len());
+            standing.holds(bytes.len());
+        }
+        stream
+            .send_data(piece, ends && bytes.is_empty())
+            .map_err(|_| NotWritten)?;
+    }
+    Ok(())
+}
+
+/// While a stream goes on, it is itself that notices whether anybody reads.
+async fn send_stream(
+    stream: &mut SendStream<Bytes>,
+    mut body: stream::Body,
+    admission: &Admission,
+    write: Duration,
+) -> Result<(), NotWritten> {
+    while let Some(piece) = body.piece().await {
+        tokio::select! {
+            biased;
+            sent = send(stream, piece, false, admission, None) => sent?,
+            () = unread(&body, write) => return Err(NotWritten),
+        }
+    }
+    stream.send_data(Bytes::new(), true).map_err(|_| NotWritten)
+}
+
+/// Waits until the stream has ended, and so long after that.
+async fn unread(body: &stream::Body, write: Duration) {
+    while !body.has_ended() {
+        tokio::time::sleep(LOOK).await;
+    }
+    tokio::time::sleep(write).await;
+}

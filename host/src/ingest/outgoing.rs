@@ -1,0 +1,66 @@
+//! What goes out, whatever HTTP it goes by.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::stream;
+use crate::admission::Held;
+
+/// A reply: whole, or the answer of a stream.
+pub(super) enum Reply {
+    Whole(Bytes),
+    Stream(stream::Body),
+}
+
+/// A reply's text with the room that it takes, until the last byte of it is written.
+struct Counted {
+    text: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// These bytes, which give back their room when nobody needs them any more. What is held is made to fit.
+pub(super) fn counted(text: Vec<u8>, held: Option<Held>) -> Bytes {
+    let Some(mut held) = held else {
+        return Bytes::from(text);
+    };
+    held.set(text.capacity());
+    Bytes::from_owner(Counted { text, _held: held })
+}
+
+/// For hyper, which writes HTTP/1.1.
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => None,
+            Self::Whole(bytes) => Some(std::mem::take(bytes)),
+            Self::Stream(stream) => std::task::ready!(stream.poll_piece(context)),
+        };
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What has come of a stream's body, cut into whole lines.
+
+use std::mem;
+
+use bytes::Bytes;
+
+use crate::admission::{Admission, Busy, Held, Room};
+
+/// The least that is allocated.
+const LEAST: usize = 1 << 10;
+
+/// See the [module](self).
+pub(super) struct Lines {
+    bytes: Vec<u8>,
+    /// What `bytes` takes.
+    room: Room,
+    /// So much of `bytes` has been searched for the end of a line, in vain.
+    searched: usize,
+    /// That has come and has no room yet.
+    pending: Bytes,
+    /// Nothing comes after this.
+    has_ended: bool,
+    /// Bytes for which the client has not been allowed to send others yet.
+    unreleased: usize,
+}
+
+impl Lines {
+    pub(super) fn new(admission: &Admission) -> Self {
+        Self {
+            bytes: Vec::new(),
+            room: admission.body(),
+            searched: 0,
+            pending: Bytes::new(),
+            has_ended: false,
+            unreleased: 0,
+        }
+    }
+
+    /// How much there is.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() + self.pending.len()
+    }
+
+    pub(super) fn room(&mut self) -> &mut Room {
+        &mut self.room
+    }
+
+    /// Whether what has come must first find room.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Adds what has come, where there is room at once.
+    pub(super) fn add(&mut self, data: Bytes) {
+        self.unreleased += data.len();
+        self.pending = data;
+        let capacity = self.wanted();
+        if capacity <= self.room.bytes() {
+            self.append();
+        }
+    }
+
+    /// Waits for the room of what has come.
+    pub(super) async fn make_room(&mut self) -> Result<(), Busy> {
+        let capacity = self.wanted();
+        self.room.grow(capacity).await?;
+        self.append();
+        Ok(())
+    }
+
+    fn wanted(&self) -> usize {
+        let size = self.len();
+        match size <= self.bytes.capacity() {
+            true => 0,
+            false => size.max(2 * self.bytes.capacity()).max(LEAST),
+        }
+    }
+
+    fn append(&mut self) {
+        let data = mem::take(&mut self.pending);
+        if self.bytes.len() + data.len() > self.bytes.capacity() {
+            self.bytes.reserve_exact(self.room.bytes() - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&data);
+        self.room.arrived(data.len());
+    }
+
+    /// All lines that are whole, and what they take; the last one is, once there comes no more.
+    pub(super) fn cut(&mut self) -> Option<(Bytes, Held)> {
+        let end = match self.has_ended {
+            true => self.bytes.len(),
+            false => {
+                let new = &self.bytes[self.searched..];
+                let found = new.iter().rposition(|&byte| byte == b'\n');
+                let end = found.map_or(0, |at| self.searched + at + 1);
+                self.searched = self.bytes.len();
+                end
+            }
+        };
+        if end == 0 {
+            return None;
+        }
+        let rest = self.bytes[end..].to_vec();
+        self.searched = rest.len();
+        let mut whole = mem::replace(&mut self.bytes, rest);
+        whole.truncate(end);
+        whole.shrink_to_fit();
+        let held = self.room.part(self.room.bytes() - self.bytes.capacity());
+        Some((Bytes::from(whole), held))
+    }
+
+    /// For so many bytes the client may send others.
+    pub(super) fn released(&mut self) -> usize {
+        mem::take(&mut self.unreleased)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
+    use super::*;
+    use crate::config::Limits;
+
+    /// What is cut, when the text comes in such pieces.
+    async fn cut(text: &str, pieces: &[Index]) -> Vec<Bytes> {
+        let admission = Admission::new(&Limits::default());
+        let mut lines = Lines::new(&admission);
+        let mut cuts: Vec<usize> = pieces.iter().map(|piece| piece.index(text.len() + 1)).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let mut whole = Vec::new();
+        for piece in cuts.windows(2) {
+            lines.add(Bytes::copy_from_slice(&text.as_bytes()[piece[0]..piece[1]]));
+            if lines.is_pending() {
+                lines.make_room().await.expect("room");
+            }
+            assert!(admission.buffered() >= lines.bytes.capacity());
+            whole.extend(lines.cut().map(|(whole, _)| whole));
+        }
+        lines.end();
+        whole.extend(lines.cut().map(|(whole, _)| whole));
+        assert_eq!(lines.len(), 0);
+        drop(lines);
+        assert_eq!(admission.buffered(), 0, "what was held was given back");
+        whole
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_body_is_cut_up_no_line_is_torn_or_lost(
+            text in "[ab\n]{0,60}",
+            pieces in vec(any::<Index>(), 0..12),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            let whole = runtime.block_on(cut(&text, &pieces));
+            prop_assert_eq!(whole.concat(), text.as_bytes());
+            let torn = whole.iter().rev().skip(1).find(|lines| !lines.ends_with(b"\n"));
+            prop_assert_eq!(torn, None);
+        }
+    }
+}

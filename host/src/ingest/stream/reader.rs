@@ -1,0 +1,346 @@
+//! The half of a stream that takes records.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{End, Stream, Taken, WINDOW, Window, lines::Lines};
+use crate::{
+    admission::Held,
+    batch::Answer,
+    ingest::{
+        incoming::Source,
+        parse::{self, Memory, memory::RECORD_BYTES},
+    },
+    outcome::{Code, RecordError},
+    pipeline::{Decided, NotTaken, Parsed, Pipeline, Taken as Room},
+};
+
+/// How long what still comes is read, and forgotten, after a stream's end.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_AT_DRAIN: Duration = Duration::from_secs(1);
+/// A record as JSON takes at most so many times its bytes (base64, escapes), and this much for names and marks.
+const LINE_FACTOR: usize = 6;
+const LINE_OVERHEAD: usize = 64 << 10;
+/// Between two tries for room where many wait for one partition.
+const CROWDED_PAUSE: Duration = Duration::from_millis(50);
+/// What is read ahead while records wait for their turn.
+const AHEAD: usize = 64 << 10;
+
+impl Stream {
+    pub(super) async fn read<B: Source>(mut self, mut body: B, taken: mpsc::Sender<Taken>, window: Arc<Window>) -> End {
+        let end = self.read_on(&mut body, taken, &window).await;
+        let linger = match &end {
+            End::Complete => Duration::ZERO,
+            End::Drain => LINGER_AT_DRAIN,
+            End::Error(..) | End::ClientNotReading => LINGER,
+        };
+        // Closing with unread bytes would reset the connection, and the client might never see the last line.
+        tokio::spawn(timeout(linger, async move {
+            while let Some(Ok(data)) = data(&mut body).await {
+                body.release(data.len());
+            }
+        }));
+        end
+    }
+
+    async fn read_on<B: Source>(&mut self, body: &mut B, taken: mpsc::Sender<Taken>, window: &Window) -> End {
+        let longest_line = self.pipeline.max_record_bytes * LINE_FACTOR + LINE_OVERHEAD;
+        let mut lines = Lines::new(&self.pipeline.admission);
+        loop {
+            if let Some((whole, held)) = lines.cut() {
+                let took = self.take_all(&whole, &taken, window, body, &mut lines).await;
+                drop(held);
+                if let Err(end) = took {
+                    return end;
+                }
+            }
+            if lines.is_pending() {
+                if let Err(end) = self.hold(&mut lines).await {
+                    return end;
+                }
+                continue;
+            }
+            if lines.has_ended() {
+                return End::Complete;
+            }
+            if lines.len() > longest_line {
+                let message = format!("a line is over {longest_line} bytes, which no record of message.max.bytes is");
+                return End::Error("body_too_large", message);
+            }
+            body.release(lines.released());
+            let come = tokio::select! {
+                biased;
+                // Nobody is left to be told.
+                () = taken.closed() => return End::ClientNotReading,
+                _ = self.drain.wait_for(|drain| *drain) => return End::Drain,
+                come = timeout(self.limits.idle_timeout(), data(body)) => come,
+                () = lines.room().gives_way() => {
+                    let message = "a line stood still while others needed its room (limits.max_buffered_bytes)";
+                    return End::Error("busy", message.to_owned());
+                }
+            };
+            match come {
+                Ok(Some(Ok(data))) => lines.add(data),
+                Ok(Some(Err(error))) => return End::Error("incomplete_body", format!("the body broke off: {error}")),
+                Ok(None) => lines.end(),
+                Err(_) => {
+                    let idle = self.limits.idle_timeout_ms;
+                    return End::Error(
+                        "stream_idle",
+                        format!("nothing came for {idle} ms (limits.idle_timeout_ms)"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Hands over the records of whole lines, and reads ahead meanwhile: what has come must not stay with the connection.
+    async fn take_all<B: Source>(
+        &self,
+        whole: &Bytes,
+        taken: &mpsc::Sender<Taken>,
+        window: &Window,
+        body: &mut B,
+        lines: &mut Lines,
+    ) -> Result<(), End> {
+        // What is read ahead waits for this process, not for its client.
+        let _waits = lines.room().waits();
+        let mut taking = pin!(self.take(whole, taken, window));
+        loop {
+            let reads = !lines.is_pending() && !lines.has_ended() && lines.len() < AHEAD;
+            tokio::select! {
+                biased;
+                took = &mut taking => return took,
+                come = data(body), if reads => match come {
+                    Some(Ok(data)) => lines.add(data),
+                    Some(Err(error)) => {
+                        taking.await?;
+                        return Err(End::Error("incomplete_body", format!("the body broke off: {error}")));
+                    }
+                    None => lines.end(),
+                },
+            }
+        }
+    }
+
+    async fn take(&self, whole: &Bytes, taken: &mpsc::Sender<Taken>, window: &Window) -> Result<(), End> {
+        let most = self.pipeline.admission.most_for_request();
+        let most_records = self.limits.max_records.min(most / 2 / RECORD_BYTES).max(1);
+        for part in parts(whole, most_records) {
+            self.take_part(part, most, taken, window).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the records of some lines, which are no more than the window has room for.
+    async fn take_part(
+        &self,
+        part: Bytes,
+        most: usize,
+        taken: &mpsc::Sender<Taken>,
+        window: &Window,
+    ) -> Result<(), End> {
+        let mut rest = vec![part];
+        while let Some(part) = rest.pop() {
+            let mut held = self.pipeline.admission.held();
+            let Some(records) = self.parse(&part, most, &mut held).await? else {
+                // Its headers take more than that many records may: fewer at a time.
+                let (first, second) = halves(&part);
+                rest.extend([second, first]);
+                continue;
+            };
+            if !records.is_empty() {
+                self.hand_over(records, held, taken, window).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// None where there are several, and they take more than may be held.
+    async fn parse(&self, part: &Bytes, most: usize, held: &mut Held) -> Result<Option<Vec<Parsed>>, End> {
+        let count = part
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .count();
+        let mut may = (count * (RECORD_BYTES + SLACK)).min(most);
+        loop {
+            self.wait_for(held, may).await?;
+            let context = parse::Context {
+                topic: Some(Arc::clone(&self.topic)),
+                limits: &self.limits,
+                memory: Memory::of(may),
+            };
+            if let Some(records) = parse::lines(part, &context) {
+                held.set(context.memory.used());
+                return Ok(Some(records));
+            }
+            if may < most {
+                may = may.saturating_mul(4).min(most);
+                continue;
+            }
+            return Ok((count <= 1).then(|| vec![Err(too_large())]));
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        records: Vec<Parsed>,
+        held: Held,
+        taken: &mpsc::Sender<Taken>,
+        window: &Window,
+    ) -> Result<(), End> {
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&window.room);
+        let room = tokio::select! {
+            biased;
+            () = taken.closed() => return Err(End::ClientNotReading),
+            // The semaphore is never closed, and a part has no more records than the window.
+            room = window.waiting(room.acquire_many_owned(count)) => room.map_err(|_| End::ClientNotReading)?,
+        };
+        let pipeline = &self.pipeline;
+        let decided = match pipeline.decide(records, self.trace).await {
+            Ok(decided) => decided,
+            Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
+            Err(NotTaken::Busy(busy)) => return Err(End::Error("busy", busy.to_string())),
+        };
+        let place = self.make_room(pipeline, &decided, &mut Some(held)).await?;
+        let submitted = pipeline.hand_over(decided, place, Answer::Streamed).await;
+        match taken.send(Taken { submitted, room }).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(End::ClientNotReading),
+        }
+    }
+
+    /// A stream has flow control where a request is told to come back, so it waits for as long as it takes; unless so many wait
+    /// for one partition that their bodies must not take more of the memory.
+    async fn make_room(
+        &self,
+        pipeline: &Pipeline,
+        decided: &Decided<'_>,
+        body: &mut Option<Held>,
+    ) -> Result<Room, End> {
+        let begun = Instant::now();
+        loop {
+            match pipeline.make_room(decided, body).await {
+                Ok(room) => return Ok(room),
+                Err(_) if *self.drain.borrow() => return Err(End::Drain),
+                Err(NotTaken::Busy(busy)) if busy.waited.is_zero() => {
+                    if begun.elapsed() >= self.limits.max_wait() {
+                        return Err(End::Error("busy", busy.to_string()));
+                    }
+                    tokio::time::sleep(CROWDED_PAUSE).await;
+                }
+                Err(NotTaken::Busy(_)) => {}
+                Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
+            }
+        }
+    }
+
+    async fn wait_for(&self, held: &mut Held, bytes: usize) -> Result<(), End> {
+        while held.grow(bytes).await.is_err() {
+            if *self.drain.borrow() {
+                return Err(End::Drain);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes room for what has come; for as long as it takes, unless a half line is held meanwhile: many of those could wait for
+    /// one another.
+    async fn hold(&self, lines: &mut Lines) -> Result<(), End> {
+        loop {
+            match lines.make_room().await {
+                Ok(()) => return Ok(()),
+                Err(_) if *self.drain.borrow() => return Err(End::Drain),
+                Err(busy) if lines.room().bytes() > 0 => return Err(End::Error("busy", busy.to_string())),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What a record's own parts may take beside what every record does, before it is asked more exactly.
+const SLACK: usize = 256;
+
+impl Window {
+    /// Waits for room, and lets it be known.
+    async fn waiting<T>(&self, room: impl Future<Output = T>) -> T {
+        self.is_full.store(true, Ordering::Relaxed);
+        let room = room.await;
+        self.is_full.store(false, Ordering::Relaxed);
+        room
+    }
+}
+
+async fn data<B: Source>(body: &mut B) -> Option<Result<Bytes, String>> {
+    poll_fn(|context| body.poll_data(context)).await
+}
+
+fn too_large() -> RecordError {
+    RecordError::new(
+        Code::RecordTooLarge,
+        "the record and its headers take more memory than three quarters of limits.max_buffered_bytes; make it smaller, or raise that",
+    )
+}
+
+/// Whole lines, in parts of no more records than the window has room for, and a request may have.
+fn parts(lines: &Bytes, max_records: usize) -> impl Iterator<Item = Bytes> + use<> {
+    let most = max_records.min(WINDOW / 2);
+    let mut rest = lines.clone();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let ends = rest.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+        let end = ends.map(|(at, _)| at + 1).nth(most - 1).unwrap_or(rest.len());
+        Some(rest.split_to(end))
+    })
+}
+
+/// Lines, about as many in the one as in the other.
+fn halves(lines: &Bytes) -> (Bytes, Bytes) {
+    let middle = lines.len() / 2;
+    let before = lines[..middle].iter().rposition(|&byte| byte == b'\n');
+    let after = lines[middle..]
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .map(|at| middle + at);
+    let end = before.or(after).map_or(lines.len(), |at| at + 1);
+    (lines.slice(..end), lines.slice(end..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_has_more_records_than_window_and_limit_allow_and_no_line_is_cut() {
+        let lines: String = (0..WINDOW * 2 + 7).map(|number| format!("{number}\n")).collect();
+        let lines = Bytes::from(lines + "last");
+        for max_records in [1, 2, 499, 10_000] {
+            let parts: Vec<Bytes> = parts(&lines, max_records).collect();
+            assert_eq!(parts.concat(), lines);
+            for (index, part) in parts.iter().enumerate() {
+                assert!(part.iter().filter(|&&byte| byte == b'\n').count() <= max_records.min(WINDOW / 2));
+                assert!(part.ends_with(b"\n") || index == parts.len() - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn halves_are_both_smaller_where_there_are_two_lines() {
+        for lines in ["a\nb", "a\nbbbbbbbbbbbb\n", "aaaaaaaaaaaaa\nb\n", "a\nb\nc\n"] {
+            let lines = Bytes::copy_from_slice(lines.as_bytes());
+            let (first, second) = halves(&lines);
+            assert!(first.ends_with(b"\n") && !second.is_empty(), "{first:?} {second:?}");
+            assert_eq!([first, second].concat(), lines);
+        }
+    }
+}
