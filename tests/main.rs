@@ -7,6 +7,7 @@
     reason = "a test that panics has said what it has to say, and shows the sidecar's log"
 )]
 
+mod abuse;
 mod admin;
 mod bad_input;
 mod batches;

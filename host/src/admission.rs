@@ -4,7 +4,8 @@
 //! | bound | what it holds for |
 //! |---|---|
 //! | `limits.max_buffered_bytes` | everything that requests and queued records take, each at what it really takes |
-//! | 7/8 of it | the same, where bodies ask for more: what is whole must be able to become records and replies |
+//! | 7/8 of it | the same, where large bodies ask for more: what is whole must be able to become records and replies |
+//! | 15/16 of it | the same, where what is whole asks for more than a little |
 //! | half of it | bodies that are still being read, and lines of streams that are not whole |
 //! | an eighth more | of those, the small ones: large ones must not leave them nothing |
 //! | [`Admission::most_for_request`] | what one request may take in all |
@@ -90,10 +91,7 @@ impl Admission {
 
     /// What may be taken now, without anybody else's turn being taken.
     pub fn free(&self) -> usize {
-        match self.gate.is_waited_for() {
-            true => 0,
-            false => self.bytes.saturating_sub(self.buffered()),
-        }
+        self.gate.free()
     }
 
     /// Room for a request's records, for which it gives back what it holds for its body. [`Admission::release`] gives it back, record

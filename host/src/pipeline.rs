@@ -7,6 +7,7 @@
 mod decided;
 mod resolved;
 mod turn;
+mod turns;
 
 use std::{
     iter::Peekable,
@@ -16,7 +17,7 @@ use std::{
     },
 };
 
-pub use self::decided::Decided;
+pub use self::{decided::Decided, turns::Turns};
 use self::{
     decided::{Placed, Refused},
     resolved::{Resolved, Sendable},
@@ -66,6 +67,8 @@ pub struct Pipeline {
     pub open: AtomicUsize,
     /// See [`large_hand_overs`].
     pub large: Semaphore,
+    /// For what keeps a worker busy for long.
+    pub turns: Turns,
 }
 
 /// One place for each large request that may be handed over at once.

@@ -223,10 +223,20 @@ impl Sidecar {
 
     /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    #[allow(dead_code, reason = "not for benchmarks")]
+    pub(crate) fn most_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(what))
             .expect("its memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }

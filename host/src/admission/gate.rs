@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use super::{
     lane::{Lane, Load},
     readers::Readers,
+    room::SMALL,
     wants::{Bounds, For, Wants},
 };
 
@@ -134,9 +135,13 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether somebody waits.
-    pub(super) fn is_waited_for(&self) -> bool {
-        !self.line().waiters.is_empty()
+    /// What whoever is whole may take now: much, unless others wait for that.
+    pub(super) fn free(&self) -> usize {
+        let little = self.bounds.bytes.saturating_sub(self.bytes()).min(SMALL);
+        match self.line().waiters.is_empty() {
+            true => self.bounds.much.saturating_sub(self.bytes()).max(little),
+            false => little,
+        }
     }
 
     /// Bytes that no longer count among what is being read.
@@ -246,13 +251,20 @@ impl Gate {
         let (large, small) = match wants.what {
             For::Body { small: true } => (false, short.small || self.is_over(wants.bytes, self.bounds.small)),
             For::Body { small: false } => (short.large || self.is_over(wants.bytes, 0), false),
-            For::Whole | For::Queue => (false, false),
+            For::Whole { .. } | For::Queue => (false, false),
+        };
+        let is_short = match wants.what {
+            // There is something left for those who want little, and they wait behind nobody who wants much.
+            For::Whole { little: true } => wants.bytes > bytes,
+            For::Whole { little: false } => short.bytes || self.bytes() + wants.bytes > self.bounds.much,
+            // What becomes records only changes its name; were it to wait, all could wait for one another.
+            For::Queue => wants.held == 0 && wants.bytes > 0 && (short.bytes || wants.bytes > bytes),
+            For::Body { .. } => false,
         };
         Lack {
             large,
             small,
-            // What becomes records only changes its name; were it to wait, all could wait for one another.
-            bytes: !wants.reads() && wants.held == 0 && wants.bytes > 0 && (short.bytes || wants.bytes > bytes),
+            bytes: is_short,
             records: wants.records > 0 && (short.records || wants.records > records),
             partition: wants.loads.iter().position(full),
             room: (records, bytes),
@@ -262,13 +274,18 @@ impl Gate {
     /// Whether so much more may not be read, where this is the room beyond that of large bodies.
     fn is_over(&self, bytes: usize, more: usize) -> bool {
         let reading = self.reading.load(Ordering::Relaxed) + bytes;
-        reading > self.bounds.reading + more || self.bytes() + bytes > self.bounds.growing
+        let in_all = if more > 0 {
+            self.bounds.bytes
+        } else {
+            self.bounds.growing
+        };
+        reading > self.bounds.reading + more || self.bytes() + bytes > in_all
     }
 
     fn add(&self, wants: &Wants) {
         let bytes = match wants.what {
             For::Queue => &self.queued,
-            For::Whole => &self.requests,
+            For::Whole { .. } => &self.requests,
             For::Body { .. } => {
                 self.reading.fetch_add(wants.bytes, Ordering::Relaxed);
                 &self.requests
@@ -284,7 +301,7 @@ impl Gate {
     fn give_back(&self, wants: &Wants) {
         match wants.what {
             For::Queue => {}
-            For::Whole => self.give_back_bytes(wants.bytes),
+            For::Whole { .. } => self.give_back_bytes(wants.bytes),
             For::Body { .. } => {
                 self.read(wants.bytes);
                 self.give_back_bytes(wants.bytes);

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     gate::{Busy, Gate},
+    room::SMALL,
     wants::Wants,
 };
 
@@ -41,7 +42,8 @@ impl Held {
     pub async fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
         if bytes > self.bytes {
             let more = bytes - self.bytes;
-            self.gate.take(Wants::whole(more), self.max_wait).await?;
+            let wants = Wants::whole(more, bytes <= SMALL);
+            self.gate.take(wants, self.max_wait).await?;
             self.bytes += more;
         }
         Ok(())

@@ -6,8 +6,9 @@ use super::lane::Load;
 #[derive(Debug)]
 pub(super) struct Bounds {
     pub(super) bytes: usize,
-    /// Of `bytes`, for all that is held when a body asks for more.
+    /// Of `bytes`, for all that is held when a large body asks for more, or one that is whole for much.
     pub(super) growing: usize,
+    pub(super) much: usize,
     /// Of `bytes`, for what is being read, and what small bodies may have beyond that.
     pub(super) reading: usize,
     pub(super) small: usize,
@@ -21,6 +22,7 @@ impl Bounds {
         Self {
             bytes,
             growing: bytes - bytes / 8,
+            much: bytes - bytes / 16,
             reading: bytes / 2,
             small: bytes / 8,
             records,
@@ -34,8 +36,8 @@ impl Bounds {
 pub(super) enum For {
     /// A body being read, or a line; small or not.
     Body { small: bool },
-    /// What is made of a whole one.
-    Whole,
+    /// What is made of a whole one; little or much.
+    Whole { little: bool },
     /// Records in the producer's queue.
     Queue,
 }
@@ -56,8 +58,8 @@ impl Wants {
         Self::plain(For::Body { small }, bytes)
     }
 
-    pub(super) fn whole(bytes: usize) -> Self {
-        Self::plain(For::Whole, bytes)
+    pub(super) fn whole(bytes: usize, little: bool) -> Self {
+        Self::plain(For::Whole { little }, bytes)
     }
 
     fn plain(what: For, bytes: usize) -> Self {

@@ -48,6 +48,10 @@ const TIMEOUT: &str = "pointsman-timeout-ms";
 /// Longer than any delivery may take that makes sense.
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
+/// Reading one takes so long that it has to wait for its turn.
+const LARGE_BODY: usize = 16 << 10;
+/// So does writing a reply about more records.
+const LONG_REPLY: usize = 512;
 /// The least memory that is waited for where a body needs more than there is at once.
 const LEAST_MEMORY: usize = 1 << 20;
 
@@ -260,10 +264,13 @@ impl Api {
             // Whatever has no outcome then is told as unknown.
             let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
         }
-        Ok(match answer {
+        let turn = self.pipeline.turns.take(submitted.batch.len() > LONG_REPLY).await;
+        let reply = match answer {
             Answer::Waited | Answer::Streamed => reply::outcomes(submitted, form),
             Answer::Unwaited => reply::accepted(submitted, form),
-        })
+        };
+        turn.end().await;
+        Ok(reply)
     }
 
     /// Makes records of a body, and holds room for what they take, up to their slots and what is told of them. Reading is tried with
@@ -276,6 +283,7 @@ impl Api {
         topic: Option<Arc<str>>,
     ) -> Result<(Vec<Parsed>, Held), Problem> {
         let Whole { bytes, mut room } = whole;
+        let turn = self.pipeline.turns.take(bytes.len() > LARGE_BODY).await;
         let held = room.bytes();
         let most = self.pipeline.admission.most_for_request().saturating_sub(held);
         let mut may = self.pipeline.admission.free().min(most);
@@ -289,6 +297,7 @@ impl Api {
             if !context.memory.is_over() || may >= most {
                 let records = parsed?;
                 room.set(held + context.memory.used());
+                turn.end().await;
                 return Ok((records, room));
             }
             drop(parsed);

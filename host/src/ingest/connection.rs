@@ -86,35 +86,45 @@ impl Server {
 }
 
 impl Life<'_> {
-    // What is needed to serve is in boxes, so that a socket that is waited for has none of it.
+    // What is needed to serve is in a box, so that a socket that is waited for has none of it.
     async fn live(&mut self, mut stream: Timed<impl Socket>, handler: impl Handler) {
-        // Only what the first bytes say; a connection that begins like HTTP/2 and is not is an error of HTTP/1.1.
-        if !self.has_preface(&mut stream).await {
-            while self.has_bytes(&mut stream).await {
-                match Box::pin(self.serve_http1(stream, handler.clone())).await {
-                    Some(idle) => stream = idle,
-                    None => return,
-                }
+        let mut is_first = true;
+        while self.has_bytes(&mut stream).await {
+            match Box::pin(self.serve(stream, handler.clone(), is_first)).await {
+                Some(idle) => stream = idle,
+                None => return,
             }
-            return;
+            is_first = false;
         }
-        Box::pin(self.serve_http2(stream)).await;
     }
 
-    /// Waits for the first bytes, as many as it takes to tell whether they are HTTP/2's, and leaves them there.
-    async fn has_preface(&mut self, stream: &mut Timed<impl Socket>) -> bool {
-        let mut first = Vec::new();
+    /// Whatever HTTP it speaks, until it ends, or is idle: then it is given back.
+    async fn serve<S: Socket>(
+        &mut self,
+        mut stream: Timed<S>,
+        handler: impl Handler,
+        is_first: bool,
+    ) -> Option<Timed<S>> {
+        if is_first && self.has_preface(&mut stream).await? {
+            self.serve_http2(stream).await;
+            return None;
+        }
+        self.serve_http1(stream, handler).await
+    }
+
+    /// Waits for as many bytes as it takes to tell whether they are HTTP/2's, and leaves them there; none when the connection is over.
+    async fn has_preface(&mut self, stream: &mut Timed<impl Socket>) -> Option<bool> {
+        let mut first = stream.peek().to_vec();
         while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
             stream.unread(Bytes::new());
-            let is_more = self.has_bytes(stream).await;
-            first.extend_from_slice(stream.peek());
-            if !is_more {
-                return false;
+            if !self.has_bytes(stream).await {
+                return None;
             }
+            first.extend_from_slice(stream.peek());
         }
-        let is_preface = first.starts_with(PREFACE);
+        let has_preface = first.starts_with(PREFACE);
         stream.unread(Bytes::from(first));
-        is_preface
+        Some(has_preface)
     }
 
     /// Waits until there is something to read, and leaves it there; false when the connection is over.

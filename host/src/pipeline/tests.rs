@@ -58,6 +58,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
         max_plugin_ms: limits.max_plugin_ms,
         open: 0.into(),
         large: large_hand_overs(),
+        turns: Default::default(),
     })
 }
 

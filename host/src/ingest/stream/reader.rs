@@ -30,6 +30,8 @@ const LINE_FACTOR: usize = 6;
 const LINE_OVERHEAD: usize = 64 << 10;
 /// Between two tries for room where many wait for one partition.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
+/// Reading more lines takes so long that they have to wait for their turn.
+const LONG: usize = 64;
 /// What is read ahead while records wait for their turn.
 const AHEAD: usize = 64 << 10;
 
@@ -172,13 +174,18 @@ impl Stream {
         let mut may = (count * (RECORD_BYTES + SLACK)).min(most);
         loop {
             self.wait_for(held, may).await?;
+            let turn = self.pipeline.turns.take(count > LONG).await;
             let context = parse::Context {
                 topic: Some(Arc::clone(&self.topic)),
                 limits: &self.limits,
                 memory: Memory::of(may),
             };
-            if let Some(records) = parse::lines(part, &context) {
-                held.set(context.memory.used());
+            let parsed = parse::lines(part, &context);
+            let used = context.memory.used();
+            drop(context);
+            turn.end().await;
+            if let Some(records) = parsed {
+                held.set(used);
                 return Ok(Some(records));
             }
             if may < most {

@@ -52,6 +52,7 @@ impl Bench {
             max_plugin_ms: 1_000,
             open: 0.into(),
             large: pipeline::large_hand_overs(),
+            turns: Default::default(),
         };
         Self { pipeline, broker }
     }

@@ -1,0 +1,57 @@
+//! A limit on a process' memory that the kernel keeps, where it lets this process set one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Memory that the kernel counts and the process does not hold by itself: sockets, and pages of files.
+const KERNEL: u64 = 64 << 20;
+
+/// A control group, removed once it is empty.
+pub(super) struct Cage(Option<PathBuf>);
+
+impl Cage {
+    /// Around a process that runs. Over the limit it is killed. Where there can be no control group there is none, and its own
+    /// peak is all that tells.
+    pub(super) fn around(process: u32, bytes: u64) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "pointsman-test-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let kinds = [
+            ("/sys/fs/cgroup", "memory.max"),
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ];
+        for (root, limit) in kinds {
+            let folder = Path::new(root).join(&name);
+            if fs::create_dir(&folder).is_err() {
+                continue;
+            }
+            let limited = fs::write(folder.join(limit), (bytes + KERNEL).to_string())
+                .and_then(|()| fs::write(folder.join("cgroup.procs"), process.to_string()));
+            let cage = Self(Some(folder));
+            if limited.is_ok() {
+                return cage;
+            }
+        }
+        eprintln!("abuse: no control group can be made here; only the process' own peak is looked at");
+        Self(None)
+    }
+}
+
+impl Drop for Cage {
+    fn drop(&mut self) {
+        let Some(folder) = self.0.take() else { return };
+        // Whoever is left in it goes back to the root.
+        let root = folder.parent().map(|root| root.join("cgroup.procs"));
+        for process in fs::read_to_string(folder.join("cgroup.procs"))
+            .unwrap_or_default()
+            .lines()
+        {
+            let _ = root.as_ref().map(|root| fs::write(root, process));
+        }
+        let _ = fs::remove_dir(folder);
+    }
+}

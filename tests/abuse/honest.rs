@@ -1,0 +1,78 @@
+//! A client that does nothing wrong.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::{http::Http, sidecar::Sidecar};
+
+/// See the [module](self).
+pub(super) struct Honest {
+    socket: PathBuf,
+}
+
+/// How it was served.
+pub(super) struct Quality {
+    pub(super) p99: Duration,
+    pub(super) answered: u64,
+    /// Told 503, and nothing else.
+    pub(super) refused: u64,
+    /// What it was told instead of an outcome.
+    pub(super) wrong: Vec<String>,
+}
+
+impl Honest {
+    pub(super) fn of(sidecar: &Sidecar) -> Self {
+        Self {
+            socket: sidecar.unix.clone(),
+        }
+    }
+
+    /// Has a topic be known.
+    pub(super) fn warm_up(&self, topic: &str) {
+        let reply = Http::unix(&self.socket).json(&format!("/v1/topics/{topic}/records"), r#"{"value":1}"#);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
+    /// One record a request, one request after the other, now and then over a new connection.
+    pub(super) fn send(&self, length: Duration) -> Quality {
+        let begun = Instant::now();
+        let (mut times, mut refused, mut wrong) = (Vec::new(), 0, Vec::new());
+        let mut connection = Http::unix(&self.socket);
+        let mut number = 0_u64;
+        while begun.elapsed() < length {
+            if number.is_multiple_of(64) {
+                connection = Http::unix(&self.socket);
+            }
+            number += 1;
+            let asked = Instant::now();
+            let body = format!(
+                r#"{{"key":"k-{}","value":{{"number":{number},"name":"some text"}}}}"#,
+                number % 50
+            );
+            connection.send(
+                "POST",
+                "/v1/topics/t/records",
+                &[("content-type", "application/json")],
+                body.as_bytes(),
+            );
+            let Some(reply) = connection.reply() else {
+                wrong.push("an honest connection was closed".to_owned());
+                break;
+            };
+            times.push(asked.elapsed());
+            match reply.status {
+                200 => {}
+                503 => refused += 1,
+                other => wrong.push(format!("an honest request was told {other}: {}", reply.text())),
+            }
+        }
+        times.sort_unstable();
+        let p99 = times.get(times.len() * 99 / 100).copied();
+        Quality {
+            p99: p99.unwrap_or(length),
+            answered: times.len() as u64,
+            refused,
+            wrong,
+        }
+    }
+}
