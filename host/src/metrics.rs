@@ -198,7 +198,8 @@ impl Metrics {
             )?,
             pause: Pause::new(histogram(
                 "pointsman_producer_pause_seconds",
-                "From a refusal that closed a topic to the next acknowledgement, where other records were queued",
+                "From a refusal that closed a topic, or taught what it does not take, to the next acknowledgement, where other \
+                 records were queued",
                 &REQUEST_BUCKETS,
             )?),
             plugin_seconds: register(

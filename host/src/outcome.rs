@@ -122,8 +122,12 @@ codes! {
     UnknownTopic = "unknown_topic",
     /// rejected: `limits.max_topics` topics are known already.
     TooManyTopics = "too_many_topics",
-    /// rejected, or failed when a broker said it: larger than `message.max.bytes`.
+    /// rejected, or failed when a broker said it: larger than `message.max.bytes`, or than the topic takes.
     RecordTooLarge = "record_too_large",
+    /// rejected: the topic is compacted, and the record has no key.
+    KeyRequired = "key_required",
+    /// rejected, or failed when a broker said it: the record's time is further from now than the topic takes.
+    TimestampOutOfRange = "timestamp_out_of_range",
     /// rejected: the record or the plugin named a partition that the topic does not have.
     PartitionOutOfRange = "partition_out_of_range",
     /// rejected: the plugin's own decision.
@@ -146,6 +150,8 @@ codes! {
     BatchTooLarge = "batch_too_large",
     /// failed: the broker refused the record as invalid.
     InvalidRecord = "invalid_record",
+    /// failed: the broker refused another record of the same batch.
+    BatchRefused = "batch_refused",
     /// failed: the producer did not take the record.
     NotQueued = "not_queued",
     /// failed: the producer was renewed before the record was handed over.

@@ -9,9 +9,11 @@ pub mod fate;
 pub mod kafka;
 mod librdkafka;
 pub mod memory;
+mod settings;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+pub use self::settings::{Packing, TopicSettings};
 use crate::{batch::Ticket, record::Record};
 
 /// The seam between the pipeline and the brokers.
@@ -24,6 +26,19 @@ pub trait Producer: Send + Sync + 'static {
 
     /// Asks the brokers for a topic's partitions. Blocks up to `timeout`.
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
+
+    /// Asks how these topics are configured; the error says why that is not known. Blocks up to `timeout`.
+    fn settings(&self, topics: &[Arc<str>], _timeout: Duration) -> Vec<Result<TopicSettings, String>> {
+        vec![Err("this producer knows nothing of settings".to_owned()); topics.len()]
+    }
+
+    /// How it packs records.
+    fn packing(&self) -> Packing {
+        Packing::default()
+    }
+
+    /// Nobody sends to this topic any more, for now: what is kept for that may go.
+    fn forget(&self, _topic: &str) {}
 
     /// Asks whether any broker answers, for [`Producer::health`]; about a known topic if there is one, which is the
     /// cheaper question. Blocks up to `timeout`.

@@ -9,6 +9,7 @@ use crate::{
     outcome::{Kind, Outcome},
     produce::memory::MemoryProducer,
     route::{Decider, Route, Routes, Table},
+    topics::{Rules, TopicLimits},
 };
 
 const PARTITIONS: u32 = 5;
@@ -48,8 +49,11 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
             Arc::clone(&producer),
             routes,
             Arc::clone(&metrics),
-            limits.max_topics,
-            std::time::Duration::from_secs(1),
+            TopicLimits {
+                max_topics: limits.max_topics,
+                timeout: std::time::Duration::from_secs(1),
+                rules: Rules::default(),
+            },
         ),
         producer,
         admission: Arc::new(Admission::new(limits)),

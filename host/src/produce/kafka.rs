@@ -8,6 +8,7 @@
 //! records are refused.
 
 mod client;
+mod refused;
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,9 @@ use arc_swap::ArcSwapOption;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use self::client::Client;
-use super::{Health, MetadataError, PartitionInfo, Producer, Sender, fate, librdkafka::TopicHandle};
+use super::{
+    Health, MetadataError, Packing, PartitionInfo, Producer, Sender, TopicSettings, fate, librdkafka::TopicHandle,
+};
 use crate::{batch::Ticket, outcome::Outcome, record::Record};
 
 /// How long one look for delivery reports may take; how late the thread notices the end.
@@ -86,6 +89,20 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
     }
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
+}
+
+/// librdkafka makes no batch of several records that is larger than either of these two settings says.
+fn packing(config: &ClientConfig) -> Packing {
+    let default = Packing::default().batch_bytes;
+    let bytes = |key| config.get(key).and_then(|bytes| bytes.parse().ok()).unwrap_or(default);
+    // One setting with two names.
+    let compression = ["compression.type", "compression.codec"]
+        .into_iter()
+        .find_map(|key| config.get(key));
+    Packing {
+        batch_bytes: bytes("batch.size").min(bytes("message.max.bytes")),
+        compresses: compression.is_some_and(|codec| codec != "none"),
+    }
 }
 
 /// See the [module](self).
@@ -246,6 +263,23 @@ impl Producer for KafkaProducer {
         match self.current() {
             Some(current) => current.client.metadata(topic, timeout),
             None => Err(MetadataError::Unavailable("the producer is being renewed".to_owned())),
+        }
+    }
+
+    fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, String>> {
+        match self.current() {
+            Some(current) => current.client.settings(topics, timeout),
+            None => vec![Err("the producer is being renewed".to_owned()); topics.len()],
+        }
+    }
+
+    fn packing(&self) -> Packing {
+        packing(&self.generations.config)
+    }
+
+    fn forget(&self, topic: &str) {
+        if let Some(current) = self.current() {
+            current.client.forget(topic);
         }
     }
 

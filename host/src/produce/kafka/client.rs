@@ -19,9 +19,13 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::super::{
-    Health, MetadataError, PartitionInfo, fate,
-    librdkafka::{self, Opaque, TopicHandle},
+use super::{
+    super::{
+        Health, MetadataError, PartitionInfo, TopicSettings, fate,
+        librdkafka::{self, Opaque, TopicHandle},
+        settings,
+    },
+    refused::Refused,
 };
 use crate::{
     batch::Ticket,
@@ -47,6 +51,7 @@ impl Client {
             embedded,
             is_up: AtomicBool::new(false),
             health: Mutex::new(Health::Starting),
+            refused: Refused::default(),
         };
         Ok(Self {
             topics: RwLock::default(),
@@ -57,6 +62,7 @@ impl Client {
     /// Hands out delivery reports, for up to `timeout`.
     pub(super) fn poll(&self, timeout: Duration) {
         self.producer.poll(timeout);
+        self.producer.context().refused.settle();
     }
 
     /// Why it cannot go on, if it cannot.
@@ -132,6 +138,31 @@ impl Client {
             .collect())
     }
 
+    pub(super) fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, String>> {
+        let all = |reason: &str| vec![Err(reason.to_owned()); topics.len()];
+        if self.producer.context().embedded {
+            return all("the embedded broker has none");
+        }
+        let mut told = match librdkafka::describe_topics(&self.producer, topics, &settings::NAMES, timeout) {
+            Ok(told) => told,
+            Err(error) => return all(&error.to_string()),
+        };
+        let of = |topic: &Arc<str>| match told.remove(&**topic) {
+            Some(Ok(entries)) => Ok(TopicSettings::read(&entries)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("the brokers' answer does not hold the topic".to_owned()),
+        };
+        topics.iter().map(of).collect()
+    }
+
+    /// Drops the handle of a topic that nobody sends to.
+    pub(super) fn forget(&self, topic: &str) {
+        self.topics
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(topic);
+    }
+
     pub(super) fn probe(&self, topic: Option<&str>, timeout: Duration) {
         let client = self.producer.client();
         let answered = match (topic, self.producer.context().health()) {
@@ -177,6 +208,8 @@ struct Context {
     /// Whether `health` says so: it is asked with each acknowledgement.
     is_up: AtomicBool,
     health: Mutex<Health>,
+    /// Records whose outcome waits for those of their batch.
+    refused: Refused,
 }
 
 impl Context {
@@ -235,6 +268,7 @@ impl ProducerContext for Context {
             match result {
                 Ok(message) => {
                     self.up();
+                    self.refused.settle();
                     let timestamp = ticket.timestamp();
                     ticket.complete(Outcome::Acked(Ack {
                         partition: message.partition().cast_unsigned(),
@@ -250,6 +284,9 @@ impl ProducerContext for Context {
                 Err((error, message)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                     let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
+                    if persisted_no && fate::is_for_content(code) {
+                        return self.refused.push(code, ticket);
+                    }
                     ticket.complete(fate::of_report(code, persisted_no, message.topic()));
                 }
             }

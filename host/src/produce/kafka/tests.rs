@@ -16,7 +16,7 @@ use crate::{
     produce::embedded::EmbeddedBroker,
     record::Header,
     route::{Decider, Route, Routes, Table},
-    topics::Topics,
+    topics::{Rules, TopicLimits, Topics},
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -42,7 +42,16 @@ impl Bench {
         let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
         let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
         let limits = Limits::default();
-        let topics = Topics::new(Arc::clone(&producer), routes, Arc::clone(&metrics), 10, DEADLINE);
+        let topics = Topics::new(
+            Arc::clone(&producer),
+            routes,
+            Arc::clone(&metrics),
+            TopicLimits {
+                max_topics: 10,
+                timeout: DEADLINE,
+                rules: Rules::default(),
+            },
+        );
         let pipeline = Pipeline {
             topics,
             producer,
@@ -137,6 +146,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         topic: 0,
         partition: 0,
         bytes: 10,
+        keyed: false,
         timestamp: None,
     };
     let purpose = Purpose {
