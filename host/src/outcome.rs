@@ -120,7 +120,7 @@ codes! {
     NoRoute = "no_route",
     /// rejected: the brokers do not know the topic and do not create it.
     UnknownTopic = "unknown_topic",
-    /// rejected: `limits.max_topics` topics are known already.
+    /// rejected: `limits.max_topics` topics are known already, and all have been in use shortly.
     TooManyTopics = "too_many_topics",
     /// rejected, or failed when a broker said it: larger than `message.max.bytes`, or than the topic takes.
     RecordTooLarge = "record_too_large",

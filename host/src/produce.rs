@@ -28,8 +28,8 @@ pub trait Producer: Send + Sync + 'static {
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
 
     /// Asks how these topics are configured; the error says why that is not known. Blocks up to `timeout`.
-    fn settings(&self, topics: &[Arc<str>], _timeout: Duration) -> Vec<Result<TopicSettings, String>> {
-        vec![Err("this producer knows nothing of settings".to_owned()); topics.len()]
+    fn settings(&self, topics: &[Arc<str>], _timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
+        vec![Err(NoSettings::Unsupported); topics.len()]
     }
 
     /// How it packs records.
@@ -82,6 +82,17 @@ pub enum MetadataError {
     /// No answer, for now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// Why it is not known how a topic is configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoSettings {
+    /// There are no brokers that could say it.
+    #[error("these brokers have no settings")]
+    Unsupported,
+    /// No right to, or no answer.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What the producer knows of the brokers.

@@ -6,17 +6,19 @@
 mod closure;
 mod refusals;
 pub mod sticky;
+mod table;
 mod terms;
 mod topic;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::sync::{OnceCell, Semaphore};
 
+use self::table::{Full, TopicTable};
 pub use self::{
     terms::Rules,
     topic::{Partitions, Topic},
@@ -24,7 +26,7 @@ pub use self::{
 use crate::{
     metrics::Metrics,
     outcome::{Code, RecordError},
-    produce::{MetadataError, PartitionInfo, Producer, TopicSettings},
+    produce::{MetadataError, NoSettings, PartitionInfo, Producer, TopicSettings},
     route::Routes,
 };
 
@@ -71,7 +73,7 @@ pub struct Topics {
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
     limits: TopicLimits,
-    known: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    known: TopicTable,
     /// Lookups under way, and refusals with the moment until which they are remembered. Bounded by `max_topics`.
     pending: Mutex<Pending>,
     lookups: Semaphore,
@@ -85,7 +87,7 @@ impl Topics {
             routes,
             metrics,
             limits,
-            known: RwLock::default(),
+            known: TopicTable::new(limits.max_topics, Instant::now()),
             pending: Mutex::default(),
             lookups: Semaphore::new(CONCURRENT_LOOKUPS),
         }
@@ -98,22 +100,19 @@ impl Topics {
 
     /// The name of one that is known.
     pub fn any_known(&self) -> Option<Arc<str>> {
-        self.known().keys().next().cloned()
+        self.known.any()
     }
 
     /// Outcomes so far, by topic and kind.
     pub fn counts(&self) -> HashMap<Arc<str>, [u64; 4]> {
-        let known = self.known();
-        known
-            .iter()
-            .map(|(name, topic)| (Arc::clone(name), topic.counts()))
-            .collect()
+        let known = self.known.all().into_iter();
+        known.map(|topic| (Arc::clone(&topic.name), topic.counts())).collect()
     }
 
     /// The topic, from memory or from the brokers. The name has been checked.
     pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let table = self.routes.table();
-        let known = self.known().get(name).cloned();
+        let known = self.known.get(name, Instant::now());
         let has_route = match &known {
             Some(topic) => topic.route(&table).is_some(),
             None => table.find(name).is_some(),
@@ -152,17 +151,19 @@ impl Topics {
 
     /// Asks the brokers again about every known topic. Blocks.
     pub fn refresh(&self) {
-        let known: Vec<Arc<Topic>> = self.known().values().cloned().collect();
-        for topic in known {
+        // By name: a topic that is held here could not make room for another one meanwhile.
+        for name in self.known.names() {
             let asked = Instant::now();
-            match self.producer.metadata(&topic.name, self.limits.timeout) {
-                Ok(infos) => topic.refresh(&infos),
+            match self.producer.metadata(&name, self.limits.timeout) {
+                Ok(infos) => {
+                    if let Some(topic) = self.known.peek(&name) {
+                        topic.refresh(&infos);
+                    }
+                }
                 Err(MetadataError::UnknownTopic | MetadataError::Unauthorized) => {
-                    tracing::warn!(topic = %topic.name, "the brokers no longer know the topic, or hide it");
-                    self.known
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .remove(&topic.name);
+                    tracing::warn!(topic = %name, "the brokers no longer know the topic, or hide it");
+                    self.known.remove(&name);
+                    self.producer.forget(&name);
                 }
                 // Nobody answers, so there is no use in asking about the others; the next round will.
                 Err(MetadataError::Unavailable(_)) if asked.elapsed() >= self.limits.timeout / 2 => return,
@@ -174,15 +175,12 @@ impl Topics {
     }
 
     fn refresh_settings(&self) {
-        let known: Vec<(Arc<str>, Arc<Topic>)> = self
-            .known()
-            .iter()
-            .map(|(name, topic)| (Arc::clone(name), Arc::clone(topic)))
-            .collect();
-        for some in known.chunks(SETTINGS_AT_ONCE) {
-            let names: Vec<Arc<str>> = some.iter().map(|(name, _)| Arc::clone(name)).collect();
-            let told = self.producer.settings(&names, self.limits.timeout);
-            for ((_, topic), settings) in some.iter().zip(told) {
+        for names in self.known.names().chunks(SETTINGS_AT_ONCE) {
+            let told = self.producer.settings(names, self.limits.timeout);
+            for (name, settings) in names.iter().zip(told) {
+                let Some(topic) = self.known.peek(name) else {
+                    continue;
+                };
                 // Those that cannot be read now are as they were.
                 if let Ok(settings) = settings {
                     topic.configure(settings, self.limits.rules.packing.batch_bytes);
@@ -190,10 +188,6 @@ impl Topics {
                 topic.tell_refusals();
             }
         }
-    }
-
-    fn known(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Arc<str>, Arc<Topic>>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
@@ -211,14 +205,9 @@ impl Topics {
         if let Some((_, lookup)) = pending.get(name) {
             return Ok(Arc::clone(lookup));
         }
-        if self.known().len() >= self.limits.max_topics {
-            return Err(refused(
-                Code::TooManyTopics,
-                format!(
-                    "{} topics are known already; raise limits.max_topics to send to \"{name}\"",
-                    self.limits.max_topics
-                ),
-            ));
+        // Before the brokers are asked: some of them make a topic for that.
+        if !self.known.has_room(now) {
+            return Err(self.too_many(name));
         }
         if pending.len() >= self.limits.max_topics {
             return Err(TopicError::Unavailable(
@@ -230,18 +219,46 @@ impl Topics {
         Ok(lookup)
     }
 
-    fn found(&self, name: &Arc<str>, infos: &[PartitionInfo], settings: Vec<Result<TopicSettings, String>>) -> Topic {
+    fn too_many(&self, name: &str) -> TopicError {
+        refused(
+            Code::TooManyTopics,
+            format!(
+                "{} topics are known already, and all have been in use shortly; send to \"{name}\" later, or raise \
+                 limits.max_topics",
+                self.limits.max_topics
+            ),
+        )
+    }
+
+    /// A topic is in the table from now on, in the place of one that has rested for long if there is none left.
+    fn take_in(&self, topic: Topic) -> Result<Arc<Topic>, TopicError> {
+        let name = Arc::clone(&topic.name);
+        let taken = self.known.insert(Arc::new(topic), Instant::now());
+        let (topic, gone) = taken.map_err(|Full| self.too_many(&name))?;
+        if let Some(gone) = gone {
+            tracing::debug!(topic = %gone, instead = %name, "a topic that nobody has sent to for a while is no longer known");
+            self.producer.forget(&gone);
+        }
+        Ok(topic)
+    }
+
+    fn found(
+        &self,
+        name: &Arc<str>,
+        infos: &[PartitionInfo],
+        settings: Vec<Result<TopicSettings, NoSettings>>,
+    ) -> Topic {
         let rules = self.limits.rules;
         let topic = Topic::new(Arc::clone(name), infos, rules, &self.metrics);
         match settings.into_iter().next() {
             Some(Ok(settings)) => topic.configure(settings, rules.packing.batch_bytes),
-            Some(Err(reason)) => tracing::info!(
+            Some(Err(reason @ NoSettings::Refused(_))) => tracing::info!(
                 topic = %name,
-                reason,
+                %reason,
                 "the topic's settings cannot be read, so what its brokers refuse is found out by their refusals; grant \
                  DESCRIBE_CONFIGS on the topic"
             ),
-            None => {}
+            Some(Err(NoSettings::Unsupported)) | None => {}
         }
         topic
     }
@@ -261,9 +278,7 @@ impl Topics {
             drop(turn);
             match asked {
                 Ok(Ok((infos, settings))) => {
-                    let topic = Arc::new(self.found(name, &infos, settings));
-                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                    return Ok(Arc::clone(known.entry(Arc::clone(name)).or_insert(topic)));
+                    return self.take_in(self.found(name, &infos, settings));
                 }
                 // A topic that is just being made has no leaders at first.
                 Ok(Err(MetadataError::UnknownTopic | MetadataError::Unavailable(_)))

@@ -25,7 +25,8 @@ use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use self::client::Client;
 use super::{
-    Health, MetadataError, Packing, PartitionInfo, Producer, Sender, TopicSettings, fate, librdkafka::TopicHandle,
+    Health, MetadataError, NoSettings, Packing, PartitionInfo, Producer, Sender, TopicSettings, fate,
+    librdkafka::TopicHandle,
 };
 use crate::{batch::Ticket, outcome::Outcome, record::Record};
 
@@ -266,10 +267,13 @@ impl Producer for KafkaProducer {
         }
     }
 
-    fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, String>> {
+    fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
         match self.current() {
             Some(current) => current.client.settings(topics, timeout),
-            None => vec![Err("the producer is being renewed".to_owned()); topics.len()],
+            None => {
+                let renewed = NoSettings::Refused("the producer is being renewed".to_owned());
+                vec![Err(renewed); topics.len()]
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use rdkafka::{
 
 use super::{
     super::{
-        Health, MetadataError, PartitionInfo, TopicSettings, fate,
+        Health, MetadataError, NoSettings, PartitionInfo, TopicSettings, fate,
         librdkafka::{self, Opaque, TopicHandle},
         settings,
     },
@@ -138,19 +138,19 @@ impl Client {
             .collect())
     }
 
-    pub(super) fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, String>> {
-        let all = |reason: &str| vec![Err(reason.to_owned()); topics.len()];
+    pub(super) fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
+        let all = |error| vec![Err(error); topics.len()];
         if self.producer.context().embedded {
-            return all("the embedded broker has none");
+            return all(NoSettings::Unsupported);
         }
         let mut told = match librdkafka::describe_topics(&self.producer, topics, &settings::NAMES, timeout) {
             Ok(told) => told,
-            Err(error) => return all(&error.to_string()),
+            Err(error) => return all(NoSettings::Refused(error.to_string())),
         };
         let of = |topic: &Arc<str>| match told.remove(&**topic) {
             Some(Ok(entries)) => Ok(TopicSettings::read(&entries)),
-            Some(Err(error)) => Err(error.to_string()),
-            None => Err("the brokers' answer does not hold the topic".to_owned()),
+            Some(Err(error)) => Err(NoSettings::Refused(error.to_string())),
+            None => Err(NoSettings::Refused("the answer does not hold the topic".to_owned())),
         };
         topics.iter().map(of).collect()
     }
