@@ -34,6 +34,8 @@ use crate::{batch::Ticket, outcome::Outcome, record::Record};
 const POLL: Duration = Duration::from_millis(100);
 /// After a fatal error: how long the answers to what is on its way are waited for before they are given up.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// The name of threads that end a client.
+const ENDING: &str = "end-of-producer";
 /// Between two tries to make a new client.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
@@ -116,7 +118,36 @@ pub struct KafkaProducer {
 /// One client and its number.
 struct Generation {
     number: u32,
-    client: Client,
+    /// None only while this is dropped.
+    client: Option<Client>,
+}
+
+impl Generation {
+    fn client(&self) -> &Client {
+        match &self.client {
+            Some(client) => client,
+            None => unreachable!("a generation has its client until it ends"),
+        }
+    }
+
+    /// Ends the client on this thread, which may block, if nobody else holds it.
+    fn end(self: Arc<Self>) {
+        if let Some(mut last) = Arc::into_inner(self) {
+            drop(last.client.take());
+        }
+    }
+}
+
+impl Drop for Generation {
+    /// Ending a client takes its time with brokers that do not answer, and the last to hold it may be a worker, which never blocks:
+    /// so whoever that is, a thread of its own does it.
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let thread = thread::Builder::new().name(ENDING.to_owned());
+            // Where no thread can be had it ends here and now.
+            drop(thread.spawn(move || drop(client)));
+        }
+    }
 }
 
 /// What the thread and the producer share.
@@ -137,7 +168,7 @@ impl KafkaProducer {
     pub fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
         let first = Arc::new(Generation {
             number: 1,
-            client: Client::new(config, embedded)?,
+            client: Some(Client::new(config, embedded)?),
         });
         let generations = Arc::new(Generations {
             config: config.clone(),
@@ -165,8 +196,8 @@ impl KafkaProducer {
 impl Generations {
     fn run(&self, mut generation: Arc<Generation>) {
         while !self.stop.load(Ordering::Relaxed) {
-            generation.client.poll(POLL);
-            if let Some(reason) = generation.client.fatal() {
+            generation.client().poll(POLL);
+            if let Some(reason) = generation.client().fatal() {
                 match self.renew(generation, &reason) {
                     Some(next) => generation = next,
                     None => return,
@@ -180,7 +211,7 @@ impl Generations {
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
         // From here on nothing is handed to the old client, but by who has just looked; it refuses that itself.
         self.current.store(None);
-        let outstanding = old.client.outstanding();
+        let outstanding = old.client().outstanding();
         tracing::error!(
             generation = old.number,
             reason,
@@ -188,17 +219,16 @@ impl Generations {
             "the producer met a fatal error: what is outstanding is answered, then a new producer is made"
         );
         let deadline = Instant::now() + LAST_ANSWERS;
-        while old.client.outstanding() > 0 && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
-            old.client.poll(Duration::from_millis(10));
+        while old.client().outstanding() > 0 && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
+            old.client().poll(Duration::from_millis(10));
         }
-        old.client.purge();
+        old.client().purge();
         let number = old.number + 1;
         // Ending a client may take its time with brokers that do not answer, and nobody has to wait for it.
-        let ending = thread::Builder::new()
-            .name("end-of-producer".to_owned())
-            .spawn(move || drop(old));
+        let ending = thread::Builder::new().name(ENDING.to_owned()).spawn(move || old.end());
         drop(ending);
         let client = self.make()?;
+        let client = Some(client);
         let next = Arc::new(Generation { number, client });
         self.number.store(number, Ordering::Release);
         self.current.store(Some(Arc::clone(&next)));
@@ -234,7 +264,7 @@ impl Sender for KafkaSender {
         let Some(current) = &self.current else {
             return ticket.complete(Outcome::Failed(fate::generation_changed()));
         };
-        let client = &current.client;
+        let client = current.client();
         if let Some((name, topic)) = &self.topic
             && Arc::ptr_eq(name, &record.topic)
         {
@@ -262,14 +292,14 @@ impl Producer for KafkaProducer {
 
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
         match self.current() {
-            Some(current) => current.client.metadata(topic, timeout),
+            Some(current) => current.client().metadata(topic, timeout),
             None => Err(MetadataError::Unavailable("the producer is being renewed".to_owned())),
         }
     }
 
     fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
         match self.current() {
-            Some(current) => current.client.settings(topics, timeout),
+            Some(current) => current.client().settings(topics, timeout),
             None => {
                 let renewed = NoSettings::Refused("the producer is being renewed".to_owned());
                 vec![Err(renewed); topics.len()]
@@ -283,19 +313,19 @@ impl Producer for KafkaProducer {
 
     fn forget(&self, topic: &str) {
         if let Some(current) = self.current() {
-            current.client.forget(topic);
+            current.client().forget(topic);
         }
     }
 
     fn probe(&self, topic: Option<&str>, timeout: Duration) {
         if let Some(current) = self.current() {
-            current.client.probe(topic, timeout);
+            current.client().probe(topic, timeout);
         }
     }
 
     fn flush(&self, timeout: Duration) -> bool {
         match self.current() {
-            Some(current) => current.client.flush(timeout),
+            Some(current) => current.client().flush(timeout),
             None => {
                 thread::sleep(timeout.min(POLL));
                 false
@@ -305,13 +335,13 @@ impl Producer for KafkaProducer {
 
     fn purge(&self) {
         if let Some(current) = self.current() {
-            current.client.purge();
+            current.client().purge();
         }
     }
 
     fn health(&self) -> Health {
         match self.current() {
-            Some(current) => current.client.health(),
+            Some(current) => current.client().health(),
             None => {
                 let reason = self.generations.renewing.lock().unwrap_or_else(PoisonError::into_inner);
                 Health::Renewing(reason.clone())
@@ -325,6 +355,10 @@ impl Drop for KafkaProducer {
         self.generations.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+        // Whoever drops the producer waits for the end of its client; the embedded broker must not go before.
+        if let Some(last) = self.generations.current.swap(None) {
+            last.end();
         }
     }
 }

@@ -189,6 +189,17 @@ impl Client {
     }
 }
 
+#[cfg(test)]
+impl Drop for Client {
+    fn drop(&mut self) {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        tests::ENDED_BY
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
+    }
+}
+
 fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition
@@ -295,4 +306,12 @@ impl ProducerContext for Context {
             tracing::error!("a delivery report could not be handled; its record is answered as unknown");
         }
     }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+
+    /// The names of the threads that have ended a client.
+    pub(crate) static ENDED_BY: Mutex<Vec<String>> = Mutex::new(Vec::new());
 }

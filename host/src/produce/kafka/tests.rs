@@ -276,3 +276,29 @@ async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back()
     }
     assert!(bench.pipeline.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_an_old_client_last_does_not_wait_for_its_end() {
+    let bench = Bench::new();
+    bench.outcomes(1).await;
+    // As a worker may, in the middle of a request.
+    let sender = bench.pipeline.producer.sender(1);
+    bench
+        .broker
+        .answer_next_produce_with(E::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.outcomes(1).await;
+    assert_eq!(bench.acked_again().await, 2);
+    drop(sender);
+    let mine = thread::current().name().map(str::to_owned);
+    let ended_by = || client::tests::ENDED_BY.lock().expect("a lock").clone();
+    assert!(
+        !ended_by().iter().any(|name| Some(name) == mine.as_ref()),
+        "{:?}",
+        ended_by()
+    );
+    let deadline = Instant::now() + DEADLINE;
+    while !ended_by().iter().any(|name| name == ENDING) {
+        assert!(Instant::now() < deadline, "nobody has ended it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
