@@ -37,6 +37,11 @@ pub trait Producer: Send + Sync + 'static {
         Packing::default()
     }
 
+    /// Whether a topic may be sent to that was not before: what it keeps of topics is bounded.
+    fn has_room_for(&self, _topic: &str) -> bool {
+        true
+    }
+
     /// Nobody sends to this topic any more, for now: what is kept for that may go.
     fn forget(&self, _topic: &str) {}
 

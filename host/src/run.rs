@@ -163,7 +163,7 @@ impl Sidecar {
             limits.max_buffered_bytes,
         );
         shown["kafka"]["effective_properties"] = redacted(&client.config_map());
-        let producer = KafkaProducer::new(&client, broker.is_some())
+        let producer = KafkaProducer::new(&client, broker.is_some(), limits.max_topics)
             .context("cannot make the Kafka producer from [kafka.properties]")?;
         let producer: Arc<dyn Producer> = Arc::new(producer);
         let pipeline = Arc::new(Pipeline {

@@ -206,7 +206,7 @@ impl Topics {
             return Ok(Arc::clone(lookup));
         }
         // Before the brokers are asked: some of them make a topic for that.
-        if !self.known.has_room(now) {
+        if !self.known.has_room(now) || !self.producer.has_room_for(name) {
             return Err(self.too_many(name));
         }
         if pending.len() >= self.limits.max_topics {

@@ -6,6 +6,9 @@
 //! A client that met a fatal error takes nothing any more. Its thread then answers what is outstanding, makes a new client and
 //! raises the generation: no restart of the process, and nothing is sent again by itself. In between there is no client, and
 //! records are refused.
+//!
+//! librdkafka keeps something of each topic that was ever sent to. So when a client has sent to twice as many as are known at
+//! once, another one takes over as soon as nothing is on its way: nobody is refused for that.
 
 mod client;
 mod refused;
@@ -34,6 +37,10 @@ use crate::{batch::Ticket, outcome::Outcome, record::Record};
 const POLL: Duration = Duration::from_millis(100);
 /// After a fatal error: how long the answers to what is on its way are waited for before they are given up.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// What a client that takes over has to connect and to get its producer id.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// References to a generation that nobody sends by: the thread's, and the one that hands it out.
+const IDLE: usize = 2;
 /// The name of threads that end a client.
 const ENDING: &str = "end-of-producer";
 /// Between two tries to make a new client.
@@ -154,6 +161,7 @@ impl Drop for Generation {
 struct Generations {
     config: ClientConfig,
     embedded: bool,
+    most_topics: usize,
     /// The client of now; none while it is being renewed.
     current: ArcSwapOption<Generation>,
     number: AtomicU32,
@@ -165,14 +173,16 @@ struct Generations {
 
 impl KafkaProducer {
     /// Makes the producer; brokers are connected to in the background. `embedded`: the broker is the one in this process.
-    pub fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
+    /// `most_topics` are known at once.
+    pub fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
         let first = Arc::new(Generation {
             number: 1,
-            client: Some(Client::new(config, embedded)?),
+            client: Some(Client::new(config, embedded, most_topics)?),
         });
         let generations = Arc::new(Generations {
             config: config.clone(),
             embedded,
+            most_topics,
             current: ArcSwapOption::new(Some(Arc::clone(&first))),
             number: AtomicU32::new(1),
             renewing: Mutex::default(),
@@ -195,6 +205,7 @@ impl KafkaProducer {
 
 impl Generations {
     fn run(&self, mut generation: Arc<Generation>) {
+        let mut spare: Option<Spare> = None;
         while !self.stop.load(Ordering::Relaxed) {
             generation.client().poll(POLL);
             if let Some(reason) = generation.client().fatal() {
@@ -202,8 +213,56 @@ impl Generations {
                     Some(next) => generation = next,
                     None => return,
                 }
+            } else if generation.client().is_worn() {
+                match &spare {
+                    None => spare = self.spare(),
+                    Some(made) if made.since.elapsed() < WARM_UP => {}
+                    // In a moment in which nothing is on its way and nobody hands anything over: so nothing is overtaken.
+                    Some(_) if generation.client().outstanding() == 0 && Arc::strong_count(&generation) == IDLE => {
+                        if let Some(made) = spare.take() {
+                            generation = self.replace(generation, made.client);
+                        }
+                    }
+                    Some(_) => {}
+                }
             }
         }
+    }
+
+    /// A client that connects while the one before it still serves.
+    fn spare(&self) -> Option<Spare> {
+        let made = Client::new(&self.config, self.embedded, self.most_topics);
+        let made = made.inspect_err(|error| tracing::warn!(%error, "no producer can be made to take over"));
+        let since = Instant::now();
+        Some(Spare {
+            client: made.ok()?,
+            since,
+        })
+    }
+
+    /// Puts another client into service. Whoever has just taken the one before it still hands over to it, and is answered.
+    fn replace(&self, old: Arc<Generation>, client: Client) -> Arc<Generation> {
+        let next = self.serve(old.number + 1, client);
+        let deadline = Instant::now() + LAST_ANSWERS;
+        let is_used = |old: &Arc<Generation>| Arc::strong_count(old) > 1 || old.client().outstanding() > 0;
+        while is_used(&old) && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
+            old.client().poll(Duration::from_millis(1));
+            next.client().poll(Duration::ZERO);
+        }
+        tracing::info!(
+            generation = next.number,
+            "a new producer is in service: the one before it kept something of more topics than are known at once"
+        );
+        end(old);
+        next
+    }
+
+    fn serve(&self, number: u32, client: Client) -> Arc<Generation> {
+        let client = Some(client);
+        let next = Arc::new(Generation { number, client });
+        self.number.store(number, Ordering::Release);
+        self.current.store(Some(Arc::clone(&next)));
+        next
     }
 
     /// None when the process ends meanwhile.
@@ -224,21 +283,15 @@ impl Generations {
         }
         old.client().purge();
         let number = old.number + 1;
-        // Ending a client may take its time with brokers that do not answer, and nobody has to wait for it.
-        let ending = thread::Builder::new().name(ENDING.to_owned()).spawn(move || old.end());
-        drop(ending);
-        let client = self.make()?;
-        let client = Some(client);
-        let next = Arc::new(Generation { number, client });
-        self.number.store(number, Ordering::Release);
-        self.current.store(Some(Arc::clone(&next)));
+        end(old);
+        let next = self.serve(number, self.make()?);
         tracing::warn!(generation = number, "a new producer is in service");
         Some(next)
     }
 
     fn make(&self) -> Option<Client> {
         while !self.stop.load(Ordering::Relaxed) {
-            match Client::new(&self.config, self.embedded) {
+            match Client::new(&self.config, self.embedded, self.most_topics) {
                 Ok(client) => return Some(client),
                 Err(error) => {
                     tracing::error!(%error, "no new producer can be made; trying again");
@@ -248,6 +301,18 @@ impl Generations {
         }
         None
     }
+}
+
+/// Ending a client may take its time with brokers that do not answer, and nobody has to wait for it.
+fn end(old: Arc<Generation>) {
+    let thread = thread::Builder::new().name(ENDING.to_owned());
+    drop(thread.spawn(move || old.end()));
+}
+
+/// A client that is not in service yet.
+struct Spare {
+    client: Client,
+    since: Instant,
 }
 
 /// See [`Producer::sender`].
@@ -309,6 +374,11 @@ impl Producer for KafkaProducer {
 
     fn packing(&self) -> Packing {
         packing(&self.generations.config)
+    }
+
+    fn has_room_for(&self, topic: &str) -> bool {
+        self.current()
+            .is_none_or(|current| current.client().has_room_for(topic))
     }
 
     fn forget(&self, topic: &str) {

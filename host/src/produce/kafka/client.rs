@@ -1,7 +1,7 @@
 //! One librdkafka client, good for one producer generation: records in, delivery reports out.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -38,15 +38,26 @@ const PURGE_WAIT: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub(super) struct Client {
-    /// Of each that was sent to. They must go before the client does.
-    topics: RwLock<HashMap<Arc<str>, Arc<TopicHandle>>>,
+    /// They must go before the client does.
+    topics: RwLock<Handles>,
+    most_topics: usize,
     producer: BaseProducer<Context>,
+}
+
+/// What there is of topics.
+#[derive(Default)]
+struct Handles {
+    /// Of those that are sent to.
+    now: HashMap<Arc<str>, Arc<TopicHandle>>,
+    /// Those that were ever sent to: librdkafka keeps each of them until the client's end, some KiB a partition, whether or not
+    /// anybody has a handle.
+    ever: HashSet<Arc<str>>,
 }
 
 impl Client {
     /// Brokers are connected to in the background. `embedded`: the broker is the one in this process, see
-    /// [`Context::embedded`].
-    pub(super) fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
+    /// [`Context::embedded`]. `most_topics`: that are known at once.
+    pub(super) fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
         let context = Context {
             embedded,
             is_up: AtomicBool::new(false),
@@ -55,6 +66,7 @@ impl Client {
         };
         Ok(Self {
             topics: RwLock::default(),
+            most_topics,
             producer: BaseProducer::from_config_and_context(config, context)?,
         })
     }
@@ -82,15 +94,27 @@ impl Client {
 
     /// A topic to send to, by its name.
     pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<TopicHandle>, RDKafkaErrorCode> {
-        if let Some(topic) = self.topics().get(name) {
+        if let Some(topic) = self.topics().now.get(name) {
             return Ok(Arc::clone(topic));
         }
         let made = Arc::new(TopicHandle::new(&self.producer, name)?);
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(topics.entry(Arc::clone(name)).or_insert(made)))
+        topics.ever.insert(Arc::clone(name));
+        Ok(Arc::clone(topics.now.entry(Arc::clone(name)).or_insert(made)))
     }
 
-    fn topics(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Arc<TopicHandle>>> {
+    /// Whether so many topics were sent to that another client had better take over.
+    pub(super) fn is_worn(&self) -> bool {
+        self.topics().ever.len() >= 2 * self.most_topics
+    }
+
+    /// Whether this topic may be sent to, too.
+    pub(super) fn has_room_for(&self, topic: &str) -> bool {
+        let topics = self.topics();
+        topics.ever.contains(topic) || topics.ever.len() < 3 * self.most_topics
+    }
+
+    fn topics(&self) -> RwLockReadGuard<'_, Handles> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,6 +184,7 @@ impl Client {
         self.topics
             .write()
             .unwrap_or_else(PoisonError::into_inner)
+            .now
             .remove(topic);
     }
 

@@ -20,6 +20,7 @@ use crate::{
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
+const MOST_TOPICS: usize = 3;
 
 struct Bench {
     pipeline: Pipeline,
@@ -37,7 +38,7 @@ impl Bench {
             ("batch.num.messages".to_owned(), "1".to_owned()),
         ];
         let config = client_config(&properties.into(), 20_000, 1 << 20);
-        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, true).expect("a producer"));
+        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, true, MOST_TOPICS).expect("a producer"));
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
         let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
@@ -65,8 +66,12 @@ impl Bench {
     }
 
     async fn submit(&self, count: usize) -> Result<Submitted, NotTaken> {
+        self.submit_to("t", count).await
+    }
+
+    async fn submit_to(&self, topic: &str, count: usize) -> Result<Submitted, NotTaken> {
         let record = |number: usize| Record {
-            topic: Arc::from("t"),
+            topic: Arc::from(topic),
             key: Some(Bytes::from_static(b"k")),
             value: Some(Bytes::from(number.to_string())),
             headers: Vec::new(),
@@ -301,4 +306,44 @@ async fn whoever_holds_an_old_client_last_does_not_wait_for_its_end() {
         assert!(Instant::now() < deadline, "nobody has ended it");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_sent_to_many_topics_is_replaced_and_nobody_notices_but_by_the_generation() {
+    let bench = Bench::new();
+    let mut generation = 1;
+    let begun = Instant::now();
+    let mut sent = 0;
+    while generation == 1 {
+        assert!(begun.elapsed() < DEADLINE, "never replaced");
+        let topic = format!("topic-{}", sent % (2 * MOST_TOPICS));
+        if sent < 2 * MOST_TOPICS {
+            bench.broker.create_topic(&topic);
+        }
+        sent += 1;
+        let submitted = bench.submit_to(&topic, 3).await.expect("taken");
+        submitted.batch.done().await;
+        for index in 0..3 {
+            let outcome = submitted.batch.outcome(index).expect("an outcome");
+            assert_eq!(outcome.kind(), Kind::Acked, "{outcome:?}");
+        }
+        generation = submitted.batch.generation();
+    }
+    assert_eq!(generation, 2);
+}
+
+#[tokio::test]
+async fn what_the_client_library_keeps_of_topics_is_bounded() {
+    let broker = EmbeddedBroker::start().expect("a broker");
+    let properties = [("bootstrap.servers".to_owned(), broker.bootstrap_servers())];
+    let config = client_config(&properties.into(), 20_000, 1 << 20);
+    let client = Client::new(&config, true, MOST_TOPICS).expect("a client");
+    let name = |number: usize| Arc::from(format!("t{number}"));
+    for number in 0..3 * MOST_TOPICS {
+        assert_eq!(client.is_worn(), number >= 2 * MOST_TOPICS);
+        assert!(client.has_room_for(&name(number)));
+        client.topic(&name(number)).expect("a topic");
+        client.forget(&name(number));
+    }
+    assert!(client.has_room_for("t0") && !client.has_room_for("one-more"));
 }
