@@ -225,3 +225,34 @@ fn ordinary_records_under_backlog_are_written_though_a_batch_of_them_would_be_to
         (&1_000.into(), &1_000_000.into())
     );
 }
+
+#[test]
+fn a_request_that_is_too_large_as_one_batch_spoils_nobody_elses() {
+    let kafka = Kafka::single();
+    kafka
+        .create_topic("heavy", 1, &[("max.message.bytes", "10000")])
+        .unwrap();
+    let sidecar = Builder::kafka(&kafka.bootstrap()).start();
+    let record = |length: usize| format!("{{\"key\":\"k\",\"value\":\"{}\"}}\n", "x".repeat(length));
+    let mut heavy = Outcomes::new();
+    let others = beside(&sidecar, "heavy", HONEST, || {
+        let mut connection = sidecar.tcp();
+        for _ in 0..20 {
+            let reply = connection.post(&path("heavy"), &[NDJSON], record(1_500).repeat(20).as_bytes());
+            for outcome in reply.outcomes() {
+                *heavy.entry(outcome).or_default() += 1;
+            }
+            // What is larger than what others send, and fits, is taken all the same.
+            let reply = connection.post(&path("heavy"), &[NDJSON], record(4_000).as_bytes());
+            assert_eq!(reply.outcomes(), ["acked"]);
+        }
+    });
+    eprintln!("requests larger than the topic takes: others {others:?}, theirs {heavy:?}");
+    assert!(all_acked(&others), "{others:?}");
+    assert!(
+        heavy
+            .keys()
+            .all(|outcome| ["acked", "rejected batch_too_large"].contains(&&**outcome)),
+        "{heavy:?}"
+    );
+}

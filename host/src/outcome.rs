@@ -146,7 +146,8 @@ codes! {
     TopicUnauthorized = "topic_unauthorized",
     /// rejected: the topic is closed for a while, because the brokers refused a record of it as invalid.
     TopicInvalidRecord = "topic_invalid_record",
-    /// rejected: the topic is closed for a while, because the brokers refused a batch of it as too large.
+    /// rejected: the request brings more for one partition than the topic takes as one batch, or the topic is closed for a while
+    /// because of that; failed: the broker said it, of a batch of which no record is too large.
     BatchTooLarge = "batch_too_large",
     /// failed: the broker refused the record as invalid.
     InvalidRecord = "invalid_record",

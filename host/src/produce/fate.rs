@@ -53,6 +53,17 @@ pub(crate) fn batch_refused(topic: &str) -> RecordError {
     )
 }
 
+/// Why a record was not written that is not too large by itself.
+pub(crate) fn batch_too_large(topic: &str) -> RecordError {
+    RecordError::new(
+        Code::BatchTooLarge,
+        format!(
+            "topic \"{topic}\" does not take a batch of so many bytes, though no record of it is too large; nothing of it was \
+             written; send fewer records at once, raise the topic's max.message.bytes, or lower batch.size"
+        ),
+    )
+}
+
 /// Why a record is not handed over that its request began to send in an earlier generation.
 pub(crate) fn generation_changed() -> RecordError {
     RecordError::new(

@@ -93,7 +93,11 @@ impl Closure {
 fn is_for_good(code: Code) -> bool {
     matches!(
         code,
-        Code::TopicUnauthorized | Code::InvalidRecord | Code::RecordTooLarge | Code::TimestampOutOfRange
+        Code::TopicUnauthorized
+            | Code::InvalidRecord
+            | Code::RecordTooLarge
+            | Code::BatchTooLarge
+            | Code::TimestampOutOfRange
     )
 }
 
@@ -126,6 +130,7 @@ mod tests {
             (Code::TopicUnauthorized, Code::TopicUnauthorized),
             (Code::InvalidRecord, Code::TopicInvalidRecord),
             (Code::RecordTooLarge, Code::BatchTooLarge),
+            (Code::BatchTooLarge, Code::BatchTooLarge),
             (Code::TimestampOutOfRange, Code::TopicInvalidRecord),
         ] {
             let closure = Closure::default();

@@ -69,6 +69,7 @@ pub(super) struct Terms {
     refused_bytes: AtomicUsize,
     ahead_ms: AtomicI64,
     behind_ms: AtomicI64,
+    lane_bytes: AtomicUsize,
     // What the brokers have taken is not what they refuse a batch for.
     took_keyless: AtomicBool,
     largest_taken: AtomicU32,
@@ -125,6 +126,7 @@ impl Terms {
             refused_bytes: AtomicUsize::new(usize::MAX),
             ahead_ms: AtomicI64::new(i64::MAX),
             behind_ms: AtomicI64::new(i64::MAX),
+            lane_bytes: AtomicUsize::new(usize::MAX),
             took_keyless: AtomicBool::new(false),
             largest_taken: AtomicU32::new(0),
         };
@@ -198,12 +200,19 @@ impl Terms {
         let all = || places.iter().enumerate();
         let ahead = |place: &Place| place.timestamp.map_or(0, |timestamp| timestamp.saturating_sub(now_ms));
         match code {
-            Code::RecordTooLarge => all()
-                .max_by_key(|(_, place)| place.bytes)
-                .filter(|(_, place)| place.bytes as usize >= SMALL && place.bytes > taken)
-                .map(|(index, _)| index)
-                .into_iter()
-                .collect(),
+            // One that is most of the batch, and would not fit alone as far as that is known: else their number is to blame.
+            Code::RecordTooLarge => {
+                let settings = self.known().settings.and_then(|settings| settings.max_batch_bytes);
+                let fits = |bytes: u32| settings.is_some_and(|most| bytes as usize + BATCH_HEADER <= most);
+                let total: u64 = places.iter().map(|place| u64::from(place.bytes)).sum();
+                all()
+                    .max_by_key(|(_, place)| place.bytes)
+                    .filter(|(_, place)| place.bytes as usize >= SMALL && place.bytes > taken)
+                    .filter(|(_, place)| 2 * u64::from(place.bytes) >= total && !fits(place.bytes))
+                    .map(|(index, _)| index)
+                    .into_iter()
+                    .collect()
+            }
             // The one that is furthest ahead; without one, the one that is furthest behind: there most topics have no bound.
             Code::TimestampOutOfRange => {
                 let first = all()
@@ -231,10 +240,8 @@ impl Terms {
         let taken = self.largest_taken.load(Relaxed) as usize;
         let ahead = place.timestamp.map(|timestamp| timestamp.saturating_sub(now_ms));
         let learned = match code {
-            Code::RecordTooLarge => match known.learn_bytes(place.bytes as usize, taken, now) {
-                Learned::Nothing => known.learn_batch(self.rules.packing, taken, now),
-                learned => learned,
-            },
+            Code::RecordTooLarge => known.learn_bytes(place.bytes as usize, taken, now),
+            Code::BatchTooLarge => known.learn_batch(self.rules.packing, taken, now),
             Code::TimestampOutOfRange => self.learn_time(&mut known, ahead, EARLY_MS, now),
             // Where a batch has several records that are refused, each is told this, whatever the reason. By its settings, where they
             // are known, the topic would have taken this one's time.
@@ -273,16 +280,10 @@ impl Terms {
     /// What one partition may have in the producer's queue, so that no batch gets larger than the topic takes, bytes as
     /// [`Record::wire_size`] counts; as much as there is, unless the producer's own batches are too large.
     pub(super) fn lane_bytes(&self) -> usize {
-        let known = self.known();
-        let settings = known.settings.and_then(|settings| settings.max_batch_bytes);
-        let most = settings.into_iter().chain(known.batch.map(|lesson| lesson.bound)).min();
-        match most.filter(|most| *most < self.rules.packing.batch_bytes) {
-            Some(most) => most.saturating_sub(BATCH_HEADER),
-            None => usize::MAX,
-        }
+        self.lane_bytes.load(Relaxed)
     }
 
-    /// What it follows for a look at each record.
+    /// What follows for a look at each record.
     fn publish(&self, known: &Known) {
         let settings = known.settings.unwrap_or(TopicSettings {
             ahead_ms: Some(self.rules.ahead_ms),
@@ -299,6 +300,13 @@ impl Terms {
         };
         // With compression a larger one may fit, and only the broker can say.
         let batch = settings.max_batch_bytes.filter(|_| !self.rules.packing.compresses);
+        let lane = settings
+            .max_batch_bytes
+            .into_iter()
+            .chain(known.batch.map(|lesson| lesson.bound));
+        let lane = lane.min().filter(|most| *most < self.rules.packing.batch_bytes);
+        let lane = lane.map_or(usize::MAX, |most| most.saturating_sub(BATCH_HEADER));
+        self.lane_bytes.store(lane, Relaxed);
         self.needs_key.store(settings.needs_key || known.key.is_some(), Relaxed);
         self.batch_bytes.store(batch.unwrap_or(usize::MAX), Relaxed);
         self.refused_bytes

@@ -139,7 +139,33 @@ impl Topic {
             self.refusals.note(&self.name, &refused, Instant::now());
             return Err(refused);
         }
+        if let Some(refused) = self.too_much(place) {
+            self.refusals.note(&self.name, &refused, Instant::now());
+            return Err(refused);
+        }
         self.closure.admit(&self.name)
+    }
+
+    /// A partition holds more than its bound only when one request alone brings it. What is too much of it goes nowhere, until the
+    /// rest is no larger than a batch may be.
+    fn too_much(&self, place: Place) -> Option<RecordError> {
+        let most = self.terms.lane_bytes();
+        if most == usize::MAX {
+            return None;
+        }
+        let partitions = self.partitions.load();
+        let lane = partitions.lanes.get(place.partition as usize)?;
+        let (records, bytes) = (lane.records(), lane.bytes());
+        (records > 1 && bytes > most).then(|| {
+            RecordError::new(
+                Code::BatchTooLarge,
+                format!(
+                    "the request brings {bytes} bytes for one partition, and topic \"{}\" takes at most {most} at once; send fewer \
+                     records in a request, or raise the topic's max.message.bytes",
+                    self.name
+                ),
+            )
+        })
     }
 
     /// Which records of a refused batch are to blame, by their places; none: there is no telling.
@@ -188,7 +214,11 @@ impl Topic {
         };
         let is_content = matches!(
             refusal.code,
-            Code::RecordTooLarge | Code::InvalidRecord | Code::TimestampOutOfRange | Code::BatchRefused
+            Code::RecordTooLarge
+                | Code::BatchTooLarge
+                | Code::InvalidRecord
+                | Code::TimestampOutOfRange
+                | Code::BatchRefused
         );
         if !is_content {
             return Learned::Nothing;

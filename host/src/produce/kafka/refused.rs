@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::super::fate;
 use crate::{
     batch::{Place, Ticket},
-    outcome::Outcome,
+    outcome::{Code, Outcome},
 };
 
 /// Reports of refused records that have not been passed on: of one batch, or of a few that were refused within a moment.
@@ -78,9 +78,13 @@ fn settle_batch(reports: Vec<Report>) {
         let Some((topic, _)) = ticket.destination() else {
             continue;
         };
-        let outcome = match guilty.is_empty() || guilty.contains(&index) {
-            true => fate::of_report(error, true, &topic.name),
-            false => Outcome::Failed(fate::batch_refused(&topic.name)),
+        let told = fate::of_report(error, true, &topic.name);
+        let is_size = told.error().is_some_and(|error| error.code == Code::RecordTooLarge);
+        let outcome = match guilty.contains(&index) {
+            true => told,
+            false if !guilty.is_empty() => Outcome::Failed(fate::batch_refused(&topic.name)),
+            false if is_size => Outcome::Failed(fate::batch_too_large(&topic.name)),
+            false => told,
         };
         ticket.complete(outcome);
     }

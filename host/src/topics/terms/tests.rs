@@ -181,11 +181,11 @@ fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
     // Nobody is to blame for many small ones but their number: batches get smaller, step by step.
     assert_eq!(terms.lane_bytes(), usize::MAX);
     assert_eq!(
-        terms.learn(Code::RecordTooLarge, place(100, true, None), now, NOW_MS),
+        terms.learn(Code::BatchTooLarge, place(100, true, None), now, NOW_MS),
         Learned::New
     );
     assert_eq!(
-        terms.learn(Code::RecordTooLarge, place(100, true, None), now, NOW_MS),
+        terms.learn(Code::BatchTooLarge, place(100, true, None), now, NOW_MS),
         Learned::Known
     );
     assert_eq!(terms.lane_bytes(), 500_000 - BATCH_HEADER);
@@ -193,7 +193,7 @@ fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
     let mut last = Learned::New;
     while last == Learned::New {
         later += EPISODE;
-        last = terms.learn(Code::RecordTooLarge, place(100, true, None), later, NOW_MS);
+        last = terms.learn(Code::BatchTooLarge, place(100, true, None), later, NOW_MS);
     }
     assert_eq!((last, terms.lane_bytes()), (Learned::Nothing, 5_000));
     assert_eq!(
@@ -232,6 +232,19 @@ fn of_a_refused_batch_those_are_to_blame_who_differ() {
         [0; 0],
         "no telling"
     );
+    let many = [place(1_500, true, None); 10];
+    assert_eq!(
+        terms.blame(Code::RecordTooLarge, &many, NOW_MS),
+        [0; 0],
+        "it is for their number"
+    );
+    let known = Terms::new(Rules::default());
+    known.configure(TopicSettings {
+        max_batch_bytes: Some(10_000),
+        ..TopicSettings::default()
+    });
+    let two = [place(9_900, true, None), place(200, true, None)];
+    assert_eq!(known.blame(Code::RecordTooLarge, &two, NOW_MS), [0; 0], "alone it fits");
     let ordinary = [place(100, true, None), place(100, true, Some(-5))];
     let clocks = terms.blame(Code::TimestampOutOfRange, &ordinary, NOW_MS);
     assert_eq!(clocks, [0; 0], "it is for the clocks, and the topic is closed");
