@@ -1,6 +1,9 @@
 //! A plugin that is asked about many records in one call decides as if it were asked about each by itself.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use pointsman::{
@@ -12,7 +15,7 @@ use pointsman::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-use crate::support::sidecar::plugin_dir;
+use crate::support::sidecar::{eventually, plugin_dir};
 
 /// Each with a configuration; all decide by what the record holds, `round-robin` and `hostile` by what was before it, too.
 const PLUGINS: [(&str, &str); 5] = [
@@ -146,4 +149,46 @@ fn a_batch_that_traps_gives_its_records_back_and_decides_none_of_them() {
             "nobody knows yet which record is to blame"
         );
     }
+}
+
+#[test]
+fn a_suspension_that_two_slow_probes_end_is_not_counted_as_ended_twice() {
+    let (metrics, mut limits) = (Metrics::new().unwrap(), limits());
+    limits.instances = 2;
+    limits.suspend.failures = 1;
+    (limits.suspend.first, limits.suspend.longest) = (Duration::from_millis(1), Duration::from_millis(1));
+    let (hostile, partitions) = (PLUGINS.len() - 1, Arc::new(Partitions::of(3)));
+    let code = Arc::clone(&codes()[hostile]);
+    let pool = Arc::new(Pool::new(code, "{}".to_owned(), limits, &metrics).unwrap());
+    let suspended = |count: i64| {
+        let text = String::from_utf8(metrics.render()).unwrap();
+        let line = format!("pointsman_plugin_suspended{{plugin=\"hostile\"}} {count}\n");
+        assert!(text.contains(&line), "not {count}: {text}");
+    };
+    let ask = |lease: &mut Lease, key: &'static str| {
+        let record = Record {
+            topic: Arc::from("t"),
+            key: Some(Bytes::from_static(key.as_bytes())),
+            value: None,
+            headers: Vec::new(),
+            partition: None,
+            timestamp: None,
+        };
+        lease.partition(record, &partitions).1.is_ok()
+    };
+    assert!(!ask(&mut pool.lease_blocking().unwrap(), "panic"));
+    suspended(1);
+    let probe = || {
+        let mut lease = None;
+        eventually("the pause is over", || {
+            lease = pool.lease_blocking().ok();
+            lease.is_some()
+        });
+        lease.unwrap()
+    };
+    let (mut first, mut second) = (probe(), probe());
+    assert!(ask(&mut first, "a"));
+    suspended(0);
+    assert!(ask(&mut second, "a"));
+    suspended(0);
 }

@@ -215,7 +215,7 @@ fn clients_that_hold_every_connection_leave_files_for_probes() {
 }
 
 #[test]
-fn one_topic_too_many_is_refused() {
+fn one_topic_too_many_is_refused_until_another_has_rested() {
     let sidecar = Builder::embedded().config("[limits]\nmax_topics = 2").start();
     for topic in ["a", "b", "a"] {
         let reply = sidecar
@@ -229,6 +229,14 @@ fn one_topic_too_many_is_refused() {
         .tcp()
         .json("/v1/records", r#"{"records":[{"topic":"a"},{"topic":"c"}]}"#);
     assert_eq!(reply.outcomes(), ["acked", "rejected too_many_topics"]);
+    // `b` has been used once, and gives its place to the next one, with its labels.
+    eventually("a topic makes room", || {
+        assert_eq!(sidecar.tcp().json("/v1/topics/a/records", "{}").status, 200);
+        sidecar.tcp().json("/v1/topics/c/records", r#"{"value":1}"#).status == 200
+    });
+    let metrics = sidecar.admin("/metrics").text();
+    let has = |topic: &str| metrics.contains(&format!("topic=\"{topic}\""));
+    assert_eq!([has("a"), has("b"), has("c")], [true, false, true], "{metrics}");
 }
 
 #[test]

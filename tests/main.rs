@@ -13,6 +13,7 @@ mod bad_input;
 mod batches;
 mod configuration;
 mod drain;
+mod foreign_records;
 mod hostile;
 mod limits;
 mod numbered;

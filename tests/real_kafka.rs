@@ -155,7 +155,7 @@ fn a_topic_that_the_brokers_create_by_themselves_can_be_used_at_once() {
 }
 
 #[test]
-fn what_a_broker_refuses_for_good_is_failed_and_says_what_to_do() {
+fn what_a_topic_does_not_take_is_rejected_and_says_what_to_do_and_the_rest_goes_on() {
     let kafka = Kafka::single();
     kafka
         .create_topic("small", 1, &[("max.message.bytes", "1000")])
@@ -164,30 +164,50 @@ fn what_a_broker_refuses_for_good_is_failed_and_says_what_to_do() {
         .create_topic("compacted", 1, &[("cleanup.policy", "compact")])
         .unwrap();
     let sidecar = Builder::kafka(&kafka.bootstrap()).start();
-    let body = format!(r#"{{"key":"k","value":"{}"}}"#, "x".repeat(5_000));
-    let reply = sidecar.tcp().json(&path("small"), &body);
-    assert_eq!(
-        (reply.status, reply.outcomes()),
-        (502, vec!["failed record_too_large".to_owned()])
+    let rejected = |topic: &str, body: &str, outcome: &str, says: &str| {
+        let reply = sidecar.tcp().json(&path(topic), body);
+        assert_eq!(
+            (reply.status, reply.outcomes()),
+            (422, vec![format!("rejected {outcome}")])
+        );
+        assert!(reply.text().contains(says), "{}", reply.text());
+    };
+    // The largest that fits, to the byte, and one more: 61 of the batch, 2 of the record's length, 8 of its fields, 2 quotes.
+    let value = |length: usize| format!(r#"{{"key":"k","value":"{}"}}"#, "x".repeat(length));
+    rejected(
+        "small",
+        &value(1_000 - 61 - 2 - 8 - 2 + 1),
+        "record_too_large",
+        "max.message.bytes",
     );
-    assert!(reply.text().contains("max.message.bytes"), "{}", reply.text());
-    let reply = sidecar.tcp().json(&path("compacted"), r#"{"value":1}"#);
-    assert_eq!(
-        (reply.status, reply.outcomes()),
-        (502, vec!["failed invalid_record".to_owned()])
-    );
-    assert!(read(kafka, "small").is_empty() && read(kafka, "compacted").is_empty());
-    // Both topics are closed for a while, each by its own reason; others go on, and so do these after it.
-    kafka.create_topic("untroubled", 1, &[]).unwrap();
-    let good = r#"{"key":"k","value":1}"#;
-    let outcome = |topic: &str| sidecar.tcp().json(&path(topic), good).outcomes().remove(0);
-    assert_eq!(outcome("compacted"), "rejected topic_invalid_record");
-    assert_eq!(outcome("untroubled"), "acked");
+    rejected("compacted", r#"{"value":1}"#, "key_required", "give the record a key");
+    let acked = |topic: &str, body: &str| assert_eq!(sidecar.tcp().json(&path(topic), body).outcomes(), ["acked"]);
+    acked("small", &value(1_000 - 61 - 2 - 8 - 2));
+    // A tombstone has a key.
+    acked("compacted", r#"{"key":"k"}"#);
+    assert_eq!((read(kafka, "small").len(), read(kafka, "compacted").len()), (1, 1));
     for topic in ["small", "compacted"] {
-        crate::support::sidecar::eventually("it is open again", || outcome(topic) == "acked");
+        let metric = format!("pointsman_topic_closures_total{{topic=\"{topic}\"}}");
+        assert_eq!(sidecar.metric(&metric), 0.0);
     }
-    assert_eq!(sidecar.metric("pointsman_topic_closures_total{topic=\"small\"}"), 1.0);
-    assert_eq!(sidecar.metric("pointsman_topic_closed{topic=\"small\"}"), 0.0);
+}
+
+#[test]
+fn settings_that_change_while_records_flow_are_followed() {
+    let kafka = Kafka::single();
+    kafka.create_topic("changing", 1, &[]).unwrap();
+    let sidecar = Builder::kafka(&kafka.bootstrap())
+        .kafka_lines("metadata_refresh_ms = 200")
+        .start();
+    let outcome = || {
+        let reply = sidecar.tcp().json(&path("changing"), r#"{"value":1}"#);
+        reply.outcomes().remove(0)
+    };
+    assert_eq!(outcome(), "acked");
+    kafka.set_config("changing", "cleanup.policy", "compact").unwrap();
+    crate::support::sidecar::eventually("the key is missed", || outcome() == "rejected key_required");
+    kafka.set_config("changing", "cleanup.policy", "delete").unwrap();
+    crate::support::sidecar::eventually("it is not any more", || outcome() == "acked");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use pointsman::{
     produce::PartitionInfo,
     record::{Header, Record},
     route::{Decider, Route},
-    topics::Topic,
+    topics::{Rules, Topic},
 };
 
 /// As in the sidecar.
@@ -44,7 +44,12 @@ fn record() -> Record {
 }
 
 fn topic(metrics: &Metrics) -> Topic {
-    Topic::new(Arc::from("orders"), &[PartitionInfo { has_leader: true }; 12], metrics)
+    Topic::new(
+        Arc::from("orders"),
+        &[PartitionInfo { has_leader: true }; 12],
+        Rules::default(),
+        metrics,
+    )
 }
 
 fn route(criterion: &mut Criterion) {

@@ -9,7 +9,7 @@
 //! | half of it | bodies that are still being read, and lines of streams that are not whole |
 //! | an eighth more | of those, the small ones: large ones must not leave them nothing |
 //! | [`Admission::most_for_request`] | what one request may take in all |
-//! | [`Admission::queue_records`] | records handed over and not yet answered |
+//! | [`Admission::queue_records`] | records handed over and not yet answered; some of that only for requests of few records |
 //! | [`Lane`] | what one partition may have of the producer's queue: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
 //! | a quarter of the bytes | requests that wait for such a partition |
 //!
@@ -35,7 +35,7 @@ pub use self::{
 };
 use self::{
     gate::Gate,
-    wants::{Bounds, Wants},
+    wants::{Bounds, SPARE_RECORDS, Wants},
 };
 use crate::config::Limits;
 
@@ -66,7 +66,7 @@ impl Admission {
     /// How many records the producer's queue must hold: the largest request finds room also beside some partitions that hold all
     /// that they may.
     pub fn queue_records(limits: &Limits) -> usize {
-        QUEUE_RECORDS.max(limits.max_records) * 2
+        QUEUE_RECORDS.max(limits.max_records) * 2 + SPARE_RECORDS
     }
 
     /// Bytes of requests and queued records now.

@@ -53,8 +53,12 @@ pub struct Place {
     pub topic: u32,
     /// Of the topic, as the request saw it.
     pub partition: u32,
-    /// What the record takes in the producer's queue.
+    /// As `message.max.bytes` counts them.
     pub bytes: u32,
+    /// What it takes in the producer's queue.
+    pub held: u32,
+    /// Whether the record has a key.
+    pub keyed: bool,
     /// The record's own, ms since 1970.
     pub timestamp: Option<i64>,
 }
@@ -202,7 +206,7 @@ impl Batch {
     }
 
     fn release(&self, place: Place) {
-        self.purpose.admission.release(self.lane(place), place.bytes as usize);
+        self.purpose.admission.release(self.lane(place), place.held as usize);
     }
 
     /// What the producer says of a record.
@@ -225,7 +229,11 @@ impl Batch {
             let topic = self.topic(place);
             topic.count(kind);
             let probe = slot.probe.load(Ordering::Relaxed);
-            if (probe || kind == Kind::Failed) && topic.heard(&outcome, probe) && admission.queued_records() > 1 {
+            if kind == Kind::Acked {
+                topic.took(place);
+            }
+            if (probe || kind == Kind::Failed) && topic.heard(&outcome, place, probe) && admission.queued_records() > 1
+            {
                 metrics.pause.begin();
             }
             // After all that is counted: an empty queue is the sign that everything has been.
@@ -266,7 +274,8 @@ impl Drop for Batch {
     }
 }
 
-fn now_ms() -> i64 {
+/// By the system's clock, ms since 1970.
+pub(crate) fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
@@ -306,6 +315,13 @@ impl Ticket {
             // Only `complete` and this take it, and both consume the ticket.
             None => unreachable!("a ticket is used once"),
         }
+    }
+
+    /// The record's topic, and where it goes there.
+    pub fn destination(&self) -> Option<(&Arc<Topic>, Place)> {
+        let batch = self.batch.as_ref()?;
+        let place = batch.slots[self.index as usize].place?;
+        Some((batch.topic(place), place))
     }
 
     /// The record's own time, or that of its hand-over, ms since 1970.

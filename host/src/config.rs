@@ -117,6 +117,8 @@ pub struct Limits {
     pub max_plugin_ms: u64,
     /// Most topics that are known at once. Default 1 000.
     pub max_topics: usize,
+    /// How far ahead of now a record's own time may be where the topic's settings cannot be read, ms. Default 3 600 000.
+    pub max_timestamp_ahead_ms: u64,
     /// Deepest nesting of arrays and objects in a record's JSON value. Default 128.
     pub json_depth: usize,
     /// Clients with numbered requests that are remembered at once. Default 1 000.
@@ -145,6 +147,7 @@ impl Default for Limits {
             max_wait_ms: 5_000,
             max_plugin_ms: 1_000,
             max_topics: 1_000,
+            max_timestamp_ahead_ms: 3_600_000,
             json_depth: 128,
             max_clients: 1_000,
             client_window: 128,

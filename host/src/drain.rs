@@ -108,7 +108,12 @@ pub async fn give_up(pipeline: &Pipeline, server: &Server) -> Report {
     let mut topics = BTreeMap::new();
     for (topic, after) in topics_after {
         let before = topics_before.get(&topic).copied().unwrap_or_default();
-        let of = |kind: Kind| after[kind as usize] - before[kind as usize];
+        // A topic that made room for another one meanwhile and came back counts anew.
+        let of = |kind: Kind| {
+            after[kind as usize]
+                .checked_sub(before[kind as usize])
+                .unwrap_or(after[kind as usize])
+        };
         let lost = Lost {
             failed: of(Kind::Failed),
             unknown: of(Kind::Unknown),

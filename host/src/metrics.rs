@@ -1,10 +1,14 @@
-//! Prometheus metrics: base units, `pointsman_` prefix, every label set bounded (topics by `limits.max_topics`, plugins by
-//! the routes).
+//! Prometheus metrics: base units, `pointsman_` prefix, every label set bounded (topics by `limits.max_topics`, whose labels go
+//! with them, plugins by the routes).
 
 mod pause;
+mod topic;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,16 +17,15 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-pub use self::pause::Pause;
+use self::topic::TopicMetrics;
+pub use self::{pause::Pause, topic::TopicCounters};
 use crate::outcome::Kind;
 
 /// Every metric of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    records: IntCounterVec,
-    topic_closures: IntCounterVec,
-    topic_closed: IntGaugeVec,
+    topics: Arc<TopicMetrics>,
     unwaited: IntCounterVec,
     requests: IntCounterVec,
     /// From a request's header to its reply.
@@ -60,37 +63,6 @@ pub struct Metrics {
     pub kafka_up: IntGauge,
     /// Outcomes of records that were handed over, by kind: what a drain reports.
     handed_over: [AtomicU64; 4],
-}
-
-/// One topic's counters, looked up once.
-#[derive(Debug, Clone)]
-pub struct TopicCounters {
-    outcomes: [IntCounter; 4],
-    closures: IntCounter,
-    is_closed: IntGauge,
-}
-
-impl TopicCounters {
-    /// Counts an outcome.
-    pub fn count(&self, kind: Kind) {
-        self.outcomes[kind as usize].inc();
-    }
-
-    /// Outcomes so far, by kind.
-    pub fn counts(&self) -> [u64; 4] {
-        self.outcomes.each_ref().map(IntCounter::get)
-    }
-
-    /// The topic was closed for a while.
-    pub fn closed(&self) {
-        self.closures.inc();
-        self.is_closed.set(1);
-    }
-
-    /// It is open again.
-    pub fn opened(&self) {
-        self.is_closed.set(0);
-    }
 }
 
 /// One plugin's metrics, looked up once.
@@ -158,24 +130,26 @@ impl Metrics {
             register(&registry, Histogram::with_opts(opts))
         };
         Ok(Self {
-            records: counters(
-                "pointsman_records_total",
-                "Records by topic and outcome",
-                &["topic", "outcome"],
-            )?,
-            topic_closures: counters(
-                "pointsman_topic_closures_total",
-                "Times a topic was closed for a while because the brokers refuse its records for good; each made the producer \
-                 pause once",
-                &["topic"],
-            )?,
-            topic_closed: register(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new("pointsman_topic_closed", "1 while a topic is closed"),
+            topics: Arc::new(TopicMetrics::new(
+                counters(
+                    "pointsman_records_total",
+                    "Records by topic and outcome",
+                    &["topic", "outcome"],
+                )?,
+                counters(
+                    "pointsman_topic_closures_total",
+                    "Times a topic was closed for a while because the brokers refuse its records for good; each made the \
+                     producer pause once",
                     &["topic"],
-                ),
-            )?,
+                )?,
+                register(
+                    &registry,
+                    IntGaugeVec::new(
+                        Opts::new("pointsman_topic_closed", "1 while a topic is closed"),
+                        &["topic"],
+                    ),
+                )?,
+            )),
             unwaited: counters(
                 "pointsman_unwaited_records_total",
                 "Records sent with ack=none, by the outcome that nobody waited for",
@@ -198,7 +172,8 @@ impl Metrics {
             )?,
             pause: Pause::new(histogram(
                 "pointsman_producer_pause_seconds",
-                "From a refusal that closed a topic to the next acknowledgement, where other records were queued",
+                "From a refusal that closed a topic, or taught what it does not take, to the next acknowledgement, where other \
+                 records were queued",
                 &REQUEST_BUCKETS,
             )?),
             plugin_seconds: register(
@@ -295,17 +270,13 @@ impl Metrics {
     }
 
     /// The counters of a topic.
-    pub fn topic(&self, topic: &str) -> TopicCounters {
-        TopicCounters {
-            outcomes: Kind::ALL.map(|kind| self.records.with_label_values(&[topic, kind.as_str()])),
-            closures: self.topic_closures.with_label_values(&[topic]),
-            is_closed: self.topic_closed.with_label_values(&[topic]),
-        }
+    pub fn topic(&self, topic: &Arc<str>) -> TopicCounters {
+        self.topics.topic(Arc::clone(topic))
     }
 
     /// An outcome of a record whose topic is not known.
     pub fn count_without_topic(&self, kind: Kind) {
-        self.records.with_label_values(&["", kind.as_str()]).inc();
+        self.topics.records.with_label_values(&["", kind.as_str()]).inc();
     }
 
     /// An outcome that nobody waited for.

@@ -120,10 +120,14 @@ codes! {
     NoRoute = "no_route",
     /// rejected: the brokers do not know the topic and do not create it.
     UnknownTopic = "unknown_topic",
-    /// rejected: `limits.max_topics` topics are known already.
+    /// rejected: `limits.max_topics` topics are known already, and all have been in use shortly.
     TooManyTopics = "too_many_topics",
-    /// rejected, or failed when a broker said it: larger than `message.max.bytes`.
+    /// rejected, or failed when a broker said it: larger than `message.max.bytes`, or than the topic takes.
     RecordTooLarge = "record_too_large",
+    /// rejected: the topic is compacted, and the record has no key.
+    KeyRequired = "key_required",
+    /// rejected, or failed when a broker said it: the record's time is further from now than the topic takes.
+    TimestampOutOfRange = "timestamp_out_of_range",
     /// rejected: the record or the plugin named a partition that the topic does not have.
     PartitionOutOfRange = "partition_out_of_range",
     /// rejected: the plugin's own decision.
@@ -142,10 +146,13 @@ codes! {
     TopicUnauthorized = "topic_unauthorized",
     /// rejected: the topic is closed for a while, because the brokers refused a record of it as invalid.
     TopicInvalidRecord = "topic_invalid_record",
-    /// rejected: the topic is closed for a while, because the brokers refused a batch of it as too large.
+    /// rejected: the request brings more for one partition than the topic takes as one batch, or the topic is closed for a while
+    /// because of that; failed: the broker said it, of a batch of which no record is too large.
     BatchTooLarge = "batch_too_large",
     /// failed: the broker refused the record as invalid.
     InvalidRecord = "invalid_record",
+    /// failed: the broker refused another record of the same batch.
+    BatchRefused = "batch_refused",
     /// failed: the producer did not take the record.
     NotQueued = "not_queued",
     /// failed: the producer was renewed before the record was handed over.

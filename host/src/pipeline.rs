@@ -282,7 +282,9 @@ impl Pipeline {
             topic,
             partition: 0,
             // librdkafka's own bound for it is far below.
-            bytes: u32::try_from(record.queue_bytes()).unwrap_or(u32::MAX),
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            held: u32::try_from(record.queue_bytes()).unwrap_or(u32::MAX),
+            keyed: record.key.is_some(),
             timestamp: record.timestamp,
         };
         Ok(Sendable(record, place, seen))
@@ -299,10 +301,10 @@ impl Pipeline {
     }
 }
 
-/// Hands over one record, unless its topic is closed.
+/// Hands over one record, unless its topic does not take it or is closed.
 fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Record, place: Place) {
     let topic = batch.topic(place);
-    match topic.admit() {
+    match topic.admit(record, place) {
         Ok(probe) => sender.send(record, place.partition, Ticket::new(batch, index, probe)),
         Err(error) => batch.refuse(index, Some(topic), error),
     }

@@ -9,9 +9,11 @@ pub mod fate;
 pub mod kafka;
 mod librdkafka;
 pub mod memory;
+mod settings;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+pub use self::settings::{Packing, TopicSettings};
 use crate::{batch::Ticket, record::Record};
 
 /// The seam between the pipeline and the brokers.
@@ -24,6 +26,24 @@ pub trait Producer: Send + Sync + 'static {
 
     /// Asks the brokers for a topic's partitions. Blocks up to `timeout`.
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
+
+    /// Asks how these topics are configured; the error says why that is not known. Blocks up to `timeout`.
+    fn settings(&self, topics: &[Arc<str>], _timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
+        vec![Err(NoSettings::Unsupported); topics.len()]
+    }
+
+    /// How it packs records.
+    fn packing(&self) -> Packing {
+        Packing::default()
+    }
+
+    /// Whether a topic may be sent to that was not before: what it keeps of topics is bounded.
+    fn has_room_for(&self, _topic: &str) -> bool {
+        true
+    }
+
+    /// Nobody sends to this topic any more, for now: what is kept for that may go.
+    fn forget(&self, _topic: &str) {}
 
     /// Asks whether any broker answers, for [`Producer::health`]; about a known topic if there is one, which is the
     /// cheaper question. Blocks up to `timeout`.
@@ -67,6 +87,17 @@ pub enum MetadataError {
     /// No answer, for now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// Why it is not known how a topic is configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoSettings {
+    /// There are no brokers that could say it.
+    #[error("these brokers have no settings")]
+    Unsupported,
+    /// No right to, or no answer.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What the producer knows of the brokers.

@@ -36,6 +36,9 @@ const OVERHEAD: usize = 36;
 /// Length prefixes of one header, at most: two varints.
 const HEADER_OVERHEAD: usize = 10;
 
+/// A batch's own header, in Kafka's format (`RecordBatch`, magic 2).
+pub const BATCH_HEADER: usize = 61;
+
 impl Record {
     /// The size that `message.max.bytes` is held against, bytes.
     pub fn wire_size(&self) -> usize {
@@ -46,6 +49,25 @@ impl Record {
             .sum();
         OVERHEAD + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
     }
+
+    /// The size of a batch of this record alone, before compression: what a topic's `max.message.bytes` is held against, bytes.
+    pub fn batch_size(&self) -> usize {
+        let part = |bytes: Option<&Bytes>| bytes.map_or(1, |bytes| varint(bytes.len()) + bytes.len());
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|header| varint(header.name.len()) + header.name.len() + part(header.value.as_ref()))
+            .sum();
+        // Attributes, and the differences of time and offset to the batch's first record, which it is.
+        let fields = 3 + part(self.key.as_ref()) + part(self.value.as_ref()) + varint(self.headers.len()) + headers;
+        BATCH_HEADER + varint(fields) + fields
+    }
+}
+
+/// Bytes of a length as Kafka writes it: a zigzag varint.
+fn varint(length: usize) -> usize {
+    let bits = usize::BITS - (length << 1).leading_zeros();
+    bits.div_ceil(7).max(1) as usize
 }
 
 /// What the client library allocates for a header beside its bytes: an item of its list, and what describes it.
@@ -82,6 +104,21 @@ pub fn valid_topic(name: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_takes_as_many_bytes_as_kafka_writes() {
+        for (length, bytes) in [
+            (0, 1),
+            (63, 1),
+            (64, 2),
+            (8_191, 2),
+            (8_192, 3),
+            (1_048_575, 3),
+            (1_048_576, 4),
+        ] {
+            assert_eq!(varint(length), bytes, "{length}");
+        }
+    }
 
     #[test]
     fn a_path_is_never_taken_for_a_topic() {

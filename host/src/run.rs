@@ -37,7 +37,7 @@ use crate::{
         kafka::{self, KafkaProducer},
     },
     reload::{self, ConfigFile, Mailbox, Reloader},
-    topics::Topics,
+    topics::{Rules, TopicLimits, Topics},
 };
 
 /// Of `delivery.timeout.ms`.
@@ -163,7 +163,7 @@ impl Sidecar {
             limits.max_buffered_bytes,
         );
         shown["kafka"]["effective_properties"] = redacted(&client.config_map());
-        let producer = KafkaProducer::new(&client, broker.is_some())
+        let producer = KafkaProducer::new(&client, broker.is_some(), limits.max_topics)
             .context("cannot make the Kafka producer from [kafka.properties]")?;
         let producer: Arc<dyn Producer> = Arc::new(producer);
         let pipeline = Arc::new(Pipeline {
@@ -171,8 +171,15 @@ impl Sidecar {
                 Arc::clone(&producer),
                 Arc::clone(reloader.routes()),
                 Arc::clone(&metrics),
-                limits.max_topics,
-                METADATA_TIMEOUT.min(limits.max_wait().max(Duration::from_millis(100))),
+                TopicLimits {
+                    max_topics: limits.max_topics,
+                    timeout: METADATA_TIMEOUT.min(limits.max_wait().max(Duration::from_millis(100))),
+                    rules: Rules {
+                        ahead_ms: i64::try_from(limits.max_timestamp_ahead_ms).unwrap_or(i64::MAX),
+                        delivery_ms: i64::try_from(delivery_ms).unwrap_or(i64::MAX),
+                        packing: producer.packing(),
+                    },
+                },
             ),
             producer,
             admission: Arc::new(Admission::new(limits)),

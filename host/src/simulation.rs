@@ -34,7 +34,7 @@ use crate::{
     pipeline::{self, Pipeline},
     produce::Producer,
     route::{Decider, Route, Routes, Table},
-    topics::Topics,
+    topics::{Rules, TopicLimits, Topics},
 };
 
 const TOPIC: &str = "t";
@@ -74,8 +74,11 @@ impl Sidecar {
                 Arc::clone(&producer),
                 routes,
                 Arc::clone(&metrics),
-                10,
-                Duration::from_secs(1),
+                TopicLimits {
+                    max_topics: 10,
+                    timeout: Duration::from_secs(1),
+                    rules: Rules::default(),
+                },
             ),
             producer,
             admission: Arc::new(Admission::new(&limits)),

@@ -43,7 +43,12 @@ pub(crate) enum Verdict {
     /// Nothing yet.
     Noted,
     /// Suspended now, for this long.
-    Suspended(Duration),
+    Suspended {
+        /// How long.
+        pause: Duration,
+        /// Whether it was open until then: who counts what is suspended counts it once.
+        was_open: bool,
+    },
 }
 
 /// The failures of one plugin with one config, or of one topic.
@@ -129,18 +134,21 @@ impl Suspension {
         self.suspend(&mut failures, now)
     }
 
-    /// The probe went well.
-    pub(crate) fn resume(&self, now: Instant) {
+    /// The probe went well. False: it was open already, by a probe before it that took longer than its pause.
+    pub(crate) fn resume(&self, now: Instant) -> bool {
         let mut failures = self.lock();
         failures.resumed = Some(now);
-        self.until_ms.store(0, Ordering::Relaxed);
+        self.until_ms.swap(0, Ordering::Relaxed) != 0
     }
 
     fn suspend(&self, failures: &mut Failures, now: Instant) -> Verdict {
         failures.recent.clear();
         let pause = self.pause(failures.doublings);
-        self.until_ms.store(self.ms(now + pause), Ordering::Relaxed);
-        Verdict::Suspended(pause)
+        let before = self.until_ms.swap(self.ms(now + pause), Ordering::Relaxed);
+        Verdict::Suspended {
+            pause,
+            was_open: before == 0,
+        }
     }
 
     fn pause(&self, doublings: u32) -> Duration {
@@ -169,6 +177,13 @@ mod tests {
         longest: Duration::from_secs(3),
     };
 
+    fn suspended(seconds: u64, was_open: bool) -> Verdict {
+        Verdict::Suspended {
+            pause: Duration::from_secs(seconds),
+            was_open,
+        }
+    }
+
     fn at(start: Instant, seconds: u64) -> Instant {
         start + Duration::from_secs(seconds)
     }
@@ -182,7 +197,7 @@ mod tests {
         }
         assert_eq!(suspension.admit(|| at(start, 24)), Permission::Open);
         let verdict = suspension.failed(false, at(start, 24));
-        assert_eq!(verdict, Verdict::Suspended(Duration::from_secs(1)), "three since 14");
+        assert_eq!(verdict, suspended(1, true), "three since 14");
     }
 
     #[test]
@@ -199,17 +214,29 @@ mod tests {
         // A probe that never told does not close the door for ever.
         assert_eq!(admitted(2), Permission::Probe);
         let doubled = suspension.failed(true, at(start, 2));
-        assert_eq!(doubled, Verdict::Suspended(Duration::from_secs(2)));
+        assert_eq!(doubled, suspended(2, false));
         assert_eq!(admitted(4), Permission::Probe);
         let longest = suspension.failed(true, at(start, 4));
-        assert_eq!(
-            longest,
-            Verdict::Suspended(Duration::from_secs(3)),
-            "and no longer than that"
-        );
+        assert_eq!(longest, suspended(3, false), "and no longer than that");
         assert_eq!(admitted(7), Permission::Probe);
         suspension.resume(at(start, 7));
         assert_eq!(admitted(7), Permission::Open);
+    }
+
+    #[test]
+    fn two_probes_that_both_took_their_time_open_it_once() {
+        let start = Instant::now();
+        let suspension = Suspension::new(LIMITS, start);
+        for _ in 0..3 {
+            suspension.failed(false, start);
+        }
+        // The second is let through because the first has not told how it went.
+        for second in [1, 2] {
+            assert_eq!(suspension.admit(|| at(start, second)), Permission::Probe);
+        }
+        assert!(suspension.resume(at(start, 3)), "by the first");
+        assert!(!suspension.resume(at(start, 3)), "it is open already");
+        assert_eq!(suspension.failed(true, at(start, 4)), suspended(2, true));
     }
 
     #[test]
@@ -221,10 +248,10 @@ mod tests {
             suspension.failed(false, at(start, second));
             suspension.failed(false, at(start, second))
         };
-        assert_eq!(fail(0), Verdict::Suspended(Duration::from_secs(1)));
+        assert_eq!(fail(0), suspended(1, true));
         suspension.resume(at(start, 1));
-        assert_eq!(fail(2), Verdict::Suspended(Duration::from_secs(2)));
+        assert_eq!(fail(2), suspended(2, true));
         suspension.resume(at(start, 4));
-        assert_eq!(fail(60), Verdict::Suspended(Duration::from_secs(1)));
+        assert_eq!(fail(60), suspended(1, true));
     }
 }

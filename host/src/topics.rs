@@ -4,30 +4,30 @@
 //! topic are shared by everybody who waits for it; what is not there is remembered for a second.
 
 mod closure;
+mod refusals;
 pub mod sticky;
+mod table;
+mod terms;
+mod topic;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
 use tokio::sync::{OnceCell, Semaphore};
 
-use self::{
-    closure::{Change, Closure},
-    sticky::Sticky,
+use self::table::{Full, TopicTable};
+pub use self::{
+    terms::Rules,
+    topic::{Partitions, Topic},
 };
 use crate::{
-    admission::Lane,
-    metrics::{Metrics, TopicCounters},
-    outcome::{Code, Kind, Outcome, RecordError},
-    produce::{MetadataError, PartitionInfo, Producer},
-    route::{Routes, Table},
+    metrics::Metrics,
+    outcome::{Code, RecordError},
+    produce::{MetadataError, NoSettings, PartitionInfo, Producer, TopicSettings},
+    route::Routes,
 };
 
 /// How long a "not there" is remembered.
@@ -37,145 +37,11 @@ const CREATION_GRACE: Duration = Duration::from_millis(1_500);
 const CREATION_POLL: Duration = Duration::from_millis(100);
 /// Lookups that may ask the brokers at once, each on a thread of its own.
 const CONCURRENT_LOOKUPS: usize = 4;
-
-/// Bits of a topic's cached place; the configuration allows far fewer routes than that.
-const PLACE_BITS: u32 = 16;
-const PLACE: u64 = (1 << PLACE_BITS) - 1;
-const SHAPE: u64 = !PLACE;
-/// No table has this shape: shapes count from 0.
-const PLACE_UNKNOWN: u64 = u64::MAX;
-
-/// A topic that can be sent to.
-#[derive(Debug)]
-pub struct Topic {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where its route stands in the table that was last asked, with that table's shape: matching globs for each record
-    /// would cost as much as the decision.
-    place: AtomicU64,
-    partitions: ArcSwap<Partitions>,
-    sticky: Mutex<Sticky>,
-    counters: TopicCounters,
-    /// Whether the brokers refuse its records for good.
-    closure: Closure,
-}
-
-/// A topic's partitions at one moment.
-#[derive(Debug, Default)]
-pub struct Partitions {
-    /// Numbers of those without a leader, rising.
-    pub leaderless: Vec<u32>,
-    /// What the producer holds for each. They outlive a refresh.
-    pub lanes: Vec<Arc<Lane>>,
-}
-
-impl Partitions {
-    /// As many as this, all with leaders and nothing queued.
-    pub fn of(count: usize) -> Self {
-        Self {
-            leaderless: Vec::new(),
-            lanes: (0..count).map(|_| Arc::default()).collect(),
-        }
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u32 {
-        self.lanes.len() as u32
-    }
-
-    /// Bytes queued now, by partition.
-    pub fn queued_bytes(&self) -> Vec<u64> {
-        self.lanes.iter().map(|lane| lane.bytes() as u64).collect()
-    }
-
-    /// The next view: what is queued stays counted where it was.
-    fn refreshed(&self, infos: &[PartitionInfo]) -> Self {
-        let lanes = (0..infos.len())
-            .map(|index| self.lanes.get(index).cloned().unwrap_or_default())
-            .collect();
-        let leaderless = (0u32..)
-            .zip(infos)
-            .filter(|(_, info)| !info.has_leader)
-            .map(|(index, _)| index)
-            .collect();
-        Self { leaderless, lanes }
-    }
-}
-
-impl Topic {
-    /// A topic as the brokers describe it.
-    pub fn new(name: Arc<str>, infos: &[PartitionInfo], metrics: &Metrics) -> Self {
-        Self {
-            counters: metrics.topic(&name),
-            name,
-            place: AtomicU64::new(PLACE_UNKNOWN),
-            partitions: ArcSwap::from_pointee(Partitions::default().refreshed(infos)),
-            sticky: Mutex::new(Sticky::default()),
-            closure: Closure::default(),
-        }
-    }
-
-    /// Whether a record may go to the producer; true: as the one that finds out whether the topic can be used again.
-    pub fn admit(&self) -> Result<bool, RecordError> {
-        self.closure.admit(&self.name)
-    }
-
-    /// What the brokers said of a record that went to them; `probe` as [`Topic::admit`] said. True: that closed the topic.
-    pub fn heard(&self, outcome: &Outcome, probe: bool) -> bool {
-        match self.closure.heard(outcome, probe) {
-            Some(Change::Closed(pause)) => {
-                self.counters.closed();
-                let reason = outcome.error().map(|error| &*error.message).unwrap_or_default();
-                tracing::error!(
-                    topic = %self.name,
-                    pause_ms = pause.as_millis() as u64,
-                    reason,
-                    "topic closed: the brokers refuse its records for good; they are rejected until one gets through"
-                );
-                return true;
-            }
-            Some(Change::Opened) => {
-                self.counters.opened();
-                tracing::info!(topic = %self.name, "topic open again: a record got through");
-            }
-            None => {}
-        }
-        false
-    }
-
-    /// Its route in this table, by its place there.
-    pub fn route(&self, table: &Table) -> Option<usize> {
-        let known = self.place.load(Ordering::Relaxed);
-        if known & SHAPE == table.shape() << PLACE_BITS {
-            return usize::try_from(known & PLACE).ok()?.checked_sub(1);
-        }
-        let found = table.find(&self.name);
-        let place = found.map_or(0, |place| place as u64 + 1);
-        self.place.store(table.shape() << PLACE_BITS | place, Ordering::Relaxed);
-        found
-    }
-
-    /// Its partitions now.
-    pub fn partitions(&self) -> Arc<Partitions> {
-        self.partitions.load_full()
-    }
-
-    /// A partition for a record that may go anywhere: sticky, see [`sticky`].
-    pub fn any(&self, partitions: &Partitions, bytes: usize) -> u32 {
-        let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
-        sticky.pick(partitions, bytes, Instant::now())
-    }
-
-    /// Counts an outcome.
-    pub fn count(&self, kind: Kind) {
-        self.counters.count(kind);
-    }
-
-    fn refresh(&self, infos: &[PartitionInfo]) {
-        let next = self.partitions.load().refreshed(infos);
-        self.partitions.store(Arc::new(next));
-    }
-}
+/// How long the first record of a topic waits for the topic's settings, beside its partitions. They are asked for again with the
+/// next refresh.
+const SETTINGS_WAIT: Duration = Duration::from_secs(1);
+/// Topics whose settings are asked for at once.
+const SETTINGS_AT_ONCE: usize = 100;
 
 /// Why a topic cannot be sent to.
 #[derive(Debug, Clone)]
@@ -190,15 +56,24 @@ type Lookup = Arc<OnceCell<Result<Arc<Topic>, TopicError>>>;
 /// By name: until when a refusal is remembered, once it is one, and the lookup that everybody shares.
 type Pending = HashMap<Arc<str>, (Option<Instant>, Lookup)>;
 
+/// The bounds of what is known.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicLimits {
+    /// Most topics at once: `limits.max_topics`.
+    pub max_topics: usize,
+    /// How long a lookup may take.
+    pub timeout: Duration,
+    /// What their records are held to.
+    pub rules: Rules,
+}
+
 /// Every topic that is known.
 pub struct Topics {
     producer: Arc<dyn Producer>,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
-    max_topics: usize,
-    /// How long a lookup may take.
-    timeout: Duration,
-    known: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    limits: TopicLimits,
+    known: TopicTable,
     /// Lookups under way, and refusals with the moment until which they are remembered. Bounded by `max_topics`.
     pending: Mutex<Pending>,
     lookups: Semaphore,
@@ -206,20 +81,13 @@ pub struct Topics {
 
 impl Topics {
     /// None known yet.
-    pub fn new(
-        producer: Arc<dyn Producer>,
-        routes: Arc<Routes>,
-        metrics: Arc<Metrics>,
-        max_topics: usize,
-        timeout: Duration,
-    ) -> Self {
+    pub fn new(producer: Arc<dyn Producer>, routes: Arc<Routes>, metrics: Arc<Metrics>, limits: TopicLimits) -> Self {
         Self {
             producer,
             routes,
             metrics,
-            max_topics,
-            timeout,
-            known: RwLock::default(),
+            limits,
+            known: TopicTable::new(limits.max_topics, Instant::now()),
             pending: Mutex::default(),
             lookups: Semaphore::new(CONCURRENT_LOOKUPS),
         }
@@ -232,22 +100,19 @@ impl Topics {
 
     /// The name of one that is known.
     pub fn any_known(&self) -> Option<Arc<str>> {
-        self.known().keys().next().cloned()
+        self.known.any()
     }
 
     /// Outcomes so far, by topic and kind.
     pub fn counts(&self) -> HashMap<Arc<str>, [u64; 4]> {
-        let known = self.known();
-        known
-            .iter()
-            .map(|(name, topic)| (Arc::clone(name), topic.counters.counts()))
-            .collect()
+        let known = self.known.all().into_iter();
+        known.map(|topic| (Arc::clone(&topic.name), topic.counts())).collect()
     }
 
     /// The topic, from memory or from the brokers. The name has been checked.
     pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let table = self.routes.table();
-        let known = self.known().get(name).cloned();
+        let known = self.known.get(name, Instant::now());
         let has_route = match &known {
             Some(topic) => topic.route(&table).is_some(),
             None => table.find(name).is_some(),
@@ -261,7 +126,7 @@ impl Topics {
         let lookup = self.lookup(name)?;
         // When this gives up, whoever waits for the same topic takes over.
         let asking = lookup.get_or_init(|| self.ask(name));
-        let result = match tokio::time::timeout(self.timeout + CREATION_GRACE, asking).await {
+        let result = match tokio::time::timeout(self.limits.timeout + CREATION_GRACE, asking).await {
             Ok(result) => result.clone(),
             Err(_) => Err(TopicError::Unavailable("no answer in time".to_owned())),
         };
@@ -286,28 +151,43 @@ impl Topics {
 
     /// Asks the brokers again about every known topic. Blocks.
     pub fn refresh(&self) {
-        let known: Vec<Arc<Topic>> = self.known().values().cloned().collect();
-        for topic in known {
+        // By name: a topic that is held here could not make room for another one meanwhile.
+        for name in self.known.names() {
             let asked = Instant::now();
-            match self.producer.metadata(&topic.name, self.timeout) {
-                Ok(infos) => topic.refresh(&infos),
+            match self.producer.metadata(&name, self.limits.timeout) {
+                Ok(infos) => {
+                    if let Some(topic) = self.known.peek(&name) {
+                        topic.refresh(&infos);
+                    }
+                }
                 Err(MetadataError::UnknownTopic | MetadataError::Unauthorized) => {
-                    tracing::warn!(topic = %topic.name, "the brokers no longer know the topic, or hide it");
-                    self.known
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .remove(&topic.name);
+                    tracing::warn!(topic = %name, "the brokers no longer know the topic, or hide it");
+                    self.known.remove(&name);
+                    self.producer.forget(&name);
                 }
                 // Nobody answers, so there is no use in asking about the others; the next round will.
-                Err(MetadataError::Unavailable(_)) if asked.elapsed() >= self.timeout / 2 => return,
+                Err(MetadataError::Unavailable(_)) if asked.elapsed() >= self.limits.timeout / 2 => return,
                 // This topic's own trouble, such as an election.
                 Err(MetadataError::Unavailable(_)) => {}
             }
         }
+        self.refresh_settings();
     }
 
-    fn known(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Arc<str>, Arc<Topic>>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    fn refresh_settings(&self) {
+        for names in self.known.names().chunks(SETTINGS_AT_ONCE) {
+            let told = self.producer.settings(names, self.limits.timeout);
+            for (name, settings) in names.iter().zip(told) {
+                let Some(topic) = self.known.peek(name) else {
+                    continue;
+                };
+                // Those that cannot be read now are as they were.
+                if let Ok(settings) = settings {
+                    topic.configure(settings, self.limits.rules.packing.batch_bytes);
+                }
+                topic.tell_refusals();
+            }
+        }
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
@@ -325,16 +205,11 @@ impl Topics {
         if let Some((_, lookup)) = pending.get(name) {
             return Ok(Arc::clone(lookup));
         }
-        if self.known().len() >= self.max_topics {
-            return Err(refused(
-                Code::TooManyTopics,
-                format!(
-                    "{} topics are known already; raise limits.max_topics to send to \"{name}\"",
-                    self.max_topics
-                ),
-            ));
+        // Before the brokers are asked: some of them make a topic for that.
+        if !self.known.has_room(now) || !self.producer.has_room_for(name) {
+            return Err(self.too_many(name));
         }
-        if pending.len() >= self.max_topics {
+        if pending.len() >= self.limits.max_topics {
             return Err(TopicError::Unavailable(
                 "too many unknown topics are being looked up".to_owned(),
             ));
@@ -344,19 +219,66 @@ impl Topics {
         Ok(lookup)
     }
 
+    fn too_many(&self, name: &str) -> TopicError {
+        refused(
+            Code::TooManyTopics,
+            format!(
+                "{} topics are known already, and all have been in use shortly; send to \"{name}\" later, or raise \
+                 limits.max_topics",
+                self.limits.max_topics
+            ),
+        )
+    }
+
+    /// A topic is in the table from now on, in the place of one that has rested for long if there is none left.
+    fn take_in(&self, topic: Topic) -> Result<Arc<Topic>, TopicError> {
+        let name = Arc::clone(&topic.name);
+        let taken = self.known.insert(Arc::new(topic), Instant::now());
+        let (topic, gone) = taken.map_err(|Full| self.too_many(&name))?;
+        if let Some(gone) = gone {
+            tracing::debug!(topic = %gone, instead = %name, "a topic that nobody has sent to for a while is no longer known");
+            self.producer.forget(&gone);
+        }
+        Ok(topic)
+    }
+
+    fn found(
+        &self,
+        name: &Arc<str>,
+        infos: &[PartitionInfo],
+        settings: Vec<Result<TopicSettings, NoSettings>>,
+    ) -> Topic {
+        let rules = self.limits.rules;
+        let topic = Topic::new(Arc::clone(name), infos, rules, &self.metrics);
+        match settings.into_iter().next() {
+            Some(Ok(settings)) => topic.configure(settings, rules.packing.batch_bytes),
+            Some(Err(reason @ NoSettings::Refused(_))) => tracing::info!(
+                topic = %name,
+                %reason,
+                "the topic's settings cannot be read, so what its brokers refuse is found out by their refusals; grant \
+                 DESCRIBE_CONFIGS on the topic"
+            ),
+            Some(Err(NoSettings::Unsupported)) | None => {}
+        }
+        topic
+    }
+
     async fn ask(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let begun = Instant::now();
         loop {
             // One question at a time: a topic that is waited for must not hold up the others. Never closed.
             let turn = self.lookups.acquire().await;
-            let (producer, topic, timeout) = (Arc::clone(&self.producer), Arc::clone(name), self.timeout);
-            let asked = tokio::task::spawn_blocking(move || producer.metadata(&topic, timeout)).await;
+            let (producer, topic, timeout) = (Arc::clone(&self.producer), Arc::clone(name), self.limits.timeout);
+            let asked = tokio::task::spawn_blocking(move || {
+                let infos = producer.metadata(&topic, timeout)?;
+                let settings = producer.settings(std::slice::from_ref(&topic), SETTINGS_WAIT.min(timeout));
+                Ok((infos, settings))
+            });
+            let asked = asked.await;
             drop(turn);
             match asked {
-                Ok(Ok(infos)) => {
-                    let topic = Arc::new(Topic::new(Arc::clone(name), &infos, &self.metrics));
-                    let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                    return Ok(Arc::clone(known.entry(Arc::clone(name)).or_insert(topic)));
+                Ok(Ok((infos, settings))) => {
+                    return self.take_in(self.found(name, &infos, settings));
                 }
                 // A topic that is just being made has no leaders at first.
                 Ok(Err(MetadataError::UnknownTopic | MetadataError::Unavailable(_)))
@@ -395,37 +317,4 @@ fn explain(error: MetadataError, name: &str) -> TopicError {
 
 fn refused(code: Code, message: String) -> TopicError {
     TopicError::Refused(RecordError::new(code, message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        config,
-        route::{Decider, Route},
-    };
-
-    fn table(shape: u64, topics: &[&str]) -> Table {
-        let routes = topics.iter().map(|&topic| {
-            let config = config::Route {
-                topics: vec![topic.to_owned()],
-                ..config::Route::everything()
-            };
-            Arc::new(Route::new(&config, Decider::KeyHash, None).expect("a route"))
-        });
-        Table::new(shape, routes.collect())
-    }
-
-    #[test]
-    fn a_topic_does_not_keep_the_route_that_another_table_gave_it() {
-        let metrics = Metrics::new().expect("metrics");
-        let topic = Topic::new(Arc::from("b"), &[], &metrics);
-        let (old, new, without) = (table(0, &["a", "b"]), table(1, &["b", "a"]), table(2, &["a"]));
-        for _ in 0..2 {
-            assert_eq!(topic.route(&old), Some(1));
-            assert_eq!(topic.route(&new), Some(0));
-            assert_eq!(topic.route(&without), None);
-            assert_eq!(topic.route(&without), None, "also from memory");
-        }
-    }
 }

@@ -19,7 +19,10 @@ import java.util.Properties;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.TopicDescription;
@@ -36,6 +39,7 @@ import org.apache.kafka.common.acl.AccessControlEntry;
 import org.apache.kafka.common.acl.AclBinding;
 import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.acl.AclPermissionType;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
@@ -57,6 +61,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * add-partitions TOPIC TOTAL
  * deny-write TOPIC USER                    as an ACL; allow-write takes it away again
  * allow-write TOPIC USER
+ * set-config TOPIC NAME VALUE
+ * hide-configs TOPIC USER                  the user may write to the topic, and not see how it is configured
  * describe TOPIC                           adds "partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]
  * produce TOPIC KEY VALUE                  base64, or "-" for null; to the partition that the Java client picks, which
  *                                          is in the answer with the offset
@@ -144,6 +150,8 @@ public final class Admin implements AutoCloseable {
             case "add-partitions" -> addPartitions(topic, Integer.parseInt(command[2]));
             case "deny-write" -> denyWrite(topic, command[2]);
             case "allow-write" -> allowWrite(topic, command[2]);
+            case "set-config" -> setConfig(topic, command[2], command[3]);
+            case "hide-configs" -> hideConfigs(topic, command[2]);
             case "describe" -> describe(topic);
             case "produce" -> produce(topic, bytes(command[2]), bytes(command[3]));
             case "read" -> read(topic);
@@ -182,6 +190,26 @@ public final class Admin implements AutoCloseable {
 
     private String denyWrite(String topic, String user) throws Exception {
         get(admin.createAcls(withoutWrite(topic, user)).all());
+        return "";
+    }
+
+    private String setConfig(String topic, String name, String value) throws Exception {
+        ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+        AlterConfigOp change = new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET);
+        get(admin.incrementalAlterConfigs(Map.of(resource, List.of(change))).all());
+        return "";
+    }
+
+    private String hideConfigs(String topic, String user) throws Exception {
+        ResourcePattern resource = new ResourcePattern(ResourceType.TOPIC, topic, PatternType.LITERAL);
+        List<AclBinding> rules = Stream.of(AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS)
+                .map(operation -> new AclBinding(resource, new AccessControlEntry(
+                        "User:" + user,
+                        "*",
+                        operation,
+                        operation == AclOperation.WRITE ? AclPermissionType.ALLOW : AclPermissionType.DENY)))
+                .toList();
+        get(admin.createAcls(rules).all());
         return "";
     }
 

@@ -265,6 +265,16 @@ impl Kafka {
         self.ask(&["allow-write", topic, USER]).map(drop)
     }
 
+    /// Changes a setting of a topic. Brokers hear of it a moment later.
+    pub(crate) fn set_config(&self, topic: &str, name: &str, value: &str) -> Result<()> {
+        self.ask(&["set-config", topic, name, value]).map(drop)
+    }
+
+    /// Lets the SASL user write to a topic, and not see how it is configured. Brokers hear of it a moment later.
+    pub(crate) fn hide_configs(&self, topic: &str) -> Result<()> {
+        self.ask(&["hide-configs", topic, USER]).map(drop)
+    }
+
     /// A topic's partitions as JSON:
     /// `{"ok":true,"partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]}`, the leader null if it has none.
     pub(crate) fn describe(&self, topic: &str) -> Result<String> {

@@ -24,6 +24,8 @@ use super::{
     wants::{Bounds, For, Wants},
 };
 
+/// A request of no more records has few.
+const FEW_RECORDS: usize = 100;
 /// Between two looks at the line.
 const TICK: Duration = Duration::from_millis(1);
 /// To look through everybody who reads costs more than a look at the line.
@@ -246,7 +248,10 @@ impl Gate {
     /// What there is not enough of, or what others before are short of.
     fn lack(&self, wants: &Wants, short: &Short) -> Lack {
         let bytes = self.bounds.bytes.saturating_sub(self.bytes()) + wants.held;
-        let records = self.bounds.records.saturating_sub(self.records());
+        // Who has few records finds some room that others cannot take, and waits behind nobody who has many.
+        let few = wants.records <= FEW_RECORDS;
+        let bound = self.bounds.records + if few { self.bounds.spare_records } else { 0 };
+        let records = bound.saturating_sub(self.records());
         let full = |load: &Load| load.lane.is_short(short.round) || !load.lane.fits(load, records, bytes);
         let (large, small) = match wants.what {
             For::Body { small: true } => (false, short.small || self.is_over(wants.bytes, self.bounds.small)),
@@ -265,7 +270,7 @@ impl Gate {
             large,
             small,
             bytes: is_short,
-            records: wants.records > 0 && (short.records || wants.records > records),
+            records: wants.records > 0 && (!few && short.records || wants.records > records),
             partition: wants.loads.iter().position(full),
             room: (records, bytes),
         }

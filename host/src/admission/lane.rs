@@ -8,10 +8,12 @@ use std::sync::{
 /// A partition's part of the producer's queue. It may hold as much as is free of the whole, the idea of dynamic thresholds of
 /// shared-memory switches (Choudhury and Hahne, 1998): alone it gets half, and n partitions that nobody takes anything from leave
 /// 1/(n + 1) free.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lane {
     records: AtomicUsize,
     bytes: AtomicUsize,
+    /// More than this it never holds, unless one request brings it.
+    most_bytes: AtomicUsize,
     /// The round of the gate in which somebody found no room here: who comes later waits behind them.
     short_in: AtomicU64,
 }
@@ -25,6 +27,17 @@ pub struct Load {
     pub records: usize,
     /// As Kafka's format counts them.
     pub bytes: usize,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            records: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            most_bytes: AtomicUsize::new(usize::MAX),
+            short_in: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Lane {
@@ -46,6 +59,11 @@ impl Lane {
         self.records.load(Ordering::Relaxed)
     }
 
+    /// From now on it holds no more than this, however much is free: as much as its topic takes as one batch.
+    pub fn bound(&self, most_bytes: usize) {
+        self.most_bytes.store(most_bytes, Ordering::Relaxed);
+    }
+
     pub(super) fn add(&self, records: usize, bytes: usize) {
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -59,6 +77,7 @@ impl Lane {
     /// Whether this much more may be held. An empty one takes whatever the whole has room for.
     pub(super) fn fits(&self, load: &Load, free_records: usize, free_bytes: usize) -> bool {
         let records = self.records();
+        let free_bytes = free_bytes.min(self.most_bytes.load(Ordering::Relaxed));
         records == 0 || (records + load.records <= free_records && self.bytes() + load.bytes <= free_bytes)
     }
 
@@ -68,5 +87,27 @@ impl Lane {
 
     pub(super) fn mark_short(&self, round: u64) {
         self.short_in.store(round, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_lane_holds_no_more_than_its_bound_but_for_one_request() {
+        let load = |bytes| Load {
+            lane: Arc::default(),
+            records: 1,
+            bytes,
+        };
+        let lane = Lane::default();
+        lane.bound(100);
+        assert!(lane.fits(&load(1_000), 10, 10_000), "an empty one takes any request");
+        lane.add(1, 60);
+        assert!(lane.fits(&load(40), 10, 10_000));
+        assert!(!lane.fits(&load(41), 10, 10_000));
+        lane.bound(usize::MAX);
+        assert!(lane.fits(&load(41), 10, 10_000));
     }
 }

@@ -48,9 +48,16 @@ async fn bodies_being_read_never_take_the_room_of_whole_ones() {
     let other = admission.reading(2 << 20).await.expect("the first one is whole");
     assert!(
         admission.reading(SMALL + 1).await.is_err(),
-        "an eighth is left for those that are whole"
+        "the rest is left for those that are whole"
     );
-    whole.grow(6 << 20).await.expect("they have it");
+    whole.grow((5 << 20) + (1 << 18)).await.expect("they have it");
+    assert!(
+        whole.grow(6 << 20).await.is_err(),
+        "but for what those have who want little"
+    );
+    let mut little = admission.held();
+    little.grow(SMALL).await.expect("it is theirs");
+    drop(little);
     drop((whole, other));
     assert_eq!(admission.buffered(), 0);
 }
@@ -118,9 +125,9 @@ async fn partitions_that_nobody_takes_anything_from_leave_room_for_the_others() 
     for stuck in 1..=5 {
         let lane = Arc::default();
         let mut has = 0;
-        while let Ok(queued) = admission.one(&lane, 100, 100).await {
+        while let Ok(queued) = admission.one(&lane, 200, 200).await {
             held.push(queued);
-            has += 100;
+            has += 200;
         }
         let free = 2 * QUEUE_RECORDS - admission.queued_records();
         assert!(has >= free, "it got as much as it left: {has}, {free}");
@@ -261,5 +268,33 @@ async fn the_largest_request_that_is_allowed_finds_room_also_for_one_partition_a
             .await
             .expect("room beside it"),
     );
-    assert_eq!(admission.queued_records(), Admission::queue_records(&limits));
+    assert_eq!(
+        admission.queued_records(),
+        Admission::queue_records(&limits) - SPARE_RECORDS
+    );
+}
+
+#[tokio::test]
+async fn requests_of_many_records_never_take_the_room_of_those_of_few() {
+    let admission = admission(&Limits {
+        max_wait_ms: 60_000,
+        ..Limits::default()
+    });
+    let lanes: Vec<Arc<Lane>> = (0..4).map(|_| Arc::default()).collect();
+    let mut held = Vec::new();
+    for lane in &lanes {
+        held.push(admission.one(lane, 9_900, 1).await.expect("room"));
+    }
+    // Another one waits for what is not there.
+    let waiting = tokio::spawn({
+        let (admission, lane) = (Arc::clone(&admission), Arc::default());
+        async move { admission.one(&lane, 9_900, 1).await.map(drop) }
+    });
+    while admission.gate.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let healthy = Arc::default();
+    let few = tokio::time::timeout(Duration::from_secs(10), admission.one(&healthy, 1, 1));
+    few.await.expect("at once").expect("room");
+    waiting.abort();
 }

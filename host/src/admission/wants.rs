@@ -2,6 +2,9 @@
 
 use super::lane::Load;
 
+/// Places in the producer's queue that are kept for requests of few records.
+pub(super) const SPARE_RECORDS: usize = 2_000;
+
 /// What there is in all.
 #[derive(Debug)]
 pub(super) struct Bounds {
@@ -13,6 +16,8 @@ pub(super) struct Bounds {
     pub(super) reading: usize,
     pub(super) small: usize,
     pub(super) records: usize,
+    /// Beyond `records`, for requests of few.
+    pub(super) spare_records: usize,
     /// Of `bytes`, for those who wait for a partition.
     pub(super) waiting: usize,
 }
@@ -25,7 +30,8 @@ impl Bounds {
             much: bytes - bytes / 16,
             reading: bytes / 2,
             small: bytes / 8,
-            records,
+            records: records - SPARE_RECORDS,
+            spare_records: SPARE_RECORDS,
             waiting: bytes / 4,
         }
     }

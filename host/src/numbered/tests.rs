@@ -321,7 +321,7 @@ async fn what_was_not_taken_for_lack_of_room_is_still_expected() {
         .queue(vec![all], &mut None)
         .await
         .expect("all of it");
-    let refused = rig.send(&number(0, 2), 1).await.expect_err("no room");
+    let refused = rig.send(&number(0, 2), 200).await.expect_err("no room");
     assert!(refused.contains("no room"), "{refused}");
     drop(full);
     let refused = rig.send(&number(0, 3), 1).await.expect_err("a gap");

@@ -100,12 +100,12 @@ impl<'a> Decided<'a> {
                     loads.push(Load {
                         lane: Arc::clone(self.lane(place)),
                         records: 1,
-                        bytes: place.bytes as usize,
+                        bytes: place.held as usize,
                     });
                 }
                 Some(load) => {
                     load.records += 1;
-                    load.bytes += place.bytes as usize;
+                    load.bytes += place.held as usize;
                 }
             }
         }

@@ -143,10 +143,9 @@ impl Pool {
     }
 
     fn failed(&self, probe: bool, error: &CallError) {
-        let was = self.suspension.is_suspended();
-        if let Verdict::Suspended(pause) = self.suspension.failed(probe, Instant::now()) {
+        if let Verdict::Suspended { pause, was_open } = self.suspension.failed(probe, Instant::now()) {
             self.metrics.suspensions.inc();
-            if !was {
+            if was_open {
                 self.metrics.suspended.inc();
             }
             tracing::error!(
@@ -160,7 +159,9 @@ impl Pool {
     }
 
     fn succeeded_after_all(&self) {
-        self.suspension.resume(Instant::now());
+        if !self.suspension.resume(Instant::now()) {
+            return;
+        }
         self.metrics.suspended.dec();
         tracing::info!(
             plugin = self.name(),

@@ -31,6 +31,39 @@ pub(crate) fn of_refusal(error: E, topic: &str) -> Outcome {
     }))
 }
 
+/// Whether a broker refuses with it a batch for the content of some record in it.
+pub(crate) fn is_for_content(error: E) -> bool {
+    matches!(
+        error,
+        E::InvalidRecord
+            | E::InvalidDifferentRecord
+            | E::InvalidTimestamp
+            | E::MessageSizeTooLarge
+            | E::MessageBatchTooLarge
+    )
+}
+
+/// Why a record was not written that is as it should be.
+pub(crate) fn batch_refused(topic: &str) -> RecordError {
+    RecordError::new(
+        Code::BatchRefused,
+        format!(
+            "topic \"{topic}\" refused another record of the same batch, so nothing of it was written; send it again"
+        ),
+    )
+}
+
+/// Why a record was not written that is not too large by itself.
+pub(crate) fn batch_too_large(topic: &str) -> RecordError {
+    RecordError::new(
+        Code::BatchTooLarge,
+        format!(
+            "topic \"{topic}\" does not take a batch of so many bytes, though no record of it is too large; nothing of it was \
+             written; send fewer records at once, raise the topic's max.message.bytes, or lower batch.size"
+        ),
+    )
+}
+
 /// Why a record is not handed over that its request began to send in an earlier generation.
 pub(crate) fn generation_changed() -> RecordError {
     RecordError::new(
@@ -39,7 +72,9 @@ pub(crate) fn generation_changed() -> RecordError {
     )
 }
 
-/// The errors after which nothing can have been written.
+/// The errors after which nothing can have been written: the broker gives them before it appends anything of the batch, and for
+/// the batch as a whole. Not among them are those that librdkafka tries again (CORRUPT_MESSAGE ends as a time-out) and those that
+/// brokers give in several places (POLICY_VIOLATION, INVALID_REQUEST, UNKNOWN_SERVER_ERROR).
 fn certain(error: E, topic: &str) -> Option<RecordError> {
     let (code, message) = match error {
         E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => (
@@ -52,10 +87,30 @@ fn certain(error: E, topic: &str) -> Option<RecordError> {
                 "topic \"{topic}\" does not take a batch of this size; raise its max.message.bytes or lower batch.size"
             ),
         ),
-        // The second is what the others of a refused batch get: none of it is written.
-        E::InvalidRecord | E::InvalidDifferentRecord => (
+        // Looked at before the append (LogValidator). That a record is too old is the one of them that a second try of a batch that
+        // was written can be told; the margin of `topics::terms` lets no record through that can get too old on its way.
+        E::InvalidTimestamp => (
+            Code::TimestampOutOfRange,
+            format!(
+                "topic \"{topic}\" does not take the record's time; see its message.timestamp.after.max.ms and \
+                 message.timestamp.before.max.ms"
+            ),
+        ),
+        E::InvalidRecord => (
             Code::InvalidRecord,
-            format!("topic \"{topic}\" refused the record as invalid (a compacted topic needs a key)"),
+            format!(
+                "topic \"{topic}\" refused the record as invalid (a compacted topic needs a key; the time may be out of the \
+                 topic's bounds)"
+            ),
+        ),
+        // What the others of a refused batch get: none of it is written.
+        E::InvalidDifferentRecord => return Some(batch_refused(topic)),
+        // Looked at before the append, of the request or of the batch's format; no record of any content would get through.
+        E::UnsupportedCompressionType | E::UnsupportedForMessageFormat | E::InvalidRequiredAcks => (
+            Code::InvalidRecord,
+            format!(
+                "topic \"{topic}\" does not take what this producer's settings make: {error}; see [kafka.properties]"
+            ),
         ),
         _ => return None,
     };
@@ -105,6 +160,8 @@ mod tests {
             E::OutOfOrderSequenceNumber,
             E::UnknownTopic,
             E::UnknownTopicOrPartition,
+            E::InvalidMessage,
+            E::PolicyViolation,
             E::Unknown,
         ] {
             for persisted_no in [true, false] {
@@ -115,7 +172,14 @@ mod tests {
 
     #[test]
     fn a_sure_refusal_is_failed_only_when_nothing_was_sent_before() {
-        for error in [E::TopicAuthorizationFailed, E::MessageSizeTooLarge, E::InvalidRecord] {
+        for error in [
+            E::TopicAuthorizationFailed,
+            E::MessageSizeTooLarge,
+            E::InvalidRecord,
+            E::InvalidDifferentRecord,
+            E::InvalidTimestamp,
+            E::UnsupportedForMessageFormat,
+        ] {
             assert_eq!(of_report(error, true, "t").kind(), Kind::Failed, "{error:?}");
             assert_eq!(of_report(error, false, "t").kind(), Kind::Unknown, "{error:?}");
         }

@@ -6,6 +6,12 @@
 //! | [`Opaque`] | what goes with a record and comes back with its report is a pointer to its slot, not a box of its own |
 //! | [`persisted`] | not there |
 //! | [`flush`] | calls it with a time-out of 0, so that what lingers goes on lingering |
+//! | [`describe_topics`] | only with a client of its own |
+//!
+//! Not used is `rd_kafka_message_produce_errstr`, the broker's words about a refused record: in 2.12.1 it points into an answer
+//! that has been freed by the time the report is handed out.
+
+mod configs;
 
 use std::{
     ffi::{CString, c_void},
@@ -23,6 +29,7 @@ use rdkafka::{
     util::IntoOpaque,
 };
 
+pub(crate) use self::configs::describe_topics;
 use crate::{
     batch::{Slot, Ticket},
     record::Record,

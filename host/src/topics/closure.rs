@@ -1,5 +1,8 @@
 //! A topic whose records the brokers refuse for good is closed for a while. Each such refusal makes librdkafka drain the whole
 //! idempotent producer and begin a new epoch, so that one topic's trouble would stop all the others again and again.
+//!
+//! That is for what holds for all of its records: this principal may not write, or there is no telling what was wrong with one.
+//! What a record brings by itself closes the topic for records like it only, see [`super::terms`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -63,7 +66,7 @@ impl Closure {
             Outcome::Failed(refusal) if is_for_good(refusal.code) => {
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
                 match self.suspension.failed(probe, Instant::now()) {
-                    Verdict::Suspended(pause) => Some(Change::Closed(pause)),
+                    Verdict::Suspended { pause, .. } => Some(Change::Closed(pause)),
                     Verdict::Noted => None,
                 }
             }
@@ -90,14 +93,18 @@ impl Closure {
 fn is_for_good(code: Code) -> bool {
     matches!(
         code,
-        Code::TopicUnauthorized | Code::InvalidRecord | Code::RecordTooLarge
+        Code::TopicUnauthorized
+            | Code::InvalidRecord
+            | Code::RecordTooLarge
+            | Code::BatchTooLarge
+            | Code::TimestampOutOfRange
     )
 }
 
 /// What a record is told that never got as far as the brokers.
 fn while_closed(code: Code) -> Code {
     match code {
-        Code::InvalidRecord => Code::TopicInvalidRecord,
+        Code::InvalidRecord | Code::TimestampOutOfRange => Code::TopicInvalidRecord,
         Code::RecordTooLarge => Code::BatchTooLarge,
         other => other,
     }
@@ -114,7 +121,7 @@ mod tests {
 
     #[test]
     fn one_refusal_for_good_closes_and_what_may_pass_does_not() {
-        for code in [Code::NotQueued, Code::GenerationChanged] {
+        for code in [Code::NotQueued, Code::GenerationChanged, Code::BatchRefused] {
             let closure = Closure::default();
             assert_eq!(closure.heard(&failed(code), false), None, "{code:?}");
             assert_eq!(closure.admit("t"), Ok(false));
@@ -123,6 +130,8 @@ mod tests {
             (Code::TopicUnauthorized, Code::TopicUnauthorized),
             (Code::InvalidRecord, Code::TopicInvalidRecord),
             (Code::RecordTooLarge, Code::BatchTooLarge),
+            (Code::BatchTooLarge, Code::BatchTooLarge),
+            (Code::TimestampOutOfRange, Code::TopicInvalidRecord),
         ] {
             let closure = Closure::default();
             assert_eq!(closure.heard(&failed(code), false), Some(Change::Closed(LIMITS.first)));

@@ -1,7 +1,7 @@
 //! One librdkafka client, good for one producer generation: records in, delivery reports out.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -19,9 +19,13 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::super::{
-    Health, MetadataError, PartitionInfo, fate,
-    librdkafka::{self, Opaque, TopicHandle},
+use super::{
+    super::{
+        Health, MetadataError, NoSettings, PartitionInfo, TopicSettings, fate,
+        librdkafka::{self, Opaque, TopicHandle},
+        settings,
+    },
+    refused::Refused,
 };
 use crate::{
     batch::Ticket,
@@ -34,22 +38,35 @@ const PURGE_WAIT: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub(super) struct Client {
-    /// Of each that was sent to. They must go before the client does.
-    topics: RwLock<HashMap<Arc<str>, Arc<TopicHandle>>>,
+    /// They must go before the client does.
+    topics: RwLock<Handles>,
+    most_topics: usize,
     producer: BaseProducer<Context>,
+}
+
+/// What there is of topics.
+#[derive(Default)]
+struct Handles {
+    /// Of those that are sent to.
+    now: HashMap<Arc<str>, Arc<TopicHandle>>,
+    /// Those that were ever sent to: librdkafka keeps each of them until the client's end, some KiB a partition, whether or not
+    /// anybody has a handle.
+    ever: HashSet<Arc<str>>,
 }
 
 impl Client {
     /// Brokers are connected to in the background. `embedded`: the broker is the one in this process, see
-    /// [`Context::embedded`].
-    pub(super) fn new(config: &ClientConfig, embedded: bool) -> anyhow::Result<Self> {
+    /// [`Context::embedded`]. `most_topics`: that are known at once.
+    pub(super) fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
         let context = Context {
             embedded,
             is_up: AtomicBool::new(false),
             health: Mutex::new(Health::Starting),
+            refused: Refused::default(),
         };
         Ok(Self {
             topics: RwLock::default(),
+            most_topics,
             producer: BaseProducer::from_config_and_context(config, context)?,
         })
     }
@@ -57,6 +74,7 @@ impl Client {
     /// Hands out delivery reports, for up to `timeout`.
     pub(super) fn poll(&self, timeout: Duration) {
         self.producer.poll(timeout);
+        self.producer.context().refused.settle();
     }
 
     /// Why it cannot go on, if it cannot.
@@ -76,15 +94,27 @@ impl Client {
 
     /// A topic to send to, by its name.
     pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<TopicHandle>, RDKafkaErrorCode> {
-        if let Some(topic) = self.topics().get(name) {
+        if let Some(topic) = self.topics().now.get(name) {
             return Ok(Arc::clone(topic));
         }
         let made = Arc::new(TopicHandle::new(&self.producer, name)?);
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(topics.entry(Arc::clone(name)).or_insert(made)))
+        topics.ever.insert(Arc::clone(name));
+        Ok(Arc::clone(topics.now.entry(Arc::clone(name)).or_insert(made)))
     }
 
-    fn topics(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Arc<TopicHandle>>> {
+    /// Whether so many topics were sent to that another client had better take over.
+    pub(super) fn is_worn(&self) -> bool {
+        self.topics().ever.len() >= 2 * self.most_topics
+    }
+
+    /// Whether this topic may be sent to, too.
+    pub(super) fn has_room_for(&self, topic: &str) -> bool {
+        let topics = self.topics();
+        topics.ever.contains(topic) || topics.ever.len() < 3 * self.most_topics
+    }
+
+    fn topics(&self) -> RwLockReadGuard<'_, Handles> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,6 +162,32 @@ impl Client {
             .collect())
     }
 
+    pub(super) fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
+        let all = |error| vec![Err(error); topics.len()];
+        if self.producer.context().embedded {
+            return all(NoSettings::Unsupported);
+        }
+        let mut told = match librdkafka::describe_topics(&self.producer, topics, &settings::NAMES, timeout) {
+            Ok(told) => told,
+            Err(error) => return all(NoSettings::Refused(error.to_string())),
+        };
+        let of = |topic: &Arc<str>| match told.remove(&**topic) {
+            Some(Ok(entries)) => Ok(TopicSettings::read(&entries)),
+            Some(Err(error)) => Err(NoSettings::Refused(error.to_string())),
+            None => Err(NoSettings::Refused("the answer does not hold the topic".to_owned())),
+        };
+        topics.iter().map(of).collect()
+    }
+
+    /// Drops the handle of a topic that nobody sends to.
+    pub(super) fn forget(&self, topic: &str) {
+        self.topics
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .now
+            .remove(topic);
+    }
+
     pub(super) fn probe(&self, topic: Option<&str>, timeout: Duration) {
         let client = self.producer.client();
         let answered = match (topic, self.producer.context().health()) {
@@ -158,6 +214,17 @@ impl Client {
     }
 }
 
+#[cfg(test)]
+impl Drop for Client {
+    fn drop(&mut self) {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        tests::ENDED_BY
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
+    }
+}
+
 fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition
@@ -177,6 +244,8 @@ struct Context {
     /// Whether `health` says so: it is asked with each acknowledgement.
     is_up: AtomicBool,
     health: Mutex<Health>,
+    /// Records whose outcome waits for those of their batch.
+    refused: Refused,
 }
 
 impl Context {
@@ -235,6 +304,7 @@ impl ProducerContext for Context {
             match result {
                 Ok(message) => {
                     self.up();
+                    self.refused.settle();
                     let timestamp = ticket.timestamp();
                     ticket.complete(Outcome::Acked(Ack {
                         partition: message.partition().cast_unsigned(),
@@ -250,6 +320,9 @@ impl ProducerContext for Context {
                 Err((error, message)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                     let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
+                    if persisted_no && fate::is_for_content(code) {
+                        return self.refused.push(code, ticket);
+                    }
                     ticket.complete(fate::of_report(code, persisted_no, message.topic()));
                 }
             }
@@ -258,4 +331,12 @@ impl ProducerContext for Context {
             tracing::error!("a delivery report could not be handled; its record is answered as unknown");
         }
     }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+
+    /// The names of the threads that have ended a client.
+    pub(crate) static ENDED_BY: Mutex<Vec<String>> = Mutex::new(Vec::new());
 }

@@ -16,10 +16,11 @@ use crate::{
     produce::embedded::EmbeddedBroker,
     record::Header,
     route::{Decider, Route, Routes, Table},
-    topics::Topics,
+    topics::{Rules, TopicLimits, Topics},
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
+const MOST_TOPICS: usize = 3;
 
 struct Bench {
     pipeline: Pipeline,
@@ -37,12 +38,21 @@ impl Bench {
             ("batch.num.messages".to_owned(), "1".to_owned()),
         ];
         let config = client_config(&properties.into(), 20_000, 1 << 20);
-        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, true).expect("a producer"));
+        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, true, MOST_TOPICS).expect("a producer"));
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
         let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
         let limits = Limits::default();
-        let topics = Topics::new(Arc::clone(&producer), routes, Arc::clone(&metrics), 10, DEADLINE);
+        let topics = Topics::new(
+            Arc::clone(&producer),
+            routes,
+            Arc::clone(&metrics),
+            TopicLimits {
+                max_topics: 10,
+                timeout: DEADLINE,
+                rules: Rules::default(),
+            },
+        );
         let pipeline = Pipeline {
             topics,
             producer,
@@ -58,8 +68,12 @@ impl Bench {
     }
 
     async fn submit(&self, count: usize) -> Result<Submitted, NotTaken> {
+        self.submit_to("t", count).await
+    }
+
+    async fn submit_to(&self, topic: &str, count: usize) -> Result<Submitted, NotTaken> {
         let record = |number: usize| Record {
-            topic: Arc::from("t"),
+            topic: Arc::from(topic),
             key: Some(Bytes::from_static(b"k")),
             value: Some(Bytes::from(number.to_string())),
             headers: Vec::new(),
@@ -139,6 +153,8 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         topic: 0,
         partition: 0,
         bytes: 10,
+        held: 10,
+        keyed: false,
         timestamp: None,
     };
     let purpose = Purpose {
@@ -268,4 +284,70 @@ async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back()
         assert_eq!(kind, Some(expected), "record {index}");
     }
     assert!(bench.pipeline.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_an_old_client_last_does_not_wait_for_its_end() {
+    let bench = Bench::new();
+    bench.outcomes(1).await;
+    // As a worker may, in the middle of a request.
+    let sender = bench.pipeline.producer.sender(1);
+    bench
+        .broker
+        .answer_next_produce_with(E::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    bench.outcomes(1).await;
+    assert_eq!(bench.acked_again().await, 2);
+    drop(sender);
+    let mine = thread::current().name().map(str::to_owned);
+    let ended_by = || client::tests::ENDED_BY.lock().expect("a lock").clone();
+    assert!(
+        !ended_by().iter().any(|name| Some(name) == mine.as_ref()),
+        "{:?}",
+        ended_by()
+    );
+    let deadline = Instant::now() + DEADLINE;
+    while !ended_by().iter().any(|name| name == ENDING) {
+        assert!(Instant::now() < deadline, "nobody has ended it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_sent_to_many_topics_is_replaced_and_nobody_notices_but_by_the_generation() {
+    let bench = Bench::new();
+    let mut generation = 1;
+    let begun = Instant::now();
+    let mut sent = 0;
+    while generation == 1 {
+        assert!(begun.elapsed() < DEADLINE, "never replaced");
+        let topic = format!("topic-{}", sent % (2 * MOST_TOPICS));
+        if sent < 2 * MOST_TOPICS {
+            bench.broker.create_topic(&topic);
+        }
+        sent += 1;
+        let submitted = bench.submit_to(&topic, 3).await.expect("taken");
+        submitted.batch.done().await;
+        for index in 0..3 {
+            let outcome = submitted.batch.outcome(index).expect("an outcome");
+            assert_eq!(outcome.kind(), Kind::Acked, "{outcome:?}");
+        }
+        generation = submitted.batch.generation();
+    }
+    assert_eq!(generation, 2);
+}
+
+#[tokio::test]
+async fn what_the_client_library_keeps_of_topics_is_bounded() {
+    let broker = EmbeddedBroker::start().expect("a broker");
+    let properties = [("bootstrap.servers".to_owned(), broker.bootstrap_servers())];
+    let config = client_config(&properties.into(), 20_000, 1 << 20);
+    let client = Client::new(&config, true, MOST_TOPICS).expect("a client");
+    let name = |number: usize| Arc::from(format!("t{number}"));
+    for number in 0..3 * MOST_TOPICS {
+        assert_eq!(client.is_worn(), number >= 2 * MOST_TOPICS);
+        assert!(client.has_room_for(&name(number)));
+        client.topic(&name(number)).expect("a topic");
+        client.forget(&name(number));
+    }
+    assert!(client.has_room_for("t0") && !client.has_room_for("one-more"));
 }
