@@ -43,6 +43,7 @@ pub mod logging;
 pub mod metrics;
 pub mod numbered;
 mod open_files;
+mod origin;
 pub mod outcome;
 pub mod pipeline;
 pub mod plugin;

@@ -32,6 +32,7 @@ use crate::{
     batch::Answer,
     config::Limits,
     numbered::{Begun, NotBegun, Numbered},
+    origin,
     outcome::{Code, RecordError},
     pipeline::{Mode, NotTaken, Parsed, Pipeline},
     record::valid_topic,
@@ -292,7 +293,7 @@ impl Api {
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(token) = &self.token else {
-            return Ok(());
+            return origin::check(headers);
         };
         match headers.get(AUTHORIZATION) {
             Some(given) if token::is_bearer(given.as_bytes(), token) => Ok(()),
