@@ -14,6 +14,7 @@ mod configuration;
 mod drain;
 mod hostile;
 mod limits;
+mod logging;
 mod numbered;
 mod numbered_clients;
 mod packed;

@@ -24,6 +24,7 @@ pub use self::serve::{Serving, bind, serve};
 use crate::{
     drain::Drain,
     ingest::problem::Problem,
+    logging::Log,
     origin,
     pipeline::Pipeline,
     produce::Health,
@@ -41,6 +42,8 @@ pub struct Admin {
     pub token: Option<String>,
     /// The configuration without its secrets.
     pub config: Value,
+    /// What became of the log's lines.
+    pub log: Log,
     /// The routes and their plugins.
     pub reloader: Arc<Reloader>,
     /// Whether `/ready` waits for Kafka.
@@ -189,6 +192,7 @@ impl Admin {
         ] {
             gauge.set(now.cast_signed() as i64);
         }
+        metrics.log_lines_dropped(self.log.unread(), self.log.repeated());
         let mut response = Response::new(Full::from(metrics.render()));
         response.headers_mut().insert(
             CONTENT_TYPE,

@@ -27,6 +27,7 @@ use crate::{
         serve::Server,
         workers::Workers,
     },
+    logging::Log,
     metrics::Metrics,
     open_files,
     pipeline::Pipeline,
@@ -57,7 +58,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const AFTER_HOOK: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT. Success is a clean drain.
-pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> {
+pub fn run(loaded: Loaded, config_file: ConfigFile, log: &Log) -> anyhow::Result<ExitCode> {
     for note in &loaded.kafka.notes {
         tracing::info!("kafka.properties: {note}");
     }
@@ -68,7 +69,7 @@ pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> 
         .enable_all()
         .build()?;
     let broker = start_broker(&loaded.config)?;
-    let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref())?;
+    let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref(), log.clone())?;
     let workers = Workers::start().context("cannot start the worker threads")?;
     let code = runtime.block_on(sidecar.serve(mailbox, &workers))?;
     workers.stop(LAST_WORDS);
@@ -119,6 +120,7 @@ impl Sidecar {
         loaded: Loaded,
         config_file: ConfigFile,
         broker: Option<&EmbeddedBroker>,
+        log: Log,
     ) -> anyhow::Result<(Self, Mailbox)> {
         let metrics = Arc::new(Metrics::new()?);
         let mut shown = loaded.redacted();
@@ -187,6 +189,7 @@ impl Sidecar {
             token: admin_token,
             reloader: Arc::clone(&reloader),
             config: shown,
+            log,
             ready_requires_kafka: config.kafka.ready_requires_kafka,
             serving: false.into(),
             draining: false.into(),
