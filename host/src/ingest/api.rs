@@ -36,7 +36,7 @@ use crate::{
     outcome::{Code, RecordError},
     pipeline::{Mode, NotTaken, Parsed, Pipeline},
     record::valid_topic,
-    sequence::Number,
+    sequence::{Number, Owner},
     token,
     topics::TopicError,
 };
@@ -53,8 +53,8 @@ pub(super) type Reply = Either<Full<Bytes>, stream::Body>;
 
 /// What a request's connection adds to it.
 pub(super) struct Connection {
-    /// TCP, and not the Unix socket.
-    pub(super) is_tcp: bool,
+    /// Who is at its other end.
+    pub(super) owner: Owner,
     /// The connection is in a request until this is dropped.
     pub(super) in_request: InRequest,
     /// True once the process is about to end.
@@ -118,7 +118,7 @@ impl Api {
                 Ok(stream) => Ok(stream.begin(body, from.in_request).map(Either::Right)),
                 Err(problem) => Err((problem, body)),
             },
-            None => match self.produce(&head, &mut body, from.is_tcp).await {
+            None => match self.produce(&head, &mut body, from.owner).await {
                 Ok(response) => Ok(response.map(Either::Left)),
                 Err(problem) => Err((problem, body)),
             },
@@ -147,7 +147,7 @@ impl Api {
 
     /// A stream, checked as far as it can be before its first record.
     async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, Problem> {
-        if from.is_tcp {
+        if from.owner.is_tcp() {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
@@ -160,7 +160,7 @@ impl Api {
                 "a stream has no query; its outcomes come as they are known",
             ));
         }
-        if numbering::of(&head.headers)?.is_some() {
+        if numbering::of(&head.headers, from.owner)?.is_some() {
             return Err(Problem::bad_request(
                 "bad_header",
                 "a stream is not numbered: it is one ordered stream by itself; leave away Pointsman-Sequence",
@@ -177,12 +177,12 @@ impl Api {
         })
     }
 
-    async fn produce(&self, head: &Parts, body: &mut Incoming, is_tcp: bool) -> Result<Response<Full<Bytes>>, Problem> {
-        if is_tcp {
+    async fn produce(&self, head: &Parts, body: &mut Incoming, owner: Owner) -> Result<Response<Full<Bytes>>, Problem> {
+        if owner.is_tcp() {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
-        let number = numbering::of(&head.headers)?;
+        let number = numbering::of(&head.headers, owner)?;
         let deadline = Instant::now() + self.timeout(&head.headers)?;
         let target = target::of(&head.method, head.uri.path(), head.uri.query())?;
         let topic = match target.topic {

@@ -29,6 +29,7 @@ use super::{
     serve::Server,
     timed::{Phase, Timed},
 };
+use crate::sequence::Owner;
 
 /// How long a connection is idle before its buffers are given up.
 const ASLEEP_AFTER: Duration = Duration::from_secs(1);
@@ -61,7 +62,7 @@ struct Life<'a> {
 
 impl Server {
     /// Serves a connection until it ends, its time is over, or the process drains.
-    pub(super) async fn connection<S: Socket>(self: &Arc<Self>, stream: S, is_tcp: bool, drain: watch::Receiver<bool>) {
+    pub(super) async fn connection<S: Socket>(self: &Arc<Self>, stream: S, owner: Owner, drain: watch::Receiver<bool>) {
         let phase = Phase::new(self.limits.header_timeout(), self.limits.idle_timeout());
         let handler = service_fn({
             let (api, phase, drain) = (Arc::clone(&self.api), phase.clone(), drain.clone());
@@ -69,7 +70,7 @@ impl Server {
                 let (api, phase, drain) = (Arc::clone(&api), phase.clone(), drain.clone());
                 async move {
                     let from = Connection {
-                        is_tcp,
+                        owner,
                         in_request: phase.request(request.version() == Version::HTTP_2),
                         drain,
                     };

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{api::Api, connection::Socket, listen::Listener, workers::Share};
-use crate::config::Limits;
+use crate::{config::Limits, sequence::Owner};
 
 /// hyper takes no smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;
@@ -92,13 +92,14 @@ impl Server {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let stream = stream.into_std()?;
-                self.start(move || TcpStream::from_std(stream), true, drain);
+                self.start(move || TcpStream::from_std(stream), Owner::Tcp, drain);
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 if self.is_allowed(&stream) {
+                    let owner = owner(&stream);
                     let stream = stream.into_std()?;
-                    self.start(move || UnixStream::from_std(stream), false, drain);
+                    self.start(move || UnixStream::from_std(stream), owner, drain);
                 }
             }
         }
@@ -129,7 +130,7 @@ impl Server {
     fn start<S: Socket>(
         self: &Arc<Self>,
         stream: impl FnOnce() -> io::Result<S> + Send + 'static,
-        is_tcp: bool,
+        owner: Owner,
         drain: &watch::Receiver<bool>,
     ) {
         let permit = Arc::clone(&self.connections).try_acquire_owned();
@@ -146,10 +147,15 @@ impl Server {
             }
             let metrics = &server.api.pipeline().metrics;
             metrics.connections.inc();
-            server.connection(stream, is_tcp, drain).await;
+            server.connection(stream, owner, drain).await;
             metrics.connections.dec();
         });
     }
+}
+
+/// The user at the other end; nobody has the last number, which stands for those that the kernel does not tell.
+fn owner(stream: &UnixStream) -> Owner {
+    Owner::User(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()))
 }
 
 fn full(instance: &str) -> String {

@@ -71,7 +71,7 @@ impl Client {
             socket: theirs,
             buffer: Arc::clone(&buffer),
         };
-        tokio::spawn(async move { server.connection(watched, false, draining).await });
+        tokio::spawn(async move { server.connection(watched, Owner::User(0), draining).await });
         Self {
             socket: ours,
             buffer,
