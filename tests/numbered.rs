@@ -314,3 +314,28 @@ fn who_may_connect_over_tcp_neither_retires_nor_crowds_out_the_clients_of_the_so
     assert_eq!(send(&mut unix, "shop", 0, 3), 200, "it is still known");
     assert_eq!(send(&mut tcp, "0", 0, 2), 409, "who sent too many has lost its own");
 }
+
+#[test]
+fn a_request_whose_turn_does_not_come_in_its_time_is_not_told_that_it_was_taken() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_plugin_ms = 60000")
+        .route("*", "hostile", "")
+        .start();
+    // So long that the next one has to wait.
+    let slow = format!("{{\"records\":[{}]}}", vec!["{\"key\":\"slow\"}"; 3_000].join(","));
+    let mut first = sidecar.tcp();
+    send(&mut first, ("shop", 0, 1), &[], &slow);
+    let mut second = sidecar.tcp();
+    let mut try_next = |more: &[(&str, &str)]| post(&mut second, ("shop", 0, 2), more, &body(2, 1));
+    let mut told = None;
+    eventually("the first one has its turn", || {
+        let reply = try_next(&[("pointsman-timeout-ms", "50")]);
+        told = Some(reply).filter(|reply| reply.status != 409);
+        told.is_some()
+    });
+    let told = told.unwrap();
+    assert_eq!((told.status, told.problem().as_str()), (503, "busy"), "{}", told.text());
+    assert!(told.text().contains("nothing was taken"), "{}", told.text());
+    assert_eq!(first.reply().unwrap().status, 200);
+    assert_eq!(try_next(&[]).status, 200, "its number was not used");
+}

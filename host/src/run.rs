@@ -1,7 +1,6 @@
 //! `pointsman run`: build everything, serve until a signal, drain with a deadline.
 
 use std::{
-    collections::BTreeMap,
     process::ExitCode,
     sync::{Arc, atomic::Ordering, mpsc},
     thread,
@@ -19,7 +18,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin},
     admission::Admission,
-    config::{Config, Loaded, REDACTED, kafka_properties::is_secret},
+    config::{Config, Loaded, redacted},
     drain::{self, Drain, LAST_WORDS, Report},
     ingest::{
         api::Api,
@@ -164,7 +163,7 @@ impl Sidecar {
             Admission::queue_records(limits),
             limits.max_buffered_bytes,
         );
-        shown["kafka"]["effective_properties"] = redacted(&client.config_map());
+        shown["kafka"]["effective_properties"] = redacted(json!(client.config_map()));
         let producer = KafkaProducer::new(&client, broker.is_some())
             .context("cannot make the Kafka producer from [kafka.properties]")?;
         let producer: Arc<dyn Producer> = Arc::new(producer);
@@ -300,15 +299,6 @@ impl Sidecar {
         }
         Ok(listeners)
     }
-}
-
-/// The client's settings as `/config` shows them.
-fn redacted(settings: &BTreeMap<&str, &str>) -> serde_json::Value {
-    let shown = settings.iter().map(|(key, value)| {
-        let value = if is_secret(key) { REDACTED } else { value };
-        ((*key).to_owned(), value.into())
-    });
-    shown.collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Keeps the view of topics fresh, and looks for brokers while none is there.

@@ -207,7 +207,11 @@ impl Api {
         };
         let records = format.parse(&whole.bytes, &head.headers, &context)?;
         if let Some(number) = number {
-            let outcomes = self.numbered(number, records, whole.room, trace, form);
+            let turn = self.begin(number, &records);
+            let Ok(begun) = tokio::time::timeout_at(deadline.into(), turn).await else {
+                return Err(turn_did_not_come());
+            };
+            let outcomes = self.numbered(begun?, records, whole.room, trace, form);
             return match tokio::time::timeout_at(deadline.into(), outcomes).await {
                 Ok(answered) => answered,
                 Err(_) => Err(still_unknown()),
@@ -229,23 +233,27 @@ impl Api {
         })
     }
 
-    /// In its turn, or from memory.
-    async fn numbered(
-        &self,
-        number: Number,
-        records: Vec<Parsed>,
-        room: Held,
-        trace: bool,
-        form: Form,
-    ) -> Result<Response<Full<Bytes>>, Problem> {
-        let content = self.numbered.content(&records);
-        let begun = self.numbered.begin(number, content).await.inspect_err(|error| {
+    /// Waits for its turn.
+    async fn begin(&self, number: Number, records: &[Parsed]) -> Result<Begun, NotBegun> {
+        let content = self.numbered.content(records);
+        self.numbered.begin(number, content).await.inspect_err(|error| {
             if let NotBegun::Refused(refusal) = error
                 && refusal.is_conflict()
             {
                 self.pipeline.metrics.sequence_conflict(refusal.code());
             }
-        })?;
+        })
+    }
+
+    /// In its turn, or from memory.
+    async fn numbered(
+        &self,
+        begun: Begun,
+        records: Vec<Parsed>,
+        room: Held,
+        trace: bool,
+        form: Form,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
         let turn = match begun {
             Begun::Turn(turn) => turn,
             Begun::Settled(settled) => return Ok(reply::settled(&settled, &[], form)),
@@ -370,8 +378,18 @@ fn still_unknown() -> Problem {
     Problem::new(
         StatusCode::GATEWAY_TIMEOUT,
         "request_timeout",
-        "the request was taken, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
+        "the request is under way, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
          be written; send it again with the same sequence to hear of them",
+    )
+}
+
+/// Who gives up the wait for its turn has taken none.
+fn turn_did_not_come() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "the request's turn did not come within its time (Pointsman-Timeout-Ms), since earlier ones of its client are still on \
+         their way; nothing was taken; send it again",
     )
 }
 
