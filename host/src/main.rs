@@ -45,7 +45,10 @@ fn main() -> ExitCode {
                 Err(error) => {
                     // Its limits may leave no room for a thread, and its parent reads.
                     eprintln!("pointsman: {error:#}");
-                    ExitCode::FAILURE
+                    match error.is::<compile::NotWritten>() {
+                        true => ExitCode::from(compile::NO_ROOM),
+                        false => ExitCode::FAILURE,
+                    }
                 }
             };
         }
