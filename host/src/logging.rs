@@ -84,10 +84,16 @@ pub fn init(config: &config::Log) -> anyhow::Result<Log> {
         .name("log".to_owned())
         .spawn(move || writing.write(&out))
         .context("cannot start the thread that writes the log")?;
-    panic::set_hook(Box::new(|panic| {
+    let ending = log.clone();
+    panic::set_hook(Box::new(move |panic| {
         let location = panic.location().map(ToString::to_string);
         let said = panic.payload_as_str().unwrap_or_default();
-        tracing::error!(location, "a thread panicked: {said}");
+        let thread = thread::current();
+        tracing::error!(location, thread = thread.name(), "a thread panicked: {said}");
+        // The process ends with this one.
+        if thread.name() == Some("main") {
+            ending.flush();
+        }
     }));
     Ok(log)
 }
