@@ -5,7 +5,7 @@
 //! finding out why.
 //!
 //! Nobody waits for the log: a line goes into a bounded [queue], and one thread writes. Whoever can make one place log cannot fill
-//! it: its lines are [limited](limit). What clients, plugins and brokers say is cut and escaped where lines are [written](line).
+//! it: its lines are [limited](limit). What clients, plugins and brokers say is cut and escaped where lines are [written](mod@line).
 
 mod limit;
 mod line;
