@@ -1,6 +1,18 @@
 //! The admin listener tells the truth, and only to those who may hear it.
 
-use crate::support::sidecar::{Builder, Sidecar, eventually};
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use crate::support::{
+    http::Http,
+    sidecar::{Builder, Sidecar, eventually},
+};
+
+/// Less than a silent connection is kept for.
+const BEFORE_THEY_GO: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_sidecar_without_brokers_is_live_and_ready_and_says_that_kafka_is_down() {
@@ -106,7 +118,131 @@ fn a_token_guards_what_is_not_a_probe() {
 }
 
 fn get(sidecar: &Sidecar, path: &str, headers: &[(&str, &str)]) -> u16 {
-    let mut http = crate::support::http::Http::tcp(sidecar.admin);
+    let mut http = Http::tcp(sidecar.admin);
     http.send("GET", path, headers, b"");
     http.reply().unwrap().status
+}
+
+/// What a browser sends for a page of another site: a form, a script, a name that was made to mean 127.0.0.1.
+fn as_pages_ask(address: SocketAddr) -> Vec<Vec<(&'static str, String)>> {
+    let own = || ("host", address.to_string());
+    let form = || ("content-type", "application/x-www-form-urlencoded".to_owned());
+    let rebound = || format!("rebound.example:{}", address.port());
+    vec![
+        vec![own(), ("origin", "http://site.example".to_owned()), form()],
+        vec![own(), ("origin", "null".to_owned())],
+        vec![own(), ("origin", "http://127.0.0.1:3000".to_owned())],
+        vec![own(), ("sec-fetch-site", "cross-site".to_owned())],
+        vec![own(), ("sec-fetch-site", "same-site".to_owned())],
+        vec![("host", rebound())],
+        vec![
+            ("host", rebound()),
+            ("origin", format!("http://{}", rebound())),
+            ("sec-fetch-site", "same-origin".to_owned()),
+        ],
+    ]
+}
+
+/// Status and code of what is told to who sends exactly these headers.
+fn told(address: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> (u16, String) {
+    let mut head = format!("{method} {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut http = Http::tcp(address);
+    http.raw(format!("{head}\r\n{body}").as_bytes());
+    let reply = http.reply().unwrap();
+    (
+        reply.status,
+        reply.json()["code"].as_str().unwrap_or_default().to_owned(),
+    )
+}
+
+#[test]
+fn no_web_page_ends_the_process_or_reads_its_configuration() {
+    let mut sidecar = Builder::embedded().route("p*", "key-hash", "").start();
+    let refused = (403, "foreign_origin".to_owned());
+    for headers in as_pages_ask(sidecar.admin) {
+        for (method, path) in [
+            ("GET", "/config"),
+            ("GET", "/plugins"),
+            ("POST", "/plugins/key-hash/reload"),
+            ("POST", "/plugins/key-hash/rollback"),
+            ("POST", "/drain"),
+        ] {
+            assert_eq!(
+                told(sidecar.admin, method, path, &headers, ""),
+                refused,
+                "{path} {headers:?}"
+            );
+        }
+        assert_eq!(told(sidecar.admin, "GET", "/live", &headers, "").0, 200, "{headers:?}");
+    }
+    let own = ("host", sidecar.admin.to_string());
+    for form in [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+    ] {
+        let form = [own.clone(), ("content-type", form.to_owned())];
+        assert_eq!(told(sidecar.admin, "POST", "/drain", &form, ""), refused, "{form:?}");
+    }
+    assert!(sidecar.is_alive());
+    assert_eq!(sidecar.admin("/ready").json()["draining"], false);
+    for host in [own.1, "localhost".to_owned(), "[::1]:1".to_owned()] {
+        assert_eq!(told(sidecar.admin, "GET", "/config", &[("host", host)], "").0, 200);
+    }
+    assert_eq!(sidecar.order("/drain").status, 200);
+    sidecar.terminate();
+    assert!(sidecar.ended().success());
+}
+
+#[test]
+fn no_web_page_sends_records() {
+    let sidecar = Builder::embedded().start();
+    let json = ("content-type", "application/json".to_owned());
+    let rebound = format!("rebound.example:{}", sidecar.http.port());
+    for (host, origin) in [
+        (sidecar.http.to_string(), "http://site.example".to_owned()),
+        (sidecar.http.to_string(), "null".to_owned()),
+        (rebound.clone(), format!("http://{rebound}")),
+    ] {
+        let headers = [("host", host), ("origin", origin), json.clone()];
+        for path in ["/v1/topics/t/records", "/v1/topics/t/stream"] {
+            let (status, code) = told(sidecar.http, "POST", path, &headers, "{\"value\":1}");
+            assert_eq!((status, code.as_str()), (403, "foreign_origin"), "{path} {headers:?}");
+        }
+    }
+    let anything = [("host", "any-name".to_owned()), json];
+    let sent = told(sidecar.http, "POST", "/v1/topics/t/records", &anything, "{\"value\":1}");
+    assert_eq!(sent.0, 200, "programs send what Host they like");
+}
+
+#[test]
+fn a_probe_is_answered_however_many_hold_connections_to_the_admin_listener() {
+    let sidecar = Builder::embedded().start();
+    let connect = || TcpStream::connect(sidecar.admin).unwrap();
+    let ask = |text: &str| {
+        let mut stream = connect();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let live = |held: &str| {
+        let mut probe = ask("GET /live HTTP/1.0\r\n\r\n");
+        probe.set_read_timeout(Some(BEFORE_THEY_GO)).unwrap();
+        let mut answer = String::new();
+        let read = probe.read_to_string(&mut answer);
+        assert!(
+            read.is_ok() && answer.starts_with("HTTP/1.0 200"),
+            "{held}: {read:?} {answer}"
+        );
+    };
+    let silent: Vec<_> = (0..200).map(|_| connect()).collect();
+    live("silent ones");
+    let unread = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let deaf: Vec<_> = (0..64).map(|_| ask(&unread)).collect();
+    live("ones that never read");
+    let slow: Vec<_> = (0..200).map(|_| ask("GET /live HTTP/1.1\r\nhost: ")).collect();
+    live("slow headers");
+    drop((silent, deaf, slow));
 }

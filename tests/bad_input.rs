@@ -86,7 +86,13 @@ fn a_malformed_record_is_its_own_refusal_and_the_others_go_on() {
         (r#"{"key":1}"#, "expected a string"),
         (r#"{"partition":-1}"#, "-1"),
         (r#"{"partition":4294967296}"#, "4294967296"),
+        (r#"{"partition":0.5}"#, "0.5"),
+        (r#"{"partition":4294967296.0}"#, "4294967296.0"),
+        (r#"{"partition":-1.0}"#, "-1.0"),
+        (r#"{"partition":"0"}"#, "a whole number"),
         (r#"{"timestamp":-5}"#, "-5"),
+        (r#"{"timestamp":1e300}"#, "a whole number"),
+        (r#"{"timestamp":0.0}"#, "timestamp is 0"),
         (r#"{"timestamp":9223372036854775808}"#, "timestamp is too large"),
         (r#"{"value":1,"value":2}"#, "duplicate field `value`"),
     ] {

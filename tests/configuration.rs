@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::sidecar::{BINARY, Builder, root, to_its_end};
+use crate::support::sidecar::{BINARY, Builder, plugin_dir, root, to_its_end};
 
 /// Starts with this file and environment, which must fail.
 fn fails(text: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
@@ -240,5 +240,66 @@ fn the_readme_lists_every_error_code_that_a_record_can_have() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     for code in pointsman::outcome::Code::ALL {
         assert!(readme.contains(&format!("| `{}` |", code.as_str())), "{code:?}");
+    }
+}
+
+#[test]
+fn no_private_key_is_shown_whatever_property_or_config_it_stands_in() {
+    let key = "-----BEGIN PRIVATE KEY-----\\nzQ7xV\\n-----END PRIVATE KEY-----\\n";
+    let bundle = format!("-----BEGIN CERTIFICATE-----\\nQUJD\\n-----END CERTIFICATE-----\\n{key}");
+    let sidecar = Builder::embedded()
+        .kafka_lines(&format!(
+            "[kafka.properties]\n\"ssl.ca.pem\" = \"{bundle}\"\n\"ssl.certificate.pem\" = \"{bundle}\"\n\"ssl.key.pem\" = \"{key}\""
+        ))
+        .route("h*", "header", &format!("config = {{ name = \"{key}\" }}"))
+        .start();
+    for path in ["/config", "/plugins"] {
+        let shown = sidecar.admin(path).text();
+        assert!(
+            shown.contains("[redacted]") && !shown.contains("zQ7xV"),
+            "{path}: {shown}"
+        );
+    }
+    let refusing = format!(
+        "[listen]\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[kafka]\nbootstrap_servers = \"embedded\"\n\
+         [plugins]\ndir = {:?}\n[[route]]\ntopics = [\"t\"]\nplugin = \"hostile\"\nconfig = {{ salt = \"zQ7xV\" }}",
+        plugin_dir()
+    );
+    let (code, said) = fails(&refusing, &[], &[]);
+    assert!(code == Some(1) && said.contains("it refused its config"), "{said}");
+    assert!(!said.contains("zQ7xV"), "{said}");
+    let no_table = "[kafka]\nbootstrap_servers = \"embedded\"\n[[route]]\ntopics = [\"t\"]\nconfig = \"zQ7xV\"";
+    let (code, said) = fails(no_table, &[], &[]);
+    assert!(code == Some(64) && said.contains("expected a map"), "{said}");
+    assert!(!said.contains("zQ7xV"), "{said}");
+}
+
+#[test]
+fn the_smallest_limits_are_enough_for_a_record() {
+    for limits in [
+        "max_records = 1",
+        "max_connections = 1",
+        "max_topics = 1",
+        "max_clients = 1",
+        "client_window = 1",
+        "json_depth = 1",
+        "max_wait_ms = 1",
+        "max_plugin_ms = 1",
+    ] {
+        let sidecar = Builder::embedded().config(&format!("[limits]\n{limits}")).start();
+        let headers = [
+            ("content-type", "application/json"),
+            ("pointsman-client", "shop"),
+            ("pointsman-sequence", "1"),
+        ];
+        let mut http = sidecar.unix();
+        let reply = http.post("/v1/topics/t/records", &headers, b"{\"value\":[1]}");
+        assert_eq!(reply.status, 200, "{limits}: {}", reply.text());
+        let reply = http.json("/v1/topics/t/records", "{\"records\":[{\"key\":\"a\"}]}");
+        assert_eq!(reply.status, 200, "{limits}: {}", reply.text());
+        if limits == "max_records = 1" {
+            let reply = http.json("/v1/topics/t/records", "{\"records\":[{\"key\":\"a\"},{}]}");
+            assert_eq!((reply.status, reply.problem().as_str()), (413, "too_many_records"));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod drain;
 mod foreign_records;
 mod hostile;
 mod limits;
+mod logging;
 mod numbered;
 mod numbered_clients;
 mod packed;

@@ -79,8 +79,8 @@ fn sequences_sent_in_any_order_over_many_connections_stand_in_theirs() {
     let conflicts = Arc::new(AtomicUsize::new(0));
     let deadline = Instant::now() + Duration::from_secs(60);
     let clients: Vec<_> = (0..6)
-        .map(|number| {
-            let mut http = if number % 2 == 0 { sidecar.tcp() } else { sidecar.unix() };
+        .map(|_| {
+            let mut http = sidecar.tcp();
             let (left, conflicts) = (Arc::clone(&left), Arc::clone(&conflicts));
             std::thread::spawn(move || {
                 let next = || left.lock().unwrap().pop_front();
@@ -122,7 +122,7 @@ fn a_repeat_is_told_the_same_offsets_and_writes_nothing() {
     let first = post(&mut sidecar.tcp(), ("shop", 0, 1), &[], &body(1, 8));
     assert_eq!(first.status, 200, "{}", first.text());
     for _ in 0..3 {
-        let again = post(&mut sidecar.unix(), ("shop", 0, 1), &[], &body(1, 8));
+        let again = post(&mut sidecar.tcp(), ("shop", 0, 1), &[], &body(1, 8));
         assert_eq!((again.status, again.json()), (200, first.json()));
     }
     // The same records in another spelling are the same; others are not.
@@ -240,7 +240,7 @@ fn a_client_that_goes_away_finds_its_outcomes_by_a_repeat() {
     let sidecar = Builder::embedded()
         .kafka_lines("[kafka.properties]\nlinger.ms = 2000")
         .start();
-    let mut leaving = sidecar.unix();
+    let mut leaving = sidecar.tcp();
     send(&mut leaving, ("shop", 0, 1), &[], &body(1, 8));
     eventually("it is taken", || {
         sidecar.metric("pointsman_producer_queue_messages") == 8.0
@@ -296,4 +296,46 @@ fn nothing_is_taken_behind_a_request_whose_records_were_lost() {
         .iter()
         .map(|read| read.text().trim_matches('"').split_once(' ').unwrap().0);
     assert_eq!(first_words.collect::<Vec<_>>(), ["1", "2", "3"].repeat(PARTITIONS));
+}
+
+#[test]
+fn who_may_connect_over_tcp_neither_retires_nor_crowds_out_the_clients_of_the_socket() {
+    let sidecar = Builder::embedded().config("[limits]\nmax_clients = 10").start();
+    let (mut unix, mut tcp) = (sidecar.unix(), sidecar.tcp());
+    let send = |http: &mut Http, client: &str, epoch: u64, sequence: u64| {
+        post(http, (client, epoch, sequence), &[], &body(sequence, 1)).status
+    };
+    assert_eq!(send(&mut unix, "shop", 0, 1), 200);
+    assert_eq!(send(&mut tcp, "shop", u64::MAX, 1), 200);
+    assert_eq!(send(&mut unix, "shop", 0, 2), 200, "its epoch is its own");
+    for client in 0..100 {
+        assert_eq!(send(&mut tcp, &client.to_string(), 0, 1), 200);
+    }
+    assert_eq!(send(&mut unix, "shop", 0, 3), 200, "it is still known");
+    assert_eq!(send(&mut tcp, "0", 0, 2), 409, "who sent too many has lost its own");
+}
+
+#[test]
+fn a_request_whose_turn_does_not_come_in_its_time_is_not_told_that_it_was_taken() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_plugin_ms = 60000")
+        .route("*", "hostile", "")
+        .start();
+    // So long that the next one has to wait.
+    let slow = format!("{{\"records\":[{}]}}", vec!["{\"key\":\"slow\"}"; 3_000].join(","));
+    let mut first = sidecar.tcp();
+    send(&mut first, ("shop", 0, 1), &[], &slow);
+    let mut second = sidecar.tcp();
+    let mut try_next = |more: &[(&str, &str)]| post(&mut second, ("shop", 0, 2), more, &body(2, 1));
+    let mut told = None;
+    eventually("the first one has its turn", || {
+        let reply = try_next(&[("pointsman-timeout-ms", "50")]);
+        told = Some(reply).filter(|reply| reply.status != 409);
+        told.is_some()
+    });
+    let told = told.unwrap();
+    assert_eq!((told.status, told.problem().as_str()), (503, "busy"), "{}", told.text());
+    assert!(told.text().contains("nothing was taken"), "{}", told.text());
+    assert_eq!(first.reply().unwrap().status, 200);
+    assert_eq!(try_next(&[]).status, 200, "its number was not used");
 }

@@ -260,7 +260,7 @@ fn a_numbered_request_may_be_repeated_in_the_other_form() {
     let path = "/v1/topics/t/records";
     let headers = [&numbered[..], &[PACKED, ACCEPT]].concat();
     let first = told(&sidecar.tcp().post(path, &headers, &pack(records.clone())));
-    let again = told(&sidecar.unix().post(path, &headers, &pack(records)));
+    let again = told(&sidecar.tcp().post(path, &headers, &pack(records)));
     assert_eq!((&again, first.outcomes.len()), (&first, 2));
     let headers = [&numbered[..], &[JSON]].concat();
     let body = br#"{"records":[{"key":"k","value":1},{"value":2,"partition":9}]}"#;

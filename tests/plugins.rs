@@ -1,9 +1,13 @@
 //! A plugin decides, and a bad one hurts nobody but its own records.
 
-use std::process::Command;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 use crate::support::{
     consumer::read,
+    http::Http,
     sidecar::{BINARY, Builder, Sidecar, plugin_dir, root, to_its_end},
 };
 
@@ -326,4 +330,77 @@ fn a_configure_that_never_ends_is_stopped_also_when_nothing_else_moves_the_clock
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("ran over 3000 ms"), "{said}");
+}
+
+#[test]
+fn a_cache_folder_without_room_stops_no_plugin_and_blames_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    std::fs::create_dir(&cache).unwrap();
+    let config = folder.path().join("pointsman.toml");
+    let unix = folder.path().join("run/ingest.sock");
+    let text = format!(
+        "[listen]\nunix = {unix:?}\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[plugins]\ndir = {:?}\n\
+         cache_dir = {:?}\n[[route]]\ntopics = [\"p\"]\nplugin = \"key-hash\"\n[[route]]\ntopics = [\"h\"]\n\
+         plugin = \"header\"\nconfig = {{ name = \"h\" }}",
+        plugin_dir(),
+        cache.join("code"),
+    );
+    std::fs::write(&config, text).unwrap();
+    // Full before it is used, full while code is written, and read-only; each is gone with its process.
+    for (what, prepare) in [
+        (
+            "no room for a file",
+            "mount -t tmpfs -o size=64k,nr_inodes=2 none \"$0\" && mkdir -m 700 \"$0/code\"",
+        ),
+        (
+            "no room for a folder",
+            "mount -t tmpfs -o size=64k,nr_inodes=1 none \"$0\"",
+        ),
+        ("little room", "mount -t tmpfs -o size=32k none \"$0\""),
+        (
+            "read-only",
+            "mount -t tmpfs none \"$0\" && mkdir -m 700 \"$0/code\" && mount -o remount,ro \"$0\"",
+        ),
+    ] {
+        let script = format!("{prepare} || exit 99; exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", &script]).arg(&cache);
+        command.args([BINARY, "run", "--embedded", "--config"]).arg(&config);
+        command
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = Killed(command.spawn().unwrap());
+        let mut log = BufReader::new(child.0.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains(" ready\n") && log.read_line(&mut said).unwrap() > 0 {}
+        if said.is_empty()
+            || child
+                .0
+                .try_wait()
+                .unwrap()
+                .is_some_and(|status| status.code() == Some(99))
+        {
+            eprintln!("{what}: nothing can be mounted here, so it is not tried: {said}");
+            continue;
+        }
+        assert!(said.contains("pointsman::run: ready"), "{what}: {said}");
+        let warned = said
+            .lines()
+            .filter(|line| line.contains(" WARN ") && line.contains("plugins.cache_dir"));
+        assert_eq!(warned.count(), 1, "{what}: {said}");
+        let reply = Http::unix(&unix).json("/v1/topics/p/records", "{\"key\":\"a\"}");
+        assert_eq!(reply.status, 200, "{what}");
+    }
+}
+
+/// Killed when the test is over, however it ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -70,7 +70,7 @@ fn every_field_of_a_json_record_arrives() {
     let sidecar = embedded();
     let body = r#"{"records":[
         {"key_base64":"AP8=","value_base64":"gICA","headers":{"a":"text","b":{"base64":"AQI="},"a":"again","n":null},
-         "partition":3,"timestamp":1700000000123},
+         "partition":3.0,"timestamp":1.700000000123e12},
         {"key":"","value":null,"partition":3},
         {"partition":3},
         {"key":"esc\u0041ped \u00e9","value":1,"partition":3},

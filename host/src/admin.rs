@@ -1,45 +1,36 @@
 //! The admin listener: on a thread of its own, so that it answers whatever the ingest side is doing.
 
+mod serve;
+
 use std::{
-    net::{SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::Incoming,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, oneshot};
 
+use self::serve::Place;
+pub use self::serve::{Serving, bind, serve};
 use crate::{
     drain::Drain,
     ingest::problem::Problem,
+    logging::Log,
+    origin,
     pipeline::Pipeline,
     produce::Health,
-    reload::{CommandError, Reloader},
+    reload::{CommandError, Done, Reloader},
     token,
 };
-
-/// Probes and scrapers are few.
-const MAX_CONNECTIONS: usize = 64;
-/// A connection's life without a request, and a header's time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection's whole life, beside a drain that it waits for: clients that ask and never read must not take the probes'
-/// places for good.
-const CONNECTION_LIFE: Duration = Duration::from_secs(30);
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -51,6 +42,8 @@ pub struct Admin {
     pub token: Option<String>,
     /// The configuration without its secrets.
     pub config: Value,
+    /// What became of the log's lines.
+    pub log: Log,
     /// The routes and their plugins.
     pub reloader: Arc<Reloader>,
     /// Whether `/ready` waits for Kafka.
@@ -65,102 +58,26 @@ pub struct Admin {
     pub longest_drain: Duration,
 }
 
-/// Binds the listener.
-pub fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("cannot listen on {address} ([listen] admin)"))?;
-    listener.set_nonblocking(true)?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
-}
-
-/// The admin thread; it ends when this is dropped.
-pub struct Serving {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Serves it on a new thread.
-pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<Serving> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        runtime.block_on(async move {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => tokio::select! {
-                    () = accept(admin, listener) => {}
-                    _ = stopped => {}
-                },
-                Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
-            }
-        });
-    })?;
-    Ok(Serving {
-        stop: Some(stop),
-        thread: Some(thread),
-    })
-}
-
-async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&connections).acquire_owned().await;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "an admin connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let admin = Arc::clone(&admin);
-        let life = CONNECTION_LIFE + admin.longest_drain;
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, std::convert::Infallible>(admin.handle(&request).await) }
-            });
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(life, serving).await;
-            drop(permit);
-        });
-    }
-}
-
 impl Admin {
-    async fn handle(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        self.answer(request.method(), request.uri().path(), request.headers())
+    async fn handle(&self, request: &Request<Incoming>, place: &Place) -> Response<Full<Bytes>> {
+        self.answer(request, place)
             .await
             .unwrap_or_else(|problem| problem.response())
     }
 
-    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Problem> {
-        if let Some((plugin, order)) = order(path) {
+    async fn answer(&self, request: &Request<Incoming>, place: &Place) -> Result<Response<Full<Bytes>>, Problem> {
+        let (method, path) = (request.method(), request.uri().path());
+        if let Some(order) = order(path) {
             if method != Method::POST {
                 return Err(Problem::method("POST"));
             }
-            self.authorize(headers)?;
-            return self.obey(plugin, order).await;
-        }
-        if path == "/drain" {
-            if method != Method::POST {
-                return Err(Problem::method("POST"));
-            }
-            self.authorize(headers)?;
-            return Ok(self.drain().await);
+            self.authorize(request)?;
+            let _waiting = place.wait().ok_or_else(too_many_orders)?;
+            return match order {
+                Order::Drain => Ok(self.drain().await),
+                Order::Reload(plugin) => obeyed(self.reloader.reload(plugin).await),
+                Order::Rollback(plugin) => obeyed(self.roll_back(plugin).await),
+            };
         }
         let guarded = match path {
             "/live" | "/ready" | "/metrics" => false,
@@ -178,7 +95,7 @@ impl Admin {
             return Err(Problem::method("GET"));
         }
         if guarded {
-            self.authorize(headers)?;
+            self.authorize(request)?;
         }
         Ok(match path {
             "/live" => Self::live(),
@@ -198,34 +115,19 @@ impl Admin {
         }
     }
 
-    async fn obey(&self, plugin: &str, order: Order) -> Result<Response<Full<Bytes>>, Problem> {
-        let done = match order {
-            Order::Reload => self.reloader.reload(plugin).await,
-            Order::Rollback => {
-                // It runs the plugin's `configure`, and this thread has probes to answer.
-                let (reloader, name) = (Arc::clone(&self.reloader), plugin.to_owned());
-                let task = tokio::task::spawn_blocking(move || reloader.rollback(&name));
-                task.await
-                    .unwrap_or_else(|_| Err(CommandError::Late(plugin.to_owned())))
-            }
-        };
-        match done {
-            Ok(done) => Ok(document(StatusCode::OK, &json!(done))),
-            Err(error) => {
-                let (status, code) = match error {
-                    CommandError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_plugin"),
-                    CommandError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
-                    CommandError::Failed { .. } => (StatusCode::CONFLICT, "not_loaded"),
-                    CommandError::Late(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-                };
-                Err(Problem::new(status, code, error.to_string()))
-            }
-        }
+    async fn roll_back(&self, plugin: &str) -> Result<Done, CommandError> {
+        // It runs the plugin's `configure`, and this thread has probes to answer.
+        let (reloader, name) = (Arc::clone(&self.reloader), plugin.to_owned());
+        let task = tokio::task::spawn_blocking(move || reloader.rollback(&name));
+        task.await
+            .unwrap_or_else(|_| Err(CommandError::Late(plugin.to_owned())))
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Who may see what is guarded, and give orders.
+    fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        let headers = request.headers();
         match (&self.token, headers.get(AUTHORIZATION)) {
-            (None, _) if self.loopback => Ok(()),
+            (None, _) if self.loopback => origin::check_strictly(request.method(), request.uri(), headers),
             (Some(token), Some(given)) if token::is_bearer(given.as_bytes(), token) => Ok(()),
             (Some(_), _) => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
@@ -290,6 +192,7 @@ impl Admin {
         ] {
             gauge.set(now.cast_signed() as i64);
         }
+        metrics.log_lines_dropped(self.log.unread(), self.log.repeated());
         let mut response = Response::new(Full::from(metrics.render()));
         response.headers_mut().insert(
             CONTENT_TYPE,
@@ -299,22 +202,49 @@ impl Admin {
     }
 }
 
-/// What can be asked for about a plugin.
+/// What can be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Reload,
-    Rollback,
+enum Order<'a> {
+    Drain,
+    Reload(&'a str),
+    Rollback(&'a str),
 }
 
-/// `/plugins/{name}/reload` and `/plugins/{name}/rollback`. A name is looked up among those of the routes and never becomes
-/// part of a path.
-fn order(path: &str) -> Option<(&str, Order)> {
+/// `/drain`, `/plugins/{name}/reload` and `/plugins/{name}/rollback`. A name is looked up among those of the routes and never
+/// becomes part of a path.
+fn order(path: &str) -> Option<Order<'_>> {
+    if path == "/drain" {
+        return Some(Order::Drain);
+    }
     let (name, order) = path.strip_prefix("/plugins/")?.rsplit_once('/')?;
     match order {
-        "reload" => Some((name, Order::Reload)),
-        "rollback" => Some((name, Order::Rollback)),
+        "reload" => Some(Order::Reload(name)),
+        "rollback" => Some(Order::Rollback(name)),
         _ => None,
     }
+}
+
+fn obeyed(done: Result<Done, CommandError>) -> Result<Response<Full<Bytes>>, Problem> {
+    match done {
+        Ok(done) => Ok(document(StatusCode::OK, &json!(done))),
+        Err(error) => {
+            let (status, code) = match error {
+                CommandError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_plugin"),
+                CommandError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
+                CommandError::Failed { .. } => (StatusCode::CONFLICT, "not_loaded"),
+                CommandError::Late(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            };
+            Err(Problem::new(status, code, error.to_string()))
+        }
+    }
+}
+
+fn too_many_orders() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "as many as may already wait for a drain or a reload; nothing was done; ask again when these have been answered",
+    )
 }
 
 fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {

@@ -10,6 +10,7 @@ pub mod env;
 pub mod java_properties;
 pub mod kafka_properties;
 mod raw_properties;
+mod shown;
 mod source;
 
 use std::{
@@ -22,13 +23,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     raw_properties::RawProperties,
+    shown::{REDACTED, redacted},
     source::{ConfigError, Source},
 };
 
 use crate::sequence;
-
-/// What replaces a secret wherever the configuration is shown.
-pub const REDACTED: &str = "[redacted]";
 
 /// Everything that `pointsman run` can be told.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -417,9 +416,7 @@ impl Config {
 impl Loaded {
     /// The configuration as `/config` shows it: no secret in it.
     pub fn redacted(&self) -> serde_json::Value {
-        let mut shown = self.config.clone();
-        shown.kafka.properties.redact();
-        serde_json::to_value(shown).unwrap_or_default()
+        redacted(serde_json::to_value(&self.config).unwrap_or_default())
     }
 }
 

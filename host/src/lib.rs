@@ -21,7 +21,7 @@
 //!
 //! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
 //! plugins and routes while records flow; [`mod@drain`] is the end; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
-//! [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it,
+//! [`logging`] never holds anybody up; [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it,
 //! [`plugin_tools`] try it out; [`load`] sends records and measures; [`cli`] is the command line.
 //!
 //! # Seams
@@ -43,6 +43,7 @@ pub mod logging;
 pub mod metrics;
 pub mod numbered;
 mod open_files;
+mod origin;
 pub mod outcome;
 pub mod pipeline;
 pub mod plugin;

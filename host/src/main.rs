@@ -40,13 +40,23 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
         Command::CompileComponent(options) => {
-            compile::child(options.memory_bytes, options.cpu_seconds).map(|()| ExitCode::SUCCESS)
+            return match compile::child(options.memory_bytes, options.cpu_seconds) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    // Its limits may leave no room for a thread, and its parent reads.
+                    eprintln!("pointsman: {error:#}");
+                    match error.is::<compile::NotWritten>() {
+                        true => ExitCode::from(compile::NO_ROOM),
+                        false => ExitCode::FAILURE,
+                    }
+                }
+            };
         }
     };
     match ended {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("pointsman: {error:#}");
+            logging::last_words(format!("pointsman: {error:#}"));
             match error.downcast_ref::<ConfigError>() {
                 Some(_) => ExitCode::from(BAD_CONFIGURATION),
                 None => ExitCode::FAILURE,
@@ -61,8 +71,10 @@ fn serve(options: &Run) -> anyhow::Result<ExitCode> {
     };
     let config_file = ConfigFile::new(config_file(options.config.as_ref()), environment(), overrides);
     let loaded = config_file.load()?;
-    logging::init(&loaded.config.log);
-    run::run(loaded, config_file)
+    let log = logging::init(&loaded.config.log)?;
+    let ended = run::run(loaded, config_file, &log);
+    log.flush();
+    ended
 }
 
 /// How long a probe waits.

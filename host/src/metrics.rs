@@ -45,6 +45,7 @@ pub struct Metrics {
     shadow_records: IntCounterVec,
     shadow_seconds: HistogramVec,
     sequence_conflicts: IntCounterVec,
+    log_lines_dropped: IntCounterVec,
     /// Clients with numbered requests that are remembered.
     pub sequence_clients: IntGauge,
     /// Records handed over and not yet answered.
@@ -247,6 +248,11 @@ impl Metrics {
                 "Numbered requests that were not taken because of their number",
                 &["code"],
             )?,
+            log_lines_dropped: counters(
+                "pointsman_log_lines_dropped_total",
+                "Log lines that were not written: nobody read standard error, or one place logged too often",
+                &["reason"],
+            )?,
             sequence_clients: gauge(
                 "pointsman_sequence_clients",
                 "Clients with numbered requests that are remembered",
@@ -357,6 +363,14 @@ impl Metrics {
     /// A numbered request was not taken because of its number; `code` is one of a closed list.
     pub fn sequence_conflict(&self, code: &'static str) {
         self.sequence_conflicts.with_label_values(&[code]).inc();
+    }
+
+    /// Log lines that were not written so far, by reason.
+    pub fn log_lines_dropped(&self, unread: u64, repeated: u64) {
+        for (reason, lines) in [("unread", unread), ("repeated", repeated)] {
+            let counter = self.log_lines_dropped.with_label_values(&[reason]);
+            counter.inc_by(lines.saturating_sub(counter.get()));
+        }
     }
 
     /// The text that Prometheus reads.

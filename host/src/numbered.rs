@@ -20,7 +20,7 @@ use crate::{
     outcome::{Code, Kind, Outcome, RecordError},
     pipeline::{NotTaken, Parsed, Pipeline},
     plugin::Pool,
-    sequence::{Answer, Bounds, Content, Number, Refusal, Sequences, Settled, Stored},
+    sequence::{Answer, Bounds, Content, Name, Number, Refusal, Sequences, Settled, Stored},
 };
 
 /// Bells that those who wait listen to, by the hash of their client: so few that they need no upkeep, so many that clients
@@ -105,14 +105,14 @@ impl Numbered {
         let mut waiting = None;
         loop {
             // Before asking, so that what changes in between is not missed.
-            let mut rung = pin!(self.bell(&number.client).notified());
+            let mut rung = pin!(self.bell(&number.name).notified());
             rung.as_mut().enable();
             if let Some(begun) = self.ask(&number, content, &mut waiting)? {
                 return Ok(begun);
             }
             if tokio::time::timeout_at(deadline, rung).await.is_err() {
                 return Err(NotBegun::Busy {
-                    client: number.client,
+                    client: number.name.client,
                     sequence: number.sequence,
                     waited: self.max_wait,
                 });
@@ -154,13 +154,13 @@ impl Numbered {
     }
 
     /// Changes what is known of a client, and has those who wait for one ask again.
-    fn change(&self, client: &str, change: impl FnOnce(&mut Sequences<Coming>)) {
+    fn change(&self, name: &Name, change: impl FnOnce(&mut Sequences<Coming>)) {
         change(&mut self.sequences());
-        self.bell(client).notify_waiters();
+        self.bell(name).notify_waiters();
     }
 
-    fn bell(&self, client: &str) -> &Notify {
-        &self.bells[(self.hashes.hash_one(client) % BELLS as u64) as usize]
+    fn bell(&self, name: &Name) -> &Notify {
+        &self.bells[(self.hashes.hash_one(name) % BELLS as u64) as usize]
     }
 
     // A std mutex: it is held for a look at a table, never over an await.
@@ -178,7 +178,7 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.numbered
-            .change(&self.number.client, |sequences| sequences.leave(&self.number));
+            .change(&self.number.name, |sequences| sequences.leave(&self.number));
     }
 }
 
@@ -265,8 +265,8 @@ impl Turn {
     fn take(&mut self) {
         self.stage = Stage::HandingOver;
         let coming = self.outcomes.subscribe();
-        let client = &self.number.client;
-        self.numbered.change(client, |sequences| sequences.take(client, coming));
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| sequences.take(name, coming));
     }
 
     fn hand_over_ended(&mut self) {
@@ -275,8 +275,8 @@ impl Turn {
     }
 
     fn end(&self) {
-        let client = &self.number.client;
-        self.numbered.change(client, |sequences| sequences.end_turn(client));
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| sequences.end_turn(name));
     }
 
     /// Remembers what became of the records at these places, and tells whoever waits for it.
@@ -304,8 +304,8 @@ impl Turn {
     fn remember(&mut self, generation: u32, stored: Vec<Stored>) -> Arc<Settled> {
         self.stage = Stage::Settled;
         let settled = Arc::new(Settled::new(generation, stored));
-        let client = &self.number.client;
-        self.numbered.change(client, |sequences| {
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| {
             sequences.settle(&self.number, Arc::clone(&settled), Instant::now());
         });
         self.outcomes.send_replace(Some(Arc::clone(&settled)));

@@ -24,7 +24,7 @@ mod shadow;
 
 pub use self::{
     batch::Choice,
-    cache::Cache,
+    cache::{Cache, NoCache},
     code::{Code, LoadError, PACKAGE},
     compile::{CompileError, CompileLimits, Compiler},
     engine::Engine,

@@ -36,7 +36,7 @@ use self::{look::Looker, state::State, watch::Watch};
 use crate::{
     config::Config,
     metrics::Metrics,
-    plugin::{Cache, Compiler, Limits, ShadowWorker},
+    plugin::{Cache, Compiler, Limits, NoCache, ShadowWorker},
     route::Routes,
 };
 
@@ -212,8 +212,16 @@ fn settled(mailbox: &mpsc::Receiver<Message>) -> Option<Message> {
 /// The cache of compiled code: the configured folder, which must be usable, or the user's own, which need not be.
 pub fn cache(configured: Option<&std::path::Path>) -> anyhow::Result<Option<Cache>> {
     if let Some(folder) = configured {
-        let cache = Cache::open(folder).map_err(|problem| anyhow::anyhow!("plugins.cache_dir: {problem}"))?;
-        return Ok(Some(cache));
+        return match Cache::open(folder) {
+            Ok(cache) => Ok(Some(cache)),
+            Err(NoCache::Folder(problem)) => Err(anyhow::anyhow!("plugins.cache_dir: {problem}")),
+            Err(NoCache::Disk(problem)) => {
+                tracing::warn!(
+                    "plugins.cache_dir: {problem}; compiled plugins are not kept, and compiled anew at the next start"
+                );
+                Ok(None)
+            }
+        };
     }
     let absolute = |name: &str| {
         std::env::var_os(name)

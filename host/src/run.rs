@@ -1,7 +1,6 @@
 //! `pointsman run`: build everything, serve until a signal, drain with a deadline.
 
 use std::{
-    collections::BTreeMap,
     process::ExitCode,
     sync::{Arc, atomic::Ordering, mpsc},
     thread,
@@ -19,7 +18,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin},
     admission::Admission,
-    config::{Config, Loaded, REDACTED, kafka_properties::is_secret},
+    config::{Config, Loaded, redacted},
     drain::{self, Drain, LAST_WORDS, Report},
     ingest::{
         api::Api,
@@ -27,6 +26,7 @@ use crate::{
         serve::Server,
         workers::Workers,
     },
+    logging::Log,
     metrics::Metrics,
     open_files,
     pipeline::{self, Pipeline},
@@ -57,7 +57,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const AFTER_HOOK: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT. Success is a clean drain.
-pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> {
+pub fn run(loaded: Loaded, config_file: ConfigFile, log: &Log) -> anyhow::Result<ExitCode> {
     for note in &loaded.kafka.notes {
         tracing::info!("kafka.properties: {note}");
     }
@@ -68,7 +68,7 @@ pub fn run(loaded: Loaded, config_file: ConfigFile) -> anyhow::Result<ExitCode> 
         .enable_all()
         .build()?;
     let broker = start_broker(&loaded.config)?;
-    let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref())?;
+    let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref(), log.clone())?;
     let workers = Workers::start().context("cannot start the worker threads")?;
     let code = runtime.block_on(sidecar.serve(mailbox, &workers))?;
     workers.stop(LAST_WORDS);
@@ -119,6 +119,7 @@ impl Sidecar {
         loaded: Loaded,
         config_file: ConfigFile,
         broker: Option<&EmbeddedBroker>,
+        log: Log,
     ) -> anyhow::Result<(Self, Mailbox)> {
         let metrics = Arc::new(Metrics::new()?);
         let mut shown = loaded.redacted();
@@ -162,7 +163,7 @@ impl Sidecar {
             Admission::queue_records(limits),
             limits.max_buffered_bytes,
         );
-        shown["kafka"]["effective_properties"] = redacted(&client.config_map());
+        shown["kafka"]["effective_properties"] = redacted(json!(client.config_map()));
         let producer = KafkaProducer::new(&client, broker.is_some(), limits.max_topics)
             .context("cannot make the Kafka producer from [kafka.properties]")?;
         let producer: Arc<dyn Producer> = Arc::new(producer);
@@ -196,6 +197,7 @@ impl Sidecar {
             token: admin_token,
             reloader: Arc::clone(&reloader),
             config: shown,
+            log,
             ready_requires_kafka: config.kafka.ready_requires_kafka,
             serving: false.into(),
             draining: false.into(),
@@ -306,15 +308,6 @@ impl Sidecar {
         }
         Ok(listeners)
     }
-}
-
-/// The client's settings as `/config` shows them.
-fn redacted(settings: &BTreeMap<&str, &str>) -> serde_json::Value {
-    let shown = settings.iter().map(|(key, value)| {
-        let value = if is_secret(key) { REDACTED } else { value };
-        ((*key).to_owned(), value.into())
-    });
-    shown.collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Keeps the view of topics fresh, and looks for brokers while none is there.

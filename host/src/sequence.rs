@@ -35,21 +35,27 @@
 //! What was taken is `under way` from [`Sequences::take`] until [`Sequences::settle`], which may be long after the turn has
 //! gone on. Then it is `settled`, until it is sent again (under way once more), or forgotten: by later ones of the same client
 //! beyond the window, with the client when others need its place or it was idle for too long, or with its epoch.
+//!
+//! A client's name belongs to its [`Owner`]: what one owner sends never touches another's client of the same name. An owner alone
+//! may have all places and all memory; where there are more and no room is left, who has more than an even share gives way, and
+//! everybody else only makes room among its own.
 
 mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
+mod number;
 mod refusal;
 mod settled;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use self::client::{Client, Verdict};
 pub use self::{
+    number::{Content, Name, Number, Owner},
     refusal::Refusal,
     settled::{Settled, Stored, most_bytes},
 };
@@ -74,28 +80,6 @@ pub struct Bounds {
     pub idle: Duration,
 }
 
-/// The number of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Number {
-    /// `Pointsman-Client`.
-    pub client: Arc<str>,
-    /// `Pointsman-Epoch`.
-    pub epoch: u64,
-    /// `Pointsman-Sequence`, from 1.
-    pub sequence: u64,
-    /// `Pointsman-Resume: 1`.
-    pub resume: bool,
-}
-
-/// What a repeat must have in common with the request that it repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Content {
-    /// How many records.
-    pub records: usize,
-    /// A hash over all of them.
-    pub digest: u64,
-}
-
 /// What is to be done for a request. `H` leads to the outcomes of one that is under way.
 #[derive(Debug)]
 pub enum Answer<H> {
@@ -113,13 +97,23 @@ pub enum Answer<H> {
 #[derive(Debug)]
 pub struct Sequences<H> {
     bounds: Bounds,
-    clients: HashMap<Arc<str>, Client<H>>,
-    /// Those that may be forgotten, the least recently used first.
-    idle: BTreeMap<u64, Arc<str>>,
-    /// The next place in `idle`.
+    clients: HashMap<Name, Client<H>>,
+    /// Those who have clients.
+    owners: HashMap<Owner, Owned>,
+    /// The next place in an owner's `idle`.
     place: u64,
     /// Of all clients.
     bytes: usize,
+}
+
+/// What an owner has.
+#[derive(Debug, Default)]
+struct Owned {
+    clients: usize,
+    /// Of its clients.
+    bytes: usize,
+    /// Those that may be forgotten, the least recently used first.
+    idle: BTreeMap<u64, Name>,
 }
 
 impl<H: Clone> Sequences<H> {
@@ -128,7 +122,7 @@ impl<H: Clone> Sequences<H> {
         Self {
             bounds,
             clients: HashMap::new(),
-            idle: BTreeMap::new(),
+            owners: HashMap::new(),
             place: 0,
             bytes: 0,
         }
@@ -147,16 +141,16 @@ impl<H: Clone> Sequences<H> {
     /// What is to be done for this request now? With [`Answer::Turn`] it has the turn.
     pub fn ask(&mut self, number: &Number, content: Content, now: Instant) -> Result<Answer<H>, Refusal> {
         self.forget_idle(now);
-        if !self.clients.contains_key(&number.client) {
+        if !self.clients.contains_key(&number.name) {
             self.admit(number, now)?;
         }
         let answer = self.ask_known(number, content, now);
-        self.arrange(&number.client);
+        self.arrange(&number.name);
         answer
     }
 
     fn ask_known(&mut self, number: &Number, content: Content, now: Instant) -> Result<Answer<H>, Refusal> {
-        let Some(client) = self.clients.get_mut(&number.client) else {
+        let Some(client) = self.clients.get_mut(&number.name) else {
             return Ok(Answer::Wait);
         };
         client.used = now;
@@ -173,9 +167,10 @@ impl<H: Clone> Sequences<H> {
                 if !self.make_room(number, content, bytes)? {
                     return Ok(Answer::Wait);
                 }
-                if let Some(client) = self.clients.get_mut(&number.client) {
+                if let Some(client) = self.clients.get_mut(&number.name) {
                     client.claim(number, content, false, bytes);
                     self.bytes += bytes;
+                    self.owned(number.name.owner).bytes += bytes;
                 }
                 Ok(Answer::Turn(None))
             }
@@ -189,13 +184,18 @@ impl<H: Clone> Sequences<H> {
                 sequence: number.sequence,
             });
         }
+        let owner = number.name.owner;
         while self.clients.len() >= self.bounds.clients {
-            if !self.forget_one(&number.client) {
+            let share = (self.bounds.clients / self.owners_with(owner)).max(1);
+            let has_less = self.owners.get(&owner).map_or(0, |owned| owned.clients) < share;
+            let gave_way = has_less && self.forget_of_another(owner, |owned| owned.clients, share);
+            if !gave_way && !self.forget_own(&number.name) {
                 return Err(Refusal::TooManyClients);
             }
         }
         let client = Client::new(self.bounds.window, now);
-        self.clients.insert(Arc::clone(&number.client), client);
+        self.clients.insert(number.name.clone(), client);
+        self.owned(owner).clients += 1;
         Ok(())
     }
 
@@ -207,10 +207,17 @@ impl<H: Clone> Sequences<H> {
                 records: content.records,
             });
         }
+        let owner = number.name.owner;
         loop {
             let in_all = self.bytes + bytes > self.bounds.bytes;
-            let even = self.bounds.bytes / self.clients.len().max(SHARE);
-            let Some(client) = self.clients.get_mut(&number.client) else {
+            let owners_share = self.bounds.bytes / self.owners_with(owner);
+            let owned = self.owned(owner);
+            let even = owners_share / owned.clients.max(SHARE);
+            let has_less = owned.bytes + bytes <= owners_share;
+            if in_all && has_less && self.forget_of_another(owner, |owned| owned.bytes, owners_share) {
+                continue;
+            }
+            let Some(client) = self.clients.get_mut(&number.name) else {
                 return Ok(false);
             };
             if !in_all && !client.is_full() && client.bytes + bytes <= share {
@@ -220,17 +227,17 @@ impl<H: Clone> Sequences<H> {
             if (greedy || !in_all)
                 && let Some(freed) = client.forget_oldest(number.epoch)
             {
-                self.bytes -= freed;
+                self.give_back(owner, freed);
                 continue;
             }
-            if in_all && self.forget_one(&number.client) {
+            if in_all && self.forget_own(&number.name) {
                 continue;
             }
-            let Some(client) = self.clients.get_mut(&number.client) else {
+            let Some(client) = self.clients.get_mut(&number.name) else {
                 return Ok(false);
             };
             match client.forget_oldest(number.epoch) {
-                Some(freed) => self.bytes -= freed,
+                Some(freed) => self.give_back(owner, freed),
                 None if client.is_under_way() => return Ok(false),
                 None => return Err(Refusal::NoMemory),
             }
@@ -239,61 +246,112 @@ impl<H: Clone> Sequences<H> {
 
     /// Forgets whoever was idle for too long.
     fn forget_idle(&mut self, now: Instant) {
-        while let Some((&place, name)) = self.idle.first_key_value() {
-            let used = self.clients.get(name).map(|client| client.used);
-            if used.is_some_and(|used| now.saturating_duration_since(used) < self.bounds.idle) {
-                return;
-            }
-            self.forget(place);
+        while let Some(name) = self.overdue(now) {
+            self.forget(&name);
         }
     }
 
-    /// Forgets the least recently used client but this one. False: all are busy.
-    fn forget_one(&mut self, but: &str) -> bool {
-        let first = self.idle.iter().find(|(_, name)| &***name != but);
-        let Some(place) = first.map(|(place, _)| *place) else {
-            return false;
-        };
-        self.forget(place);
-        true
+    fn overdue(&self, now: Instant) -> Option<Name> {
+        let mut quietest = self.owners.values().filter_map(|owned| owned.idle.values().next());
+        let overdue = quietest.find(|name| {
+            let used = self.clients.get(name).map(|client| client.used);
+            used.is_none_or(|used| now.saturating_duration_since(used) >= self.bounds.idle)
+        });
+        overdue.cloned()
     }
 
-    fn forget(&mut self, place: u64) {
-        let client = self.idle.remove(&place).and_then(|name| self.clients.remove(&name));
-        self.bytes -= client.map_or(0, |client| client.bytes);
+    /// Forgets the owner's least recently used client but this one. False: all are busy.
+    fn forget_own(&mut self, but: &Name) -> bool {
+        let quietest = self.quietest(but.owner, Some(but));
+        quietest.inspect(|name| self.forget(name)).is_some()
+    }
+
+    /// Forgets the least recently used client of whoever has the most, if that is more than its share. False: there is none, or all
+    /// are busy.
+    fn forget_of_another(&mut self, owner: Owner, has: impl Fn(&Owned) -> usize, share: usize) -> bool {
+        let others = self.owners.iter().filter(|(other, _)| **other != owner);
+        let greedy = others.filter(|(_, owned)| has(owned) > share && !owned.idle.is_empty());
+        let greediest = greedy.max_by_key(|(_, owned)| has(owned)).map(|(other, _)| *other);
+        let quietest = greediest.and_then(|other| self.quietest(other, None));
+        quietest.inspect(|name| self.forget(name)).is_some()
+    }
+
+    /// The owner's least recently used client, but this one, that is not busy.
+    fn quietest(&self, owner: Owner, but: Option<&Name>) -> Option<Name> {
+        let mut idle = self.owners.get(&owner)?.idle.values();
+        idle.find(|name| Some(*name) != but).cloned()
+    }
+
+    fn forget(&mut self, name: &Name) {
+        if let Some(client) = self.clients.remove(name) {
+            self.give_back(name.owner, client.bytes);
+            self.disown(name.owner, client.idle);
+        }
+    }
+
+    /// How many owners there are, this one among them.
+    fn owners_with(&self, owner: Owner) -> usize {
+        self.owners.len() + usize::from(!self.owners.contains_key(&owner))
+    }
+
+    fn owned(&mut self, owner: Owner) -> &mut Owned {
+        self.owners.entry(owner).or_default()
+    }
+
+    fn give_back(&mut self, owner: Owner, bytes: usize) {
+        self.bytes -= bytes;
+        self.owned(owner).bytes -= bytes;
+    }
+
+    /// A client of the owner is gone.
+    fn disown(&mut self, owner: Owner, place: Option<u64>) {
+        if let Entry::Occupied(mut owned) = self.owners.entry(owner) {
+            owned.get_mut().clients -= 1;
+            if let Some(place) = place {
+                owned.get_mut().idle.remove(&place);
+            }
+            if owned.get().clients == 0 {
+                owned.remove();
+            }
+        }
     }
 
     /// After whatever happened to a client: whether it may be forgotten, and as which.
-    fn arrange(&mut self, name: &Arc<str>) {
+    fn arrange(&mut self, name: &Name) {
         let Some(client) = self.clients.get_mut(name) else {
             return;
         };
-        if let Some(place) = client.idle.take() {
-            self.idle.remove(&place);
+        let before = client.idle.take();
+        let (is_busy, is_blank) = (client.is_busy(), client.is_blank());
+        if !is_busy && !is_blank {
+            client.idle = Some(self.place);
         }
-        if client.is_busy() {
-            return;
-        }
-        if client.is_blank() {
+        if !is_busy && is_blank {
             self.clients.remove(name);
-            return;
+            return self.disown(name.owner, before);
         }
-        client.idle = Some(self.place);
-        self.idle.insert(self.place, Arc::clone(name));
-        self.place += 1;
+        let place = self.place;
+        let owned = self.owned(name.owner);
+        if let Some(before) = before {
+            owned.idle.remove(&before);
+        }
+        if !is_busy {
+            owned.idle.insert(place, name.clone());
+            self.place += 1;
+        }
     }
 
     /// Changes a client that is known; what the change gives back is no longer counted.
-    fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Client<H>) -> usize) {
-        if let Some(client) = self.clients.get_mut(name) {
-            self.bytes -= change(client);
+    fn change(&mut self, name: &Name, change: impl FnOnce(&mut Client<H>) -> usize) {
+        if let Some(freed) = self.clients.get_mut(name).map(change) {
+            self.give_back(name.owner, freed);
         }
         self.arrange(name);
     }
 
     /// The request waits from now on, and holds its place for those behind it.
     pub fn wait(&mut self, number: &Number) {
-        self.change(&number.client, |client| {
+        self.change(&number.name, |client| {
             client.wait(number);
             0
         });
@@ -301,25 +359,25 @@ impl<H: Clone> Sequences<H> {
 
     /// It no longer does.
     pub fn leave(&mut self, number: &Number) {
-        self.change(&number.client, |client| {
+        self.change(&number.name, |client| {
             client.leave(number);
             0
         });
     }
 
     /// Whoever has the turn will be handed over: its sequence is used, and repeats find it under way.
-    pub fn take(&mut self, client: &Arc<str>, handle: H) {
-        self.change(client, |client| client.take(handle));
+    pub fn take(&mut self, name: &Name, handle: H) {
+        self.change(name, |client| client.take(handle));
     }
 
     /// Whoever has the turn has been handed over, or was not taken after all.
-    pub fn end_turn(&mut self, client: &Arc<str>) {
-        self.change(client, Client::end_turn);
+    pub fn end_turn(&mut self, name: &Name) {
+        self.change(name, Client::end_turn);
     }
 
     /// A request that was taken has its outcomes.
     pub fn settle(&mut self, number: &Number, settled: Arc<Settled>, now: Instant) {
-        self.change(&number.client, |client| {
+        self.change(&number.name, |client| {
             client.used = now;
             client.settle(number, settled)
         });

@@ -129,7 +129,7 @@ impl Http {
     }
 
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
         if method != "GET" {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }

@@ -5,7 +5,7 @@
 
 use serde::Deserialize as _;
 
-use super::{Config, ConfigError, Source};
+use super::{Config, ConfigError, Source, shown::without_value};
 
 const PREFIX: &str = "POINTSMAN_";
 
@@ -65,6 +65,11 @@ fn set(table: &toml::Table, name: &str, path: &[String], value: &str) -> Result<
     let message = first_error
         .map(|problem| problem.message().to_owned())
         .unwrap_or_default();
+    // The rest of the message says what was expected; a property may be a secret.
+    let message = match path[0].as_str() {
+        "kafka" => without_value(&message),
+        _ => message,
+    };
     Err(ConfigError {
         origin: format!("environment variable {name}"),
         line: None,

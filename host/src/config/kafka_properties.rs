@@ -51,7 +51,7 @@ pub struct Translated {
 /// Shows the properties with their secrets masked, so that a stray `{:?}` cannot leak one.
 impl fmt::Debug for Translated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let masked = |(key, value)| (key, if is_secret(key) { "(hidden)" } else { value });
+        let masked = |(key, value)| (key, if is_hidden(key, value) { "(hidden)" } else { value });
         let properties: BTreeMap<&str, &str> = self
             .properties
             .iter()
@@ -134,6 +134,11 @@ pub fn is_secret(key: &str) -> bool {
         || ["password", "pasword", "passphrase", "secret"]
             .iter()
             .any(|word| key.contains(word))
+}
+
+/// Whether this value of this key must never be shown: it goes by a secret's name, or holds a private key.
+pub fn is_hidden(key: &str, value: &str) -> bool {
+    is_secret(key) || value.contains("PRIVATE KEY")
 }
 
 /// Keys and values as written, without the white space around them.
@@ -243,7 +248,7 @@ impl Draft {
             return Ok(());
         }
         let checked = property.kind.check(value).map_err(|expected| {
-            let value = if is_secret(from) {
+            let value = if is_hidden(from, value) {
                 "(hidden)".to_owned()
             } else {
                 shown(value)

@@ -7,7 +7,7 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-use super::{REDACTED, java_properties, kafka_properties};
+use super::java_properties;
 
 /// Property names and values as given. Accepts a table with quoted names (`"linger.ms" = 5`), with bare dotted
 /// names (`linger.ms = 5`, which TOML reads as nested tables), or a string: the text of a Java
@@ -15,17 +15,6 @@ use super::{REDACTED, java_properties, kafka_properties};
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RawProperties(pub BTreeMap<String, String>);
-
-impl RawProperties {
-    /// Hides the values of secrets.
-    pub fn redact(&mut self) {
-        for (key, value) in &mut self.0 {
-            if kafka_properties::is_secret(key) {
-                REDACTED.clone_into(value);
-            }
-        }
-    }
-}
 
 /// Names only: the values may be secrets.
 impl fmt::Debug for RawProperties {

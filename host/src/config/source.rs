@@ -8,7 +8,10 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
+use super::{Config, shown::without_value};
+
+/// Characters of a message.
+const MOST_SAID: usize = 1_000;
 
 /// What is wrong with the configuration, and where. Its `Display` is one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +35,12 @@ impl fmt::Display for ConfigError {
         if let Some(key) = &self.key {
             write!(f, ": {key}")?;
         }
-        // A TOML message may span lines; an operator greps for one.
-        write!(f, ": {}", self.message.replace('\n', " "))
+        // A TOML message may span lines, and quote what the file holds; an operator greps for one.
+        let message = self.message.replace('\n', " ");
+        match message.char_indices().nth(MOST_SAID) {
+            Some((end, _)) => write!(f, ": {}…", &message[..end]),
+            None => write!(f, ": {message}"),
+        }
     }
 }
 
@@ -97,11 +104,17 @@ impl Source {
 
     fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
         let start = error.span().map(|span| span.start);
+        let key = start.and_then(|at| self.key_at(at));
+        // What goes to plugins and to the Kafka client may be a secret.
+        let may_be_secret = |key: &String| key.starts_with("route") || key.starts_with("kafka.properties");
         ConfigError {
             origin: self.origin(),
             line: start.map(|at| self.line_at(at)),
-            key: start.and_then(|at| self.key_at(at)),
-            message: error.message().to_owned(),
+            message: match key.as_ref().is_none_or(may_be_secret) {
+                true => without_value(error.message()),
+                false => error.message().to_owned(),
+            },
+            key,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The headers of numbered requests.
 
 use super::{headers::split, parsed::check_problem};
-use crate::ingest::numbering::of;
+use crate::{ingest::numbering::of, sequence::Owner};
 
 const NAMES: [&str; 4] = [
     "pointsman-client",
@@ -20,7 +20,7 @@ pub fn numbering(data: &[u8]) {
             .map(|value| value.as_bytes())
             .collect::<Vec<_>>()
     });
-    let number = match of(&headers) {
+    let number = match of(&headers, Owner::Tcp) {
         Ok(None) => return assert!(values.iter().all(Vec::is_empty), "{headers:?}"),
         Err(problem) => {
             assert!(values.iter().any(|values| !values.is_empty()));
@@ -30,8 +30,8 @@ pub fn numbering(data: &[u8]) {
     };
     assert!(values.iter().all(|values| values.len() <= 1));
     let [client, epoch, sequence, resume] = values.map(|values| values.first().copied());
-    assert_eq!(client, Some(number.client.as_bytes()));
-    assert!((1..=128).contains(&number.client.len()));
+    assert_eq!(client, Some(number.name.client.as_bytes()));
+    assert!((1..=128).contains(&number.name.client.len()));
     assert_eq!(sequence.map(in_digits), Some(u128::from(number.sequence)));
     assert_eq!(epoch.map_or(0, in_digits), u128::from(number.epoch));
     assert_eq!(resume, number.resume.then_some(&b"1"[..]));

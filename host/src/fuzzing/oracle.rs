@@ -72,13 +72,14 @@ pub(super) fn record(text: &str, topic: Option<&str>, depth: usize) -> Option<Re
         None => Vec::new(),
         Some(text) => typed_object(text)?.into_iter().map(header).collect::<Option<_>>()?,
     };
-    let timestamp: Option<i64> = given("timestamp").map_or(Some(None), |text| typed(text).map(Some))?;
+    let timestamp = given("timestamp").map_or(Some(None), |text| whole(text).map(Some))?;
+    let partition = given("partition").map_or(Some(None), |text| whole(text).map(Some))?;
     Some(Record {
         topic: self::topic(given("topic").map_or(Some(None), |text| typed(text).map(Some))?, topic)?,
         key: key.map(Bytes::from),
         value: value.map(Bytes::from),
         headers,
-        partition: given("partition").map_or(Some(None), |text| typed(text).map(Some))?,
+        partition: partition.map(u32::try_from).transpose().ok()?,
         timestamp: match timestamp {
             Some(..=0) => return None,
             timestamp => timestamp,
@@ -88,6 +89,18 @@ pub(super) fn record(text: &str, topic: Option<&str>, depth: usize) -> Option<Re
 
 fn typed<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
+}
+
+/// In digits alone, or as a number whose fraction and exponent come to a whole one.
+fn whole(text: &str) -> Option<i64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 19 {
+        return text.parse().ok();
+    }
+    if let Some(number) = typed::<u64>(text) {
+        return number.try_into().ok();
+    }
+    let number: f64 = typed(text)?;
+    (number == number.trunc() && (0.0..=9_007_199_254_740_992.0).contains(&number)).then_some(number as i64)
 }
 
 fn typed_object(text: &str) -> Option<Vec<(String, &RawValue)>> {

@@ -1,12 +1,12 @@
 //! Numbered requests: bytes as a series of events.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     outcome::Kind,
     sequence::{
         Bounds, Number,
-        model::{CLIENTS, Call, Event, call_all, run},
+        model::{CLIENTS, Call, Event, call_all, name, run},
         most_bytes,
     },
 };
@@ -90,7 +90,7 @@ impl Bytes<'_> {
         Call {
             which: self.next(),
             number: Number {
-                client: Arc::from(CLIENTS[self.below(CLIENTS.len())]),
+                name: name(self.below(CLIENTS.len())),
                 epoch: self.number(),
                 sequence: self.number(),
                 resume: self.below(2) == 1,

@@ -33,10 +33,11 @@ use crate::{
     batch::Answer,
     config::Limits,
     numbered::{Begun, NotBegun, Numbered},
+    origin,
     outcome::{Code, RecordError},
     pipeline::{Mode, NotTaken, Parsed, Pipeline},
     record::valid_topic,
-    sequence::Number,
+    sequence::{Number, Owner},
     token,
     topics::TopicError,
 };
@@ -60,8 +61,8 @@ pub(super) type Permit = OwnedSemaphorePermit;
 
 /// What a request's connection adds to it.
 pub(super) struct Connection {
-    /// TCP, and not the Unix socket.
-    pub(super) is_tcp: bool,
+    /// Who is at its other end.
+    pub(super) owner: Owner,
     /// The connection is in a request until this is dropped.
     pub(super) in_request: InRequest,
     /// True once the process is about to end.
@@ -70,9 +71,9 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Of a request that begins now.
-    pub(super) fn new(is_tcp: bool, phase: &Phase, is_h2: bool, drain: &watch::Receiver<bool>) -> Self {
+    pub(super) fn new(owner: Owner, phase: &Phase, is_h2: bool, drain: &watch::Receiver<bool>) -> Self {
         Self {
-            is_tcp,
+            owner,
             in_request: phase.request(is_h2),
             drain: drain.clone(),
         }
@@ -142,7 +143,7 @@ impl Api {
                 Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
                 Err(problem) => Err((problem, body)),
             },
-            None => match self.produce(&head, &mut body, from.is_tcp).await {
+            None => match self.produce(&head, &mut body, from.owner).await {
                 Ok(response) => Ok(response.map(Reply::Whole)),
                 Err(problem) => Err((problem, body)),
             },
@@ -192,7 +193,7 @@ impl Api {
 
     /// A stream, checked as far as it can be before its first record.
     async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, Problem> {
-        if from.is_tcp {
+        if from.owner.is_tcp() {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
@@ -205,7 +206,7 @@ impl Api {
                 "a stream has no query; its outcomes come as they are known",
             ));
         }
-        if numbering::of(&head.headers)?.is_some() {
+        if numbering::of(&head.headers, from.owner)?.is_some() {
             return Err(Problem::bad_request(
                 "bad_header",
                 "a stream is not numbered: it is one ordered stream by itself; leave away Pointsman-Sequence",
@@ -222,12 +223,12 @@ impl Api {
         })
     }
 
-    async fn produce(&self, head: &Parts, body: &mut Incoming, is_tcp: bool) -> Result<Response<Bytes>, Problem> {
-        if is_tcp {
+    async fn produce(&self, head: &Parts, body: &mut Incoming, owner: Owner) -> Result<Response<Bytes>, Problem> {
+        if owner.is_tcp() {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
-        let number = numbering::of(&head.headers)?;
+        let number = numbering::of(&head.headers, owner)?;
         let deadline = Instant::now() + self.timeout(&head.headers)?;
         let target = target::of(&head.method, head.uri.path(), head.uri.query())?;
         let topic = match target.topic {
@@ -248,7 +249,11 @@ impl Api {
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
         let (records, room) = self.parse(whole, format, &head.headers, topic).await?;
         if let Some(number) = number {
-            let outcomes = self.numbered(number, records, room, trace, form);
+            let turn = self.begin(number, &records);
+            let Ok(begun) = tokio::time::timeout_at(deadline.into(), turn).await else {
+                return Err(turn_did_not_come());
+            };
+            let outcomes = self.numbered(begun?, records, room, trace, form);
             return match tokio::time::timeout_at(deadline.into(), outcomes).await {
                 Ok(answered) => answered,
                 Err(_) => Err(still_unknown()),
@@ -283,11 +288,11 @@ impl Api {
         topic: Option<Arc<str>>,
     ) -> Result<(Vec<Parsed>, Held), Problem> {
         let Whole { bytes, mut room } = whole;
-        let turn = self.pipeline.turns.take(bytes.len() > LARGE_BODY).await;
         let held = room.bytes();
         let most = self.pipeline.admission.most_for_request().saturating_sub(held);
         let mut may = self.pipeline.admission.free().min(most);
         loop {
+            let turn = self.pipeline.turns.take(bytes.len() > LARGE_BODY).await;
             let context = parse::Context {
                 topic: topic.clone(),
                 limits: &self.limits,
@@ -300,29 +305,33 @@ impl Api {
                 turn.end().await;
                 return Ok((records, room));
             }
-            drop(parsed);
+            drop((parsed, turn));
             may = may.saturating_mul(4).max(LEAST_MEMORY).min(most);
             room.grow(held + may).await?;
         }
     }
 
-    /// In its turn, or from memory.
-    async fn numbered(
-        &self,
-        number: Number,
-        records: Vec<Parsed>,
-        room: Held,
-        trace: bool,
-        form: Form,
-    ) -> Result<Response<Bytes>, Problem> {
-        let content = self.numbered.content(&records);
-        let begun = self.numbered.begin(number, content).await.inspect_err(|error| {
+    /// Waits for its turn.
+    async fn begin(&self, number: Number, records: &[Parsed]) -> Result<Begun, NotBegun> {
+        let content = self.numbered.content(records);
+        self.numbered.begin(number, content).await.inspect_err(|error| {
             if let NotBegun::Refused(refusal) = error
                 && refusal.is_conflict()
             {
                 self.pipeline.metrics.sequence_conflict(refusal.code());
             }
-        })?;
+        })
+    }
+
+    /// In its turn, or from memory.
+    async fn numbered(
+        &self,
+        begun: Begun,
+        records: Vec<Parsed>,
+        room: Held,
+        trace: bool,
+        form: Form,
+    ) -> Result<Response<Bytes>, Problem> {
         let turn = match begun {
             Begun::Turn(turn) => turn,
             Begun::Settled(settled) => {
@@ -378,7 +387,7 @@ impl Api {
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(token) = &self.token else {
-            return Ok(());
+            return origin::check(headers);
         };
         match headers.get(AUTHORIZATION) {
             Some(given) if token::is_bearer(given.as_bytes(), token) => Ok(()),
@@ -455,8 +464,18 @@ fn still_unknown() -> Problem {
     Problem::new(
         StatusCode::GATEWAY_TIMEOUT,
         "request_timeout",
-        "the request was taken, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
+        "the request is under way, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
          be written; send it again with the same sequence to hear of them",
+    )
+}
+
+/// Who gives up the wait for its turn has taken none.
+fn turn_did_not_come() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "the request's turn did not come within its time (Pointsman-Timeout-Ms), since earlier ones of its client are still on \
+         their way; nothing was taken; send it again",
     )
 }
 

@@ -22,7 +22,7 @@ use super::{
     serve::Server,
     timed::{Phase, Timed},
 };
-use crate::admission::Standing;
+use crate::{admission::Standing, sequence::Owner};
 
 /// How long a connection is idle before its buffers are given up.
 const ASLEEP_AFTER: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ impl<H> Handler for H where
 /// One connection's.
 pub(super) struct Life<'a> {
     pub(super) server: &'a Server,
-    pub(super) is_tcp: bool,
+    pub(super) owner: Owner,
     pub(super) phase: Phase,
     pub(super) drain: watch::Receiver<bool>,
 }
@@ -59,7 +59,7 @@ impl Server {
     pub(super) async fn connection<S: Socket>(
         self: &Arc<Self>,
         stream: S,
-        is_tcp: bool,
+        owner: Owner,
         phase: Phase,
         drain: watch::Receiver<bool>,
     ) {
@@ -68,7 +68,7 @@ impl Server {
             move |request: Request<HyperIncoming>| {
                 let (api, phase, drain) = (Arc::clone(&api), phase.clone(), drain.clone());
                 async move {
-                    let from = Connection::new(is_tcp, &phase, false, &drain);
+                    let from = Connection::new(owner, &phase, false, &drain);
                     let request = request.map(|body| Incoming::http1(body, || phase.unread()));
                     Ok::<_, Infallible>(api.handle(request, from).await)
                 }
@@ -77,7 +77,7 @@ impl Server {
         let stream = Timed::new(stream, phase.clone());
         let mut life = Life {
             server: self,
-            is_tcp,
+            owner,
             phase,
             drain,
         };

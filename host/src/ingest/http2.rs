@@ -101,7 +101,7 @@ impl Life<'_> {
         let frames = Arc::new(Frames::default());
         let Self {
             server,
-            is_tcp,
+            owner,
             phase,
             drain,
         } = self;
@@ -117,7 +117,7 @@ impl Life<'_> {
                 accepted = connection.accept() => {
                     // An error is the client's: it went away, or spoke something else.
                     let Some(Ok((request, respond))) = accepted else { return };
-                    let from = Connection::new(*is_tcp, phase, true, &asking);
+                    let from = Connection::new(*owner, phase, true, &asking);
                     let (api, frames) = (Arc::clone(&server.api), Arc::clone(&frames));
                     let write = server.limits.write_timeout();
                     tokio::spawn(async move { answer(&api, request, respond, from, &frames, write).await });

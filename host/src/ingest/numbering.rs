@@ -7,7 +7,7 @@ use hyper::{HeaderMap, StatusCode};
 use super::problem::Problem;
 use crate::{
     numbered::NotBegun,
-    sequence::{Number, Refusal},
+    sequence::{Name, Number, Owner, Refusal},
 };
 
 const CLIENT: &str = "pointsman-client";
@@ -19,13 +19,13 @@ const MAX_CLIENT: usize = 128;
 /// One more would have no next one.
 const MAX_SEQUENCE: u64 = u64::MAX - 1;
 
-/// The request's number, if it has one: 400 for headers that make none.
-pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Number>, Problem> {
-    let client = one(headers, CLIENT)?;
+/// The request's number, if it has one: 400 for headers that make none. The name is the owner's own.
+pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, Problem> {
+    let client_name = one(headers, CLIENT)?;
     let sequence = one(headers, SEQUENCE)?;
     let epoch = one(headers, EPOCH)?;
     let resume = one(headers, RESUME)?;
-    let (client, sequence) = match (client, sequence) {
+    let (client_name, sequence) = match (client_name, sequence) {
         (Some(client), Some(sequence)) => (client, sequence),
         (None, None) if epoch.is_none() && resume.is_none() => return Ok(None),
         (None, _) => {
@@ -40,7 +40,7 @@ pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Number>, Problem> {
         }
     };
     Ok(Some(Number {
-        client: self::client(client)?,
+        name: Name::new(owner, client(client_name)?),
         epoch: epoch.map_or(Ok(0), |epoch| number("Pointsman-Epoch", epoch, 0, u64::MAX))?,
         sequence: number("Pointsman-Sequence", sequence, 1, MAX_SEQUENCE)?,
         resume: match resume {
@@ -125,18 +125,18 @@ mod tests {
     }
 
     fn number_of(pairs: &[(&'static str, &[u8])]) -> Option<Number> {
-        of(&headers(pairs)).expect("no problem")
+        of(&headers(pairs), Owner::Tcp).expect("no problem")
     }
 
     fn is_refused(pairs: &[(&'static str, &[u8])]) -> bool {
-        of(&headers(pairs)).is_err()
+        of(&headers(pairs), Owner::Tcp).is_err()
     }
 
     #[test]
     fn a_number_is_read_as_it_was_sent() {
         assert_eq!(number_of(&[]), None);
         let expected = Number {
-            client: Arc::from("shop-1/a~"),
+            name: Name::new(Owner::Tcp, "shop-1/a~"),
             epoch: 0,
             sequence: 1,
             resume: false,
@@ -197,8 +197,8 @@ mod tests {
                     Some((HeaderName::from_static(names[*name]), HeaderValue::from_bytes(value).ok()?))
                 })
                 .collect();
-            if let Ok(Some(number)) = of(&headers) {
-                prop_assert!(number.sequence > 0 && !number.client.is_empty());
+            if let Ok(Some(number)) = of(&headers, Owner::Tcp) {
+                prop_assert!(number.sequence > 0 && !number.name.client.is_empty());
             }
         }
     }

@@ -20,7 +20,7 @@ use super::{
     timed::{Phase, Timeouts},
     workers::Share,
 };
-use crate::config::Limits;
+use crate::{config::Limits, sequence::Owner};
 
 /// hyper takes no smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;
@@ -109,13 +109,14 @@ impl Server {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let stream = stream.into_std()?;
-                self.start(move || TcpStream::from_std(stream), true, drain);
+                self.start(move || TcpStream::from_std(stream), Owner::Tcp, drain);
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 if self.is_allowed(&stream) {
+                    let owner = owner(&stream);
                     let stream = stream.into_std()?;
-                    self.start(move || UnixStream::from_std(stream), false, drain);
+                    self.start(move || UnixStream::from_std(stream), owner, drain);
                 }
             }
         }
@@ -146,11 +147,11 @@ impl Server {
     fn start<S: Socket>(
         self: &Arc<Self>,
         stream: impl FnOnce() -> io::Result<S> + Send + 'static,
-        is_tcp: bool,
+        owner: Owner,
         drain: &watch::Receiver<bool>,
     ) {
         let phase = self.phase();
-        let place = self.places.take(is_tcp, &phase);
+        let place = self.places.take(owner.is_tcp(), &phase);
         let (server, drain) = (Arc::clone(self), drain.clone());
         self.workers.serve(async move {
             let stream = match stream() {
@@ -162,7 +163,7 @@ impl Server {
                 return Box::pin(server.refuse(stream)).await;
             };
             let _open = Open::new(&server.api.pipeline().metrics.connections);
-            server.connection(stream, is_tcp, phase, drain).await;
+            server.connection(stream, owner, phase, drain).await;
         });
     }
 
@@ -197,6 +198,11 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// The user at the other end; nobody has the last number, which stands for those that the kernel does not tell.
+fn owner(stream: &UnixStream) -> Owner {
+    Owner::User(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()))
 }
 
 fn full(instance: &str) -> String {

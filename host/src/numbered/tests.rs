@@ -12,6 +12,7 @@ use crate::{
     pipeline::tests::pipeline,
     produce::memory::{Fate, MemoryProducer},
     record::Record,
+    sequence::Owner,
 };
 
 const PARTITIONS: u32 = 3;
@@ -40,7 +41,7 @@ fn rig(limits: &Limits) -> Rig {
 
 fn number(epoch: u64, sequence: u64) -> Number {
     Number {
-        client: Arc::from("shop"),
+        name: Name::new(Owner::Tcp, "shop"),
         epoch,
         sequence,
         resume: false,

@@ -8,8 +8,8 @@
 
 use std::{
     cmp::Reverse,
-    fs::{self, DirBuilder, File, OpenOptions},
-    io,
+    fs::{self, DirBuilder, File, Metadata, OpenOptions},
+    io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -23,6 +23,24 @@ const MAX_FILES: usize = 64;
 const MAX_BYTES: u64 = 1 << 30;
 const EXTENSION: &str = "cwasm";
 
+/// What says that the disk is at fault, and neither the folder's name nor its mode.
+const DISK: [ErrorKind; 3] = [
+    ErrorKind::StorageFull,
+    ErrorKind::QuotaExceeded,
+    ErrorKind::ReadOnlyFilesystem,
+];
+
+/// Why there is no cache.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCache {
+    /// The folder is not one to use; somebody has to name or make another.
+    #[error("{0}")]
+    Folder(String),
+    /// The disk takes nothing, or cannot be read.
+    #[error("{0}")]
+    Disk(String),
+}
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -35,34 +53,49 @@ impl Cache {
     /// # Errors
     ///
     /// When it cannot be made, or when others than this user could write it; the text says what to do.
-    pub fn open(folder: &Path) -> Result<Self, String> {
+    pub fn open(folder: &Path) -> Result<Self, NoCache> {
         let shown = folder.display();
+        let no_cache = |what: &str, error: &io::Error| {
+            let problem = format!("the folder {shown} cannot be {what}: {error}");
+            match error.kind() {
+                kind if DISK.contains(&kind) => NoCache::Disk(problem),
+                _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => NoCache::Disk(problem),
+                _ => NoCache::Folder(problem),
+            }
+        };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(|error| format!("the folder {shown} cannot be made: {error}"))?;
-        let found =
-            fs::symlink_metadata(folder).map_err(|error| format!("the folder {shown} cannot be used: {error}"))?;
+            .map_err(|error| no_cache("made", &error))?;
+        let found = fs::symlink_metadata(folder).map_err(|error| no_cache("used", &error))?;
+        Self::check(folder, &found)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Nobody else may be able to write there.
+    fn check(folder: &Path, found: &Metadata) -> Result<(), NoCache> {
+        let shown = folder.display();
+        let refused = |problem: String| Err(NoCache::Folder(problem));
         if !found.is_dir() {
-            return Err(format!("{shown} is no folder; name a folder of this user's own"));
+            return refused(format!("{shown} is no folder; name a folder of this user's own"));
         }
         let me = rustix::process::geteuid().as_raw();
         if found.uid() != me {
-            return Err(format!(
+            return refused(format!(
                 "the folder {shown} belongs to user {}, this process runs as {me}; name a folder of its own",
                 found.uid()
             ));
         }
         if found.mode() & 0o077 != 0 {
-            return Err(format!(
+            return refused(format!(
                 "the folder {shown} is open to other users (mode {:o}), who could plant code in it; chmod 700 it",
                 found.mode() & 0o777
             ));
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(())
     }
 
     /// The file with this component's code, if it is there and whole.
@@ -166,7 +199,7 @@ mod tests {
         let open = folder.path().join("open");
         Cache::open(&open).expect("its own folder");
         fs::set_permissions(&open, fs::Permissions::from_mode(0o770)).expect("a mode");
-        let refusal = Cache::open(&open).expect_err("open to the group");
+        let refusal = Cache::open(&open).expect_err("open to the group").to_string();
         assert!(refusal.contains("chmod 700"), "{refusal}");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).expect("a link");

@@ -12,6 +12,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const SAID_BYTES: u64 = 4_096;
 /// Where the dynamic linker looks for what this program needs.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
+/// The child's exit code where there was code, and no room for it: `EX_IOERR` of `sysexits.h`.
+pub const NO_ROOM: u8 = 74;
 /// Files that the child may have open: its three, and what it reads about itself.
 const OPEN_FILES: u64 = 16;
 /// What a program says that finds no memory: the standard library's words, and the compiler's.
@@ -72,11 +75,27 @@ pub enum CompileError {
     Environment(String),
 }
 
+/// Why a child did not write code to a file.
+enum NoCode {
+    /// There is none.
+    None(CompileError),
+    /// There is, but the file did not take it.
+    NotTaken(String),
+}
+
+impl From<CompileError> for NoCode {
+    fn from(error: CompileError) -> Self {
+        Self::None(error)
+    }
+}
+
 /// Compiles components and remembers the code.
 pub struct Compiler {
     engine: Engine,
     limits: CompileLimits,
     cache: Option<Cache>,
+    /// Whether it was said that the cache takes no code; once is enough until it does again.
+    is_cache_full: AtomicBool,
     /// The program that the child runs; none: compile in this process.
     program: Option<PathBuf>,
 }
@@ -88,6 +107,7 @@ impl Compiler {
             engine,
             limits,
             cache,
+            is_cache_full: false.into(),
             // Not its path: an upgrade may have put another program there.
             program: Some(PathBuf::from("/proc/self/exe")),
         }
@@ -99,6 +119,7 @@ impl Compiler {
             engine,
             limits: CompileLimits::from(&config::Plugins::default()),
             cache: None,
+            is_cache_full: false.into(),
             program: None,
         }
     }
@@ -124,45 +145,62 @@ impl Compiler {
                 }
             }
         }
-        let environment =
-            |what: &'static str| move |error: io::Error| CompileError::Environment(format!("{what}: {error}"));
-        let load = |file: &Path| {
-            artifact::load(&self.engine, file)
-                .map_err(|error| CompileError::Environment(format!("the compiled code cannot be used: {error:#}")))
-        };
-        let Some((code, draft)) = self.draft() else {
-            let code = memory_file("pointsman-code").map_err(environment("no memory file for compiled code"))?;
-            self.in_child(program, bytes, &code)?;
-            return load(&own_file(&code));
-        };
+        if let Some(cache) = &self.cache {
+            match self.compile_and_keep(program, cache, digest, bytes) {
+                Ok(component) => {
+                    self.is_cache_full.store(false, Ordering::Relaxed);
+                    return Ok(component);
+                }
+                Err(NoCode::None(error)) => return Err(error),
+                Err(NoCode::NotTaken(problem)) => self.cache_is_full(&problem),
+            }
+        }
+        self.compile_and_forget(program, bytes)
+    }
+
+    /// Into a file of the cache. A disk that is full, broken or read-only is not the component's fault.
+    fn compile_and_keep(&self, program: &Path, cache: &Cache, digest: &str, bytes: &[u8]) -> Result<Component, NoCode> {
+        let not_taken = |error: io::Error| NoCode::NotTaken(error.to_string());
+        let (code, draft) = cache.draft().map_err(not_taken)?;
         let kept = self.in_child(program, bytes, &code).and_then(|()| {
-            let cache = self
-                .cache
-                .as_ref()
-                .ok_or(CompileError::Environment("no cache".to_owned()))?;
-            let kept = cache.keep(&draft, digest, &compatibility);
-            kept.map_err(environment("compiled code cannot be kept in plugins.cache_dir"))
+            let kept = cache.keep(&draft, digest, &self.engine.compatibility());
+            kept.map_err(not_taken)
         });
         if kept.is_err() {
             let _ = fs::remove_file(&draft);
         }
-        load(&kept?)
+        artifact::load(&self.engine, &kept?).map_err(|error| NoCode::NotTaken(format!("{error:#}")))
     }
 
-    /// A file in the cache to compile into. A full or read-only disk must not stop a plugin from loading.
-    fn draft(&self) -> Option<(File, PathBuf)> {
-        match self.cache.as_ref()?.draft() {
-            Ok(draft) => Some(draft),
-            Err(error) => {
-                tracing::warn!(%error, "plugins.cache_dir cannot be written; the code is not kept");
-                None
-            }
+    /// Into memory.
+    fn compile_and_forget(&self, program: &Path, bytes: &[u8]) -> Result<Component, CompileError> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| CompileError::Environment(format!("{what}: {error}"));
+        let code = memory_file("pointsman-code").map_err(|error| failed("no memory file for compiled code", &error))?;
+        match self.in_child(program, bytes, &code) {
+            Ok(()) => {}
+            Err(NoCode::None(error)) => return Err(error),
+            Err(NoCode::NotTaken(problem)) => return Err(failed("no memory for compiled code", &problem)),
+        }
+        artifact::load(&self.engine, &own_file(&code))
+            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))
+    }
+
+    fn cache_is_full(&self, problem: &str) {
+        if !self.is_cache_full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                problem,
+                "plugins.cache_dir takes no compiled code: plugins are compiled into memory, and anew at the next start; make \
+                 room there, or name another folder"
+            );
         }
     }
 
-    fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<(), CompileError> {
-        let environment =
-            |error: io::Error| CompileError::Environment(format!("the compiler cannot be started: {error}"));
+    fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<(), NoCode> {
+        let environment = |error: io::Error| {
+            NoCode::None(CompileError::Environment(format!(
+                "the compiler cannot be started: {error}"
+            )))
+        };
         let mut component = memory_file("pointsman-component").map_err(environment)?;
         component
             .write_all(bytes)
@@ -190,40 +228,42 @@ impl Compiler {
     }
 
     /// What a child's end means.
-    fn judge(&self, ended: Option<ExitStatus>, said: &str, memory_bytes: u64) -> Result<(), CompileError> {
+    fn judge(&self, ended: Option<ExitStatus>, said: &str, memory_bytes: u64) -> Result<(), NoCode> {
         // As every error of the program, its own begins with the program's name.
         let said = said.trim().trim_start_matches("pointsman: ").replace('\n', " ");
         let Some(status) = ended else {
-            return Err(CompileError::Environment(format!(
+            return Err(NoCode::None(CompileError::Environment(format!(
                 "compiling it was given up after {} s: the machine is too busy, or it takes too much",
                 (self.limits.cpu * WALL_PER_CPU).as_secs()
-            )));
+            ))));
         };
+        if status.code() == Some(NO_ROOM.into()) {
+            return Err(NoCode::NotTaken(said));
+        }
         let signal = status.signal();
         let is = |candidate: Signal| signal == Some(candidate.as_raw());
-        if status.success() {
-            Ok(())
+        let error = if status.success() {
+            return Ok(());
         } else if status.code() == Some(1) {
-            Err(CompileError::Component(said))
+            CompileError::Component(said)
         } else if is(Signal::XCPU) {
-            Err(CompileError::Component(format!(
+            CompileError::Component(format!(
                 "compiling it took over {} s of CPU time; make it smaller, or raise plugins.compile_cpu_ms",
                 self.limits.cpu.as_secs()
-            )))
-        } else if is(Signal::KILL) {
-            Err(CompileError::Environment(
-                "its compiler was killed, which is what happens first when the machine runs out of memory".to_owned(),
             ))
+        } else if is(Signal::KILL) {
+            CompileError::Environment(
+                "its compiler was killed, which is what happens first when the machine runs out of memory".to_owned(),
+            )
         } else if is(Signal::ABORT) || OUT_OF_MEMORY.iter().any(|words| said.contains(words)) {
-            Err(CompileError::Component(format!(
+            CompileError::Component(format!(
                 "compiling it took over {memory_bytes} bytes of memory; make it smaller, or raise \
                  plugins.compile_memory_bytes (and the container's limit, which bounds it as well)"
-            )))
+            ))
         } else {
-            Err(CompileError::Component(format!(
-                "the compiler crashed on it ({status}): {said}"
-            )))
-        }
+            CompileError::Component(format!("the compiler crashed on it ({status}): {said}"))
+        };
+        Err(error.into())
     }
 }
 
@@ -288,9 +328,16 @@ pub fn child(memory_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
         .precompile_component(&component)
         .map_err(|error| invalid(&error))?;
     drop(component);
-    io::stdout().write_all(&code)?;
+    // Not left to the end of the process, where nobody hears of an error.
+    let mut out = io::stdout().lock();
+    out.write_all(&code).and_then(|()| out.flush()).map_err(NotWritten)?;
     Ok(())
 }
+
+/// There is code, and no room for it.
+#[derive(Debug, thiserror::Error)]
+#[error("the compiled code cannot be written: {0}")]
+pub struct NotWritten(io::Error);
 
 fn limit(memory_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -335,10 +382,14 @@ mod tests {
             let status = ExitStatus::from_raw(raw);
             compiler
                 .judge(Some(status), said, 1_000)
-                .map_err(|error| error.to_string())
+                .map_err(|no_code| match no_code {
+                    NoCode::None(error) => error.to_string(),
+                    NoCode::NotTaken(problem) => format!("not taken: {problem}"),
+                })
         };
         assert_eq!(says(0, ""), Ok(()));
         assert_eq!(says(1 << 8, "it is odd\n"), Err("it is odd".to_owned()));
+        assert_eq!(says(i32::from(NO_ROOM) << 8, "full"), Err("not taken: full".to_owned()));
         for (signal, expected) in [
             (Signal::XCPU, "plugins.compile_cpu_ms"),
             (Signal::ABORT, "plugins.compile_memory_bytes"),
@@ -347,6 +398,7 @@ mod tests {
             let said = says(signal.as_raw(), "").expect_err("it died");
             assert!(said.contains(expected), "{said}");
         }
-        assert!(matches!(compiler.judge(None, "", 1), Err(CompileError::Environment(_))));
+        let late = compiler.judge(None, "", 1);
+        assert!(matches!(late, Err(NoCode::None(CompileError::Environment(_)))));
     }
 }

@@ -67,10 +67,8 @@ impl Instance {
             }),
             Ok(Err(mut refusal)) => {
                 truncate(&mut refusal, MESSAGE_BYTES);
-                Err(unavailable(format!(
-                    "it refused its config {}: {refusal}",
-                    shown(config)
-                )))
+                // Without the config: there may be secrets in it.
+                Err(unavailable(format!("it refused its config: {refusal}")))
             }
             Err(error) => {
                 let reason = reason(&mut store, &error);
@@ -231,12 +229,6 @@ fn reason(store: &mut Store<State>, error: &wasmtime::Error) -> String {
     };
     truncate(&mut reason, MESSAGE_BYTES);
     reason
-}
-
-fn shown(config: &str) -> String {
-    let mut config = config.to_owned();
-    truncate(&mut config, 200);
-    config
 }
 
 impl From<wit::Decision> for Decision {

@@ -9,6 +9,7 @@ use super::{
     state::{Plugin, State},
 };
 use crate::{
+    config::redacted,
     plugin::Code,
     route::{Decider, Route},
 };
@@ -103,7 +104,7 @@ fn shown_route(route: &Route) -> Value {
     json!({
         "topics": config.topics,
         "plugin": plugin,
-        "config": config.config,
+        "config": redacted(config.config.clone().into()),
         "on_error": config.on_error,
         "shadow": shadow,
     })

@@ -7,11 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Answer, Bounds, Content, Number, Refusal, SHARE, Sequences, Settled, Stored};
+use super::{Answer, Bounds, Content, Name, Number, Owned, Owner, Refusal, SHARE, Sequences, Settled, Stored};
 use crate::outcome::{Ack, Code, Kind, Outcome, RecordError};
 
-/// Who sends.
-pub(crate) const CLIENTS: [&str; 3] = ["a", "b", "c"];
+/// Who sends: some with one name and other owners, some with one owner.
+pub(crate) const CLIENTS: [(Owner, &str); 5] = [
+    (Owner::User(1), "a"),
+    (Owner::User(1), "b"),
+    (Owner::User(2), "a"),
+    (Owner::Tcp, "a"),
+    (Owner::Tcp, "c"),
+];
+
+/// Of one of them.
+pub(crate) fn name(client: usize) -> Name {
+    let (owner, client) = CLIENTS[client % CLIENTS.len()];
+    Name::new(owner, client)
+}
 
 /// Of so many records; all are the same.
 pub(crate) fn content(records: usize) -> Content {
@@ -118,8 +130,8 @@ pub(crate) fn call_all(bounds: Bounds, calls: &[Call]) {
         now += Duration::from_millis(*records as u64);
         match which % 6 {
             0 => drop(sequences.ask(number, content(*records), now)),
-            1 => sequences.take(&number.client, number.sequence),
-            2 => sequences.end_turn(&number.client),
+            1 => sequences.take(&number.name, number.sequence),
+            2 => sequences.end_turn(&number.name),
             3 => sequences.settle(number, settled(&vec![Kind::Unknown; *records]), now),
             4 => sequences.wait(number),
             _ => sequences.leave(number),
@@ -136,7 +148,7 @@ struct World {
     jobs: Vec<(u64, Job)>,
     next_job: u64,
     waiting: Vec<(Number, Content)>,
-    told: HashMap<Arc<str>, Told>,
+    told: HashMap<Name, Told>,
 }
 
 impl World {
@@ -162,12 +174,12 @@ impl World {
                 records,
                 digest,
             } => {
-                let client: Arc<str> = Arc::from(CLIENTS[client % CLIENTS.len()]);
-                let told = self.told.entry(Arc::clone(&client)).or_default();
+                let name = name(*client);
+                let told = self.told.entry(name.clone()).or_default();
                 let base = if told.epoch == *epoch { told.expected } else { None };
                 let sequence = base.unwrap_or(1).saturating_add_signed(*ahead).max(1);
                 let number = Number {
-                    client,
+                    name,
                     epoch: *epoch,
                     sequence,
                     resume: *resume,
@@ -206,9 +218,11 @@ impl World {
         // Asking does so, too; but then a client that comes back at once would look as if it had never been forgotten.
         self.sequences.forget_idle(self.now);
         self.forget();
+        let before = self.shares(number.name.owner);
         let answer = self.sequences.ask(number, content, self.now);
+        self.only_who_had_more_gave_way(number.name.owner, &before);
         self.forget();
-        let told = self.told.entry(Arc::clone(&number.client)).or_default();
+        let told = self.told.entry(number.name.clone()).or_default();
         let here = told.expected.is_some() && told.epoch == number.epoch;
         let known = told.requests.get(&number.sequence).filter(|_| here);
         let blocked = told
@@ -220,7 +234,7 @@ impl World {
             .filter(|_| here);
         match &answer {
             Ok(Answer::Turn(before)) => {
-                let others = self.jobs.iter().filter(|(_, job)| job.number.client == number.client);
+                let others = self.jobs.iter().filter(|(_, job)| job.number.name == number.name);
                 assert!(
                     others.clone().all(|(_, job)| job.stage == Stage::UnderWay),
                     "two have the turn"
@@ -254,10 +268,7 @@ impl World {
             }
             Ok(Answer::UnderWay(handle)) => {
                 let (_, job) = self.jobs.iter().find(|(id, _)| id == handle).expect("a job");
-                assert_eq!(
-                    (&job.number.client, job.number.sequence),
-                    (&number.client, number.sequence)
-                );
+                assert_eq!((&job.number.name, job.number.sequence), (&number.name, number.sequence));
                 assert_ne!(job.stage, Stage::Reserved);
             }
             Ok(Answer::Settled(settled)) => {
@@ -283,8 +294,8 @@ impl World {
         let number = &job.number;
         match job.stage {
             Stage::Reserved if taken => {
-                self.sequences.take(&number.client, id);
-                let told = self.told.entry(Arc::clone(&number.client)).or_default();
+                self.sequences.take(&number.name, id);
+                let told = self.told.entry(number.name.clone()).or_default();
                 if told.epoch != number.epoch {
                     assert!(told.epoch < number.epoch, "an epoch came back");
                     *told = Told {
@@ -299,11 +310,11 @@ impl World {
                 self.jobs[index].1.stage = Stage::HandingOver;
             }
             Stage::Reserved => {
-                self.sequences.end_turn(&number.client);
+                self.sequences.end_turn(&number.name);
                 self.jobs.remove(index);
             }
             Stage::HandingOver => {
-                self.sequences.end_turn(&number.client);
+                self.sequences.end_turn(&number.name);
                 self.jobs[index].1.stage = Stage::UnderWay;
             }
             Stage::UnderWay => {
@@ -315,7 +326,7 @@ impl World {
                 };
                 let now: Vec<Kind> = (0..job.content.records).map(outcome).collect();
                 self.sequences.settle(number, settled(&now), self.now);
-                if let Some(told) = self.told.get_mut(&number.client)
+                if let Some(told) = self.told.get_mut(&number.name)
                     && told.epoch == number.epoch
                 {
                     told.requests.insert(number.sequence, Some(now));
@@ -335,6 +346,25 @@ impl World {
         }
     }
 
+    /// What each other owner has, and whether that is more than an even share.
+    fn shares(&self, owner: Owner) -> Vec<(Owner, usize, bool)> {
+        let (sequences, owners) = (&self.sequences, self.sequences.owners_with(owner));
+        let others = sequences.owners.iter().filter(|(other, _)| **other != owner);
+        let share = |(other, owned): (&Owner, &Owned)| {
+            let has_more =
+                owned.clients > (self.bounds.clients / owners).max(1) || owned.bytes > self.bounds.bytes / owners;
+            (*other, owned.clients, has_more)
+        };
+        others.map(share).collect()
+    }
+
+    fn only_who_had_more_gave_way(&self, owner: Owner, before: &[(Owner, usize, bool)]) {
+        for (other, clients, had_more) in before {
+            let now = self.sequences.owners.get(other).map_or(0, |owned| owned.clients);
+            assert!(now == *clients || *had_more, "{owner:?} made {other:?} be forgotten");
+        }
+    }
+
     /// A client that the host has forgotten begins anew.
     fn forget(&mut self) {
         let known = &self.sequences.clients;
@@ -349,16 +379,23 @@ impl World {
         assert_eq!(bytes, sequences.bytes());
         for (name, client) in &sequences.clients {
             assert!(client.bytes <= self.bounds.bytes / SHARE);
-            assert_eq!(client.is_busy(), client.idle.is_none(), "{name}");
+            assert_eq!(client.is_busy(), client.idle.is_none(), "{name:?}");
         }
         for (_, job) in &self.jobs {
             assert!(
-                sequences.clients.contains_key(&job.number.client),
+                sequences.clients.contains_key(&job.number.name),
                 "forgotten with something under way"
             );
         }
-        let places: Vec<_> = sequences.clients.values().filter_map(|client| client.idle).collect();
-        assert_eq!(places.len(), sequences.idle.len());
+        let mut owners: HashMap<Owner, (usize, usize, usize)> = HashMap::new();
+        for (name, client) in &sequences.clients {
+            let (clients, bytes, idle) = owners.entry(name.owner).or_default();
+            (*clients, *bytes) = (*clients + 1, *bytes + client.bytes);
+            *idle += usize::from(client.idle.is_some());
+        }
+        let counted = sequences.owners.iter();
+        let counted = counted.map(|(owner, owned)| (*owner, (owned.clients, owned.bytes, owned.idle.len())));
+        assert_eq!(owners, counted.collect());
     }
 
     /// Everything goes well from now on: nobody may be left waiting, and whoever is not blocked may send what is expected.
@@ -392,9 +429,9 @@ impl World {
 
     /// What each client would send next, and whether something blocks it.
     fn next_numbers(&self) -> Vec<(Number, bool)> {
-        let next = self.told.iter().filter_map(|(client, told)| {
+        let next = self.told.iter().filter_map(|(name, told)| {
             let number = Number {
-                client: Arc::clone(client),
+                name: name.clone(),
                 epoch: told.epoch,
                 sequence: told.expected?,
                 resume: false,

@@ -68,10 +68,16 @@ pub enum Refusal {
         sequence: u64,
     },
     /// Every client that could be forgotten has something under way.
-    #[error("limits.max_clients clients have requests under way; retry later, or raise that")]
+    #[error(
+        "all clients that could be forgotten for a new one (limits.max_clients, shared evenly between the users that send) \
+             have requests under way; retry later, or raise that"
+    )]
     TooManyClients,
     /// Everything that could be forgotten is under way.
-    #[error("limits.client_memory_bytes is full of requests that are under way; retry later, or raise that")]
+    #[error(
+        "limits.client_memory_bytes, or this user's even share of it, is full of requests that are under way; retry later, or \
+             raise that"
+    )]
     NoMemory,
     /// Its outcomes could not be remembered even by themselves.
     #[error(

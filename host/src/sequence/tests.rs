@@ -16,8 +16,12 @@ fn bounds() -> Bounds {
 }
 
 fn number(client: &str, epoch: u64, sequence: u64) -> Number {
+    of(Owner::Tcp, client, epoch, sequence)
+}
+
+fn of(owner: Owner, client: &str, epoch: u64, sequence: u64) -> Number {
     Number {
-        client: Arc::from(client),
+        name: Name::new(owner, client),
         epoch,
         sequence,
         resume: false,
@@ -49,8 +53,8 @@ impl One {
     /// Hands over what must have its turn.
     fn take(&mut self, number: &Number) {
         assert!(self.has_turn(number), "{number:?}");
-        self.sequences.take(&number.client, number.sequence);
-        self.sequences.end_turn(&number.client);
+        self.sequences.take(&number.name, number.sequence);
+        self.sequences.end_turn(&number.name);
     }
 
     fn settle(&mut self, number: &Number, kind: Kind) {
@@ -67,12 +71,12 @@ fn a_request_that_was_not_taken_leaves_its_sequence_to_the_next_try() {
     let mut one = One::new();
     let first = number("a", 0, 1);
     assert!(one.has_turn(&first));
-    one.sequences.end_turn(&first.client);
+    one.sequences.end_turn(&first.name);
     assert_eq!(one.sequences.clients(), 0, "nothing was taken, so nothing is known");
     one.take(&first);
     let second = number("a", 0, 2);
     assert!(one.has_turn(&second));
-    one.sequences.end_turn(&second.client);
+    one.sequences.end_turn(&second.name);
     assert!(matches!(
         one.refusal(&number("a", 0, 3)),
         Refusal::Gap { expected: 2, .. }
@@ -92,9 +96,9 @@ fn the_next_one_waits_while_one_is_being_handed_over_and_not_for_its_outcome() {
         matches!(one.ask(&third), Ok(Answer::Wait)),
         "the second one waits before it"
     );
-    one.sequences.take(&first.client, 1);
+    one.sequences.take(&first.name, 1);
     assert!(matches!(one.ask(&second), Ok(Answer::Wait)));
-    one.sequences.end_turn(&first.client);
+    one.sequences.end_turn(&first.name);
     assert!(matches!(one.ask(&third), Ok(Answer::Wait)), "it is not its turn yet");
     one.sequences.leave(&second);
     one.take(&second);
@@ -111,7 +115,7 @@ fn who_waits_is_told_at_once_when_the_one_before_it_is_not_taken() {
     let third = number("a", 0, 3);
     assert!(matches!(one.ask(&third), Ok(Answer::Wait)));
     one.sequences.wait(&third);
-    one.sequences.end_turn(&second.client);
+    one.sequences.end_turn(&second.name);
     assert!(matches!(one.refusal(&third), Refusal::Gap { expected: 2, .. }));
 }
 
@@ -151,7 +155,7 @@ fn a_new_epoch_begins_at_one_and_comes_after_what_is_being_handed_over() {
     let mut one = One::new();
     let old = number("a", 0, 1);
     assert!(one.has_turn(&old));
-    one.sequences.take(&old.client, 1);
+    one.sequences.take(&old.name, 1);
     let new = number("a", 5, 1);
     assert!(matches!(one.ask(&new), Ok(Answer::Wait)));
     assert!(matches!(
@@ -162,7 +166,7 @@ fn a_new_epoch_begins_at_one_and_comes_after_what_is_being_handed_over() {
             ..
         }
     ));
-    one.sequences.end_turn(&old.client);
+    one.sequences.end_turn(&old.name);
     one.take(&new);
     assert!(matches!(
         one.refusal(&old),
@@ -188,7 +192,7 @@ fn a_new_epoch_begins_even_where_everything_remembered_blocks() {
     }
     let new = number("a", 1, 1);
     assert!(one.has_turn(&new));
-    one.sequences.end_turn(&new.client);
+    one.sequences.end_turn(&new.name);
     assert!(
         matches!(one.refusal(&number("a", 0, 5)), Refusal::Blocked { .. }),
         "the new epoch did not begin after all"
@@ -207,8 +211,8 @@ fn a_client_that_nothing_is_known_of_may_begin_and_resume_and_nothing_else() {
     };
     assert!(one.has_turn(&resumed));
     assert!(matches!(one.ask(&number("a", 0, 8)), Ok(Answer::Wait)));
-    one.sequences.take(&resumed.client, 7);
-    one.sequences.end_turn(&resumed.client);
+    one.sequences.take(&resumed.name, 7);
+    one.sequences.end_turn(&resumed.name);
     assert!(
         matches!(one.ask(&resumed), Ok(Answer::UnderWay(7))),
         "it is a repeat now"
@@ -307,8 +311,8 @@ fn clients_that_all_send_do_not_keep_forgetting_one_another() {
             let number = number(&client.to_string(), 0, sequence);
             let answer = sequences.ask(&number, content(1), now);
             assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
-            sequences.take(&number.client, sequence);
-            sequences.end_turn(&number.client);
+            sequences.take(&number.name, sequence);
+            sequences.end_turn(&number.name);
             sequences.settle(&number, settled(&[Kind::Acked]), now);
         }
     }
@@ -321,4 +325,110 @@ fn clients_that_all_send_do_not_keep_forgetting_one_another() {
             );
         }
     }
+}
+
+const US: Owner = Owner::User(1000);
+const THEM: Owner = Owner::User(1001);
+
+#[test]
+fn nobody_retires_anothers_client_by_taking_its_name() {
+    let mut one = One::new();
+    let ours = of(US, "shop", 0, 1);
+    one.take(&ours);
+    one.settle(&ours, Kind::Acked);
+    let theirs = of(THEM, "shop", u64::MAX, 1);
+    one.take(&theirs);
+    one.settle(&theirs, Kind::Failed);
+    assert!(matches!(one.ask(&ours), Ok(Answer::Settled(_))));
+    one.take(&of(US, "shop", 0, 2));
+    assert!(matches!(
+        one.refusal(&of(THEM, "shop", u64::MAX, 2)),
+        Refusal::Blocked { .. }
+    ));
+}
+
+#[test]
+fn who_invents_clients_makes_only_its_own_be_forgotten() {
+    let now = Instant::now();
+    let mut sequences: Sequences<u64> = Sequences::new(Bounds {
+        clients: 10,
+        window: 4,
+        bytes: 1 << 20,
+        idle: Duration::from_secs(60),
+    });
+    let mut done = |number: &Number| {
+        let answer = sequences.ask(number, content(1), now);
+        assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+        sequences.take(&number.name, 0);
+        sequences.end_turn(&number.name);
+        sequences.settle(number, settled(&[Kind::Acked]), now);
+    };
+    // Alone it may have all places, and gives them up for others down to an even share.
+    for client in 0..1_000 {
+        done(&of(THEM, &client.to_string(), 0, 1));
+    }
+    for client in 0..5 {
+        done(&of(US, &client.to_string(), 0, 1));
+    }
+    for client in 0..1_000 {
+        done(&of(THEM, &client.to_string(), 1, 1));
+    }
+    for client in 0..5 {
+        done(&of(US, &client.to_string(), 0, 2));
+    }
+    done(&of(US, "sixth", 0, 1));
+    let (oldest, newest) = (of(US, "0", 0, 3), of(THEM, "999", 1, 1));
+    let forgotten = sequences.ask(&oldest, content(1), now);
+    assert!(matches!(forgotten, Err(Refusal::Resync { .. })), "{forgotten:?}");
+    let kept = sequences.ask(&newest, content(1), now);
+    assert!(matches!(kept, Ok(Answer::Settled(_))), "{kept:?}");
+}
+
+#[test]
+fn who_fills_the_memory_makes_only_its_own_be_forgotten() {
+    let now = Instant::now();
+    let mut sequences: Sequences<u64> = Sequences::new(Bounds {
+        clients: 1_000,
+        window: 128,
+        bytes: 256 << 10,
+        idle: Duration::from_secs(60),
+    });
+    let mut done = |number: &Number| {
+        let answer = sequences.ask(number, content(20), now);
+        assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+        sequences.take(&number.name, 0);
+        sequences.end_turn(&number.name);
+        sequences.settle(number, settled(&[Kind::Acked; 20]), now);
+    };
+    for client in 0..900 {
+        done(&of(THEM, &client.to_string(), 0, 1));
+    }
+    for sequence in 1..=20 {
+        done(&of(US, "shop", 0, sequence));
+    }
+    for client in 0..900 {
+        done(&of(THEM, &client.to_string(), 1, 1));
+    }
+    for sequence in 1..=20 {
+        let answer = sequences.ask(&of(US, "shop", 0, sequence), content(20), now);
+        assert!(matches!(answer, Ok(Answer::Settled(_))), "{sequence}: {answer:?}");
+    }
+}
+
+#[test]
+fn who_has_all_its_places_busy_is_told_so_and_others_are_not() {
+    let mut one = One::new();
+    // Three places, two owners: one each, and the third to whoever comes first.
+    one.take(&of(US, "a", 0, 1));
+    one.take(&of(THEM, "a", 0, 1));
+    one.take(&of(THEM, "b", 0, 1));
+    assert!(matches!(one.refusal(&of(THEM, "c", 0, 1)), Refusal::TooManyClients));
+    one.settle(&of(US, "a", 0, 1), Kind::Acked);
+    assert!(
+        matches!(one.refusal(&of(THEM, "c", 0, 1)), Refusal::TooManyClients),
+        "what is idle is not theirs"
+    );
+    one.settle(&of(THEM, "a", 0, 1), Kind::Acked);
+    one.take(&of(THEM, "c", 0, 1));
+    one.take(&of(US, "a", 0, 2));
 }

@@ -28,7 +28,7 @@ use crate::{
     outcome::Outcome,
     pipeline::{Mode, Parsed},
     record::Record,
-    sequence::{Number, Refusal, Settled},
+    sequence::{Name, Number, Owner, Refusal, Settled},
 };
 
 const PAUSE: Duration = Duration::from_millis(3);
@@ -247,7 +247,7 @@ impl From<Option<Arc<Settled>>> for Sent {
 
 async fn send(sidecar: &Sidecar, sequence: u64, plans: &[Plan], unknown: &Unknown, rng: &mut Rng) -> Sent {
     let number = Number {
-        client: Arc::from(format!("client {}", plans[0].client)),
+        name: Name::new(Owner::Tcp, format!("client {}", plans[0].client)),
         epoch: 0,
         sequence,
         resume: false,

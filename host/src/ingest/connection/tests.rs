@@ -72,7 +72,7 @@ impl Client {
             buffer: Arc::clone(&buffer),
         };
         let phase = server.phase();
-        tokio::spawn(async move { server.connection(watched, false, phase, draining).await });
+        tokio::spawn(async move { server.connection(watched, Owner::User(0), phase, draining).await });
         Self {
             socket: ours,
             buffer,

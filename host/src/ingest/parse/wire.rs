@@ -1,11 +1,11 @@
 //! R, the JSON form of a record, and its way to a [`Record`].
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 
@@ -58,9 +58,16 @@ pub(super) struct Wire<'a> {
     value_base64: Option<Text<'a>>,
     #[serde(borrow)]
     headers: Option<Headers<'a>>,
-    partition: Option<u32>,
-    timestamp: Option<u64>,
+    partition: Option<Whole<u32>>,
+    timestamp: Option<Whole<u64>>,
 }
+
+/// A whole number however it is written: to JSON, and to many a client, `3.0` and `3` are the same.
+#[derive(Debug)]
+struct Whole<T>(T);
+
+/// Up to here, a floating-point number is only one whole number.
+const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A string without escapes stays a slice of the body.
 #[derive(Debug)]
@@ -100,13 +107,16 @@ impl Wire<'_> {
         for (name, value) in headers {
             read.push(header(name, value, body, context)?);
         }
-        let timestamp = self.timestamp.map(timestamp).transpose()?;
+        let timestamp = self
+            .timestamp
+            .map(|Whole(timestamp)| self::timestamp(timestamp))
+            .transpose()?;
         Ok(Record {
             topic: topic(self.topic.as_ref().map(|text| &*text.0), context)?,
             key,
             value,
             headers: read,
-            partition: self.partition,
+            partition: self.partition.map(|Whole(partition)| partition),
             timestamp,
         })
     }
@@ -205,6 +215,44 @@ impl Text<'_> {
             .decode_to_vec(self.0.as_bytes())
             .map(Bytes::from)
             .map_err(|_| malformed(format!("{field} is no base64 (standard alphabet, padded)")))
+    }
+}
+
+impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        struct WholeVisitor<T>(PhantomData<T>);
+
+        impl<T: TryFrom<u64>> Visitor<'_> for WholeVisitor<T> {
+            type Value = Whole<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 0 that has {} bits", 8 * size_of::<T>())
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Whole<T>, E> {
+                let given = Unexpected::Unsigned(number);
+                T::try_from(number)
+                    .map(Whole)
+                    .map_err(|_| E::invalid_value(given, &self))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Whole<T>, E> {
+                match u64::try_from(number) {
+                    Ok(number) => self.visit_u64(number),
+                    Err(_) => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+                }
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Whole<T>, E> {
+                let is_whole = number.fract() == 0.0 && (0.0..=EXACT).contains(&number);
+                match is_whole.then(|| T::try_from(number as u64)) {
+                    Some(Ok(number)) => Ok(Whole(number)),
+                    Some(Err(_)) | None => Err(E::invalid_value(Unexpected::Float(number), &self)),
+                }
+            }
+        }
+
+        de.deserialize_u64(WholeVisitor(PhantomData))
     }
 }
 

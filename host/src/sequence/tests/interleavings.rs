@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    super::model::{CLIENTS, Call, Event, call_all, run},
+    super::model::{CLIENTS, Call, Event, call_all, name, run},
     *,
 };
 
@@ -56,7 +56,7 @@ fn call() -> impl Strategy<Value = Call> {
         Call {
             which,
             number: Number {
-                client: Arc::from(CLIENTS[client]),
+                name: name(client),
                 epoch,
                 sequence,
                 resume,

@@ -1,0 +1,279 @@
+//! Serving the admin listener on a thread of its own, and who has to go when too many ask.
+//!
+//! Whoever comes is accepted: a probe that waits behind others is a probe that fails. There are [`MAX_CONNECTIONS`] places, and
+//! for one more the connection goes that has asked nothing for longest. So those that say nothing, say it slowly, or ask and never
+//! read give way, while a probe asks as soon as it is connected. Who waits for an order to be carried out keeps its place;
+//! those are [`MAX_ORDERS`] at most.
+
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, oneshot},
+};
+
+use super::Admin;
+
+/// Probes and scrapers are few.
+const MAX_CONNECTIONS: usize = 64;
+/// Of these, who waits for a drain or a reload to end.
+const MAX_ORDERS: usize = 16;
+/// A connection's life without a request, and a header's time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection's whole life, beside an order that it waits for.
+const CONNECTION_LIFE: Duration = Duration::from_secs(30);
+/// How long to wait after a failed accept (out of file descriptors, mostly).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds the listener.
+pub fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot listen on {address} ([listen] admin)"))?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// The admin thread; it ends when this is dropped.
+pub struct Serving {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves it on a new thread.
+pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<Serving> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => tokio::select! {
+                    () = accept(admin, listener) => {}
+                    _ = stopped => {}
+                },
+                Err(error) => tracing::error!(%error, "the admin listener cannot be served"),
+            }
+        });
+    })?;
+    Ok(Serving {
+        stop: Some(stop),
+        thread: Some(thread),
+    })
+}
+
+async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
+    let places = Arc::new(Places::default());
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let place = places.take();
+                tokio::spawn(connection(Arc::clone(&admin), stream, place));
+                // It is to read what is there already before the next one may want its place.
+                tokio::task::yield_now().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(admin: Arc<Admin>, stream: TcpStream, place: Place) {
+    let longest_order = admin.longest_drain;
+    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+        let (admin, place) = (Arc::clone(&admin), place.clone());
+        place.asked();
+        async move { Ok::<_, std::convert::Infallible>(admin.handle(&request, &place).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let life = async {
+        tokio::time::sleep(CONNECTION_LIFE).await;
+        if place.is_waiting() {
+            tokio::time::sleep(longest_order).await;
+        }
+    };
+    // Dropping what is served closes it.
+    tokio::select! {
+        _ = serving => {}
+        () = place.wanted() => {}
+        () = life => {}
+    }
+    place.leave();
+}
+
+/// Who is connected.
+#[derive(Default)]
+struct Places(Mutex<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    next: u64,
+    by_id: HashMap<u64, Guest>,
+    orders: usize,
+}
+
+struct Guest {
+    /// When it last asked something, or came.
+    asked: Instant,
+    /// It waits for an order to be carried out.
+    waits: bool,
+    /// Rung when somebody else gets its place.
+    wanted: Arc<Notify>,
+}
+
+/// A connection's place.
+#[derive(Clone)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    id: u64,
+    wanted: Arc<Notify>,
+}
+
+impl Places {
+    /// A place for who has just come, if need be that of who has asked nothing for longest.
+    fn take(self: &Arc<Self>) -> Place {
+        let mut taken = self.taken();
+        if taken.by_id.len() >= MAX_CONNECTIONS {
+            let quiet = taken.by_id.iter().filter(|(_, guest)| !guest.waits);
+            let quietest = quiet.min_by_key(|(id, guest)| (guest.asked, **id)).map(|(id, _)| *id);
+            if let Some(guest) = quietest.and_then(|id| taken.by_id.remove(&id)) {
+                guest.wanted.notify_one();
+            }
+        }
+        let id = taken.next;
+        taken.next += 1;
+        let wanted = Arc::new(Notify::new());
+        taken.by_id.insert(
+            id,
+            Guest {
+                asked: Instant::now(),
+                waits: false,
+                wanted: Arc::clone(&wanted),
+            },
+        );
+        Place {
+            places: Arc::clone(self),
+            id,
+            wanted,
+        }
+    }
+
+    // A std mutex: it is held for a look at few entries, never over an await.
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn asked(&self) {
+        if let Some(guest) = self.places.taken().by_id.get_mut(&self.id) {
+            guest.asked = Instant::now();
+        }
+    }
+
+    /// Keeps the place while an order is carried out; none where as many as may wait already.
+    pub(super) fn wait(&self) -> Option<Waiting<'_>> {
+        let mut taken = self.places.taken();
+        if taken.orders >= MAX_ORDERS {
+            return None;
+        }
+        taken.by_id.get_mut(&self.id)?.waits = true;
+        taken.orders += 1;
+        Some(Waiting(self))
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.places.taken().by_id.get(&self.id).is_some_and(|guest| guest.waits)
+    }
+
+    async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    fn leave(&self) {
+        self.places.taken().by_id.remove(&self.id);
+    }
+}
+
+/// A place that is kept until this is dropped.
+pub(super) struct Waiting<'a>(&'a Place);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.0.places.taken();
+        taken.orders -= 1;
+        if let Some(guest) = taken.by_id.get_mut(&self.0.id) {
+            guest.waits = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_wanted(place: &Place) -> bool {
+        !place.places.taken().by_id.contains_key(&place.id)
+    }
+
+    #[test]
+    fn who_asked_last_keeps_its_place_before_who_never_did() {
+        let places = Arc::new(Places::default());
+        let probe = places.take();
+        let silent: Vec<_> = (1..MAX_CONNECTIONS).map(|_| places.take()).collect();
+        probe.asked();
+        for (before, quiet) in silent.iter().enumerate() {
+            assert!(!is_wanted(quiet), "{before} gave way");
+            let _newer = places.take();
+            assert!(is_wanted(quiet) && !is_wanted(&probe), "{before} gave way");
+        }
+    }
+
+    #[test]
+    fn those_that_wait_for_an_order_keep_their_places_and_leave_some_for_probes() {
+        let places = Arc::new(Places::default());
+        let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| places.take()).collect();
+        let waiting: Vec<_> = all.iter().filter_map(Place::wait).collect();
+        assert_eq!(waiting.len(), MAX_ORDERS);
+        for _ in 0..2 * MAX_CONNECTIONS {
+            places.take();
+        }
+        let kept = all.iter().filter(|place| !is_wanted(place)).count();
+        assert_eq!(kept, MAX_ORDERS);
+        drop(waiting);
+        let next = places.take();
+        assert!(next.wait().is_some(), "an order that has ended lets the next one wait");
+    }
+
+    #[test]
+    fn who_has_left_takes_nobodys_place() {
+        let places = Arc::new(Places::default());
+        for _ in 0..2 * MAX_CONNECTIONS {
+            places.take().leave();
+        }
+        let last = places.take();
+        assert!(!is_wanted(&last) && places.taken().by_id.len() == 1);
+    }
+}
