@@ -25,15 +25,17 @@ test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests,
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	@$(STEP) "tests under valgrind" tests/valgrind/run
 	cd plugins && cargo test --locked
-	cargo test --locked --workspace
+	cargo test --locked --workspace -- --skip abuse::
+	cargo test --locked -p pointsman --test integration -- --test-threads=1 abuse::
 
-chaos: ## The long forms of tests that shake it: 200 reloads in a minute; brokers and sidecars killed, frozen, flooded
+chaos: ## The long forms of tests that shake it: 200 reloads in a minute; brokers and sidecars killed, frozen, flooded; clients that hurt
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	POINTSMAN_SEEDS=50000 cargo test -q --locked -p pointsman --lib -- --nocapture simulation
 	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
 	POINTSMAN_TRIALS=full cargo test -q --locked -p pointsman --test integration -- --nocapture trials::
+	POINTSMAN_ABUSE=long cargo test -q --locked -p pointsman --test integration -- --nocapture abuse::
 
 fuzz: ## Feed every parser with what a fuzzer makes up, a minute each (POINTSMAN_FUZZ_SECONDS)
 	@.ci/need cc make openssl rust cargo-fuzz

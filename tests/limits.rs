@@ -293,3 +293,22 @@ fn only_the_users_that_are_named_may_use_the_socket() {
         "TCP is another door"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_works_with_the_smallest_buffer_too() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_buffered_bytes = 20000\nmax_body_bytes = 5000")
+        .start();
+    let socket = tokio::net::TcpStream::connect(sidecar.http).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..3 {
+        let request =
+            hyper::Request::post(format!("http://localhost{PATH}")).header("content-type", "application/json");
+        let (answer, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(bytes::Bytes::from_static(b"{\"value\":"), false)
+            .unwrap();
+        body.send_data(bytes::Bytes::from_static(b"1}"), true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+}

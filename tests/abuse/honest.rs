@@ -35,6 +35,15 @@ impl Honest {
 
     /// One record a request, one request after the other, now and then over a new connection.
     pub(super) fn send(&self, length: Duration) -> Quality {
+        self.send_each(length, Duration::ZERO)
+    }
+
+    /// The same with pauses, so that it takes little of the machine.
+    pub(super) fn send_seldom(&self, length: Duration) -> Quality {
+        self.send_each(length, Duration::from_millis(5))
+    }
+
+    fn send_each(&self, length: Duration, pause: Duration) -> Quality {
         let begun = Instant::now();
         let (mut times, mut refused, mut wrong) = (Vec::new(), 0, Vec::new());
         let mut connection = Http::unix(&self.socket);
@@ -44,6 +53,8 @@ impl Honest {
                 connection = Http::unix(&self.socket);
             }
             number += 1;
+            // A clock, not a condition.
+            std::thread::sleep(pause);
             let asked = Instant::now();
             let body = format!(
                 r#"{{"key":"k-{}","value":{{"number":{number},"name":"some text"}}}}"#,

@@ -137,6 +137,18 @@ impl Gate {
         Ok(())
     }
 
+    /// What [`Gate::free`] has said is there is taken, unless somebody else has taken it meanwhile.
+    pub(super) fn take_if_free(&self, bytes: usize) -> bool {
+        let most = if bytes <= SMALL {
+            self.bounds.bytes
+        } else {
+            self.bounds.much
+        };
+        let fits = |requests: usize| (requests + self.queued() + bytes <= most).then_some(requests + bytes);
+        let taken = self.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.is_ok()
+    }
+
     /// What whoever is whole may take now: much, unless others wait for that.
     pub(super) fn free(&self) -> usize {
         let little = self.bounds.bytes.saturating_sub(self.bytes()).min(SMALL);

@@ -49,6 +49,17 @@ impl Held {
         Ok(())
     }
 
+    /// Holds exactly as many, where there is room for it now. It has been allocated, and otherwise has to go.
+    pub fn settle(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 && !self.gate.take_if_free(more) {
+            return false;
+        }
+        self.gate.give_back_bytes(self.bytes.saturating_sub(bytes));
+        self.bytes = bytes;
+        true
+    }
+
     /// Holds exactly as many, whether or not there is room: they have been allocated. Who does that has had enough room a moment
     /// ago.
     pub fn set(&mut self, bytes: usize) {

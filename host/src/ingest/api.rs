@@ -53,7 +53,8 @@ const MAX_TIMEOUT_MS: u64 = 86_400_000;
 const LARGE_BODY: usize = 16 << 10;
 /// So does writing a reply about more records.
 const LONG_REPLY: usize = 512;
-/// The least memory that is waited for where a body needs more than there is at once.
+/// The least memory that is waited for where a body needs more than there is at once: so many times what it has, up to a bound.
+const MUCH: usize = 200;
 const LEAST_MEMORY: usize = 1 << 20;
 
 /// A request's place among those that the process has at once.
@@ -290,24 +291,34 @@ impl Api {
         let Whole { bytes, mut room } = whole;
         let held = room.bytes();
         let most = self.pipeline.admission.most_for_request().saturating_sub(held);
-        let mut may = self.pipeline.admission.free().min(most);
+        let mut reserved = 0;
         loop {
             let turn = self.pipeline.turns.take(bytes.len() > LARGE_BODY).await;
+            // What is free now: it may have changed while the turn was waited for.
+            let may = self.pipeline.admission.free().min(most).max(reserved);
             let context = parse::Context {
                 topic: topic.clone(),
                 limits: &self.limits,
                 memory: Memory::of(may),
             };
             let parsed = format.parse(&bytes, headers, &context);
-            if !context.memory.is_over() || may >= most {
+            let used = context.memory.used();
+            if context.memory.is_over() {
+                if may >= most {
+                    return Err(parsed.err().unwrap_or_else(parse::no_memory));
+                }
+            } else {
                 let records = parsed?;
-                room.set(held + context.memory.used());
-                turn.end().await;
-                return Ok((records, room));
+                if room.settle(held + used) {
+                    turn.end().await;
+                    return Ok((records, room));
+                }
+                drop(records);
             }
-            drop((parsed, turn));
-            may = may.saturating_mul(4).max(LEAST_MEMORY).min(most);
-            room.grow(held + may).await?;
+            drop(turn);
+            let least = (bytes.len() * MUCH).min(LEAST_MEMORY).max(used);
+            reserved = may.saturating_mul(4).max(least).min(most);
+            room.grow(held + reserved).await?;
         }
     }
 
@@ -342,12 +353,9 @@ impl Api {
                 // Others may have the room of what will not be sent.
                 drop((records, room));
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
-                return Ok(reply::settled(
-                    &settled,
-                    &[],
-                    form,
-                    Some(self.pipeline.admission.held()),
-                ));
+                let mut held = self.pipeline.admission.held();
+                held.grow(reply::most_bytes(&settled)).await?;
+                return Ok(reply::settled(&settled, &[], form, Some(held)));
             }
         };
         let pipeline = Arc::clone(&self.pipeline);

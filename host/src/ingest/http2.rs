@@ -5,8 +5,8 @@
 //!
 //! | bound | why |
 //! |---|---|
-//! | [`WINDOW`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
-//! | [`FRAMES`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
+//! | [`Bounds::window`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
+//! | [`Bounds::frames`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
 //! | [`TURN`] bytes are read in one go | what has come is read by the requests before more is |
 
 use std::{
@@ -40,12 +40,8 @@ use crate::admission::{Admission, Busy, Held, Standing};
 
 /// Requests at once on one connection.
 const STREAMS: u32 = 200;
-/// What a request's client may send that has not been looked at.
-const WINDOW: u32 = 32 << 10;
-/// All of them together: a request that stands still must not stop the others.
-const CONNECTION_WINDOW: u32 = STREAMS * WINDOW;
-/// What the library may spend on small frames that nobody has read yet: 256 bytes less their own for each.
-const FRAMES: usize = 128 << 10;
+/// What a connection's window is without a word about it (RFC 9113, 6.9.2); it cannot be made smaller.
+const DEFAULT_WINDOW: u32 = 65_535;
 /// Bytes that are read before others have their turn, so that small frames do not pile up.
 pub(super) const TURN: usize = 8 << 10;
 /// Of a reply, what the library may have that is not written.
@@ -55,17 +51,38 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Between two looks whether a stream has ended whose answer nobody reads.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How it is spoken here. `header_bytes` is the most that a header may have.
-pub(super) fn builder(header_bytes: usize) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .data_frame_budget(FRAMES)
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER);
-    builder
+/// What one client may make the library hold; a small part of all there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// What a request's client may send that has not been looked at. All requests of a connection together may have as much each:
+    /// one that stands still must not stop the others.
+    window: u32,
+    /// What the library may spend on small frames that nobody has read yet: 256 bytes less their own for each.
+    frames: usize,
+}
+
+impl Bounds {
+    /// `max_buffered_bytes` is what there is.
+    pub(super) fn of(max_buffered_bytes: usize) -> Self {
+        let window = (max_buffered_bytes / 64).clamp(1 << 10, 32 << 10);
+        Self {
+            window: window as u32,
+            frames: (max_buffered_bytes / 16).clamp(4 << 10, 128 << 10),
+        }
+    }
+
+    /// How HTTP/2 is spoken here. `header_bytes` is the most that a header may have.
+    pub(super) fn builder(self, header_bytes: usize) -> Builder {
+        let mut builder = Builder::new();
+        builder
+            .initial_window_size(self.window)
+            .initial_connection_window_size((STREAMS * self.window).max(DEFAULT_WINDOW))
+            .data_frame_budget(self.frames)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+            .max_send_buffer_size(SEND_BUFFER);
+        builder
+    }
 }
 
 /// What small frames of a connection may take, shared by its requests that have a body.
@@ -73,12 +90,12 @@ pub(super) fn builder(header_bytes: usize) -> Builder {
 struct Frames(Mutex<Weak<Held>>);
 
 impl Frames {
-    fn hold(&self, admission: &Admission) -> Result<Arc<Held>, Busy> {
+    fn hold(&self, bytes: usize, admission: &Admission) -> Result<Arc<Held>, Busy> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = shared.upgrade() {
             return Ok(held);
         }
-        let held = Arc::new(admission.at_once(FRAMES)?);
+        let held = Arc::new(admission.at_once(bytes)?);
         *shared = Arc::downgrade(&held);
         Ok(held)
     }
@@ -120,7 +137,8 @@ impl Life<'_> {
                     let from = Connection::new(*owner, phase, true, &asking);
                     let (api, frames) = (Arc::clone(&server.api), Arc::clone(&frames));
                     let write = server.limits.write_timeout();
-                    tokio::spawn(async move { answer(&api, request, respond, from, &frames, write).await });
+                    let bounds = server.http2_bounds;
+                    tokio::spawn(async move { answer(&api, request, respond, from, (bounds, &frames), write).await });
                 }
                 () = next => match ending {
                     // Dropping the connection closes it.
@@ -161,24 +179,25 @@ async fn answer(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     from: Connection,
-    frames: &Frames,
+    (bounds, frames): (Bounds, &Frames),
     write: Duration,
 ) {
     let admission = &api.pipeline().admission;
     let (head, body) = request.into_parts();
-    let response = match holds(&head, &body, admission, frames) {
-        Ok(_holds) => {
+    let (response, holds) = match holds(&head, &body, admission, bounds, frames) {
+        Ok(holds) => {
             let length = length(&head.headers);
             let request = Request::from_parts(head, Incoming::Http2(body, length));
             let handling = api.handle(request, from);
-            tokio::select! {
+            let response = tokio::select! {
                 // The client gave the request up; what was accepted goes on by itself.
                 biased;
                 _ = poll_fn(|context| respond.poll_reset(context)) => return,
                 response = handling => response,
-            }
+            };
+            (response, Some(holds))
         }
-        Err(busy) => api.refuse(&Problem::from(busy)),
+        Err(busy) => (api.refuse(&Problem::from(busy)), None),
     };
     let (mut head, reply) = response.into_parts();
     dress(&mut head.headers, &reply);
@@ -187,7 +206,11 @@ async fn answer(
         return;
     };
     let written = match reply {
-        Reply::Whole(bytes) => send(&mut stream, bytes, true, admission, Some(write)).await,
+        Reply::Whole(bytes) => {
+            drop(holds);
+            send(&mut stream, bytes, true, admission, Some(write)).await
+        }
+        // Its client goes on sending.
         Reply::Stream(body) => send_stream(&mut stream, body, admission, write).await,
     };
     if written.is_err() {
@@ -196,7 +219,13 @@ async fn answer(
 }
 
 /// Room for the head that is there, and for what the client may send before anybody looks.
-fn holds(head: &Parts, body: &RecvStream, admission: &Admission, frames: &Frames) -> Result<Holds, Busy> {
+fn holds(
+    head: &Parts,
+    body: &RecvStream,
+    admission: &Admission,
+    bounds: Bounds,
+    frames: &Frames,
+) -> Result<Holds, Busy> {
     let lines: usize = head
         .headers
         .iter()
@@ -205,14 +234,14 @@ fn holds(head: &Parts, body: &RecvStream, admission: &Admission, frames: &Frames
     let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
     let coming = match (body.is_end_stream(), length(&head.headers)) {
         (true, _) => 0,
-        (false, Some(length)) => length.min(WINDOW.into()) as usize,
-        (false, None) => WINDOW as usize,
+        (false, Some(length)) => length.min(bounds.window.into()) as usize,
+        (false, None) => bounds.window as usize,
     };
     Ok(Holds {
         _head: admission.at_once(lines + path + coming)?,
         _frames: match coming {
             0 => None,
-            _ => Some(frames.hold(admission)?),
+            _ => Some(frames.hold(bounds.frames, admission)?),
         },
     })
 }

@@ -129,7 +129,7 @@ fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
 
 /// 413: what is made of the body takes more than a request may hold. Where the [`Memory`] was smaller than that, the body is read
 /// again with more.
-fn no_memory() -> Problem {
+pub(super) fn no_memory() -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "too_many_records",

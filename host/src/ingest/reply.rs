@@ -74,6 +74,16 @@ pub fn outcomes(submitted: Submitted, form: Form) -> Response<Bytes> {
     all(batch.generation(), outcomes, &submitted.trace, form, submitted.reply)
 }
 
+/// What a reply about these may take.
+pub fn most_bytes(settled: &Settled) -> usize {
+    let told = settled.records().iter().map(|stored| {
+        // With escapes.
+        let message = stored.outcome.error().map_or(0, |error| 2 * error.message.len());
+        BYTES_A_RECORD + message
+    });
+    told.sum()
+}
+
 /// A numbered request: every outcome, remembered or new.
 /// `held` is what the reply may take.
 pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>], form: Form, held: Option<Held>) -> Response<Bytes> {

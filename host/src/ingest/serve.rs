@@ -39,6 +39,7 @@ pub struct Server {
     workers: Share,
     pub(super) http1: http1::Builder,
     pub(super) http2: h2::server::Builder,
+    pub(super) http2_bounds: http2::Bounds,
     pub(super) limits: Limits,
     /// User ids that may use the Unix socket.
     allow_uids: Option<Vec<u32>>,
@@ -59,13 +60,15 @@ impl Server {
             .header_read_timeout(None)
             // A client that has said all that it has to say may close its side, and still wants to hear.
             .half_close(true);
+        let http2_bounds = http2::Bounds::of(limits.max_buffered_bytes);
         let instance = api.instance().to_str().unwrap_or_default();
         Self {
             full: full(instance).into_bytes().into(),
             api,
             workers,
             http1,
-            http2: http2::builder(header_bytes),
+            http2: http2_bounds.builder(header_bytes),
+            http2_bounds,
             places: Places::new(limits.max_connections),
             limits,
             allow_uids,

@@ -5,7 +5,7 @@
 //! when a request begins and ends, and whoever serves the connection asks [`Phase::deadline`].
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -286,7 +286,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             None => Pin::new(&mut self.stream).poll_read(cx, buffer),
             Some(0) => {
                 self.turn = Some(TURN);
-                cx.waker().wake_by_ref();
+                // Not a mere wake-up: whatever has come for others is looked at first.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
                 return Poll::Pending;
             }
             Some(left) => {

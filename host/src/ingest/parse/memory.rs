@@ -14,6 +14,8 @@ use crate::{
 pub(crate) const RECORD_BYTES: usize = 2 * size_of::<Parsed>() + DECIDED_BYTES + SLOT_BYTES + BYTES_A_RECORD;
 /// The allocator gives no less.
 const LEAST: usize = 16;
+/// So much more than here a header takes in the producer's queue: what is held for a body is always enough for its records there.
+const QUEUED: usize = 16;
 
 /// A bound on what is allocated, and what was.
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ impl Memory {
     /// A record, its bytes not counted.
     pub(super) fn take_record(&self, parsed: &Parsed) -> Result<(), NoMemory> {
         let headers = |headers: &[Header]| -> usize {
-            let names = headers.iter().map(|header| header.name.len().max(LEAST));
+            let names = headers.iter().map(|header| header.name.len().max(LEAST) + QUEUED);
             size_of_val(headers) + names.sum::<usize>()
         };
         self.take(match parsed {
