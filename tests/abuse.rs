@@ -141,7 +141,7 @@ struct Played {
 
 fn play(behaviour: &Behaviour, control: &Honest) -> Played {
     let brokers = brokers();
-    let sidecar = Builder::kafka(&brokers.bootstrap_servers()).start();
+    let mut sidecar = Builder::kafka(&brokers.bootstrap_servers()).start();
     let cage = Cage::around(sidecar.id(), BUFFERED + CONSTANT);
     let honest = Honest::of(&sidecar);
     honest.send(Duration::from_millis(200));
@@ -159,7 +159,10 @@ fn play(behaviour: &Behaviour, control: &Honest) -> Played {
         (alone.join().expect("no panic"), meanwhile)
     });
     drop(cage);
-    let resident = sidecar.most_resident_bytes();
+    let resident = match sidecar.is_alive() {
+        true => sidecar.most_resident_bytes(),
+        false => u64::MAX,
+    };
     Played {
         name: behaviour.name,
         resident,
@@ -188,7 +191,10 @@ impl Played {
     fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if self.resident > BUFFERED + CONSTANT {
-            broken.push(format!("{} MiB were resident", self.resident >> 20));
+            broken.push(match self.resident {
+                u64::MAX => "the kernel killed the sidecar: it took more than it may".to_owned(),
+                resident => format!("{} MiB were resident", resident >> 20),
+            });
         }
         let slowest = self.alone.p99.max(QUICK) * SLOWER;
         if self.meanwhile.p99 > slowest {

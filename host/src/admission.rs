@@ -20,6 +20,7 @@
 mod gate;
 mod held;
 mod lane;
+mod line;
 mod readers;
 mod room;
 mod wants;

@@ -16,6 +16,7 @@ mod outgoing;
 pub mod parse;
 mod places;
 pub mod problem;
+mod records;
 pub mod reply;
 pub mod serve;
 pub(crate) mod stream;

@@ -26,13 +26,15 @@ impl Cage {
         ];
         for (root, limit) in kinds {
             let folder = Path::new(root).join(&name);
-            if fs::create_dir(&folder).is_err() {
+            // What is no control group's folder has none of the kernel's files in it.
+            if !Path::new(root).join("cgroup.procs").exists() || fs::create_dir(&folder).is_err() {
                 continue;
             }
-            let limited = fs::write(folder.join(limit), (bytes + KERNEL).to_string())
-                .and_then(|()| fs::write(folder.join("cgroup.procs"), process.to_string()));
-            let cage = Self(Some(folder));
-            if limited.is_ok() {
+            let cage = Self(Some(folder.clone()));
+            let limited = folder.join(limit).exists()
+                && fs::write(folder.join(limit), (bytes + KERNEL).to_string()).is_ok()
+                && fs::write(folder.join("cgroup.procs"), process.to_string()).is_ok();
+            if limited {
                 return cage;
             }
         }

@@ -6,7 +6,6 @@
 //! need that.
 
 use std::{
-    collections::VecDeque,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::{
     lane::{Lane, Load},
+    line::{Lack, Line, Short, Waiter},
     readers::Readers,
     room::SMALL,
     wants::{Bounds, For, Wants},
@@ -43,36 +43,6 @@ pub struct Busy {
     pub waited: Duration,
     /// The partition that holds all that it may, where that was the reason.
     pub lane: Option<Arc<Lane>>,
-}
-
-/// What those before have been short of, in this round.
-#[derive(Debug, Default)]
-struct Short {
-    round: u64,
-    large: bool,
-    small: bool,
-    bytes: bool,
-    records: bool,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    /// Those who have left are only taken out with the next look.
-    waiters: VecDeque<Arc<Waiter>>,
-    short: Short,
-    /// Held by those who wait for a partition.
-    waiting_bytes: usize,
-    /// Whether somebody looks after the line.
-    looked_after: bool,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    wants: Wants,
-    for_partition: bool,
-    taken: AtomicBool,
-    left: AtomicBool,
-    bell: Notify,
 }
 
 /// See the [module](self).
@@ -264,7 +234,7 @@ impl Gate {
         let few = wants.records <= FEW_RECORDS;
         let bound = self.bounds.records + if few { self.bounds.spare_records } else { 0 };
         let records = bound.saturating_sub(self.records());
-        let full = |load: &Load| load.lane.is_short(short.round) || !load.lane.fits(load, records, bytes);
+        let full = |load: &Load| !few && load.lane.is_short(short.round) || !load.lane.fits(load, records, bytes);
         let (large, small) = match wants.what {
             For::Body { small: true } => (false, short.small || self.is_over(wants.bytes, self.bounds.small)),
             For::Body { small: false } => (short.large || self.is_over(wants.bytes, 0), false),
@@ -373,78 +343,6 @@ async fn look_after(gate: Arc<Gate>) {
 enum Asked {
     Taken(Wants),
     Waits(Waiting),
-}
-
-impl Short {
-    /// Of another round: nobody is short of anything yet.
-    fn after(before: &Self) -> Self {
-        Self {
-            round: before.round + 1,
-            ..Self::default()
-        }
-    }
-}
-
-struct Lack {
-    large: bool,
-    small: bool,
-    bytes: bool,
-    records: bool,
-    /// The first load whose partition may not hold it.
-    partition: Option<usize>,
-    /// Free records and bytes that this was found with.
-    room: (usize, usize),
-}
-
-impl Lack {
-    fn anything(&self) -> bool {
-        self.any_bytes() || self.records || self.partition.is_some()
-    }
-
-    fn any_bytes(&self) -> bool {
-        self.large || self.small || self.bytes
-    }
-
-    /// Those who come later and want the same stand behind this one.
-    fn mark(&self, wants: &Wants, short: &mut Short) {
-        short.large |= self.large;
-        short.small |= self.small;
-        short.bytes |= self.bytes;
-        short.records |= self.records;
-        for load in &wants.loads {
-            if !load.lane.fits(load, self.room.0, self.room.1) {
-                load.lane.mark_short(short.round);
-            }
-        }
-    }
-}
-
-impl Line {
-    fn enter(&mut self, waiter: &Arc<Waiter>) {
-        self.waiting_bytes += waiter.holds();
-        self.waiters.push_back(Arc::clone(waiter));
-    }
-
-    /// It is taken out with the next look: to look for it here would take the longer the more leave.
-    fn leave(&mut self, waiter: &Waiter) {
-        if !waiter.taken.load(Ordering::Relaxed) && !waiter.left.swap(true, Ordering::Relaxed) {
-            self.waiting_bytes -= waiter.holds();
-        }
-    }
-}
-
-impl Waiter {
-    fn has_left(&self) -> bool {
-        self.left.load(Ordering::Relaxed)
-    }
-
-    /// What counts for the bound of those who wait for a partition.
-    fn holds(&self) -> usize {
-        match self.for_partition {
-            true => self.wants.held,
-            false => 0,
-        }
-    }
 }
 
 /// A place in the line. What was let in while nobody looked is given back.

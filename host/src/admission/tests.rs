@@ -170,13 +170,13 @@ async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_be
     while admission.gate.waiting() < 1 {
         tokio::task::yield_now().await;
     }
-    let small = spawn(1);
+    let small = spawn(101);
     while admission.gate.waiting() < 2 {
         tokio::task::yield_now().await;
     }
     admission.one(&other, 500, 1).await.expect("not held up");
     // The small one would have had room by itself.
-    assert!(full.fits(&load(&full, 1, 0), 1_000_000, 1_000_000));
+    assert!(full.fits(&load(&full, 101, 0), 1_000_000, 1_000_000));
     drop(first);
     let (large, small) = (large.await.expect("no panic"), small.await.expect("no panic"));
     large.0.expect("its turn");
@@ -294,7 +294,23 @@ async fn requests_of_many_records_never_take_the_room_of_those_of_few() {
         tokio::task::yield_now().await;
     }
     let healthy = Arc::default();
-    let few = tokio::time::timeout(Duration::from_secs(10), admission.one(&healthy, 1, 1));
-    few.await.expect("at once").expect("room");
+    let few = |lane| {
+        let (admission, lane) = (Arc::clone(&admission), lane);
+        async move {
+            let one = tokio::time::timeout(Duration::from_secs(10), admission.one(&lane, 1, 1));
+            one.await.expect("at once").expect("room")
+        }
+    };
+    let _held = few(Arc::clone(&healthy)).await;
+    waiting.abort();
+    // Nor do they wait behind one that has many for the same partition.
+    let waiting = tokio::spawn({
+        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&healthy));
+        async move { admission.one(&lane, 9_900, 1).await.map(drop) }
+    });
+    while admission.gate.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    few(healthy).await;
     waiting.abort();
 }

@@ -17,12 +17,13 @@ use hyper::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    body::{self, Whole},
+    body,
     incoming::Incoming,
     numbering,
     outgoing::Reply,
     parse::{self, Format, Memory},
     problem::Problem,
+    records,
     reply::{self, Form},
     stream::{self, Stream},
     target,
@@ -49,13 +50,8 @@ const TIMEOUT: &str = "pointsman-timeout-ms";
 /// Longer than any delivery may take that makes sense.
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
-/// Reading one takes so long that it has to wait for its turn.
-const LARGE_BODY: usize = 16 << 10;
-/// So does writing a reply about more records.
+/// Writing a reply about more records takes so long that it has to wait for its turn.
 const LONG_REPLY: usize = 512;
-/// The least memory that is waited for where a body needs more than there is at once: so many times what it has, up to a bound.
-const MUCH: usize = 200;
-const LEAST_MEMORY: usize = 1 << 20;
 
 /// A request's place among those that the process has at once.
 pub(super) type Permit = OwnedSemaphorePermit;
@@ -248,7 +244,12 @@ impl Api {
         let trace = wants_trace(&head.headers);
         let form = Form::of(&head.headers);
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
-        let (records, room) = self.parse(whole, format, &head.headers, topic).await?;
+        let context = parse::Context {
+            topic,
+            limits: &self.limits,
+            memory: Memory::unbounded(),
+        };
+        let (records, room) = records::of(whole, format, &head.headers, context, &self.pipeline).await?;
         if let Some(number) = number {
             let turn = self.begin(number, &records);
             let Ok(begun) = tokio::time::timeout_at(deadline.into(), turn).await else {
@@ -277,49 +278,6 @@ impl Api {
         };
         turn.end().await;
         Ok(reply)
-    }
-
-    /// Makes records of a body, and holds room for what they take, up to their slots and what is told of them. Reading is tried with
-    /// what is free now; where that is not enough, more is waited for.
-    async fn parse(
-        &self,
-        whole: Whole,
-        format: Format,
-        headers: &HeaderMap,
-        topic: Option<Arc<str>>,
-    ) -> Result<(Vec<Parsed>, Held), Problem> {
-        let Whole { bytes, mut room } = whole;
-        let held = room.bytes();
-        let most = self.pipeline.admission.most_for_request().saturating_sub(held);
-        let mut reserved = 0;
-        loop {
-            let turn = self.pipeline.turns.take(bytes.len() > LARGE_BODY).await;
-            // What is free now: it may have changed while the turn was waited for.
-            let may = self.pipeline.admission.free().min(most).max(reserved);
-            let context = parse::Context {
-                topic: topic.clone(),
-                limits: &self.limits,
-                memory: Memory::of(may),
-            };
-            let parsed = format.parse(&bytes, headers, &context);
-            let used = context.memory.used();
-            if context.memory.is_over() {
-                if may >= most {
-                    return Err(parsed.err().unwrap_or_else(parse::no_memory));
-                }
-            } else {
-                let records = parsed?;
-                if room.settle(held + used) {
-                    turn.end().await;
-                    return Ok((records, room));
-                }
-                drop(records);
-            }
-            drop(turn);
-            let least = (bytes.len() * MUCH).min(LEAST_MEMORY).max(used);
-            reserved = may.saturating_mul(4).max(least).min(most);
-            room.grow(held + reserved).await?;
-        }
     }
 
     /// Waits for its turn.

@@ -138,7 +138,12 @@ impl Life<'_> {
                     let (api, frames) = (Arc::clone(&server.api), Arc::clone(&frames));
                     let write = server.limits.write_timeout();
                     let bounds = server.http2_bounds;
-                    tokio::spawn(async move { answer(&api, request, respond, from, (bounds, &frames), write).await });
+                    // Its connection is in use until the reply is written.
+                    let in_use = phase.request(true);
+                    tokio::spawn(async move {
+                        answer(&api, request, respond, from, (bounds, &frames), write).await;
+                        drop(in_use);
+                    });
                 }
                 () = next => match ending {
                     // Dropping the connection closes it.
@@ -151,10 +156,13 @@ impl Life<'_> {
                     }
                     Ending::Asked | Ending::No => {}
                 },
-                () = phase.evicted(), if ending != Ending::Told => {
-                    connection.abrupt_shutdown(Reason::NO_ERROR);
-                    ending = Ending::Told;
-                }
+                () = phase.evicted(), if ending != Ending::Told => match phase.silent_since() {
+                    Some(_) => {
+                        connection.abrupt_shutdown(Reason::NO_ERROR);
+                        ending = Ending::Told;
+                    }
+                    None => phase.stays(),
+                },
                 _ = drain.wait_for(|drain| *drain), if ending == Ending::No => {
                     connection.graceful_shutdown();
                     ending = Ending::Asked;
