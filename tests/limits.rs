@@ -312,3 +312,44 @@ async fn http2_works_with_the_smallest_buffer_too() {
         assert_eq!(answer.await.unwrap().status(), 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_an_http2_client_gives_no_room_for_is_not_kept_for_ever() {
+    let sidecar = Builder::embedded().config("[limits]\nwrite_timeout_ms = 300").start();
+    let socket = tokio::net::TcpStream::connect(sidecar.http).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (mut sender, connection) = builder.initial_window_size(0).handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let request = hyper::Request::post(format!("http://localhost{PATH}")).header("content-type", "application/json");
+    let (answer, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+    body.send_data(bytes::Bytes::from_static(b"{\"value\":1}"), true)
+        .unwrap();
+    let mut answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let told = answer.body_mut().data().await.expect("an end");
+    assert!(told.expect_err("it was given up").is_reset());
+    eventually("its room is free", || sidecar.metric("pointsman_buffered_bytes") == 0.0);
+    // The connection goes on.
+    let request = hyper::Request::post("http://localhost/nothing").body(()).unwrap();
+    let (answer, _) = sender.send_request(request, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 404);
+}
+
+#[test]
+fn one_request_too_many_is_told_so_at_once() {
+    let sidecar = Builder::embedded()
+        .config("[limits]\nmax_requests = 2\nmax_wait_ms = 600000")
+        .start();
+    let mut held = [in_request(sidecar.tcp()), in_request(sidecar.unix())];
+    eventually("both are under way", || {
+        sidecar.metric("pointsman_buffered_bytes") == 4.0
+    });
+    let reply = sidecar.tcp().json(PATH, r#"{"value":1}"#);
+    assert_eq!((reply.status, reply.problem().as_str()), (503, "busy"));
+    assert!(reply.text().contains("limits.max_requests"), "{}", reply.text());
+    held[0].raw(b"y");
+    assert_eq!(held[0].reply().expect("a reply").status, 200);
+    eventually("there is a place", || {
+        sidecar.tcp().json(PATH, r#"{"value":1}"#).status == 200
+    });
+}

@@ -38,11 +38,11 @@ pub(super) struct Timeouts {
 #[derive(Debug, Clone)]
 pub(super) struct Phase {
     shared: Arc<Shared>,
-    timeouts: Timeouts,
 }
 
 #[derive(Debug)]
 struct Shared {
+    timeouts: Timeouts,
     state: Mutex<State>,
     /// Something was written and not flushed since.
     unflushed: AtomicBool,
@@ -79,6 +79,7 @@ impl Phase {
     pub(super) fn new(timeouts: Timeouts) -> Self {
         Self {
             shared: Arc::new(Shared {
+                timeouts,
                 state: Mutex::new(State {
                     requests: 0,
                     since: Instant::now(),
@@ -92,7 +93,6 @@ impl Phase {
                 is_evicted: AtomicBool::new(false),
                 evicted: Notify::new(),
             }),
-            timeouts,
         }
     }
 
@@ -120,13 +120,13 @@ impl Phase {
         }
         let silent = state.since
             + match state.in_header {
-                true => self.timeouts.header,
-                false => self.timeouts.idle,
+                true => self.shared.timeouts.header,
+                false => self.shared.timeouts.idle,
             };
         // While a request is under way, a stream among them, somebody else counts that.
         let unread = state
             .blocked
-            .map(|blocked| blocked.max(state.since) + self.timeouts.write);
+            .map(|blocked| blocked.max(state.since) + self.shared.timeouts.write);
         Some(unread.map_or(silent, |unread| unread.min(silent)))
     }
 
