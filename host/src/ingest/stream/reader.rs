@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout,
+};
 
 use super::{End, Stream, Taken, WINDOW, Window, lines::Lines};
 use crate::{
@@ -149,6 +152,8 @@ impl Stream {
         taken: &mpsc::Sender<Taken>,
         window: &Window,
     ) -> Result<(), End> {
+        // Room in the window first: who waits for a client that does not read holds no memory meanwhile.
+        let mut room = self.window_room(count(&part), taken, window).await?;
         let mut rest = vec![part];
         while let Some(part) = rest.pop() {
             let mut held = self.pipeline.admission.held();
@@ -158,19 +163,18 @@ impl Stream {
                 rest.extend([second, first]);
                 continue;
             };
-            if !records.is_empty() {
-                self.hand_over(records, held, taken, window).await?;
-            }
+            // A line may have been blank, so there is room for all of them.
+            let Some(room) = room.split(records.len()).filter(|_| !records.is_empty()) else {
+                continue;
+            };
+            self.hand_over(records, held, room, taken).await?;
         }
         Ok(())
     }
 
     /// None where there are several, and they take more than may be held.
     async fn parse(&self, part: &Bytes, most: usize, held: &mut Held) -> Result<Option<Vec<Parsed>>, End> {
-        let count = part
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .count();
+        let count = count(part);
         let mut may = (count * (RECORD_BYTES + SLACK)).min(most);
         loop {
             self.wait_for(held, may).await?;
@@ -196,21 +200,29 @@ impl Stream {
         }
     }
 
+    async fn window_room(
+        &self,
+        records: usize,
+        taken: &mpsc::Sender<Taken>,
+        window: &Window,
+    ) -> Result<OwnedSemaphorePermit, End> {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let room = Arc::clone(&window.room).acquire_many_owned(records);
+        tokio::select! {
+            biased;
+            () = taken.closed() => Err(End::ClientNotReading),
+            // The semaphore is never closed, and a part has no more records than the window.
+            room = window.waiting(room) => room.map_err(|_| End::ClientNotReading),
+        }
+    }
+
     async fn hand_over(
         &self,
         records: Vec<Parsed>,
         held: Held,
+        room: OwnedSemaphorePermit,
         taken: &mpsc::Sender<Taken>,
-        window: &Window,
     ) -> Result<(), End> {
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let room = Arc::clone(&window.room);
-        let room = tokio::select! {
-            biased;
-            () = taken.closed() => return Err(End::ClientNotReading),
-            // The semaphore is never closed, and a part has no more records than the window.
-            room = window.waiting(room.acquire_many_owned(count)) => room.map_err(|_| End::ClientNotReading)?,
-        };
         let pipeline = &self.pipeline;
         let decided = match pipeline.decide(records, self.trace).await {
             Ok(decided) => decided,
@@ -288,6 +300,12 @@ impl Window {
 
 async fn data<B: Source>(body: &mut B) -> Option<Result<Bytes, String>> {
     poll_fn(|context| body.poll_data(context)).await
+}
+
+/// How many records some lines may have.
+fn count(lines: &[u8]) -> usize {
+    let lines = lines.split(|&byte| byte == b'\n');
+    lines.filter(|line| !line.is_empty()).count()
 }
 
 fn too_large() -> RecordError {
