@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`WINDOW`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
 //! | [`FRAMES`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
-//! | [`TURN`] bytes are read in one go | what has come is read by the requests before more is |
+//! | [`TURN`] bytes are read in one go | what has come is [taken](Arriving) by the requests before more is read |
+
+mod arriving;
 
 use std::{
     future::poll_fn,
@@ -27,6 +29,7 @@ use hyper::{
 };
 use tokio::time::timeout;
 
+pub(super) use self::arriving::Arriving;
 use super::{
     api::{Api, Connection},
     connection::{Life, Socket, look_again},
@@ -47,7 +50,10 @@ const CONNECTION_WINDOW: u32 = STREAMS * WINDOW;
 /// What the library may spend on small frames that nobody has read yet: 256 bytes less their own for each.
 const FRAMES: usize = 128 << 10;
 /// Bytes that are read before others have their turn, so that small frames do not pile up.
-pub(super) const TURN: usize = 8 << 10;
+pub(super) const TURN: usize = 5 << 10;
+/// The least that a frame with data takes on the wire, and what it is taken for until it is read.
+const SMALLEST_FRAME: (usize, usize) = (10, 255);
+const _: () = assert!((TURN / SMALLEST_FRAME.0 + 1) * SMALLEST_FRAME.1 <= FRAMES);
 /// Of a reply, what the library may have that is not written.
 const SEND_BUFFER: usize = 64 << 10;
 /// How long a client that was told of the end may take to say that it has heard.
@@ -168,13 +174,15 @@ async fn answer(
     let (head, body) = request.into_parts();
     let response = match holds(&head, &body, admission, frames) {
         Ok(_holds) => {
-            let length = length(&head.headers);
-            let request = Request::from_parts(head, Incoming::Http2(body, length));
+            let body = Arriving::new(body, length(&head.headers));
+            let request = Request::from_parts(head, Incoming::Http2(body.clone()));
             let handling = api.handle(request, from);
             tokio::select! {
                 // The client gave the request up; what was accepted goes on by itself.
                 biased;
                 _ = poll_fn(|context| respond.poll_reset(context)) => return,
+                // First, since a stream goes on elsewhere.
+                response = body.take_on() => response,
                 response = handling => response,
             }
         }
