@@ -115,6 +115,20 @@ fn a_signal_ends_an_idle_process_at_once() {
 }
 
 #[test]
+fn an_idle_http2_client_that_answers_nothing_does_not_hold_the_drain() {
+    let mut sidecar = Builder::embedded().config("[shutdown]\ndrain_ms = 600000").start();
+    let mut silent: Vec<Http> = vec![sidecar.tcp(), sidecar.unix()];
+    for http in &mut silent {
+        // The preface, no settings of its own, and that it has seen the other side's.
+        http.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0");
+    }
+    eventually("they are open", || sidecar.metric("pointsman_connections") == 2.0);
+    sidecar.terminate();
+    assert_eq!(sidecar.ended().code(), Some(0), "{}", sidecar.log_text());
+    sidecar.wait_for_log("every record has its outcome");
+}
+
+#[test]
 fn a_hook_can_ask_for_the_drain_and_hears_how_it_ended() {
     let mut sidecar = Builder::embedded()
         // Only a flush sends it in time.

@@ -35,6 +35,7 @@ mod support {
     pub(crate) mod components;
     pub(crate) mod consumer;
     pub(crate) mod http;
+    pub(crate) mod http2;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
     pub(crate) mod plugin_folder;

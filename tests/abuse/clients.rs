@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use h2::{RecvStream, SendStream};
-use hyper::{Request, Response};
+use hyper::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::support::sidecar::Sidecar;
+use crate::support::{http2::send, sidecar::Sidecar};
 
 const MIB: usize = 1 << 20;
 
@@ -354,31 +354,4 @@ async fn request(
     let sent = ready.send_request(request.body(()).ok()?, false).ok();
     *sender = ready;
     sent
-}
-
-/// Sends as the other side gives room.
-pub(super) async fn send(stream: &mut SendStream<Bytes>, mut bytes: Bytes, ends: bool) -> Option<()> {
-    while !bytes.is_empty() {
-        stream.reserve_capacity(bytes.len());
-        let capacity = std::future::poll_fn(|context| stream.poll_capacity(context))
-            .await?
-            .ok()?;
-        let piece = bytes.split_to(capacity.min(bytes.len()));
-        stream.send_data(piece, ends && bytes.is_empty()).ok()?;
-    }
-    Some(())
-}
-
-/// For who wants to see the whole answer.
-#[allow(dead_code, reason = "for the framing test")]
-pub(super) async fn whole(answer: Answer) -> Option<(u16, Vec<u8>)> {
-    let response: Response<RecvStream> = answer.await.ok()?;
-    let status = response.status().as_u16();
-    let (mut body, mut bytes) = (response.into_body(), Vec::new());
-    while let Some(data) = body.data().await {
-        let data = data.ok()?;
-        body.flow_control().release_capacity(data.len()).ok()?;
-        bytes.extend_from_slice(&data);
-    }
-    Some((status, bytes))
 }

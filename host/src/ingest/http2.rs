@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`Bounds::window`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
 //! | [`Bounds::frames`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
-//! | [`TURN`] bytes are read in one go | what has come is read by the requests before more is |
+//! | [`TURN`] bytes are read in one go | what has come is [taken](Arriving) by the requests before more is read |
+
+mod arriving;
 
 use std::{
     future::poll_fn,
@@ -27,6 +29,7 @@ use hyper::{
 };
 use tokio::time::timeout;
 
+pub(super) use self::arriving::Arriving;
 use super::{
     api::{Api, Connection},
     connection::{Life, Socket, look_again},
@@ -40,10 +43,15 @@ use crate::admission::{Admission, Busy, Held, Standing};
 
 /// Requests at once on one connection.
 const STREAMS: u32 = 200;
+/// What the library may spend on small frames that nobody has taken yet: 256 bytes less their own for each.
+const FRAMES: usize = 128 << 10;
 /// What a connection's window is without a word about it (RFC 9113, 6.9.2); it cannot be made smaller.
 const DEFAULT_WINDOW: u32 = 65_535;
 /// Bytes that are read before others have their turn, so that small frames do not pile up.
-pub(super) const TURN: usize = 8 << 10;
+pub(super) const TURN: usize = 5 << 10;
+/// The least that a frame with data takes on the wire, and what it is taken for until it is read.
+const SMALLEST_FRAME: (usize, usize) = (10, 255);
+const _: () = assert!((TURN / SMALLEST_FRAME.0 + 1) * SMALLEST_FRAME.1 <= FRAMES);
 /// Of a reply, what the library may have that is not written.
 const SEND_BUFFER: usize = 64 << 10;
 /// How long a client that was told of the end may take to say that it has heard.
@@ -57,7 +65,7 @@ pub(super) struct Bounds {
     /// What a request's client may send that has not been looked at. All requests of a connection together may have as much each:
     /// one that stands still must not stop the others.
     window: u32,
-    /// What the library may spend on small frames that nobody has read yet: 256 bytes less their own for each.
+    /// What counts for small frames that nobody has taken yet.
     frames: usize,
 }
 
@@ -67,7 +75,7 @@ impl Bounds {
         let window = (max_buffered_bytes / 64).clamp(1 << 10, 32 << 10);
         Self {
             window: window as u32,
-            frames: (max_buffered_bytes / 16).clamp(4 << 10, 128 << 10),
+            frames: (max_buffered_bytes / 16).clamp(4 << 10, FRAMES),
         }
     }
 
@@ -77,7 +85,7 @@ impl Bounds {
         builder
             .initial_window_size(self.window)
             .initial_connection_window_size((STREAMS * self.window).max(DEFAULT_WINDOW))
-            .data_frame_budget(self.frames)
+            .data_frame_budget(FRAMES)
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER);
@@ -194,13 +202,15 @@ async fn answer(
     let (head, body) = request.into_parts();
     let (response, holds) = match holds(&head, &body, admission, bounds, frames) {
         Ok(holds) => {
-            let length = length(&head.headers);
-            let request = Request::from_parts(head, Incoming::Http2(body, length));
+            let body = Arriving::new(body, length(&head.headers));
+            let request = Request::from_parts(head, Incoming::Http2(body.clone()));
             let handling = api.handle(request, from);
             let response = tokio::select! {
                 // The client gave the request up; what was accepted goes on by itself.
                 biased;
                 _ = poll_fn(|context| respond.poll_reset(context)) => return,
+                // First, since a stream goes on elsewhere.
+                response = body.take_on() => response,
                 response = handling => response,
             };
             (response, Some(holds))

@@ -7,17 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
 use hyper::body::Body as _;
 
-use super::timed::Unread;
+use super::{http2::Arriving, timed::Unread};
 
 /// See the [module](self).
 pub(super) enum Incoming {
     /// With what keeps its connection from being used for anything else before all of it was read.
     Http1(hyper::body::Incoming, Option<Unread>),
-    /// With its length, where the request says it.
-    Http2(RecvStream, Option<u64>),
+    Http2(Arriving),
 }
 
 /// Where the bytes of a body come from.
@@ -27,6 +25,9 @@ pub(crate) trait Source: Send + Unpin + 'static {
 
     /// So many bytes are no longer needed: the client may send as many more.
     fn release(&mut self, _bytes: usize) {}
+
+    /// Takes what has come, for a later [`poll_data`](Self::poll_data): for who waits for something else meanwhile.
+    fn take(&mut self, _context: &mut Context<'_>) {}
 }
 
 impl Incoming {
@@ -39,8 +40,7 @@ impl Incoming {
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Http1(body, _) => body.size_hint().exact(),
-            Self::Http2(body, _) if body.is_end_stream() => Some(0),
-            Self::Http2(_, length) => *length,
+            Self::Http2(body) => body.length(),
         }
     }
 
@@ -73,17 +73,19 @@ impl Source for Incoming {
                 }
                 Poll::Ready(data)
             }
-            Self::Http2(body, _) => {
-                let data = ready!(body.poll_data(context));
-                Poll::Ready(data.map(|data| data.map_err(|error| error.to_string())))
-            }
+            Self::Http2(body) => body.poll_data(context),
         }
     }
 
     fn release(&mut self, bytes: usize) {
-        if let Self::Http2(body, _) = self {
-            // An error means that the stream is over.
-            let _ = body.flow_control().release_capacity(bytes);
+        if let Self::Http2(body) = self {
+            body.release(bytes);
+        }
+    }
+
+    fn take(&mut self, context: &mut Context<'_>) {
+        if let Self::Http2(body) = self {
+            body.take(context);
         }
     }
 }

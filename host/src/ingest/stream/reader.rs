@@ -4,6 +4,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -67,7 +68,7 @@ impl Stream {
                 }
             }
             if lines.is_pending() {
-                if let Err(end) = self.hold(&mut lines).await {
+                if let Err(end) = self.hold(&mut lines, body).await {
                     return end;
                 }
                 continue;
@@ -123,7 +124,7 @@ impl Stream {
             tokio::select! {
                 biased;
                 took = &mut taking => return took,
-                come = data(body), if reads => match come {
+                come = async { if reads { data(body).await } else { take_on(body).await } } => match come {
                     Some(Ok(data)) => lines.add(data),
                     Some(Err(error)) => {
                         taking.await?;
@@ -273,9 +274,14 @@ impl Stream {
 
     /// Takes room for what has come; for as long as it takes, unless a half line is held meanwhile: many of those could wait for
     /// one another.
-    async fn hold(&self, lines: &mut Lines) -> Result<(), End> {
+    async fn hold<B: Source>(&self, lines: &mut Lines, body: &mut B) -> Result<(), End> {
         loop {
-            match lines.make_room().await {
+            let made = tokio::select! {
+                biased;
+                made = lines.make_room() => made,
+                made = take_on(body) => made,
+            };
+            match made {
                 Ok(()) => return Ok(()),
                 Err(_) if *self.drain.borrow() => return Err(End::Drain),
                 Err(busy) if lines.room().bytes() > 0 => return Err(End::Error("busy", busy.to_string())),
@@ -306,6 +312,15 @@ async fn data<B: Source>(body: &mut B) -> Option<Result<Bytes, String>> {
 fn count(lines: &[u8]) -> usize {
     let lines = lines.split(|&byte| byte == b'\n');
     lines.filter(|line| !line.is_empty()).count()
+}
+
+/// What comes is taken and kept for later, for as long as this is awaited: for ever.
+async fn take_on<B: Source, T>(body: &mut B) -> T {
+    poll_fn(|context| {
+        body.take(context);
+        Poll::Pending
+    })
+    .await
 }
 
 fn too_large() -> RecordError {
