@@ -1,17 +1,24 @@
 //! A plugin that is asked about many records in one call decides as if it were asked about each by itself.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use pointsman::{
+    admission::Admission,
     config,
     metrics::Metrics,
+    pipeline::{Pipeline, large_hand_overs},
     plugin::{Choice, Code, Compiler, Decision, Engine, Lease, Limits, Pool},
+    produce::memory::MemoryProducer,
     record::{Header, Record},
-    topics::Partitions,
+    route::{Decider, Route, Routes, Table},
+    topics::{Partitions, Rules, TopicLimits, Topics},
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -88,6 +95,18 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
+/// With this key and nothing else.
+fn keyed(key: &'static str) -> Record {
+    Record {
+        topic: Arc::from("t"),
+        key: Some(Bytes::from_static(key.as_bytes())),
+        value: None,
+        headers: Vec::new(),
+        partition: None,
+        timestamp: None,
+    }
+}
+
 fn one_by_one(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -> Vec<Decision> {
     let decide = |record: &Record| lease.partition(record.clone(), partitions).1.expect("a decision");
     records.iter().map(decide).collect()
@@ -130,17 +149,9 @@ proptest! {
 fn a_batch_that_traps_gives_its_records_back_and_decides_none_of_them() {
     let hostile = PLUGINS.len() - 1;
     let partitions = Arc::new(Partitions::of(3));
-    let record = |key: &'static str| Record {
-        topic: Arc::from("t"),
-        key: Some(Bytes::from_static(key.as_bytes())),
-        value: None,
-        headers: Vec::new(),
-        partition: None,
-        timestamp: None,
-    };
     for bad in ["panic", "loop", "recurse", "allocate"] {
         let mut lease = lease(hostile);
-        let records = vec![record("a"), record(bad), record("b")];
+        let records = vec![keyed("a"), keyed(bad), keyed("b")];
         let (back, choices) = lease.partition_batch(records.clone(), &partitions);
         assert_eq!(back, records, "{bad}");
         assert!(choices.is_none() && lease.is_spent(), "{bad}");
@@ -165,17 +176,7 @@ fn a_suspension_that_two_slow_probes_end_is_not_counted_as_ended_twice() {
         let line = format!("pointsman_plugin_suspended{{plugin=\"hostile\"}} {count}\n");
         assert!(text.contains(&line), "not {count}: {text}");
     };
-    let ask = |lease: &mut Lease, key: &'static str| {
-        let record = Record {
-            topic: Arc::from("t"),
-            key: Some(Bytes::from_static(key.as_bytes())),
-            value: None,
-            headers: Vec::new(),
-            partition: None,
-            timestamp: None,
-        };
-        lease.partition(record, &partitions).1.is_ok()
-    };
+    let ask = |lease: &mut Lease, key: &'static str| lease.partition(keyed(key), &partitions).1.is_ok();
     assert!(!ask(&mut pool.lease_blocking().unwrap(), "panic"));
     suspended(1);
     let probe = || {
@@ -191,4 +192,88 @@ fn a_suspension_that_two_slow_probes_end_is_not_counted_as_ended_twice() {
     suspended(0);
     assert!(ask(&mut second, "a"));
     suspended(0);
+}
+
+/// One that asks this pool about every record.
+fn pipeline(pool: &Arc<Pool>) -> Pipeline {
+    let producer = Arc::new(MemoryProducer::default());
+    producer.create_topic("t", 3);
+    let route = Route::new(&config::Route::everything(), Decider::Plugin(Arc::clone(pool)), None).unwrap();
+    let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let limits = config::Limits::default();
+    Pipeline {
+        topics: Topics::new(
+            Arc::<MemoryProducer>::clone(&producer),
+            routes,
+            Arc::clone(&metrics),
+            TopicLimits {
+                max_topics: limits.max_topics,
+                timeout: Duration::from_secs(1),
+                rules: Rules::default(),
+            },
+        ),
+        producer,
+        admission: Arc::new(Admission::new(&limits)),
+        metrics,
+        max_record_bytes: 1_000,
+        max_plugin_ms: 60_000,
+        open: 0.into(),
+        large: large_hand_overs(),
+        turns: Default::default(),
+    }
+}
+
+/// The longest that another task on the same thread had to wait while a batch of slow records was asked about one by one, and how
+/// long all of that took; by the plugins' clock, which runs while a plugin does.
+async fn longest_wait(pool: &Arc<Pool>, pipeline: &Pipeline) -> (u64, u64) {
+    let most = 128;
+    // A batch grows for as long as it is quick.
+    while pool.lease_blocking().unwrap().batch_size() < most {
+        let decided = pipeline.decide(vec![Ok(keyed("k")); 2 * most], false).await;
+        assert!(decided.is_ok());
+    }
+    let longest = Arc::new(AtomicU64::new(0));
+    let other = tokio::spawn({
+        let (pool, longest) = (Arc::clone(pool), Arc::clone(&longest));
+        async move {
+            let mut last = pool.coarse_ms();
+            loop {
+                let now = pool.coarse_ms();
+                longest.fetch_max(now - last, Ordering::Relaxed);
+                last = now;
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    tokio::task::yield_now().await;
+    let begun = pool.coarse_ms();
+    let mut records = vec![Ok(keyed("slow")); most];
+    records[0] = Ok(keyed("panic"));
+    assert!(pipeline.decide(records, false).await.is_ok());
+    let all = pool.coarse_ms() - begun;
+    tokio::task::yield_now().await;
+    other.abort();
+    (longest.load(Ordering::Relaxed), all)
+}
+
+#[tokio::test]
+async fn records_that_are_asked_about_one_by_one_after_their_batch_has_failed_let_others_run_in_between() {
+    let (metrics, mut limits) = (Metrics::new().unwrap(), limits());
+    limits.instances = 1;
+    limits.suspend.failures = usize::MAX;
+    (limits.call_cpu, limits.call_wall) = (Duration::from_secs(10), Duration::from_secs(10));
+    let code = Arc::clone(&codes()[PLUGINS.len() - 1]);
+    let pool = Arc::new(Pool::new(code, "{}".to_owned(), limits, &metrics).unwrap());
+    let pipeline = pipeline(&pool);
+    // On a busy machine the whole process may have to wait: once is enough.
+    let mut waits = Vec::new();
+    while waits.len() < 20 {
+        let (longest, all) = longest_wait(&pool, &pipeline).await;
+        waits.push((longest, all));
+        if longest < all / 3 {
+            return;
+        }
+    }
+    panic!("others waited for nearly all of the time (ms, of ms): {waits:?}");
 }
