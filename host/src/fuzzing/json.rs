@@ -8,18 +8,18 @@ use super::{
     oracle,
     parsed::{TOPIC, is_slice, limits, parse},
 };
-use crate::{ingest::parse::Format, pipeline::Parsed};
+use crate::{config::Limits, ingest::parse::Format, pipeline::Parsed};
 
 /// A document is read as a second, slower reader reads it, and what it holds is the body's own bytes.
 pub fn json(data: &[u8]) {
-    let body = Bytes::copy_from_slice(data);
+    let (body, limits) = (Bytes::copy_from_slice(data), limits(data));
     for topic in [Some(TOPIC), None] {
-        let parsed = parse(Format::Json, &body, &HeaderMap::new(), topic).ok();
-        match (parsed, expected(data)) {
+        let parsed = parse(Format::Json, &body, &HeaderMap::new(), topic, &limits).ok();
+        match (parsed, expected(data, &limits)) {
             (Some(parsed), Some(texts)) => {
                 assert_eq!(parsed.len(), texts.len());
                 for (parsed, text) in parsed.iter().zip(texts) {
-                    check(parsed, text, &body, topic);
+                    check(parsed, text, &body, topic, &limits);
                 }
             }
             (None, None) => {}
@@ -29,7 +29,7 @@ pub fn json(data: &[u8]) {
 }
 
 /// The texts of a document's records; none where the whole request must be refused.
-fn expected(data: &[u8]) -> Option<Vec<&str>> {
+fn expected<'d>(data: &'d [u8], limits: &Limits) -> Option<Vec<&'d str>> {
     let whole: &RawValue = serde_json::from_slice(data).ok()?;
     let text = whole.get();
     let inside = text.strip_prefix('{')?;
@@ -42,12 +42,12 @@ fn expected(data: &[u8]) -> Option<Vec<&str>> {
         return None;
     };
     let records: Vec<&RawValue> = serde_json::from_str(records.get()).ok()?;
-    let fits = (1..=limits().max_records).contains(&records.len());
+    let fits = (1..=limits.max_records).contains(&records.len());
     fits.then(|| records.into_iter().map(RawValue::get).collect())
 }
 
-fn check(parsed: &Parsed, text: &str, body: &Bytes, topic: Option<&str>) {
-    let expected = oracle::record(text, topic, limits().json_depth);
+fn check(parsed: &Parsed, text: &str, body: &Bytes, topic: Option<&str>, limits: &Limits) {
+    let expected = oracle::record(text, topic, limits.json_depth);
     assert_eq!(parsed.as_ref().ok(), expected.as_ref(), "{text}: {parsed:?}");
     let Ok(record) = parsed else { return };
     let value = record.value.as_deref().unwrap_or_default();
@@ -57,25 +57,25 @@ fn check(parsed: &Parsed, text: &str, body: &Bytes, topic: Option<&str>) {
 
 /// Lines are read as documents are, each by itself.
 pub fn ndjson(data: &[u8]) {
-    let body = Bytes::copy_from_slice(data);
+    let (body, limits) = (Bytes::copy_from_slice(data), limits(data));
     for topic in [Some(TOPIC), None] {
         let lines: Vec<&[u8]> = data
             .split(|&byte| byte == b'\n')
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty())
             .collect();
-        let fits = (1..=limits().max_records).contains(&lines.len());
-        let Ok(parsed) = parse(Format::Ndjson, &body, &HeaderMap::new(), topic) else {
+        let fits = (1..=limits.max_records).contains(&lines.len());
+        let Ok(parsed) = parse(Format::Ndjson, &body, &HeaderMap::new(), topic, &limits) else {
             assert!(!fits, "{} lines were refused", lines.len());
             continue;
         };
         assert!(fits && parsed.len() == lines.len());
         for (parsed, line) in parsed.iter().zip(lines) {
             let line = Bytes::copy_from_slice(line);
-            let document = parse(Format::Json, &line, &HeaderMap::new(), topic);
+            let document = parse(Format::Json, &line, &HeaderMap::new(), topic, &limits);
             // A line is one record, and never a batch.
             let alone = match document.as_deref() {
-                Ok([record]) if expected(&line).is_some_and(|texts| texts[0].len() == line.len()) => {
+                Ok([record]) if expected(&line, &limits).is_some_and(|texts| texts[0].len() == line.len()) => {
                     record.as_ref().ok()
                 }
                 _ => None,

@@ -5,16 +5,16 @@ use hyper::HeaderMap;
 
 use super::{
     headers::split,
-    parsed::{TOPIC, check_problem, is_slice, parse},
+    parsed::{TOPIC, check_problem, is_slice, limits, parse},
 };
 use crate::ingest::parse::Format;
 
 /// The record has the body and what the headers say, and nothing else.
 pub fn octets(data: &[u8]) {
-    let (headers, body) = split(data);
+    let (limits, (headers, body)) = (limits(data), split(data));
     let body = Bytes::copy_from_slice(body);
     content_type(&headers);
-    if let Ok(parsed) = parse(Format::Octet, &body, &headers, None) {
+    if let Ok(parsed) = parse(Format::Octet, &body, &headers, None, &limits) {
         panic!("a record without a topic: {parsed:?}");
     }
     let all = |name: &str| {
@@ -25,7 +25,7 @@ pub fn octets(data: &[u8]) {
             .collect::<Vec<_>>()
     };
     let (keys, partitions) = (all("pointsman-key"), all("pointsman-partition"));
-    let Ok(parsed) = parse(Format::Octet, &body, &headers, Some(TOPIC)) else {
+    let Ok(parsed) = parse(Format::Octet, &body, &headers, Some(TOPIC), &limits) else {
         let is_partition = |text: &[u8]| text.iter().all(u8::is_ascii_digit) && !text.is_empty() && text.len() < 10;
         let fine = keys.len() < 2 && partitions.len() < 2 && partitions.iter().all(|text| is_partition(text));
         assert!(body.is_empty() || !fine, "refused: {headers:?}");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 
 use super::{
-    parsed::{TOPIC, is_slice, parse},
+    parsed::{TOPIC, is_slice, limits, parse},
     reference::{self, pack},
 };
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
 
 /// A record has the body's own bytes, and there is one way to pack it; what cannot be read says where.
 pub fn packed(data: &[u8]) {
-    let body = Bytes::copy_from_slice(data);
+    let (body, limits) = (Bytes::copy_from_slice(data), limits(data));
     for topic in [Some(TOPIC), None] {
-        let parsed = match parse(Format::Packed, &body, &HeaderMap::new(), topic) {
+        let parsed = match parse(Format::Packed, &body, &HeaderMap::new(), topic, &limits) {
             Ok(parsed) => parsed,
             Err(problem) => {
                 let is_placed = problem.offset().is_some_and(|offset| offset <= body.len());

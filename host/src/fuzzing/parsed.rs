@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, StatusCode};
 
 use crate::{
     config::Limits,
@@ -21,11 +21,14 @@ pub(super) const TOPIC: &str = "t";
 /// Neither what a record nor what a request is told may grow with what was sent, bytes.
 pub(super) const LONGEST_MESSAGE: usize = 1_024;
 
-/// So small that fuzzing reaches them.
-pub(super) fn limits() -> Limits {
+/// As the input says, and so small that fuzzing reaches them.
+pub(super) fn limits(data: &[u8]) -> Limits {
+    let sum = data
+        .iter()
+        .fold(data.len(), |sum, &byte| sum.wrapping_mul(31) + usize::from(byte));
     Limits {
-        max_records: 8,
-        json_depth: 6,
+        max_records: 1 + sum % 8,
+        json_depth: 1 + sum / 8 % 6,
         ..Limits::default()
     }
 }
@@ -36,26 +39,24 @@ pub(super) fn parse(
     body: &Bytes,
     headers: &HeaderMap,
     topic: Option<&str>,
+    limits: &Limits,
 ) -> Result<Vec<Parsed>, Problem> {
-    let limits = limits();
-    let context = Context {
-        topic: topic.map(Arc::from),
-        limits: &limits,
-        memory: Memory::unbounded(),
+    let read = |limits: &Limits| {
+        let context = Context {
+            topic: topic.map(Arc::from),
+            limits,
+            memory: Memory::unbounded(),
+        };
+        format.parse(body, headers, &context)
     };
-    let parsed = format.parse(body, headers, &context);
-    let again = format.parse(body, headers, &context);
+    let (parsed, again) = (read(limits), read(limits));
     match (&parsed, &again) {
         (Ok(one), Ok(other)) => assert_eq!(one, other, "read in two ways"),
         (one, other) => assert_eq!(format!("{one:?}"), format!("{other:?}"), "read in two ways"),
     }
+    check_limits(&parsed, &read(&Limits::default()), limits);
     match &parsed {
         Ok(records) => {
-            assert!(
-                (1..=limits.max_records).contains(&records.len()),
-                "{} records",
-                records.len()
-            );
             for record in records {
                 match record {
                     Ok(record) => check_record(record, body, topic),
@@ -66,6 +67,32 @@ pub(super) fn parse(
         Err(problem) => check_problem(problem),
     }
     parsed
+}
+
+/// A limit refuses a request as a whole, or a value that is too deep, and changes nothing else.
+fn check_limits(parsed: &Result<Vec<Parsed>, Problem>, wide: &Result<Vec<Parsed>, Problem>, limits: &Limits) {
+    match (parsed, wide) {
+        (Ok(records), Ok(all)) => {
+            assert!(
+                (1..=limits.max_records).contains(&records.len()),
+                "{} records",
+                records.len()
+            );
+            assert_eq!(records.len(), all.len());
+            for (record, unlimited) in records.iter().zip(all) {
+                let is_too_deep = record
+                    .as_ref()
+                    .is_err_and(|error| error.message.contains("limits.json_depth"));
+                assert!(is_too_deep || record == unlimited, "{record:?}, and not {unlimited:?}");
+            }
+        }
+        (Err(problem), Ok(all)) => {
+            assert!(all.len() > limits.max_records, "{} records: {problem:?}", all.len());
+            assert_eq!(problem.response().status(), StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        (Ok(records), Err(problem)) => panic!("{problem:?}, and with smaller limits {records:?}"),
+        (Err(_), Err(_)) => {}
+    }
 }
 
 fn check_record(record: &Record, body: &Bytes, topic: Option<&str>) {

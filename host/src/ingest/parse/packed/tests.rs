@@ -11,7 +11,14 @@ use crate::{
 };
 
 fn parse(format: Format, body: Vec<u8>) -> Result<Vec<Parsed>, Problem> {
-    let limits = Limits::default();
+    parse_within(format, body, Limits::default().max_records)
+}
+
+fn parse_within(format: Format, body: Vec<u8>, max_records: usize) -> Result<Vec<Parsed>, Problem> {
+    let limits = Limits {
+        max_records,
+        ..Limits::default()
+    };
     let context = Context {
         topic: None,
         limits: &limits,
@@ -93,6 +100,20 @@ proptest! {
         let expected: Vec<Parsed> = records.iter().cloned().map(Ok).collect();
         prop_assert_eq!(&parse(Format::Packed, packed(&records)).expect("a batch"), &expected);
         prop_assert_eq!(&parse(Format::Json, as_json(&records)).expect("a batch"), &expected);
+    }
+
+    #[test]
+    fn a_limit_on_records_refuses_the_whole_request_or_changes_nothing(records in records(), max_records in 1..15_usize) {
+        let expected: Vec<Parsed> = records.iter().cloned().map(Ok).collect();
+        for (format, body) in [(Format::Packed, packed(&records)), (Format::Json, as_json(&records))] {
+            match parse_within(format, body, max_records) {
+                Ok(parsed) => prop_assert!(parsed == expected && parsed.len() <= max_records),
+                Err(problem) => {
+                    prop_assert!(records.len() > max_records, "{:?}: {:?}", format, problem);
+                    prop_assert_eq!(problem.response().status(), 413);
+                }
+            }
+        }
     }
 
     #[test]
