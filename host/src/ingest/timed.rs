@@ -249,7 +249,7 @@ impl<S> Timed<S> {
         }
     }
 
-    /// From now on others have their turn after each [`TURN`](super::http2::TURN) bytes.
+    /// From now on others have their turn after each [`TURN`] bytes.
     pub(super) fn in_turns(&mut self) {
         self.turn = Some(TURN);
     }

@@ -254,7 +254,7 @@ impl Topic {
         self.partitions.load_full()
     }
 
-    /// A partition for a record that may go anywhere: sticky, see [`sticky`].
+    /// A partition for a record that may go anywhere: sticky, see [`super::sticky`].
     pub fn any(&self, partitions: &Partitions, bytes: usize) -> u32 {
         let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
         sticky.pick(partitions, bytes, Instant::now())
