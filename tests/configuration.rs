@@ -279,6 +279,7 @@ fn the_smallest_limits_are_enough_for_a_record() {
     for limits in [
         "max_records = 1",
         "max_connections = 1",
+        "max_requests = 1",
         "max_topics = 1",
         "max_clients = 1",
         "client_window = 1",

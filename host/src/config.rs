@@ -106,8 +106,8 @@ pub struct Limits {
     /// How long a client may take nothing of an answer that waits for it, ms; then its connection, or with HTTP/2 its request, ends.
     /// Default 30 000.
     pub write_timeout_ms: u64,
-    /// Most requests at once, over all connections; one more is told 503 at once. Default 2 048.
-    pub max_requests: usize,
+    /// Most requests at once, over all connections; one more is told 503 at once. Default: twice `max_connections`.
+    pub max_requests: Option<usize>,
     /// Bytes of all bodies and queued records together. Default 64 MiB.
     pub max_buffered_bytes: usize,
     /// How long a request waits for room before it is told 503, ms. Default 5 000.
@@ -141,7 +141,7 @@ impl Default for Limits {
             body_timeout_ms: 30_000,
             idle_timeout_ms: 75_000,
             write_timeout_ms: 30_000,
-            max_requests: 2_048,
+            max_requests: None,
             max_buffered_bytes: 64 << 20,
             max_wait_ms: 5_000,
             max_plugin_ms: 1_000,
@@ -434,6 +434,12 @@ impl Limits {
     /// `idle_timeout_ms` as a duration.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// `max_requests`, or what it is by default.
+    pub fn requests(&self) -> usize {
+        let twice = self.max_connections.saturating_mul(2);
+        self.max_requests.unwrap_or(twice)
     }
 
     /// `write_timeout_ms` as a duration.

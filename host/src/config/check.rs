@@ -186,7 +186,7 @@ fn limits(source: &Source, limits: &Limits) -> Result<(), ConfigError> {
         ("max_body_bytes", limits.max_body_bytes),
         ("max_records", limits.max_records),
         ("max_connections", limits.max_connections),
-        ("max_requests", limits.max_requests),
+        ("max_requests", limits.requests()),
         ("max_buffered_bytes", limits.max_buffered_bytes),
         ("max_topics", limits.max_topics),
         ("json_depth", limits.json_depth),

@@ -109,7 +109,7 @@ impl Api {
         Self {
             pipeline,
             numbered: Numbered::new(limits.remembered(), limits.max_wait(), metrics),
-            requests: Arc::new(Semaphore::new(limits.max_requests)),
+            requests: Arc::new(Semaphore::new(limits.requests().min(Semaphore::MAX_PERMITS))),
             limits,
             token,
             embedded,
@@ -183,7 +183,7 @@ impl Api {
             "busy",
             format!(
                 "{} requests are under way (limits.max_requests); send fewer at once, or retry later; nothing was taken",
-                self.limits.max_requests
+                self.limits.requests()
             ),
         )
     }
