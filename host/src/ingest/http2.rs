@@ -109,7 +109,7 @@ impl Frames {
     }
 }
 
-/// What a request holds from its head to its reply.
+/// What a request holds from its head to its reply, and a stream to its beginning.
 struct Holds {
     _head: Held,
     _frames: Option<Arc<Held>>,
@@ -200,7 +200,7 @@ async fn answer(
 ) {
     let admission = &api.pipeline().admission;
     let (head, body) = request.into_parts();
-    let (response, holds) = match holds(&head, &body, admission, bounds, frames) {
+    let response = match holds(&head, &body, admission, bounds, frames) {
         Ok(holds) => {
             let body = Arriving::new(body, length(&head.headers));
             let request = Request::from_parts(head, Incoming::Http2(body.clone()));
@@ -213,9 +213,11 @@ async fn answer(
                 response = body.take_on() => response,
                 response = handling => response,
             };
-            (response, Some(holds))
+            // A stream counts what it reads by itself: many that say nothing must not take the room of others.
+            drop(holds);
+            response
         }
-        Err(busy) => (api.refuse(&Problem::from(busy)), None),
+        Err(busy) => api.refuse(&Problem::from(busy)),
     };
     let (mut head, reply) = response.into_parts();
     dress(&mut head.headers, &reply);
@@ -224,11 +226,7 @@ async fn answer(
         return;
     };
     let written = match reply {
-        Reply::Whole(bytes) => {
-            drop(holds);
-            send(&mut stream, bytes, true, admission, Some(write)).await
-        }
-        // Its client goes on sending.
+        Reply::Whole(bytes) => send(&mut stream, bytes, true, admission, Some(write)).await,
         Reply::Stream(body) => send_stream(&mut stream, body, admission, write).await,
     };
     if written.is_err() {

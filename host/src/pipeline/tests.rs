@@ -51,7 +51,8 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
             Arc::clone(&metrics),
             TopicLimits {
                 max_topics: limits.max_topics,
-                timeout: std::time::Duration::from_secs(1),
+                // Long enough for a machine that does everything fifty times as slowly.
+                timeout: std::time::Duration::from_secs(60),
                 rules: Rules::default(),
             },
         ),
@@ -176,7 +177,11 @@ proptest! {
             let producer = Arc::new(MemoryProducer::default());
             producer.create_topic("t", PARTITIONS);
             producer.forbid_topic("forbidden");
-            let pipeline = pipeline(&producer, &Limits::default());
+            let limits = Limits {
+                max_wait_ms: 60_000,
+                ..Limits::default()
+            };
+            let pipeline = pipeline(&producer, &limits);
             let outcomes = send_all(&pipeline, &requests).await;
             check(&requests, &outcomes, &producer.log());
         });
