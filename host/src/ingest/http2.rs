@@ -43,8 +43,11 @@ use crate::admission::{Admission, Busy, Held, Standing};
 
 /// Requests at once on one connection.
 const STREAMS: u32 = 200;
-/// What the library may spend on small frames that nobody has taken yet: 256 bytes less their own for each.
+/// What small frames of a turn may take until somebody has taken them: 256 bytes less their own for each.
 const FRAMES: usize = 128 << 10;
+/// What the library may spend on them before it ends the connection. Turns follow each other where something wakes the connection
+/// before its requests, but not for long.
+const MOST_FRAMES: usize = 8 * FRAMES;
 /// What a connection's window is without a word about it (RFC 9113, 6.9.2); it cannot be made smaller.
 const DEFAULT_WINDOW: u32 = 65_535;
 /// Bytes that are read before others have their turn, so that small frames do not pile up.
@@ -85,7 +88,7 @@ impl Bounds {
         builder
             .initial_window_size(self.window)
             .initial_connection_window_size((STREAMS * self.window).max(DEFAULT_WINDOW))
-            .data_frame_budget(FRAMES)
+            .data_frame_budget(MOST_FRAMES)
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER);

@@ -1,7 +1,7 @@
 //! A body that comes over HTTP/2, taken from the connection as it comes.
 //!
 //! A frame takes far more than its bytes until somebody has taken it, so a connection may have only so many that nobody has
-//! ([`FRAMES`](super::FRAMES)): with more it ends, and all its requests with it. Who reads a body also waits for other things, for a
+//! ([`MOST_FRAMES`](super::MOST_FRAMES)): with more it ends, and all its requests with it. Who reads a body also waits for other things, for a
 //! topic's partitions, for room, for brokers. So what has come is taken whenever its task wakes up, whatever that waits for. It is
 //! [a window](super::Bounds) at most, since the client may send no others before they are released.
 
