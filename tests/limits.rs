@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    http::Http,
+    http::{Http, Reply},
     sidecar::{BINARY, Builder, Sidecar, eventually, to_its_end},
 };
 
@@ -70,10 +70,12 @@ fn slow_body(sidecar: &Sidecar) -> Http {
     slow
 }
 
-#[test]
-fn a_slow_body_is_told_so_and_frees_its_room() {
+/// What a slow body is told that another one waits for, with this time for bodies; its connection, and the sidecar.
+fn told_beside_another(body_timeout_ms: u64) -> (Reply, Http, Sidecar) {
     let sidecar = Builder::embedded()
-        .config("[limits]\nbody_timeout_ms = 2000\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
+        .config(&format!(
+            "[limits]\nbody_timeout_ms = {body_timeout_ms}\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000"
+        ))
         .start();
     let mut slow = slow_body(&sidecar);
     // Half of the buffer is all that bodies being read may hold, so this one waits for the slow one's end.
@@ -81,20 +83,19 @@ fn a_slow_body_is_told_so_and_frees_its_room() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let told = slow.reply().expect("a reply");
     assert_eq!((told.status, told.problem().as_str()), (408, "body_timeout"));
+    (told, slow, sidecar)
+}
+
+#[test]
+fn a_slow_body_is_told_so_and_frees_its_room() {
+    let (_, mut slow, sidecar) = told_beside_another(2_000);
     slow.closed();
     eventually("its room is free", || sidecar.metric("pointsman_buffered_bytes") == 0.0);
 }
 
 #[test]
 fn a_body_that_stands_still_gives_way_to_one_that_moves() {
-    let sidecar = Builder::embedded()
-        .config("[limits]\nbody_timeout_ms = 600000\nmax_buffered_bytes = 4000000\nmax_body_bytes = 2000000\nmax_wait_ms = 60000")
-        .start();
-    let mut slow = slow_body(&sidecar);
-    let reply = sidecar.unix().post(PATH, &[OCTETS], &vec![b'y'; 100_000]);
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    let told = slow.reply().expect("a reply");
-    assert_eq!((told.status, told.problem().as_str()), (408, "body_timeout"));
+    let (told, ..) = told_beside_another(600_000);
     assert!(told.text().contains("stood still"), "{}", told.text());
 }
 

@@ -66,6 +66,24 @@ pub struct Metrics {
     handed_over: [AtomicU64; 4],
 }
 
+/// Something that is open and counted, until this is dropped.
+#[derive(Debug)]
+pub struct Open(IntGauge);
+
+impl Open {
+    /// One more.
+    pub fn begin(count: &IntGauge) -> Self {
+        count.inc();
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// One plugin's metrics, looked up once.
 #[derive(Debug, Clone)]
 pub struct PluginMetrics {

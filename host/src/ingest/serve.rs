@@ -3,7 +3,6 @@
 use std::{io, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
-use prometheus::IntGauge;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UnixStream},
@@ -20,7 +19,7 @@ use super::{
     timed::{Phase, Timeouts},
     workers::Share,
 };
-use crate::{config::Limits, sequence::Owner};
+use crate::{config::Limits, metrics::Open, sequence::Owner};
 
 /// hyper takes no smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;
@@ -165,7 +164,7 @@ impl Server {
                 // In a box, so that no other connection's task has room for it.
                 return Box::pin(server.refuse(stream)).await;
             };
-            let _open = Open::new(&server.api.pipeline().metrics.connections);
+            let _open = Open::begin(&server.api.pipeline().metrics.connections);
             server.connection(stream, owner, phase, drain).await;
         });
     }
@@ -184,22 +183,6 @@ impl Server {
         };
         // Whether the client hears it is its own matter.
         let _ = timeout(HEAR_OUT, telling).await;
-    }
-}
-
-/// Counts a connection until it is dropped.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(connections: &IntGauge) -> Self {
-        connections.inc();
-        Self(connections.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

@@ -22,7 +22,6 @@ use hyper::{
     HeaderMap, Response,
     header::{CONTENT_TYPE, HeaderValue},
 };
-use prometheus::IntGauge;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
@@ -39,6 +38,7 @@ use super::{
 };
 use crate::{
     config::Limits,
+    metrics::Open,
     pipeline::{Pipeline, Submitted},
 };
 
@@ -79,22 +79,6 @@ pub(crate) struct Stream {
     pub(crate) trace: bool,
     /// True once the process is about to end.
     pub(crate) drain: watch::Receiver<bool>,
-}
-
-/// Counts a stream until it is dropped.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(streams: &IntGauge) -> Self {
-        streams.inc();
-        Self(streams.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// How a stream ended.
@@ -151,7 +135,7 @@ impl Stream {
             written: AtomicU64::new(0),
         });
         let trace = self.trace;
-        let open = Open::new(&self.pipeline.metrics.streams);
+        let open = Open::begin(&self.pipeline.metrics.streams);
         let reading = tokio::spawn(self.read(body, taken, Arc::clone(&window)));
         tokio::spawn(async move {
             write(batches, pieces, trace, reading, window).await;

@@ -154,14 +154,18 @@ impl Stream {
         window: &Window,
     ) -> Result<(), End> {
         // Room in the window first: who waits for a client that does not read holds no memory meanwhile.
-        let mut room = self.window_room(count(&part), taken, window).await?;
-        let mut rest = vec![part];
-        while let Some(part) = rest.pop() {
+        let lines = count(&part);
+        let mut room = self.window_room(lines, taken, window).await?;
+        let mut rest = vec![(part, lines)];
+        while let Some((part, lines)) = rest.pop() {
             let mut held = self.pipeline.admission.held();
-            let Some(records) = self.parse(&part, most, &mut held).await? else {
+            let Some(records) = self.parse(&part, lines, most, &mut held).await? else {
                 // Its headers take more than that many records may: fewer at a time.
                 let (first, second) = halves(&part);
-                rest.extend([second, first]);
+                rest.extend([second, first].map(|half| {
+                    let lines = count(&half);
+                    (half, lines)
+                }));
                 continue;
             };
             // A line may have been blank, so there is room for all of them.
@@ -173,9 +177,14 @@ impl Stream {
         Ok(())
     }
 
-    /// None where there are several, and they take more than may be held.
-    async fn parse(&self, part: &Bytes, most: usize, held: &mut Held) -> Result<Option<Vec<Parsed>>, End> {
-        let count = count(part);
+    /// The records of so many lines. None where there are several, and they take more than may be held.
+    async fn parse(
+        &self,
+        part: &Bytes,
+        count: usize,
+        most: usize,
+        held: &mut Held,
+    ) -> Result<Option<Vec<Parsed>>, End> {
         let mut may = (count * (RECORD_BYTES + SLACK)).min(most);
         loop {
             self.wait_for(held, may).await?;
