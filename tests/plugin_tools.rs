@@ -78,7 +78,7 @@ fn a_case_that_is_decided_otherwise_fails_and_shows_both_sides() {
         name = "hashed"
         partitions = 4
         key = "a"
-        expect = { key_hash = "a" }
+        expect = { key-hash = "a" }
 
         [[case]]
         name = "refused"
@@ -135,13 +135,131 @@ fn a_case_that_is_decided_otherwise_fails_and_shows_both_sides() {
         .collect();
     assert_eq!(passed, [true, true, true, false, false]);
 
-    fs::write(&cases, "[[case]]\nname = \"x\"\npartitions = 1\nexpct = \"any\"").unwrap();
-    let output = plugin(&["test", path(&hostile), path(&cases)]);
+    fs::write(
+        &cases,
+        format!("{table}\n[[case]]\nname = \"x\"\npartitions = 1\nexpct = \"any\""),
+    )
+    .unwrap();
+    let output = said(&plugin(&["test", path(&hostile), path(&cases)]));
     assert!(
-        said(&output).contains("cases.toml") && said(&output).contains("expct"),
-        "{}",
-        said(&output)
+        output.contains("cases.toml is no table of cases: case 4, \"x\", line 23: unknown field `expct`"),
+        "{output}"
     );
+    assert!(said(&plugin(&["test", "--help"])).contains("expect = { key-hash = \"eu\" }"));
+}
+
+#[test]
+fn the_author_of_a_plugin_that_panics_sees_what_it_said_and_the_record_that_it_met() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = folder.path().join("cases.toml");
+    let hostile = plugin_dir().join("hostile.wasm");
+    let table = r#"
+        [[case]]
+        name = "it panics"
+        partitions = 4
+        key = "panic"
+        value = "\u001b[2J"
+        headers = { tier = "vip" }
+        expect = "any"
+
+        [[case]]
+        name = "it talks"
+        partitions = 4
+        key = "flood"
+        expect = "any"
+    "#;
+    fs::write(&cases, table).unwrap();
+    let output = plugin(&["test", path(&hostile), path(&cases)]);
+    let text = said(&output);
+    for part in [
+        "      record   topic \"test\" of 4 partitions, key \"panic\", headers { \"tier\" = \"vip\" }, value \"\\u{1b}[2J\"\n",
+        "      log      ERROR panicked at src/lib.rs:",
+        ": as told\n",
+        "✓ it talks\n      log      … after 180 more lines\n      log      INFO  yyy",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    assert!(text.len() < 40_000 && !text.contains('\u{1b}'), "{} bytes", text.len());
+
+    let lines = plugin(&["test", "--json", path(&hostile), path(&cases)]).stdout;
+    let lines: Vec<Value> = String::from_utf8(lines)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let panicked = &lines[0];
+    assert_eq!(
+        (
+            &panicked["line"],
+            &panicked["record"]["key"],
+            &panicked["log"][0]["level"]
+        ),
+        (&Value::from(2), &Value::from("panic"), &Value::from("error"))
+    );
+    assert!(
+        panicked["log"][0]["message"].as_str().unwrap().ends_with(": as told"),
+        "{panicked}"
+    );
+    assert_eq!(lines[1]["log"].as_array().unwrap().len(), 20);
+
+    let records = folder.path().join("records.ndjson");
+    fs::write(&records, "{\"key\":\"a\"}\n{\"key\":\"panic\",\"value\":7}\n").unwrap();
+    let bench = ["bench", path(&hostile), "--records", path(&records)];
+    let output = plugin(&bench);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in [
+        "      call     record 2 of 2\n",
+        "      record   topic \"bench\" of 12 partitions, key \"panic\", value \"7\"\n",
+        ": as told",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    let output = plugin(&[&bench[..], &["--json"]].concat()).stdout;
+    let json: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(
+        (&json["ok"], &json["record"]["value"]),
+        (&Value::from(false), &Value::from("7"))
+    );
+}
+
+#[test]
+fn a_plugin_that_check_refuses_is_told_which_call_it_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.wasm");
+    for (bytes, calls) in [
+        (components::endless_start(), "      call     configure"),
+        (built("header"), "      call     configure"),
+        (
+            components::needs_a_key(),
+            "      call     the second of the two records that a sidecar asks about before it takes a plugin\n      record   \
+             topic \"pointsman-smoke\" of 3 partitions, no key, no value",
+        ),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        let text = said(&plugin(&["check", path(&file)]));
+        assert!(text.contains(calls), "no {calls} in {text}");
+    }
+    let output = plugin(&["check", "--json", path(&file)]).stdout;
+    let json: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(
+        (&json["ok"], &json["record"]["key"]),
+        (&Value::from(false), &Value::Null)
+    );
+    assert!(json["call"].as_str().unwrap().starts_with("the second"), "{json}");
+    // What `test` and `bench` need as well.
+    let cases = folder.path().join("cases.toml");
+    fs::write(&cases, "[[case]]\nname = \"x\"\npartitions = 1\nexpect = \"any\"\n").unwrap();
+    for output in [
+        plugin(&["test", path(&file), path(&cases)]),
+        plugin(&["bench", path(&file)]),
+    ] {
+        assert!(
+            said(&output).contains("the second of the two records"),
+            "{}",
+            said(&output)
+        );
+    }
 }
 
 #[test]

@@ -128,6 +128,7 @@ pub struct Check {
 
 /// `pointsman plugin test`.
 #[derive(Debug, Args)]
+#[command(after_help = crate::plugin_tools::cases::HELP)]
 pub struct Test {
     /// The component.
     pub file: PathBuf,

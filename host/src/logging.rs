@@ -12,6 +12,7 @@ mod line;
 mod queue;
 
 use std::{
+    fmt::Write as _,
     io::{IsTerminal as _, Write as _, stderr},
     panic,
     sync::{Arc, mpsc},
@@ -123,6 +124,15 @@ impl Log {
             self.limit.tell(false);
         }
     }
+}
+
+/// What others have said, as lines of the log and terminals may show it: on one line, cut at so many bytes, and without what a
+/// terminal would obey.
+pub(crate) fn printable(text: &str, bytes: usize) -> String {
+    let mut shown = String::new();
+    // Whoever writes more than fits is told so, which is no error here.
+    let _ = line::Bounded::new(&mut shown, bytes).write_str(text);
+    shown
 }
 
 /// Writes an error on standard error, for people; gives up after a moment where nobody reads that.

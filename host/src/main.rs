@@ -193,17 +193,25 @@ fn check(options: &Check) -> anyhow::Result<ExitCode> {
     match plugin_tools::check::check(&options.file, options.config.as_deref()) {
         Ok(checked) if options.json => println!("{}", checked.json()),
         Ok(checked) => print!("{}", checked.text(&options.file)),
-        Err(error) if options.json => {
-            println!("{}", serde_json::json!({"ok": false, "error": format!("{error:#}")}));
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(error) => return Err(error),
+        Err(error) => return refused(error, options.json),
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why a tool came to no result: for scripts on standard output, for people where other errors go.
+fn refused(error: anyhow::Error, json: bool) -> anyhow::Result<ExitCode> {
+    if !json {
+        return Err(error);
+    }
+    println!("{}", plugin_tools::refusal(&error));
+    Ok(ExitCode::FAILURE)
+}
+
 fn test(options: &Test) -> anyhow::Result<ExitCode> {
-    let outcomes = plugin_tools::test::test(&options.file, &options.cases)?;
+    let outcomes = match plugin_tools::test::test(&options.file, &options.cases) {
+        Ok(outcomes) => outcomes,
+        Err(error) => return refused(error, options.json),
+    };
     if options.json {
         print!("{}", plugin_tools::test::json_lines(&outcomes));
     } else {
@@ -216,7 +224,7 @@ fn test(options: &Test) -> anyhow::Result<ExitCode> {
 }
 
 fn bench(options: &Bench) -> anyhow::Result<ExitCode> {
-    let measured = plugin_tools::bench::bench(
+    let measured = match plugin_tools::bench::bench(
         &options.file,
         &plugin_tools::bench::Options {
             records: options.records.as_deref(),
@@ -224,7 +232,10 @@ fn bench(options: &Bench) -> anyhow::Result<ExitCode> {
             config: options.config.as_deref(),
             duration: Duration::from_secs(options.seconds.max(1)),
         },
-    )?;
+    ) {
+        Ok(measured) => measured,
+        Err(error) => return refused(error, options.json),
+    };
     if options.json {
         println!("{}", measured.json());
     } else {

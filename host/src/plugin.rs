@@ -29,7 +29,7 @@ pub use self::{
     compile::{CompileError, CompileLimits, Compiler},
     engine::Engine,
     limits::Limits,
-    pool::{Lease, Place, Pool},
+    pool::{Lease, Place, Pool, SMOKE_PARTITIONS, smoke_records},
     shadow::{Shadow, Worker as ShadowWorker},
 };
 

@@ -4,8 +4,13 @@
 pub mod bench;
 pub mod cases;
 pub mod check;
+mod failed;
+mod said;
+mod shown;
 mod style;
 pub mod test;
+
+pub use failed::{Failed, refusal};
 
 use std::{path::Path, sync::Arc};
 
@@ -14,10 +19,17 @@ use anyhow::Context as _;
 use crate::{
     config,
     metrics::Metrics,
-    plugin::{Code, CompileLimits, Compiler, Decision, Engine, Limits, Pool},
+    plugin::{
+        CallError, Code, CompileLimits, Compiler, Decision, Engine, Lease, Limits, Pool, SMOKE_PARTITIONS,
+        smoke_records,
+    },
+    record::Record,
     reload,
     route::partition_for_key,
+    topics::Partitions,
 };
+
+use self::said::Said;
 
 /// Loads a component within the usual limits; it is not suspended for failing, since failing is what is looked for.
 fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
@@ -29,11 +41,34 @@ fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
     Ok((Arc::new(code), limits))
 }
 
-/// Configures it and makes the smoke calls that a sidecar makes.
-fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> anyhow::Result<Arc<Pool>> {
+/// Configures it and makes the smoke calls that a sidecar makes, each by itself, so that the one that fails is known. What it logs
+/// meanwhile comes back with it.
+fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> anyhow::Result<(Arc<Pool>, Said)> {
     let metrics = Metrics::new()?;
-    let pool = Pool::new(Arc::clone(code), config.to_string(), limits, &metrics)?;
-    Ok(Arc::new(pool))
+    code.watch_log();
+    let pool = Arc::new(Pool::untried(Arc::clone(code), config.to_string(), limits, &metrics));
+    let (lease, mut said) = Said::during(|| pool.lease_blocking());
+    let mut lease = match lease {
+        Ok(lease) => lease,
+        Err(error) => anyhow::bail!(Failed::new(error, "configure", said)),
+    };
+    let partitions = Arc::new(Partitions::of(SMOKE_PARTITIONS));
+    for (place, record) in ["first", "second"].into_iter().zip(smoke_records()) {
+        let (answer, more) = ask(&mut lease, &record, &partitions);
+        said.and(more);
+        if let Err(error) = answer {
+            let call = format!("the {place} of the two records that a sidecar asks about before it takes a plugin");
+            anyhow::bail!(Failed::new(error, call, said).on(&record, partitions.count()));
+        }
+    }
+    drop(lease);
+    Ok((pool, said))
+}
+
+/// Asks about one record, and hears what is logged meanwhile.
+fn ask(lease: &mut Lease, record: &Record, partitions: &Arc<Partitions>) -> (Result<Decision, CallError>, Said) {
+    lease.pool().code().watch_log();
+    Said::during(|| lease.partition(record.clone(), partitions).1)
 }
 
 /// The text of `--config`: the route's config as JSON.
@@ -50,13 +85,26 @@ fn parse_config(text: Option<&str>) -> anyhow::Result<serde_json::Value> {
     Ok(config)
 }
 
-/// Where a decision puts a record; none: wherever the host likes, or nowhere.
-fn lands_on(decision: &Decision, partitions: u32) -> Option<u32> {
-    match decision {
-        Decision::Partition(partition) => Some(*partition),
-        Decision::KeyHash(bytes) => Some(partition_for_key(bytes, partitions)),
-        // As long as there is no routing table.
-        Decision::Tenant(tenant) => Some(partition_for_key(tenant.as_bytes(), partitions)),
-        Decision::Any | Decision::Reject(_) => None,
+/// Where a decision puts a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lands {
+    /// There; the topic may not have it.
+    On(u32),
+    /// Wherever the host likes.
+    Anywhere,
+    /// It is refused.
+    Nowhere,
+}
+
+impl Lands {
+    fn of(decision: &Decision, partitions: u32) -> Self {
+        match decision {
+            Decision::Partition(partition) => Self::On(*partition),
+            Decision::KeyHash(bytes) => Self::On(partition_for_key(bytes, partitions)),
+            // As long as there is no routing table.
+            Decision::Tenant(tenant) => Self::On(partition_for_key(tenant.as_bytes(), partitions)),
+            Decision::Any => Self::Anywhere,
+            Decision::Reject(_) => Self::Nowhere,
+        }
     }
 }

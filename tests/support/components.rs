@@ -55,6 +55,12 @@ pub(crate) fn table_hog() -> Vec<u8> {
     component(&partitioner(more, grow, "1.0.0"), WIT, "plugin")
 }
 
+/// One that traps on a record without a key.
+pub(crate) fn needs_a_key() -> Vec<u8> {
+    let trap = "(if (i32.eqz (local.get 0)) (then unreachable))";
+    component(&partitioner("", trap, "1.0.0"), WIT, "plugin")
+}
+
 /// A component of another world altogether.
 pub(crate) fn wrong_world() -> Vec<u8> {
     let wit = "package other:thing@1.0.0; interface runner { run: func(); } world w { export runner; }";

@@ -23,6 +23,10 @@ const LOG_LINE_BYTES: usize = 1_024;
 /// in the next line that passes.
 const LOG_LINES_PER_SECOND: u32 = 20;
 
+/// And of one whose author is watching, who looks for a certain line among many: more, but not so many that the call takes longer
+/// by them than in a sidecar.
+const LOG_LINES_WATCHED: u32 = 200;
+
 /// The state of one instance's store.
 pub(super) struct State {
     plugin: Arc<str>,
@@ -56,6 +60,8 @@ pub(super) struct LogWindow {
     begun: Option<Instant>,
     lines: u32,
     dropped: u64,
+    /// Of a plugin whose author is watching.
+    is_watched: bool,
 }
 
 impl State {
@@ -183,6 +189,14 @@ impl log::Host for State {
 }
 
 impl LogWindow {
+    /// Begins anew, with more room, for somebody who wants to see all that a single call logs.
+    pub(super) fn watch(&mut self) {
+        *self = Self {
+            is_watched: true,
+            ..Self::default()
+        };
+    }
+
     /// Whether a line may pass, and how many were dropped before it.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.begun.is_none_or(|begun| (now - begun).as_secs() >= 1) {
@@ -190,7 +204,11 @@ impl LogWindow {
             self.lines = 0;
         }
         self.lines += 1;
-        if self.lines > LOG_LINES_PER_SECOND {
+        let most = match self.is_watched {
+            true => LOG_LINES_WATCHED,
+            false => LOG_LINES_PER_SECOND,
+        };
+        if self.lines > most {
             self.dropped += 1;
             return None;
         }

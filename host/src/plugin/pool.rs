@@ -43,15 +43,7 @@ impl Pool {
     /// Makes the first instance, so that a config that the plugin refuses, or a plugin that cannot decide for a plain
     /// record, is known at once.
     pub fn new(code: Arc<Code>, config: String, limits: Limits, metrics: &Metrics) -> Result<Self, CallError> {
-        let pool = Self {
-            metrics: metrics.plugin(&code.name),
-            idle: Mutex::default(),
-            places: Arc::new(Semaphore::new(limits.instances)),
-            suspension: Suspension::new(limits.suspend, Instant::now()),
-            code,
-            config,
-            limits,
-        };
+        let pool = Self::untried(code, config, limits, metrics);
         let mut first = pool.make()?;
         for record in smoke_records() {
             let partitions = Arc::new(Partitions::of(SMOKE_PARTITIONS));
@@ -61,6 +53,19 @@ impl Pool {
         }
         pool.idle().push(first);
         Ok(pool)
+    }
+
+    /// Without an instance yet: for tools that do what [`Pool::new`] does step by step, to say at which it fails.
+    pub fn untried(code: Arc<Code>, config: String, limits: Limits, metrics: &Metrics) -> Self {
+        Self {
+            metrics: metrics.plugin(&code.name),
+            idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(limits.instances)),
+            suspension: Suspension::new(limits.suspend, Instant::now()),
+            code,
+            config,
+            limits,
+        }
     }
 
     /// The compiled component.
@@ -180,10 +185,10 @@ impl Drop for Pool {
 }
 
 /// Partitions of the topic that smoke calls are about.
-const SMOKE_PARTITIONS: usize = 3;
+pub const SMOKE_PARTITIONS: usize = 3;
 
 /// What any application may send first: a record with everything, and one with nothing.
-fn smoke_records() -> [Record; 2] {
+pub fn smoke_records() -> [Record; 2] {
     let full = Record {
         topic: Arc::from("pointsman-smoke"),
         key: Some(Bytes::from_static(b"key")),

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use serde_json::json;
 
-use super::{configure, lands_on, load, parse_config, style::Style};
+use super::{Failed, Lands, ask, configure, load, parse_config, said::Said, style::Style};
 use crate::{
     config::Limits,
     ingest::parse::{Context, Format, Memory},
-    plugin::{Decision, Lease},
+    plugin::{CallError, Lease},
     record::{Header, Record},
     topics::Partitions,
 };
@@ -63,6 +63,8 @@ pub struct Measured {
     pub rejected: u64,
     /// Records that were put on a partition that is not there.
     pub out_of_range: u64,
+    /// The last that the plugin logged.
+    said: Said,
 }
 
 /// Measures. A call that traps, or runs over its time, is an error.
@@ -74,14 +76,25 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
         None => made_up(),
     };
     let (code, limits) = load(file)?;
-    let pool = configure(&code, limits, &config)?;
+    let (pool, mut said) = configure(&code, limits, &config)?;
     let mut lease = pool.lease_blocking()?;
     let partitions = Arc::new(Partitions::of(options.partitions as usize));
     let before = lease.memory_bytes();
     let mut measured = spread(&mut lease, &records, &partitions)?;
-    let (calls, ns) = time(&mut lease, &records, &partitions, options.duration)?;
-    measured.calls = calls;
-    measured.ns = ns;
+    said.and(std::mem::take(&mut measured.said));
+    let (timed, more) = Said::during(|| time(&mut lease, &records, &partitions, options.duration));
+    said.and(more);
+    match timed {
+        Ok((calls, ns)) => {
+            measured.calls = calls;
+            measured.ns = ns;
+        }
+        Err((number, error)) => {
+            let call = format!("record {number} of {}, asked about once more", records.len());
+            bail!(Failed::new(error, call, said).on(&records[number - 1], partitions.count()))
+        }
+    }
+    measured.said = said;
     measured.memory_bytes = (before, lease.memory_bytes());
     Ok(measured)
 }
@@ -160,35 +173,48 @@ fn spread(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -
         any: 0,
         rejected: 0,
         out_of_range: 0,
+        said: Said::default(),
     };
     for (number, record) in (1..).zip(records) {
-        let (_, answer) = lease.partition(record.clone(), partitions);
-        let decision = answer.with_context(|| format!("record {number} of {}", records.len()))?;
-        match (lands_on(&decision, count), decision) {
-            (Some(partition), _) if partition < count => measured.by_partition[partition as usize] += 1,
-            (Some(_), _) => measured.out_of_range += 1,
-            (None, Decision::Reject(_)) => measured.rejected += 1,
-            (None, _) => measured.any += 1,
+        let (answer, said) = ask(lease, record, partitions);
+        let decision = match answer {
+            Ok(decision) => decision,
+            Err(error) => {
+                let call = format!("record {number} of {}", records.len());
+                bail!(Failed::new(error, call, said).on(record, count))
+            }
+        };
+        measured.said.and(said);
+        match Lands::of(&decision, count) {
+            Lands::On(partition) if partition < count => measured.by_partition[partition as usize] += 1,
+            Lands::On(_) => measured.out_of_range += 1,
+            Lands::Anywhere => measured.any += 1,
+            Lands::Nowhere => measured.rejected += 1,
         }
     }
     Ok(measured)
 }
 
+/// Nanoseconds of a call: those of the median round, and of the fastest.
+type Ns = (f64, f64);
+
+/// How many calls were made, and what each took; or the number of the record, counted from 1, that failed.
 fn time(
     lease: &mut Lease,
     records: &[Record],
     partitions: &Arc<Partitions>,
     duration: Duration,
-) -> anyhow::Result<(u64, (f64, f64))> {
+) -> Result<(u64, Ns), (usize, CallError)> {
     let mut calls = 0;
     let mut rounds = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let begun = Instant::now();
         let mut in_round = 0_u64;
         while begun.elapsed() < duration / ROUNDS as u32 {
-            for record in records.iter().cycle().skip(calls as usize % records.len()).take(64) {
+            let place = calls as usize % records.len();
+            for (index, record) in records.iter().enumerate().cycle().skip(place).take(64) {
                 if let (_, Err(error)) = lease.partition(record.clone(), partitions) {
-                    bail!(error);
+                    return Err((index + 1, error));
                 }
             }
             in_round += 64;
@@ -213,6 +239,7 @@ impl Measured {
             "any": self.any,
             "rejected": self.rejected,
             "out_of_range": self.out_of_range,
+            "log": self.said.json(),
         })
     }
 
@@ -252,6 +279,7 @@ impl Measured {
                 let _ = writeln!(text, "{count} of {} records {what}", self.records());
             }
         }
+        text.push_str(&self.said.text(style));
         text
     }
 
@@ -318,6 +346,7 @@ mod tests {
             any: 1,
             rejected: 2,
             out_of_range: 0,
+            said: Said::default(),
         };
         let text = measured.render(Style::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
@@ -342,6 +371,7 @@ mod tests {
             any: 0,
             rejected: 0,
             out_of_range: 0,
+            said: Said::default(),
         };
         let text = measured.render(Style::PLAIN);
         assert!(text.contains("0-3") && text.contains("96-99"), "{text}");

@@ -4,7 +4,7 @@ use std::{path::Path, time::Instant};
 
 use serde_json::json;
 
-use super::{configure, load, parse_config, style::Style};
+use super::{Failed, configure, load, parse_config, said::Said, style::Style};
 
 /// What was found of a component that a sidecar would take.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Checked {
     pub configure_ms: f64,
     /// Memory of the instance after that.
     pub memory_bytes: usize,
+    /// What it logged meanwhile.
+    said: Said,
 }
 
 /// Does what a sidecar does before it lets a plugin decide. The error says what is wrong and what to change.
@@ -30,7 +32,7 @@ pub fn check(file: &Path, config: Option<&str>) -> anyhow::Result<Checked> {
     let (code, limits) = load(file)?;
     let load_ms = ms(begun);
     let begun = Instant::now();
-    let pool = configure(&code, limits, &config).map_err(|error| explain(&error, &config))?;
+    let (pool, said) = configure(&code, limits, &config).map_err(|error| explain(error, &config))?;
     let configure_ms = ms(begun);
     let memory_bytes = pool.lease_blocking()?.memory_bytes();
     Ok(Checked {
@@ -40,16 +42,21 @@ pub fn check(file: &Path, config: Option<&str>) -> anyhow::Result<Checked> {
         load_ms,
         configure_ms,
         memory_bytes,
+        said,
     })
 }
 
-fn explain(error: &anyhow::Error, config: &serde_json::Value) -> anyhow::Error {
+fn explain(error: anyhow::Error, config: &serde_json::Value) -> anyhow::Error {
     let is_bare = config.as_object().is_some_and(serde_json::Map::is_empty);
-    let says = error.to_string();
-    if is_bare && says.contains("refused its config") {
-        return anyhow::anyhow!("{says}; if it needs a config, give one: --config '{{\"key\":\"value\"}}'");
+    match error.downcast::<Failed>() {
+        Ok(mut failed) => {
+            if is_bare && failed.error.to_string().contains("refused its config") {
+                failed.hint = Some("if it needs a config, give one: --config '{\"key\":\"value\"}'");
+            }
+            failed.into()
+        }
+        Err(error) => error,
     }
-    anyhow::anyhow!(says)
 }
 
 impl Checked {
@@ -63,6 +70,7 @@ impl Checked {
             "load_ms": self.load_ms,
             "configure_ms": self.configure_ms,
             "memory_bytes": self.memory_bytes,
+            "log": self.said.json(),
         })
     }
 
@@ -88,9 +96,8 @@ impl Checked {
             ("memory", format!("{} KiB an instance", self.memory_bytes >> 10)),
         ];
         let mark = style.good("✓");
-        rows.iter()
-            .map(|(what, found)| format!("{mark} {what:<11}{found}\n"))
-            .collect()
+        let rows = rows.iter().map(|(what, found)| format!("{mark} {what:<11}{found}\n"));
+        rows.chain([self.said.text(style)]).collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Marks and colours of what people read: colours on a terminal only, and not where `NO_COLOR` asks for none.
 
-use std::io::{IsTerminal as _, stdout};
+use std::io::{IsTerminal as _, stderr, stdout};
+
+use crate::logging;
 
 /// How to mark lines.
 #[derive(Debug, Clone, Copy)]
@@ -11,9 +13,18 @@ pub(super) struct Style {
 impl Style {
     /// For standard output.
     pub(super) fn of_stdout() -> Self {
+        Self::of(stdout().is_terminal())
+    }
+
+    /// For standard error.
+    pub(super) fn of_stderr() -> Self {
+        Self::of(stderr().is_terminal())
+    }
+
+    fn of(is_terminal: bool) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            colour: stdout().is_terminal() && !refused,
+            colour: is_terminal && !refused,
         }
     }
 
@@ -39,4 +50,9 @@ impl Style {
             text.to_owned()
         }
     }
+}
+
+/// What others have said, as a terminal may be shown it: on one line, without what it would obey, cut at so many bytes.
+pub(super) fn foreign(text: &str, bytes: usize) -> String {
+    logging::printable(text, bytes)
 }

@@ -5,11 +5,17 @@ use std::{fmt::Write as _, path::Path, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
+    Failed, Lands, ask,
     cases::{Case, Cases, Expect},
-    configure, lands_on, load,
-    style::Style,
+    configure, load,
+    said::Said,
+    shown,
+    style::{Style, foreign},
 };
 use crate::plugin::{CallError, Decision, Pool};
+
+/// Most of a line about a decision: what is foreign in it has been cut before, but may be written with many escapes.
+const LINE_BYTES: usize = 8_192;
 
 /// How one case came out.
 #[derive(Debug)]
@@ -22,42 +28,73 @@ pub struct Outcome {
     pub decided: String,
     /// Whether that is the same.
     pub passed: bool,
+    /// Where it stands in its table, counted from 1.
+    pub line: usize,
+    /// What it was about, in words and for scripts.
+    record: (String, Value),
+    /// What the plugin logged before it: while it was configured, and tried as a sidecar does.
+    before: Said,
+    /// What it logged while it decided.
+    said: Said,
 }
 
 /// Runs all cases of a file. Each starts where the one before has left the plugin, as records do.
 pub fn test(file: &Path, cases: &Path) -> anyhow::Result<Vec<Outcome>> {
     let cases = Cases::read(cases)?;
     let (code, limits) = load(file)?;
-    let pool = configure(&code, limits, &Value::Object(cases.config))?;
-    cases.cases.iter().map(|case| run(&pool, case)).collect()
+    let (pool, mut before) = configure(&code, limits, &Value::Object(cases.config))?;
+    let run = |case: &Case| {
+        let mut outcome = run(&pool, case)?;
+        outcome.before = std::mem::take(&mut before);
+        Ok(outcome)
+    };
+    cases.cases.iter().map(run).collect()
 }
 
 fn run(pool: &Arc<Pool>, case: &Case) -> anyhow::Result<Outcome> {
-    let mut lease = pool.lease_blocking()?;
-    let (_, answer) = lease.partition(case.record()?, &Arc::new(case.topology()));
+    // After a trap this is another instance, whose `configure` says what the first one's said.
+    let (lease, said) = Said::during(|| pool.lease_blocking());
+    let mut lease =
+        lease.map_err(|error| Failed::new(error, format!("configure, before case {:?}", case.name), said))?;
+    let record = case.record()?;
+    let (answer, said) = ask(&mut lease, &record, &Arc::new(case.topology()));
     Ok(Outcome {
         name: case.name.clone(),
+        line: case.line,
         expected: expected(&case.expect),
         decided: decided(&answer, case.partitions),
+        record: (
+            shown::text(&record, case.partitions),
+            shown::json(&record, case.partitions),
+        ),
+        before: Said::default(),
+        said,
         passed: answer.is_ok_and(|decision| meets(&decision, &case.expect, case.partitions)),
     })
 }
 
 fn meets(decision: &Decision, expect: &Expect, partitions: u32) -> bool {
-    match (expect, decision) {
-        (Expect::Partition(wanted), decision) => lands_on(decision, partitions) == Some(*wanted),
-        (Expect::KeyHash(wanted), Decision::KeyHash(bytes)) => wanted.as_bytes() == bytes,
-        (Expect::Any, Decision::Any) => true,
-        (Expect::Tenant(wanted), Decision::Tenant(tenant)) => wanted == tenant,
-        (Expect::Reject(wanted), Decision::Reject(message)) => wanted == message,
-        _ => false,
+    match expect {
+        Expect::Partition(wanted) => Lands::of(decision, partitions) == Lands::On(*wanted),
+        Expect::KeyHash(_) | Expect::Any | Expect::Tenant(_) | Expect::Reject(_) => *expect == exactly(decision),
+    }
+}
+
+/// What a case has to expect of a decision to get just that one.
+fn exactly(decision: &Decision) -> Expect {
+    match decision {
+        Decision::Partition(partition) => Expect::Partition(*partition),
+        Decision::KeyHash(bytes) => Expect::KeyHash(bytes.clone()),
+        Decision::Any => Expect::Any,
+        Decision::Tenant(tenant) => Expect::Tenant(tenant.clone()),
+        Decision::Reject(message) => Expect::Reject(message.clone()),
     }
 }
 
 fn expected(expect: &Expect) -> String {
     match expect {
         Expect::Partition(partition) => format!("partition {partition}"),
-        Expect::KeyHash(text) => format!("key-hash of {text:?}"),
+        Expect::KeyHash(bytes) => format!("key-hash of {:?}", String::from_utf8_lossy(bytes)),
         Expect::Any => "any".to_owned(),
         Expect::Tenant(tenant) => format!("tenant {tenant:?}"),
         Expect::Reject(message) => format!("reject {message:?}"),
@@ -69,7 +106,10 @@ fn decided(answer: &Result<Decision, CallError>, partitions: u32) -> String {
         Ok(decision) => decision,
         Err(error) => return error.to_string(),
     };
-    let lands = || lands_on(decision, partitions).map_or(String::new(), |lands| format!(" (partition {lands})"));
+    let lands = || match Lands::of(decision, partitions) {
+        Lands::On(partition) => format!(" (partition {partition})"),
+        Lands::Anywhere | Lands::Nowhere => String::new(),
+    };
     match decision {
         Decision::Partition(partition) if *partition >= partitions => {
             format!("partition {partition}, and there are 0 to {}", partitions - 1)
@@ -90,30 +130,58 @@ pub fn json_lines(outcomes: &[Outcome]) -> String {
             expected,
             decided,
             passed,
+            line: at,
+            record: (_, record),
+            before,
+            said,
         } = outcome;
-        let line = json!({"name": name, "passed": passed, "expected": expected, "decided": decided});
+        let mut line = json!({
+            "name": name,
+            "line": at,
+            "passed": passed,
+            "expected": expected,
+            "decided": decided,
+            "record": record,
+            "log": said.json(),
+        });
+        if !before.is_empty() {
+            line["log_before"] = before.json();
+        }
         let _ = writeln!(lines, "{line}");
         lines
     })
 }
 
-/// For people: what differs, and how many do not.
+/// For people: what differs, what was logged, and how many do not differ.
 pub fn text(outcomes: &[Outcome]) -> String {
     render(outcomes, Style::of_stdout())
 }
 
 fn render(outcomes: &[Outcome], style: Style) -> String {
     let mut text = String::new();
-    let failed = outcomes.iter().filter(|outcome| !outcome.passed);
-    for outcome in failed.clone() {
-        let _ = writeln!(text, "{} {}", style.bad("✗"), outcome.name);
-        let _ = writeln!(text, "    {} {}", style.good("- expected"), outcome.expected);
-        let _ = writeln!(text, "    {} {}", style.bad("+ decided "), outcome.decided);
+    for outcome in outcomes {
+        if !outcome.before.is_empty() {
+            let _ = write!(text, "before the first case\n{}", outcome.before.text(style));
+        }
+        let name = foreign(&outcome.name, LINE_BYTES);
+        if !outcome.passed {
+            let _ = writeln!(text, "{} {name}", style.bad("✗"));
+            for (mark, line) in [
+                (style.good("- expected"), &outcome.expected),
+                (style.bad("+ decided "), &outcome.decided),
+            ] {
+                let _ = writeln!(text, "    {mark} {}", foreign(line, LINE_BYTES));
+            }
+            let _ = writeln!(text, "      record   {}", outcome.record.0);
+        } else if !outcome.said.is_empty() {
+            let _ = writeln!(text, "{} {name}", style.good("✓"));
+        }
+        text.push_str(&outcome.said.text(style));
     }
-    let (all, failed) = (outcomes.len(), failed.count());
-    let _ = match failed {
+    let all = outcomes.len();
+    let _ = match outcomes.iter().filter(|outcome| !outcome.passed).count() {
         0 => writeln!(text, "{} all {all} cases decided as expected", style.good("✓")),
-        _ => writeln!(text, "{} {failed} of {all} cases decided otherwise", style.bad("✗")),
+        failed => writeln!(text, "{} {failed} of {all} cases decided otherwise", style.bad("✗")),
     };
     text
 }
@@ -125,13 +193,15 @@ mod tests {
     #[test]
     fn a_partition_counts_however_the_plugin_said_it() {
         let key_hash = Decision::KeyHash(b"a".to_vec());
-        let lands = lands_on(&key_hash, 12).expect("a partition");
+        let Lands::On(lands) = Lands::of(&key_hash, 12) else {
+            panic!("a key hash lands nowhere");
+        };
         assert!(meets(&key_hash, &Expect::Partition(lands), 12));
         assert!(meets(&Decision::Partition(lands), &Expect::Partition(lands), 12));
-        assert!(meets(&key_hash, &Expect::KeyHash("a".to_owned()), 12));
+        assert!(meets(&key_hash, &Expect::KeyHash(b"a".to_vec()), 12));
         for (decision, expect) in [
             (key_hash, Expect::Partition((lands + 1) % 12)),
-            (Decision::Partition(lands), Expect::KeyHash("a".to_owned())),
+            (Decision::Partition(lands), Expect::KeyHash(b"a".to_vec())),
             (Decision::Any, Expect::Partition(0)),
             (Decision::Reject("a".to_owned()), Expect::Reject("b".to_owned())),
         ] {
@@ -139,20 +209,43 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_difference_shows_both_sides() {
-        let outcome = |passed| Outcome {
+    fn outcome(passed: bool, said: Said) -> Outcome {
+        Outcome {
             name: "one".to_owned(),
             expected: "any".to_owned(),
             decided: "partition 3".to_owned(),
             passed,
-        };
-        let text = render(&[outcome(true), outcome(false)], Style::PLAIN);
-        let expected = "✗ one\n    - expected any\n    + decided  partition 3\n✗ 1 of 2 cases decided otherwise\n";
+            line: 1,
+            record: ("no key".to_owned(), json!({})),
+            before: Said::default(),
+            said,
+        }
+    }
+
+    #[test]
+    fn a_difference_shows_both_sides_and_the_record() {
+        let text = render(
+            &[outcome(true, Said::default()), outcome(false, Said::default())],
+            Style::PLAIN,
+        );
+        let expected = "✗ one\n    - expected any\n    + decided  partition 3\n      record   no key\n\
+                        ✗ 1 of 2 cases decided otherwise\n";
         assert_eq!(text, expected);
         assert_eq!(
-            render(&[outcome(true)], Style::PLAIN),
+            render(&[outcome(true, Said::default())], Style::PLAIN),
             "✓ all 1 cases decided as expected\n"
+        );
+    }
+
+    #[test]
+    fn what_a_plugin_logs_is_shown_for_a_case_that_passes_too() {
+        let ((), said) = Said::during(|| tracing::info!(target: "plugin", "here"));
+        let mut first = outcome(true, said.clone());
+        first.before = said;
+        assert_eq!(
+            render(&[first], Style::PLAIN),
+            "before the first case\n      log      INFO  here\n✓ one\n      log      INFO  here\n\
+             ✓ all 1 cases decided as expected\n"
         );
     }
 }

@@ -1,0 +1,88 @@
+//! A call into a plugin that failed, told so that its author can find the mistake.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    said::Said,
+    shown,
+    style::{Style, foreign},
+};
+use crate::{plugin::CallError, record::Record};
+
+/// A call that failed, with all that is known of it.
+#[derive(Debug, thiserror::Error)]
+pub struct Failed {
+    /// What happened.
+    pub error: CallError,
+    /// Which call it was, in words.
+    pub call: String,
+    /// What it was about, in words and for scripts; none for `configure`.
+    record: Option<(String, Value)>,
+    /// What the plugin logged before it failed.
+    said: Said,
+    /// What to do beside what the error says.
+    pub hint: Option<&'static str>,
+}
+
+impl Failed {
+    pub(super) fn new(error: CallError, call: impl Into<String>, said: Said) -> Self {
+        Self {
+            error,
+            call: call.into(),
+            record: None,
+            said,
+            hint: None,
+        }
+    }
+
+    pub(super) fn on(mut self, record: &Record, partitions: u32) -> Self {
+        self.record = Some((shown::text(record, partitions), shown::json(record, partitions)));
+        self
+    }
+
+    /// For scripts.
+    pub fn json(&self) -> Map<String, Value> {
+        let mut fields = Map::from_iter([
+            ("error".to_owned(), json!(self.error.to_string())),
+            ("call".to_owned(), json!(self.call)),
+            ("log".to_owned(), self.said.json()),
+        ]);
+        if let Some((_, record)) = &self.record {
+            fields.insert("record".to_owned(), record.clone());
+        }
+        fields
+    }
+}
+
+/// Most of an error that is shown: what is foreign in it has been cut before, but may be written with many escapes.
+const ERROR_BYTES: usize = 8_192;
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&foreign(&self.error.to_string(), ERROR_BYTES))?;
+        if let Some(hint) = self.hint {
+            write!(f, "; {hint}")?;
+        }
+        write!(f, "\n      call     {}", self.call)?;
+        if let Some((record, _)) = &self.record {
+            write!(f, "\n      record   {record}")?;
+        }
+        let said = self.said.text(Style::of_stderr());
+        match said.trim_end() {
+            "" => Ok(()),
+            said => write!(f, "\n{said}"),
+        }
+    }
+}
+
+/// For scripts: why a tool came to no result.
+pub fn refusal(error: &anyhow::Error) -> Value {
+    let mut fields = match error.downcast_ref::<Failed>() {
+        Some(failed) => failed.json(),
+        None => Map::from_iter([("error".to_owned(), json!(format!("{error:#}")))]),
+    };
+    fields.insert("ok".to_owned(), json!(false));
+    Value::Object(fields)
+}
