@@ -31,7 +31,12 @@ fn a_plugin_that_check_likes_is_one_that_the_sidecar_takes_and_the_others_are_to
     let good = plugin(&["check", path(&plugin_dir().join("key-hash.wasm"))]);
     let text = said(&good);
     assert!(good.status.success(), "{text}");
-    for part in [&digest(&key_hash), "log@1.0.0, and no WASI", "KiB an instance"] {
+    for part in [
+        &*digest(&key_hash),
+        "partitioner@1.0.0, batch@1.0.0\n",
+        "log@1.0.0, and no WASI",
+        "KiB an instance: memories ",
+    ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
     assert!(!text.contains('\u{1b}'), "colours where there is no terminal");
@@ -64,6 +69,10 @@ fn a_plugin_that_check_likes_is_one_that_the_sidecar_takes_and_the_others_are_to
         (json["ok"].as_bool(), json["sha256"].as_str()),
         (Some(true), Some(&*digest(&built("header"))))
     );
+    assert_eq!(json["exports"][1], "pointsman:partitioner/batch@1.0.0", "{json}");
+    let parts = ["memory_bytes", "table_bytes", "engine_bytes"].map(|part| json["instance"][part].as_u64().unwrap());
+    assert!(parts.iter().all(|part| *part > 0), "{json}");
+    assert_eq!(json["memory_bytes"], parts.iter().sum::<u64>());
     let missing = plugin(&["check", path(&folder.path().join("none.wasm"))]);
     assert!(said(&missing).contains("not found"), "{}", said(&missing));
 }
@@ -174,8 +183,9 @@ fn the_author_of_a_plugin_that_panics_sees_what_it_said_and_the_record_that_it_m
     for part in [
         "      record   topic \"test\" of 4 partitions, key \"panic\", headers { \"tier\" = \"vip\" }, value \"\\u{1b}[2J\"\n",
         "      log      ERROR panicked at src/lib.rs:",
-        ": as told\n",
-        "✓ it talks\n      log      … after 180 more lines\n      log      INFO  yyy",
+        ": as told\n      trace    ",
+        " it talks\n",
+        "      log      … after 180 more lines\n      log      INFO  yyy",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
     }

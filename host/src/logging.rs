@@ -12,7 +12,6 @@ mod line;
 mod queue;
 
 use std::{
-    fmt::Write as _,
     io::{IsTerminal as _, Write as _, stderr},
     panic,
     sync::{Arc, mpsc},
@@ -32,7 +31,10 @@ use self::{
     line::Line,
     queue::{Lines, Queue},
 };
-use crate::config::{self, LogFormat};
+use crate::{
+    config::{self, LogFormat},
+    text,
+};
 
 /// How long the end waits for a standard error that nobody reads.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -126,20 +128,11 @@ impl Log {
     }
 }
 
-/// What others have said, as lines of the log and terminals may show it: on one line, cut at so many bytes, and without what a
-/// terminal would obey.
-pub(crate) fn printable(text: &str, bytes: usize) -> String {
-    let mut shown = String::new();
-    // Whoever writes more than fits is told so, which is no error here.
-    let _ = line::Bounded::new(&mut shown, bytes).write_str(text);
-    shown
-}
-
 /// Writes an error on standard error, for people; gives up after a moment where nobody reads that.
 pub fn last_words(text: String) {
     let (done, written) = mpsc::sync_channel::<()>(1);
     let writing = thread::Builder::new().name("last-words".to_owned()).spawn(move || {
-        let _ = writeln!(stderr(), "{text}");
+        let _ = writeln!(stderr(), "{}", text::for_terminal(&text));
         drop(done);
     });
     if writing.is_ok() {

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, MemorySection, MemoryType, Module,
-    TypeSection, ValType,
+    BlockType, CodeSection, ComponentSection as _, ConstExpr, Encode as _, ExportKind, ExportSection, Function,
+    FunctionSection, GlobalSection, GlobalType, InstanceSection, MemorySection, MemoryType, Module, ModuleArg,
+    ModuleSection, TypeSection, ValType,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -157,4 +158,104 @@ fn busy(instructions: u32) -> Function {
 /// A component, cut in the middle.
 pub(crate) fn truncated(component: &[u8]) -> Cow<'_, [u8]> {
     Cow::Borrowed(&component[..component.len() / 2])
+}
+
+/// A partitioner that nothing is wrong with.
+fn plain() -> Vec<u8> {
+    component(&partitioner("", "", "1.0.0"), WIT, "plugin")
+}
+
+/// The sections of a component after its first eight bytes.
+fn sections_of(text: &str) -> Vec<u8> {
+    wat::parse_str(text).expect("a component").split_off(8)
+}
+
+/// A partitioner with core instances beside that nobody needs: so many of a module with so many globals.
+pub(crate) fn many_globals(instances: u32, globals: u32) -> Vec<u8> {
+    let mut module = Module::new();
+    let mut section = GlobalSection::new();
+    let of = GlobalType {
+        val_type: ValType::I32,
+        mutable: false,
+        shared: false,
+    };
+    for _ in 0..globals {
+        section.global(of, &ConstExpr::i32_const(0));
+    }
+    module.section(&section);
+    let mut component = plain();
+    let index = wasmparser::Parser::new(0)
+        .parse_all(&component)
+        .filter(|payload| matches!(payload, Ok(wasmparser::Payload::ModuleSection { .. })))
+        .count() as u32;
+    let mut made = InstanceSection::new();
+    for _ in 0..instances {
+        made.instantiate(index, std::iter::empty::<(&str, ModuleArg)>());
+    }
+    component.push(ModuleSection(&module).id());
+    ModuleSection(&module).encode(&mut component);
+    component.push(made.id());
+    made.encode(&mut component);
+    component
+}
+
+/// Types within types: each level has two of the one below, and the lowest is a resource.
+pub(crate) fn nested_resource_types(levels: u32) -> Vec<u8> {
+    let mut types = "(type $t0 (instance (export \"r\" (type (sub resource)))))".to_owned();
+    for level in 1..=levels {
+        let below = level - 1;
+        types.push_str(&format!(
+            "(type $t{level} (instance (alias outer 1 $t{below} (type $b))
+                (export \"a\" (instance (type $b))) (export \"b\" (instance (type $b)))))"
+        ));
+    }
+    let text = format!("(component {types} (import \"x\" (instance (type $t{levels}))))");
+    wat::parse_str(text).expect("a component")
+}
+
+/// Components within components, each of which makes two instances of the one below. The lowest is empty.
+pub(crate) fn nested_components(levels: u32) -> Vec<u8> {
+    let mut text = "(component $c0)".to_owned();
+    for level in 1..=levels {
+        let below = level - 1;
+        text = format!(
+            "(component $c{level} {text} (instance (instantiate $c{below})) (instance (instantiate $c{below})))"
+        );
+    }
+    let mut component = plain();
+    component.extend(sections_of(&format!("(component {text})")));
+    component
+}
+
+/// So many types of functions, none of them like another.
+pub(crate) fn many_function_types(count: u32) -> Vec<u8> {
+    let mut types = TypeSection::new();
+    for number in 0..count {
+        let of = |bit: u32| {
+            if number >> bit & 1 == 0 {
+                ValType::I32
+            } else {
+                ValType::I64
+            }
+        };
+        types.ty().function((0..17).map(of), []);
+    }
+    let mut module = Module::new();
+    module.section(&types);
+    let mut component = plain();
+    component.push(ModuleSection(&module).id());
+    ModuleSection(&module).encode(&mut component);
+    component
+}
+
+/// A partitioner that exports something else under a name of this many bytes (100,000 at most), and imports under another.
+pub(crate) fn long_names(bytes: usize, imports: usize) -> Vec<u8> {
+    let mut text = String::from("(component ");
+    for number in 0..imports {
+        text.push_str(&format!("(import \"n{number}-{}\" (instance))", "x".repeat(bytes)));
+    }
+    text.push(')');
+    let mut component = wat::parse_str(text).expect("a component");
+    component.shrink_to_fit();
+    component
 }

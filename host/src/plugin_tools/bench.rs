@@ -79,7 +79,7 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
     let (pool, mut said) = configure(&code, limits, &config)?;
     let mut lease = pool.lease_blocking()?;
     let partitions = Arc::new(Partitions::of(options.partitions as usize));
-    let before = lease.memory_bytes();
+    let before = lease.footprint().total();
     let mut measured = spread(&mut lease, &records, &partitions)?;
     said.and(std::mem::take(&mut measured.said));
     let (timed, more) = Said::during(|| time(&mut lease, &records, &partitions, options.duration));
@@ -95,7 +95,7 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
         }
     }
     measured.said = said;
-    measured.memory_bytes = (before, lease.memory_bytes());
+    measured.memory_bytes = (before, lease.footprint().total());
     Ok(measured)
 }
 

@@ -4,7 +4,15 @@ use std::{path::Path, time::Instant};
 
 use serde_json::json;
 
-use super::{Failed, configure, load, parse_config, said::Said, style::Style};
+use super::{
+    Failed, configure, load, parse_config,
+    said::Said,
+    style::{Style, foreign},
+};
+use crate::plugin::{Footprint, PACKAGE};
+
+/// Most of a name, which the host has bounded before.
+const NAME_BYTES: usize = 256;
 
 /// What was found of a component that a sidecar would take.
 #[derive(Debug)]
@@ -15,12 +23,14 @@ pub struct Checked {
     pub bytes: usize,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
+    /// What it exports, some of it where it is much; names of others than ours are its own.
+    pub exports: Vec<String>,
     /// From the file to compiled code, ms; next to nothing when the code was in the cache.
     pub load_ms: f64,
     /// Instance, `configure` and smoke calls, ms.
     pub configure_ms: f64,
-    /// Memory of the instance after that.
-    pub memory_bytes: usize,
+    /// What the instance takes after that.
+    pub instance: Footprint,
     /// What it logged meanwhile.
     said: Said,
 }
@@ -34,14 +44,15 @@ pub fn check(file: &Path, config: Option<&str>) -> anyhow::Result<Checked> {
     let begun = Instant::now();
     let (pool, said) = configure(&code, limits, &config).map_err(|error| explain(error, &config))?;
     let configure_ms = ms(begun);
-    let memory_bytes = pool.lease_blocking()?.memory_bytes();
+    let instance = pool.lease_blocking()?.footprint();
     Ok(Checked {
         digest: code.digest.clone(),
         bytes: code.bytes,
         imports: code.imports.clone(),
+        exports: code.exports.clone(),
         load_ms,
         configure_ms,
-        memory_bytes,
+        instance,
         said,
     })
 }
@@ -67,9 +78,11 @@ impl Checked {
             "sha256": self.digest,
             "bytes": self.bytes,
             "imports": self.imports,
+            "exports": self.exports,
             "load_ms": self.load_ms,
             "configure_ms": self.configure_ms,
-            "memory_bytes": self.memory_bytes,
+            "memory_bytes": self.instance.total(),
+            "instance": self.instance,
             "log": self.said.json(),
         })
     }
@@ -77,28 +90,51 @@ impl Checked {
     /// For people.
     pub fn text(&self, file: &Path) -> String {
         let style = Style::of_stdout();
-        let names: Vec<&str> = self.imports.iter().filter_map(|name| name.rsplit('/').next()).collect();
-        let imports = if names.is_empty() {
-            "nothing".to_owned()
-        } else {
-            names.join(", ")
+        let names = |full: &[String]| {
+            let short: Vec<String> = full
+                .iter()
+                .map(|name| foreign(name.strip_prefix(PACKAGE).unwrap_or(name), NAME_BYTES))
+                .collect();
+            match short.is_empty() {
+                true => "nothing".to_owned(),
+                false => short.join(", "),
+            }
         };
+        let Footprint {
+            memory_bytes,
+            table_bytes,
+            engine_bytes,
+        } = self.instance;
         let rows = [
             ("component", format!("{} ({} bytes)", file.display(), self.bytes)),
             ("sha256", self.digest.clone()),
-            ("exports", "pointsman:partitioner/partitioner@1.0.0".to_owned()),
-            ("imports", format!("{imports}, and no WASI")),
+            ("exports", names(&self.exports)),
+            ("imports", format!("{}, and no WASI", names(&self.imports))),
             ("loaded", format!("in {:.1} ms", self.load_ms)),
             (
                 "configured",
                 format!("and asked about two records, in {:.1} ms", self.configure_ms),
             ),
-            ("memory", format!("{} KiB an instance", self.memory_bytes >> 10)),
+            (
+                "memory",
+                format!(
+                    "{} KiB an instance: memories {}, tables {}, in the engine {}",
+                    kib(self.instance.total()),
+                    kib(memory_bytes),
+                    kib(table_bytes),
+                    kib(engine_bytes)
+                ),
+            ),
         ];
         let mark = style.good("✓");
         let rows = rows.iter().map(|(what, found)| format!("{mark} {what:<11}{found}\n"));
         rows.chain([self.said.text(style)]).collect()
     }
+}
+
+/// A part is not shown as nothing.
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1 << 10)
 }
 
 fn ms(begun: Instant) -> f64 {

@@ -56,6 +56,27 @@ impl Failed {
     }
 }
 
+/// The functions that a trap came from, where they are known.
+pub(super) fn frames(error: &CallError) -> Option<&[String]> {
+    match error {
+        CallError::Trapped { trace, .. } if !trace.is_empty() => Some(trace),
+        CallError::Trapped { .. }
+        | CallError::OverTime { .. }
+        | CallError::Unavailable { .. }
+        | CallError::Suspended { .. } => None,
+    }
+}
+
+/// The same for people: a line each, the innermost first.
+pub(super) fn trace(error: &CallError) -> String {
+    let frames = frames(error).unwrap_or_default().iter();
+    frames
+        .map(|name| format!("      trace    {}\n", foreign(name, FRAME_BYTES)))
+        .collect()
+}
+
+/// Most of a function's name.
+const FRAME_BYTES: usize = 512;
 /// Most of an error that is shown: what is foreign in it has been cut before, but may be written with many escapes.
 const ERROR_BYTES: usize = 8_192;
 
@@ -69,10 +90,10 @@ impl fmt::Display for Failed {
         if let Some((record, _)) = &self.record {
             write!(f, "\n      record   {record}")?;
         }
-        let said = self.said.text(Style::of_stderr());
-        match said.trim_end() {
+        let more = self.said.text(Style::PLAIN) + &trace(&self.error);
+        match more.trim_end() {
             "" => Ok(()),
-            said => write!(f, "\n{said}"),
+            more => write!(f, "\n{more}"),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::style::foreign;
-use crate::record::{Header, Record};
+use crate::{
+    record::{Header, Record},
+    text::shorten,
+};
 
 /// Most of a key, a header's name or its value that is shown, bytes.
 const PART_BYTES: usize = 80;
@@ -52,21 +55,16 @@ fn header(header: &Header) -> String {
     }
 }
 
-/// Text in quotes, bytes that are none as `b"\xff"`; how many there are where they are cut.
+/// Text in quotes, bytes that are none as `b"\xff"`; how many there are where not all are shown.
 fn quoted(bytes: &[u8], most: usize) -> String {
-    let quoted = match str::from_utf8(bytes) {
-        Ok(text) => format!(
-            "\"{}\"",
-            foreign(&text.replace('\\', "\\\\").replace('"', "\\\""), most)
-        ),
-        Err(_) => format!(
-            "b\"{}\"",
-            foreign(&cut(bytes, most).escape_ascii().to_string(), 4 * most)
-        ),
-    };
-    match bytes.len() > most {
-        true => format!("{quoted} ({} bytes)", bytes.len()),
-        false => quoted,
+    let shown = cut(bytes, most).escape_ascii();
+    match str::from_utf8(bytes) {
+        Ok(text) => {
+            let escaped = shorten(text, most).replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{}\"", foreign(&escaped, usize::MAX))
+        }
+        Err(_) if bytes.len() > most => format!("b\"{shown} … ({} bytes)\"", bytes.len()),
+        Err(_) => format!("b\"{shown}\""),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Marks and colours of what people read: colours on a terminal only, and not where `NO_COLOR` asks for none.
 
-use std::io::{IsTerminal as _, stderr, stdout};
+use std::io::{IsTerminal as _, stdout};
 
-use crate::logging;
+use crate::text::{is_dangerous, shorten, write_escaped};
 
 /// How to mark lines.
 #[derive(Debug, Clone, Copy)]
@@ -13,22 +13,13 @@ pub(super) struct Style {
 impl Style {
     /// For standard output.
     pub(super) fn of_stdout() -> Self {
-        Self::of(stdout().is_terminal())
-    }
-
-    /// For standard error.
-    pub(super) fn of_stderr() -> Self {
-        Self::of(stderr().is_terminal())
-    }
-
-    fn of(is_terminal: bool) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            colour: is_terminal && !refused,
+            colour: stdout().is_terminal() && !refused,
         }
     }
 
-    #[cfg(test)]
+    /// Without colours.
     pub(super) const PLAIN: Self = Self { colour: false };
 
     pub(super) fn good(self, text: &str) -> String {
@@ -52,7 +43,11 @@ impl Style {
     }
 }
 
-/// What others have said, as a terminal may be shown it: on one line, without what it would obey, cut at so many bytes.
+/// What others have said, as a terminal may be shown it: on one line, without what it would obey, and not much more of it than so many
+/// bytes.
 pub(super) fn foreign(text: &str, bytes: usize) -> String {
-    logging::printable(text, bytes)
+    let mut shown = String::new();
+    // A string takes all that is written to it.
+    let _ = write_escaped(&mut shown, &shorten(text, bytes), is_dangerous);
+    shown
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::{
     Failed, Lands, ask,
     cases::{Case, Cases, Expect},
-    configure, load,
+    configure,
+    failed::{frames, trace},
+    load,
     said::Said,
     shown,
     style::{Style, foreign},
@@ -36,6 +38,8 @@ pub struct Outcome {
     before: Said,
     /// What it logged while it decided.
     said: Said,
+    /// Why there is no decision.
+    error: Option<CallError>,
 }
 
 /// Runs all cases of a file. Each starts where the one before has left the plugin, as records do.
@@ -69,7 +73,10 @@ fn run(pool: &Arc<Pool>, case: &Case) -> anyhow::Result<Outcome> {
         ),
         before: Said::default(),
         said,
-        passed: answer.is_ok_and(|decision| meets(&decision, &case.expect, case.partitions)),
+        passed: answer
+            .as_ref()
+            .is_ok_and(|decision| meets(decision, &case.expect, case.partitions)),
+        error: answer.err(),
     })
 }
 
@@ -134,6 +141,7 @@ pub fn json_lines(outcomes: &[Outcome]) -> String {
             record: (_, record),
             before,
             said,
+            error,
         } = outcome;
         let mut line = json!({
             "name": name,
@@ -146,6 +154,9 @@ pub fn json_lines(outcomes: &[Outcome]) -> String {
         });
         if !before.is_empty() {
             line["log_before"] = before.json();
+        }
+        if let Some(trace) = error.as_ref().and_then(frames) {
+            line["trace"] = json!(trace);
         }
         let _ = writeln!(lines, "{line}");
         lines
@@ -177,6 +188,7 @@ fn render(outcomes: &[Outcome], style: Style) -> String {
             let _ = writeln!(text, "{} {name}", style.good("✓"));
         }
         text.push_str(&outcome.said.text(style));
+        text.push_str(&outcome.error.as_ref().map(trace).unwrap_or_default());
     }
     let all = outcomes.len();
     let _ = match outcomes.iter().filter(|outcome| !outcome.passed).count() {
@@ -219,6 +231,7 @@ mod tests {
             record: ("no key".to_owned(), json!({})),
             before: Said::default(),
             said,
+            error: None,
         }
     }
 

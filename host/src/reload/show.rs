@@ -94,6 +94,8 @@ fn shown_route(route: &Route) -> Value {
             "digest": pool.digest(),
             "bytes": pool.code().bytes,
             "suspended": pool.is_suspended(),
+            "batch_paused": pool.is_batch_paused(),
+            "instance": pool.footprint(),
         }),
     };
     let shadow = match (&route.shadow, &config.shadow) {
