@@ -8,15 +8,17 @@
 //
 // Configuration: `config = { dedicated = 2 }` dedicates two partitions instead of a quarter, but leaves one to share.
 //
-// The rule itself is in rule.js and knows nothing of Pointsman; this file connects the two.
+// The rule itself is in rule.js and knows nothing of Pointsman; this file connects the two. guard.js sees to it that a mistake
+// is told in the host's log.
 
 import { header } from "pointsman:partitioner/message@1.0.0";
+import { guarded } from "./guard.js";
 import { place, readConfig } from "./rule.js";
 
 let config;
 
 // What the host calls. Bytes come as Uint8Array, what is absent as null; what `configure` throws is told to the operator.
-export const partitioner = {
+export const partitioner = guarded({
   configure(text) {
     config = readConfig(text);
   },
@@ -25,4 +27,4 @@ export const partitioner = {
     const placed = place(config, key, partitions, header);
     return "reject" in placed ? { tag: "reject", val: placed.reject } : { tag: "partition", val: placed.partition };
   },
-};
+});

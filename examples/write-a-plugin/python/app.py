@@ -8,9 +8,9 @@
 
 Configuration: `config = { dedicated = 2 }` dedicates two partitions instead of a quarter, but leaves one to share.
 
-The rule itself is in rule.py and knows nothing of Pointsman; this file connects the two. The modules `wit_world` and
-`componentize_py_types` are made while the component is built; `componentize-py -d wit -w plugin bindings .` writes them
-into this folder for an editor to see.
+The rule itself is in rule.py and knows nothing of Pointsman; this file connects the two. guard.py sees to it that a mistake
+is told in the host's log. The modules `wit_world` and `componentize_py_types` are made while the component is built;
+`componentize-py -d wit -w plugin bindings .` writes them into this folder for an editor to see.
 """
 
 from componentize_py_types import Err
@@ -18,6 +18,7 @@ from wit_world import exports
 from wit_world.imports import message
 from wit_world.imports.types import Decision, Decision_Partition, Decision_Reject
 
+import guard
 from rule import Refused, Rule
 
 
@@ -27,12 +28,14 @@ class Partitioner(exports.Partitioner):
     # Of the class, not of the object: componentize-py makes a new object for each call.
     rule = Rule()
 
+    @guard.configures
     def configure(self, config: str) -> None:
         try:
             Partitioner.rule = Rule.from_config(config)
         except ValueError as error:
             raise Err(str(error)) from error
 
+    @guard.decides
     def partition(self, key: bytes | None, partitions: int) -> Decision:
         try:
             return Decision_Partition(self.rule.place(key, partitions, message.header))

@@ -30,10 +30,10 @@ pub(super) const C: &[File] = files!("examples/write-a-plugin/c" => "":
     ".gitignore", "Makefile", "README.md", "glue.c", "plugin.c", "plugin.h", "rule.c", "rule.h", "test.c");
 
 pub(super) const JS: &[File] = files!("examples/write-a-plugin/js" => "":
-    ".gitignore", "README.md", "package-lock.json", "package.json", "plugin.js", "rule.js", "rule.test.js");
+    ".gitignore", "README.md", "guard.js", "package-lock.json", "package.json", "plugin.js", "rule.js", "rule.test.js");
 
 pub(super) const PYTHON: &[File] = files!("examples/write-a-plugin/python" => "":
-    ".gitignore", "README.md", "app.py", "pyproject.toml", "rule.py", "test_rule.py");
+    ".gitignore", "README.md", "app.py", "guard.py", "pyproject.toml", "rule.py", "test_rule.py");
 
 /// The SDK, which no registry has; the example takes it from this repository.
 pub(super) const SDK: &[File] = files!("plugins/sdk" => "vendor/pointsman-plugin/":
