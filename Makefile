@@ -21,10 +21,10 @@ test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests,
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@examples/write-a-plugin/build rust c js
-	@$(STEP) "tests of the plugins" cargo test --locked --no-run --manifest-path plugins/Cargo.toml
+	@$(STEP) "tests of the plugins" cargo test --locked --all-features --no-run --manifest-path plugins/Cargo.toml
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	@$(STEP) "tests under valgrind" tests/valgrind/run
-	cd plugins && cargo test --locked
+	cd plugins && cargo test --locked --all-features
 	cargo test --locked --workspace -- --skip abuse::
 	cargo test --locked -p pointsman --test integration -- --test-threads=1 abuse::
 
@@ -62,7 +62,7 @@ lint: ## Formatting, clippy and documentation of both workspaces, a warning bein
 	@cd plugins && ../$(STEP) "format of the plugins" cargo fmt --all --check
 	@cd examples/write-a-plugin/rust && ../../../$(STEP) "format of the example plugin" cargo fmt --check
 	@$(STEP) "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
-	@cd plugins && ../$(STEP) "clippy of the plugins" cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cd plugins && ../$(STEP) "clippy of the plugins" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	@cd plugins && ../$(STEP) "clippy of the plugins as wasm" \
 		cargo clippy --locked --workspace --target wasm32-unknown-unknown -- -D warnings
 	@cd examples/write-a-plugin/rust && ../../../$(STEP) "clippy of the example plugin" \

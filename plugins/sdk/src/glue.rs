@@ -15,6 +15,8 @@ pub type Instance<P> = RefCell<Option<P>>;
 pub fn configure<P: Partitioner>(instance: &'static LocalKey<Instance<P>>, config: &str) -> Result<(), String> {
     #[cfg(target_family = "wasm")]
     log_panics();
+    #[cfg(feature = "log")]
+    crate::log::facade::install();
     let partitioner = P::configure(&Config::from_json(config)?)?;
     instance.set(Some(partitioner));
     Ok(())

@@ -64,8 +64,11 @@
 //! # What it can see
 //!
 //! The [`Record`] and nothing else: its key, value, headers, timestamp and topic; what the host knows of the topic's
-//! partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket, environment or random number:
-//! what of the standard library needs one of them fails or panics when it runs. Lines for the operator go to [`log`].
+//! partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket or environment: what of the standard
+//! library needs one of them fails or panics when it runs, as `Instant::now` and `SystemTime::now` do. Nor is there randomness: what
+//! a `HashMap` takes for random is the same in every instance, and crates that draw numbers (`getrandom`, `rand`) do not compile
+//! or need a seed of yours. Threads cannot be started. Lines for the operator go to [`log`], also those of the crate `log` with the
+//! feature of that name; `println!` writes nowhere.
 //!
 //! The key is there already. All else is fetched from the host when it is first asked for, and copied: a header or a short
 //! value costs a tenth of a microsecond, all headers or a long value more. So look at the key first, at a header next, and at
@@ -80,7 +83,7 @@
 //! - The host has one instance for each of its threads and may throw one away at any time. State is for guesses that make
 //!   things better (a counter, a cache), never for what a decision must be right about, and what it keeps must not grow.
 //! - A panic loses the instance, and its record gets what the route's `on_error` says. The panic's message goes to the
-//!   host's log. A plugin that keeps panicking is left alone for a while. To refuse one record, answer [`Decision::Reject`].
+//!   host's log; `pointsman plugin test`, `check` and `bench` show it with the record. A plugin that keeps panicking is left alone for a while. To refuse one record, answer [`Decision::Reject`].
 //! - It must decide for any record that an application may send: without a key, without a value, with headers that are no
 //!   UTF-8, with one partition. The host asks about two such records before it lets a version decide.
 //!

@@ -2,6 +2,16 @@
 //! it writes: a line for each record is too many.
 //!
 //! In a test, lines go nowhere unless [`captured`] looks at them.
+//!
+//! The macros of the crate `log` write here too, those of the crates that a plugin uses as well, with the SDK's feature `log`:
+//!
+//! ```toml
+//! pointsman-plugin = { path = "vendor/pointsman-plugin", features = ["log"] }
+//! log = "0.4"
+//! ```
+//!
+//! `trace!` is level [`Debug`](Level::Debug) here. For the crate `tracing` choose its feature `log`, which hands events to the crate
+//! `log` as long as nothing else takes them; its spans are not told. `println!` and `eprintln!` write nowhere.
 
 use std::fmt::Display;
 
@@ -51,6 +61,41 @@ fn write(level: Level, message: &str) {
     log::log(level, message);
 }
 
+/// What the crate `log` hands its lines to.
+#[cfg(feature = "log")]
+pub(crate) mod facade {
+    use super::Level;
+
+    struct Facade;
+
+    impl ::log::Log for Facade {
+        // The host decides which levels it writes.
+        fn enabled(&self, _: &::log::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn log(&self, record: &::log::Record<'_>) {
+            let level = match record.level() {
+                ::log::Level::Error => Level::Error,
+                ::log::Level::Warn => Level::Warn,
+                ::log::Level::Info => Level::Info,
+                ::log::Level::Debug | ::log::Level::Trace => Level::Debug,
+            };
+            super::write(level, &record.args().to_string());
+        }
+
+        fn flush(&self) {}
+    }
+
+    /// Once for each instance, before its first call.
+    pub(crate) fn install() {
+        // There is one already where tests share a process, or a plugin has chosen its own.
+        if ::log::set_logger(&Facade).is_ok() {
+            ::log::set_max_level(::log::LevelFilter::Trace);
+        }
+    }
+}
+
 #[cfg(not(target_family = "wasm"))]
 mod capture {
     use std::cell::RefCell;
@@ -72,6 +117,8 @@ mod capture {
 
     /// For tests: runs `work`, and gives back the lines that it wrote beside its result. Not there in a component.
     pub fn captured<T>(work: impl FnOnce() -> T) -> (T, Vec<(Level, String)>) {
+        #[cfg(feature = "log")]
+        super::facade::install();
         let outer = LINES.replace(Some(Vec::new()));
         let result = work();
         let lines = LINES.replace(outer).unwrap_or_default();
@@ -99,6 +146,19 @@ mod tests {
         assert_eq!(
             lines,
             [(Level::Warn, "3 left".to_owned()), (Level::Error, "gone".to_owned())]
+        );
+    }
+
+    #[cfg(feature = "log")]
+    #[test]
+    fn lines_of_the_crate_log_go_the_same_way() {
+        let ((), lines) = captured(|| {
+            ::log::info!("{} here", 1);
+            ::log::trace!("there");
+        });
+        assert_eq!(
+            lines,
+            [(Level::Info, "1 here".to_owned()), (Level::Debug, "there".to_owned())]
         );
     }
 }
