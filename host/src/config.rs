@@ -211,6 +211,8 @@ pub struct Plugins {
     pub configure_ms: u64,
     /// Largest component file, bytes. Default 32 MiB.
     pub component_bytes: u64,
+    /// Whether a link in `dir` may lead out of it to another file system or to another user's file. Default false.
+    pub foreign_links: bool,
     /// How often the plugins' files and the configuration file are looked at, ms; changes that the file system tells of
     /// are seen at once. Default 2 000.
     pub poll_ms: u64,
@@ -241,6 +243,7 @@ impl Default for Plugins {
             call_wall_ms: 100,
             configure_ms: 1_000,
             component_bytes: 32 << 20,
+            foreign_links: false,
             poll_ms: 2_000,
             cache_dir: None,
             compile_memory_bytes: 1 << 30,

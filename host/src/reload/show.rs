@@ -75,6 +75,7 @@ impl Reloader {
             "previous": plugin.previous.as_deref().map(shown_code),
             "ignored_digest": plugin.ignored,
             "file_digest": plugin.file.digest(),
+            "compiling": plugin.compiling.is_some() || plugin.postponed.is_some(),
             "problem": state.problem(name),
         })
     }
