@@ -34,10 +34,12 @@ typedef struct {
 
 // Which tenant a record belongs to, and where it belongs within that tenant.
 typedef struct pointsman_partitioner_types_tenant_key_t {
-  // The tenant's name, as it stands in the routing table.
+  // The tenant's name, as it stands in the routing table: at most 255 bytes. More is a trap of that record: a name is
+  // never cut, since it decides.
   plugin_string_t   tenant;
   // Decides among the partitions of a tenant that is spread over several, so that records with equal bytes stay
-  // together. Absent: the record has no such key, and the tenant as a whole decides.
+  // together. Absent: the record has no such key, and the tenant as a whole decides. At most 64 KiB, unless it is the
+  // record's own key; more is a trap of that record.
   plugin_option_list_u8_t   shard_key;
 } pointsman_partitioner_types_tenant_key_t;
 
@@ -56,7 +58,8 @@ typedef struct pointsman_partitioner_types_decision_t {
 // is rejected, not moved elsewhere.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_PARTITION 0
 // The partition that Java's default partitioner gives a key of these bytes: murmur2, with the sign bit cleared,
-// modulo the number of partitions. The empty list is a key like any other.
+// modulo the number of partitions. The empty list is a key like any other. At most 64 KiB, unless it is the record's
+// own key; more is a trap of that record: bytes that decide are never cut.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_KEY_HASH 1
 // The record may go anywhere. The host stays on one partition for 16 KiB or one second, whichever ends first,
 // and prefers partitions with few bytes waiting.
@@ -64,7 +67,8 @@ typedef struct pointsman_partitioner_types_decision_t {
 // The routing table decides where this tenant's records go. While there is no routing table, or the tenant does
 // not stand in it, the host uses the key hash of the tenant's name.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_TENANT 3
-// The record must not be produced. The text is told to the application as the reason.
+// The record must not be produced. The text is told to the application as the reason; of one that is longer than
+// 1 KiB the middle is left out.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_REJECT 4
 
 typedef pointsman_partitioner_types_record_header_t pointsman_partitioner_message_record_header_t;
@@ -164,7 +168,8 @@ extern void pointsman_partitioner_topology_queued_bytes(plugin_list_u64_t *ret);
 extern bool pointsman_partitioner_routes_lookup(plugin_string_t *tenant, pointsman_partitioner_routes_assignment_t *ret);
 
 // Imported Functions from `pointsman:partitioner/log@1.0.0`
-// Writes one line, marked with the partitioner's name. The host shortens long lines and limits how many it writes.
+// Writes one line, marked with the partitioner's name. Of a line longer than 1 KiB the middle is left out. The host
+// limits how many it writes, 20 a second unless its author is watching; what was not written is counted in the next.
 extern void pointsman_partitioner_log_log(pointsman_partitioner_log_level_t level, plugin_string_t *message);
 
 // Exported Functions from `pointsman:partitioner/partitioner@1.0.0`

@@ -37,8 +37,8 @@
 //! ```
 //!
 //! A crate with `crate-type = ["cdylib"]`, built for the target `wasm32-unknown-unknown`; `pointsman plugin build` does
-//! that and turns the module into a component. Put into the sidecar's plugin folder and named in a route, it decides from
-//! the next record on, without a restart:
+//! that and turns the module into a component. Put into the plugin folder (`plugins.dir` of the
+//! sidecar's configuration) and named in a route, it decides from the next record on, without a restart:
 //!
 //! ```toml
 //! [[route]]
@@ -79,7 +79,11 @@
 //! - [`Partitioner::partition`] is called for each record, one at a time; the host may ask for many in one go, and
 //!   [`export!`] then calls it for each in turn. It has 5 ms of CPU time; the plain case takes well
 //!   under a microsecond. [`Partitioner::configure`] has a second.
-//! - All its memory together is at most 32 MiB, its stack half a MiB. (The host's `[plugins]` may say otherwise.)
+//! - All that an instance takes is at most 32 MiB: memory, tables, and what the host's engine holds for it. Its stack has half
+//!   a MiB. (The host's `[plugins]` may say otherwise.)
+//! - What it hands to the host in one call is at most 1 MiB: of that 64 KiB as the bytes of a hash or a shard key (the record's own
+//!   key may be longer), 255 bytes as a tenant's name. More is a panic to the host. Of a reason or a log line over 1 KiB the middle
+//!   is left out.
 //! - The host has one instance for each of its threads and may throw one away at any time. State is for guesses that make
 //!   things better (a counter, a cache), never for what a decision must be right about, and what it keeps must not grow.
 //! - A panic loses the instance, and its record gets what the route's `on_error` says. The panic's message goes to the
