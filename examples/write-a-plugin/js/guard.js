@@ -74,6 +74,7 @@ function show(value) {
   if (value instanceof Error || value === null || !["object", "string"].includes(typeof value)) {
     return String(value).slice(0, MAX_TEXT);
   }
+  if (value instanceof Uint8Array) return `bytes ${ascii(value)}`;
   const inner = (_, part) => (["undefined", "bigint"].includes(typeof part) || Number.isNaN(part) ? String(part) : part);
   try {
     if (!(value instanceof Promise)) return JSON.stringify(value, inner).slice(0, MAX_TEXT);
@@ -81,6 +82,13 @@ function show(value) {
     // It holds itself, or it has a `toJSON` of its own.
   }
   return Object.prototype.toString.call(value);
+}
+
+// Bytes as text where they are that, else as numbers.
+function ascii(bytes) {
+  const some = Array.from(bytes.subarray(0, MAX_TEXT / 4));
+  if (some.every((byte) => byte >= 0x20 && byte < 0x7f)) return JSON.stringify(String.fromCharCode(...some));
+  return `[${some}]`;
 }
 
 // While the component is built, which runs the modules once, there is no log yet: what is written then is kept for it.

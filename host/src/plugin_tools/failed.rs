@@ -9,7 +9,10 @@ use super::{
     shown,
     style::{Style, foreign},
 };
-use crate::{plugin::CallError, record::Record};
+use crate::{
+    plugin::{CallError, PACKAGE},
+    record::Record,
+};
 
 /// A call that failed, with all that is known of it.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,9 @@ impl Failed {
         if let Some((_, record)) = &self.record {
             fields.insert("record".to_owned(), record.clone());
         }
+        if let Some(trace) = frames(&self.error) {
+            fields.insert("trace".to_owned(), json!(trace));
+        }
         fields
     }
 }
@@ -67,9 +73,11 @@ pub(super) fn frames(error: &CallError) -> Option<&[String]> {
     }
 }
 
-/// The same for people: a line each, the innermost first.
+/// The same for people: a line each, the innermost first. Numbers of functions without a name tell nobody anything, nor does the
+/// name by which the host calls the first one.
 pub(super) fn trace(error: &CallError) -> String {
-    let frames = frames(error).unwrap_or_default().iter();
+    let is_told = |name: &&String| !name.starts_with("function ") && !name.starts_with(PACKAGE);
+    let frames = frames(error).unwrap_or_default().iter().filter(is_told);
     frames
         .map(|name| format!("      trace    {}\n", foreign(name, FRAME_BYTES)))
         .collect()
@@ -106,4 +114,31 @@ pub fn refusal(error: &anyhow::Error) -> Value {
     };
     fields.insert("ok".to_owned(), json!(false));
     Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_has_the_functions_that_have_names_and_json_has_all() {
+        let names = [
+            "function 7",
+            "rule::place\u{1b}",
+            "pointsman:partitioner/partitioner@1.0.0#partition",
+        ];
+        let error = CallError::Trapped {
+            plugin: "x".to_owned(),
+            reason: "trap".to_owned(),
+            trace: names.map(str::to_owned).to_vec(),
+        };
+        let failed = Failed::new(error, "configure", Said::default());
+        assert!(
+            failed
+                .to_string()
+                .ends_with("\n      call     configure\n      trace    rule::place\\u{1b}"),
+            "{failed}"
+        );
+        assert_eq!(failed.json()["trace"], json!(names));
+    }
 }
