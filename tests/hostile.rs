@@ -1,5 +1,7 @@
 //! Nothing that a plugin is or does hurts anybody but the records of its own route: all along another route's traffic goes on.
 
+mod cost;
+
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;

@@ -165,11 +165,6 @@ fn plain() -> Vec<u8> {
     component(&partitioner("", "", "1.0.0"), WIT, "plugin")
 }
 
-/// The sections of a component after its first eight bytes.
-fn sections_of(text: &str) -> Vec<u8> {
-    wat::parse_str(text).expect("a component").split_off(8)
-}
-
 /// A partitioner with core instances beside that nobody needs: so many of a module with so many globals.
 pub(crate) fn many_globals(instances: u32, globals: u32) -> Vec<u8> {
     let mut module = Module::new();
@@ -213,49 +208,24 @@ pub(crate) fn nested_resource_types(levels: u32) -> Vec<u8> {
     wat::parse_str(text).expect("a component")
 }
 
-/// Components within components, each of which makes two instances of the one below. The lowest is empty.
-pub(crate) fn nested_components(levels: u32) -> Vec<u8> {
-    let mut text = "(component $c0)".to_owned();
-    for level in 1..=levels {
-        let below = level - 1;
-        text = format!(
-            "(component $c{level} {text} (instance (instantiate $c{below})) (instance (instantiate $c{below})))"
-        );
-    }
-    let mut component = plain();
-    component.extend(sections_of(&format!("(component {text})")));
-    component
-}
-
-/// So many types of functions, none of them like another.
-pub(crate) fn many_function_types(count: u32) -> Vec<u8> {
-    let mut types = TypeSection::new();
-    for number in 0..count {
-        let of = |bit: u32| {
-            if number >> bit & 1 == 0 {
-                ValType::I32
-            } else {
-                ValType::I64
-            }
-        };
-        types.ty().function((0..17).map(of), []);
-    }
-    let mut module = Module::new();
-    module.section(&types);
-    let mut component = plain();
-    component.push(ModuleSection(&module).id());
-    ModuleSection(&module).encode(&mut component);
-    component
-}
-
-/// A partitioner that exports something else under a name of this many bytes (100,000 at most), and imports under another.
+/// Imports under so many names of so many bytes (100,000 at most).
 pub(crate) fn long_names(bytes: usize, imports: usize) -> Vec<u8> {
-    let mut text = String::from("(component ");
-    for number in 0..imports {
-        text.push_str(&format!("(import \"n{number}-{}\" (instance))", "x".repeat(bytes)));
-    }
-    text.push(')');
-    let mut component = wat::parse_str(text).expect("a component");
-    component.shrink_to_fit();
-    component
+    let names = (0..imports).map(|number| format!("(import \"n{number}-{}\" (instance))", "x".repeat(bytes)));
+    let text = format!("(component {})", names.collect::<String>());
+    wat::parse_str(text).expect("a component")
+}
+
+/// What the engine's own error quotes in full: a name of so many bytes that is there twice.
+pub(crate) fn long_error(bytes: usize) -> Vec<u8> {
+    let name = format!("(import \"n-{}\" (instance))", "x".repeat(bytes));
+    wat::parse_str(format!("(component {name} {name})")).expect("a component")
+}
+
+/// A partitioner that never ends to decide about several records at once, and decides about one.
+pub(crate) fn endless_batch() -> Vec<u8> {
+    let batch = r#"(func (export "pointsman:partitioner/batch@1.0.0#partition-batch")
+        (param i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable)"#;
+    let module = partitioner("", "", "1.0.0");
+    let module = format!("{}{batch})", module.strip_suffix(')').expect("a module"));
+    component(&module, WIT, "plugin-batch")
 }
