@@ -239,7 +239,7 @@ fn a_plugin_that_check_refuses_is_told_which_call_it_failed() {
     let file = folder.path().join("x.wasm");
     for (bytes, calls) in [
         (components::endless_start(), "      call     configure"),
-        (built("header"), "      call     configure"),
+        (built("header"), "it refused its config: "),
         (
             components::needs_a_key(),
             "      call     the second of the two records that a sidecar asks about before it takes a plugin\n      record   \

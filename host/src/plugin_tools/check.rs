@@ -61,7 +61,7 @@ fn explain(error: anyhow::Error, config: &serde_json::Value) -> anyhow::Error {
     let is_bare = config.as_object().is_some_and(serde_json::Map::is_empty);
     match error.downcast::<Failed>() {
         Ok(mut failed) => {
-            if is_bare && failed.error.to_string().contains("refused its config") {
+            if is_bare && failed.is_refusal() {
                 failed.hint = Some("if it needs a config, give one: --config '{\"key\":\"value\"}'");
             }
             failed.into()

@@ -45,6 +45,11 @@ impl Failed {
         self
     }
 
+    /// Whether the plugin does not like its config: that says by itself which call it was.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(&self.error, CallError::Unavailable { reason, .. } if reason.starts_with("it refused its config"))
+    }
+
     /// For scripts.
     pub fn json(&self) -> Map<String, Value> {
         let mut fields = Map::from_iter([
@@ -94,7 +99,9 @@ impl fmt::Display for Failed {
         if let Some(hint) = self.hint {
             write!(f, "; {hint}")?;
         }
-        write!(f, "\n      call     {}", self.call)?;
+        if !self.is_refusal() {
+            write!(f, "\n      call     {}", self.call)?;
+        }
         if let Some((record, _)) = &self.record {
             write!(f, "\n      record   {record}")?;
         }
