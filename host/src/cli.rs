@@ -182,6 +182,16 @@ pub struct Build {
     /// Where `<name>.wasm` goes; `<dir>/dist` by default.
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// The C library for WebAssembly.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The C library for WebAssembly; else WASI_SYSROOT or WASI_SDK_PATH name it, or it is found"
+    )]
+    pub sysroot: Option<PathBuf>,
+    /// Say nothing of the steps.
+    #[arg(long)]
+    pub quiet: bool,
     /// Print one JSON object a plugin.
     #[arg(long)]
     pub json: bool,

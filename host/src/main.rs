@@ -165,7 +165,13 @@ fn begin(options: &New) -> anyhow::Result<ExitCode> {
 }
 
 fn build(options: &Build) -> anyhow::Result<ExitCode> {
-    let built = plugin_build::build(&options.dir, options.out.as_deref(), &mut |line| eprintln!("{line}"))?;
+    let mut progress = |line: &str| {
+        if !options.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let (out, sysroot) = (options.out.as_deref(), options.sysroot.as_deref());
+    let built = plugin_build::build(&options.dir, out, sysroot, &mut progress)?;
     for plugin in built {
         if options.json {
             println!(

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use super::Language;
@@ -16,6 +16,21 @@ pub enum BuildError {
     NoProject {
         /// The folder.
         dir: PathBuf,
+    },
+    /// There is no such folder.
+    #[error(
+        "there is no folder {}; name the folder of a plugin, or begin one with `pointsman plugin new`",
+        dir.display()
+    )]
+    NoFolder {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Something else has the name.
+    #[error("{} is not a folder; name the folder of a plugin's source", file.display())]
+    NotAFolder {
+        /// What it is.
+        file: PathBuf,
     },
     /// A project whose name cannot be a plugin's.
     #[error(
@@ -102,14 +117,40 @@ pub enum BuildError {
     },
     /// No clang that could compile for WebAssembly, or not all that it needs.
     #[error(
-        "cannot compile C for WebAssembly: {} missing. On Debian or Ubuntu: sudo apt-get install {}",
-        are_missing(missing), packages.join(" ")
+        "cannot compile C for WebAssembly: {} missing{}. On Debian or Ubuntu: sudo apt-get install {}",
+        are_missing(missing), elsewhere(looked_at.as_deref()), packages.join(" ")
     )]
     NoWasmCompiler {
         /// What is missing, each with what it is for.
         missing: Vec<String>,
         /// The Debian packages that bring it.
         packages: Vec<String>,
+        /// Where the C library was looked for, if it is missing.
+        looked_at: Option<String>,
+    },
+    /// The folder that is named as that of the C library for WebAssembly is not one.
+    #[error(
+        "{named}: there is no C library for WebAssembly in {}: it has no {wanted}; name the folder that has, as \
+         share/wasi-sysroot in a WASI SDK",
+        folder.display()
+    )]
+    NoSysroot {
+        /// What names it.
+        named: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What would be there.
+        wanted: String,
+    },
+    /// The folder that is named as that of a WASI SDK has no compiler.
+    #[error(
+        "WASI_SDK_PATH: there is no clang in {} that runs, is new enough and compiles for WebAssembly (bin/clang); name the \
+         folder of a WASI SDK, or remove the variable",
+        sdk.display()
+    )]
+    NoSdk {
+        /// The folder.
+        sdk: PathBuf,
     },
     /// A C module that calls the system.
     #[error(
@@ -145,6 +186,25 @@ pub enum BuildError {
         /// What it said, if it has not said so to the user itself.
         said: Option<String>,
     },
+}
+
+impl BuildError {
+    /// For what is no folder, whether something else is there or nothing.
+    pub(crate) fn no_folder(dir: &Path) -> Self {
+        match dir.exists() {
+            true => Self::NotAFolder { file: dir.to_owned() },
+            false => Self::NoFolder { dir: dir.to_owned() },
+        }
+    }
+}
+
+fn elsewhere(looked_at: Option<&str>) -> String {
+    looked_at.map_or(String::new(), |looked_at| {
+        format!(
+            ". The C library was looked for as {looked_at}; if it is somewhere else, WASI_SYSROOT or --sysroot names its folder, \
+             or WASI_SDK_PATH that of a WASI SDK"
+        )
+    })
 }
 
 fn are_missing(missing: &[String]) -> String {

@@ -167,7 +167,7 @@ fn a_new_plugin_in_rust_builds_as_it_is_with_the_versions_that_the_example_was_t
     fs::write(dir.join(".cargo/config.toml"), "[build]\ntarget-dir = \"../..\"\n")?;
     let locked = fs::read_to_string(dir.join("Cargo.lock"))?;
 
-    let built = plugin_build::build(&dir, None, &mut |_| {})?;
+    let built = plugin_build::build(&dir, None, None, &mut |_| {})?;
     let names: Vec<_> = built.iter().map(|built| built.name.as_str()).collect();
     assert_eq!(names, ["a-plugin"]);
     assert!(dir.join("dist/a-plugin.wasm").is_file());
