@@ -14,7 +14,7 @@ use clap::Parser as _;
 use hyper::Method;
 use pointsman::{
     ask,
-    cli::{Admin, Bench, Build, Check, Cli, Command, Load, New, Plugin, Probe, Probed, Run, Test},
+    cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
     config::{Config, ConfigError, Overrides},
     load, logging,
     plugin::compile,
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Load(options) => send(&options),
         Command::Plugin(Plugin::New(options)) => begin(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
+        Command::Plugin(Plugin::Dev(options)) => dev(options),
         Command::Plugin(Plugin::Check(options)) => check(&options),
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
@@ -193,6 +194,17 @@ fn build(options: &Build) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn dev(mut options: Dev) -> anyhow::Result<ExitCode> {
+    // The configuration that `plugin new` writes is that of a sidecar to try the plugin out with.
+    let own = options.dir.join("pointsman.toml");
+    if config_file(options.admin.config.as_ref()).is_none() && own.is_file() {
+        options.admin.config = Some(own);
+    }
+    let admin = admin(&options.admin)?;
+    let well = plugin_tools::dev::dev(&options, &admin, &mut |line| print!("{line}"))?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn check(options: &Check) -> anyhow::Result<ExitCode> {

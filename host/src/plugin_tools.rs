@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cases;
 pub mod check;
+pub mod dev;
 mod style;
 pub mod test;
 
