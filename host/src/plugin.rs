@@ -14,6 +14,7 @@ mod bindings;
 mod cache;
 mod code;
 pub mod compile;
+pub(crate) mod core_module;
 mod engine;
 pub mod file;
 mod imports;

@@ -1,8 +1,14 @@
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use super::Language;
 use super::rust::TARGET;
+use crate::plugin::core_module;
+
+/// How much of a file is looked at that was given in place of a folder: no component may be larger.
+const MAX_MODULE: u64 = 32 << 20;
 
 /// Why a partitioner could not be built, where the cure is known.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,14 @@ pub enum BuildError {
     NotAFolder {
         /// What it is.
         file: PathBuf,
+    },
+    /// What was given was built already, and is no component yet.
+    #[error("{}: {advice}", file.display())]
+    CoreModule {
+        /// The file.
+        file: PathBuf,
+        /// What it is and how it gets to a component.
+        advice: String,
     },
     /// A project whose name cannot be a plugin's.
     #[error(
@@ -191,11 +205,24 @@ pub enum BuildError {
 impl BuildError {
     /// For what is no folder, whether something else is there or nothing.
     pub(crate) fn no_folder(dir: &Path) -> Self {
-        match dir.exists() {
-            true => Self::NotAFolder { file: dir.to_owned() },
-            false => Self::NoFolder { dir: dir.to_owned() },
+        if !dir.exists() {
+            return Self::NoFolder { dir: dir.to_owned() };
+        }
+        let file = dir.to_owned();
+        match beginning(dir) {
+            Ok(module) if module.starts_with(core_module::BEGINNING) => Self::CoreModule {
+                file,
+                advice: core_module::advice(&module),
+            },
+            _ => Self::NotAFolder { file },
         }
     }
+}
+
+fn beginning(file: &Path) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    fs::File::open(file)?.take(MAX_MODULE).read_to_end(&mut read)?;
+    Ok(read)
 }
 
 fn elsewhere(looked_at: Option<&str>) -> String {

@@ -113,6 +113,12 @@ fn a_folder_that_is_not_there_is_not_called_an_empty_one() -> anyhow::Result<()>
     assert!(missing.starts_with("there is no folder /no/such/folder;"), "{missing}");
     let file = refusal(&bench.dir().join("rule.c"))?;
     assert!(file.contains("rule.c is not a folder"), "{file}");
+    bench.write("mine.wasm", EMPTY_MODULE)?;
+    let module = refusal(&bench.dir().join("mine.wasm"))?;
+    assert!(
+        module.contains("mine.wasm: it is a core wasm module, expected a component"),
+        "{module}"
+    );
     Ok(())
 }
 
