@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
+    http::Http,
     plugin_folder::{PluginFolder, deciding},
     sidecar::{BINARY, Sidecar, root, to_its_end},
 };
@@ -70,7 +72,10 @@ impl Dev {
         let admin = sidecar.admin.to_string();
         let mut command = Command::new(BINARY);
         command.args(["plugin", "dev", "--json", "--admin", &admin]);
-        command.args(more).arg(dir);
+        Self::of(command.args(more).arg(dir))
+    }
+
+    fn of(command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
         let mut child = command.spawn().expect("it starts");
@@ -157,6 +162,51 @@ fn a_save_decides_and_says_which_records_move_and_a_mistake_changes_nothing() {
 
     // What it says last is that it has ended, and it leaves nothing running.
     dev.end();
+}
+
+#[test]
+fn a_sidecar_to_try_it_out_with_starts_with_it_and_ends_with_it() {
+    let dir = project("dev-runs");
+    let folder = PluginFolder::new();
+    let dist = dir.join("dist");
+    // Held, so that nobody else gets it, until there is a sidecar to take it.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = taken.local_addr().unwrap();
+    let config = folder.beside("pointsman.toml");
+    let text = format!(
+        "[listen]\nhttp = \"\"\nunix = {:?}\nadmin = \"{admin}\"\n[kafka]\nbootstrap_servers = \"embedded\"\n[plugins]\n\
+         dir = \"dist\"\n[[route]]\ntopics = [\"*\"]\nplugin = \"dev-runs\"\n",
+        folder.beside("run/ingest.sock")
+    );
+    fs::write(&config, text).unwrap();
+    let run = || {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["plugin", "dev", "--run", "--json", "--config"])
+            .arg(&config)
+            .arg(&dir);
+        command
+    };
+    let output = to_its_end(&mut run());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("sidecar has ended") && said.contains("sidecar.log"),
+        "{said}"
+    );
+    assert!(!dist.join("dev-runs.wasm").exists());
+
+    drop(taken);
+    let dev = Dev::of(&mut run());
+    dev.next("started");
+    dev.next("watching");
+    dev.next("built");
+    dev.next("tested");
+    dev.next("live");
+    assert!(dist.join("dev-runs.wasm").exists());
+    assert_eq!(Http::tcp(admin).get("/ready").status, 200);
+    dev.end();
+    assert!(TcpStream::connect(admin).is_err(), "the sidecar still runs");
 }
 
 #[test]

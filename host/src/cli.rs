@@ -137,6 +137,9 @@ pub struct Dev {
     /// Partitions of the topic of those records.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub partitions: u32,
+    /// Start a sidecar to try it out with, by the plugin's pointsman.toml or --config; it ends with this.
+    #[arg(long, conflicts_with = "once")]
+    pub run: bool,
     /// One round; the exit code says whether all went well.
     #[arg(long)]
     pub once: bool,

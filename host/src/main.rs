@@ -162,6 +162,7 @@ fn begin(options: &New) -> anyhow::Result<ExitCode> {
     for command in new.next {
         println!("  {command}");
     }
+    println!("The rule by itself: {}", new.test);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -197,11 +198,9 @@ fn build(options: &Build) -> anyhow::Result<ExitCode> {
 }
 
 fn dev(mut options: Dev) -> anyhow::Result<ExitCode> {
-    // The configuration that `plugin new` writes is that of a sidecar to try the plugin out with.
-    let own = options.dir.join("pointsman.toml");
-    if config_file(options.admin.config.as_ref()).is_none() && own.is_file() {
-        options.admin.config = Some(own);
-    }
+    // Which `plugin new` has written.
+    let own = options.dir.join(plugin_tools::dev::CONFIG);
+    options.admin.config = config_file(options.admin.config.as_ref()).or_else(|| own.is_file().then_some(own));
     let admin = admin(&options.admin)?;
     let well = plugin_tools::dev::dev(&options, &admin, &mut |line| print!("{line}"))?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,6 +7,7 @@
 mod changes;
 mod ending;
 mod event;
+mod own_sidecar;
 mod round;
 mod sidecar;
 mod source;
@@ -20,7 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{ending::Ending, event::Event, round::Rounds, source::Source};
+use anyhow::Context as _;
+
+use self::{ending::Ending, event::Event, own_sidecar::OwnSidecar, round::Rounds, source::Source};
 use super::style::Style;
 use crate::{ask::Admin, cli::Dev, reload::watch::Watch};
 
@@ -32,6 +35,9 @@ const QUIET: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// How often the folder is looked at without a hint: not every file system tells of changes.
 const POLL: Duration = Duration::from_secs(1);
+
+/// The configuration that a new plugin brings of a sidecar to try it out with.
+pub const CONFIG: &str = "pointsman.toml";
 
 /// What the rounds are told.
 enum Message {
@@ -70,6 +76,10 @@ pub fn dev(options: &Dev, admin: &Admin, tell: &mut dyn FnMut(&str)) -> anyhow::
             let _ = mailbox.try_send(Message::Hint(Instant::now()));
         }
     });
+    let _own = match options.run {
+        true => Some(own_sidecar(options, admin, &ending, &mut tell)?),
+        false => None,
+    };
     tell(&Event::Watching {
         dir: &options.dir,
         files: source.files.len(),
@@ -83,6 +93,26 @@ pub fn dev(options: &Dev, admin: &Admin, tell: &mut dyn FnMut(&str)) -> anyhow::
         }
     }
     Ok(true)
+}
+
+fn own_sidecar(
+    options: &Dev,
+    admin: &Admin,
+    ending: &Arc<Ending>,
+    tell: &mut dyn FnMut(&Event<'_>),
+) -> anyhow::Result<OwnSidecar> {
+    let config = options.admin.config.as_deref().with_context(|| {
+        format!(
+            "--run needs the configuration of a sidecar, {} or --config; `pointsman plugin new` writes one",
+            options.dir.join(CONFIG).display()
+        )
+    })?;
+    let sidecar = OwnSidecar::start(&options.dir, config, admin, ending)?;
+    tell(&Event::Started {
+        address: &admin.address.to_string(),
+        log: &sidecar.log,
+    });
+    Ok(sidecar)
 }
 
 /// Waits until the source is not what it was, and gives back when that was first heard of; none: it is to end.

@@ -3,9 +3,9 @@
 use std::{
     io,
     os::unix::process::CommandExt as _,
-    process::{Command, Output},
+    process::{Child, Command, Output},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -22,8 +22,8 @@ const INTERRUPTED: i32 = 130;
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     begun: AtomicBool,
-    /// The child that runs; it leads a process group of its own.
-    child: Mutex<Option<Pid>>,
+    /// Children that run; each leads a process group of its own.
+    children: Mutex<Vec<Pid>>,
 }
 
 impl Ending {
@@ -49,6 +49,7 @@ impl Ending {
                         _ = hang_up.recv() => {}
                     }
                     if ending.begin() {
+                        ending.signal(Signal::KILL);
                         std::process::exit(INTERRUPTED);
                     }
                     told();
@@ -62,30 +63,77 @@ impl Ending {
         Ok(())
     }
 
-    /// Ends the child. Whether it had begun before.
+    /// Ends the children. Whether it had begun before.
     fn begin(&self) -> bool {
         let had_begun = self.begun.swap(true, Ordering::AcqRel);
-        if let Some(child) = *self.child.lock().unwrap_or_else(PoisonError::into_inner) {
-            // It may be over already.
-            let _ = kill_process_group(child, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         had_begun
     }
 
-    /// Runs a command to its end. It gets a process group of its own, so that what it has started can be ended with it.
-    pub(super) fn output(&self, command: &mut Command) -> io::Result<Output> {
-        let child = {
-            let mut running = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.has_begun() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let child = command.process_group(0).spawn()?;
-            *running = Pid::from_raw(child.id().cast_signed());
-            child
-        };
-        let output = child.wait_with_output();
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        output
+    fn signal(&self, signal: Signal) {
+        for child in self.children().iter() {
+            // It may be over already.
+            let _ = kill_process_group(*child, signal);
+        }
+    }
+
+    fn children(&self) -> MutexGuard<'_, Vec<Pid>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a command in a process group of its own, so that what it starts in turn can be ended with it.
+    pub(super) fn start(self: &Arc<Self>, command: &mut Command) -> io::Result<Running> {
+        let mut children = self.children();
+        if self.has_begun() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let child = command.process_group(0).spawn()?;
+        let group = Pid::from_raw(child.id().cast_signed());
+        children.extend(group);
+        Ok(Running {
+            child: Some(child),
+            group,
+            ending: Arc::clone(self),
+        })
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn output(self: &Arc<Self>, command: &mut Command) -> io::Result<Output> {
+        let mut running = self.start(command)?;
+        match running.child.take() {
+            Some(child) => child.wait_with_output(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// A child that runs. It is ended when this is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// None: it was waited for.
+    child: Option<Child>,
+    group: Option<Pid>,
+    ending: Arc<Ending>,
+}
+
+impl Running {
+    pub(super) fn has_ended(&mut self) -> bool {
+        match &mut self.child {
+            Some(child) => !matches!(child.try_wait(), Ok(None)),
+            None => true,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (Some(child), Some(group)) = (&mut self.child, self.group)
+            && matches!(child.try_wait(), Ok(None))
+        {
+            let _ = kill_process_group(group, Signal::TERM);
+            let _ = child.wait();
+        }
+        self.ending.children().retain(|child| Some(*child) != self.group);
     }
 }
 
@@ -107,7 +155,7 @@ mod tests {
             let output = running.output(&mut command).expect("it ran");
             done.send(output.status.success()).expect("somebody waits");
         });
-        while ending.child.lock().expect("no panic").is_none() {
+        while ending.children().is_empty() {
             thread::yield_now();
         }
         assert!(!ending.begin());

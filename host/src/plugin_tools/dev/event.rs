@@ -19,6 +19,8 @@ const SHORT: usize = 12;
 pub(super) enum Event<'a> {
     /// It begins.
     Watching { dir: &'a Path, files: usize },
+    /// A sidecar of its own runs.
+    Started { address: &'a str, log: &'a Path },
     /// There is a component.
     Built {
         name: &'a str,
@@ -68,6 +70,7 @@ impl Event<'_> {
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Watching { dir, files } => json!({"event": "watching", "dir": dir, "files": files}),
+            Self::Started { address, log } => json!({"event": "started", "admin": address, "log": log}),
             Self::Built {
                 name,
                 bytes,
@@ -109,6 +112,10 @@ impl Event<'_> {
         let bad = |text: String| format!("{} {text}\n", style.bad("✗"));
         match self {
             Self::Watching { dir, files } => format!("watching {} ({files} files); Ctrl-C ends it\n", dir.display()),
+            Self::Started { address, log } => good(format!(
+                "a sidecar runs, admin listener {address}, log {}",
+                log.display()
+            )),
             Self::Built {
                 name, bytes, seconds, ..
             } => good(format!("{name} built in {seconds:.1} s ({bytes} bytes)")),

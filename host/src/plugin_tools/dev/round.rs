@@ -137,6 +137,8 @@ impl<'a> Rounds<'a> {
         command.args(["plugin", "build", "--json", "--out"]);
         command.arg(self.scratch.path().join("built")).arg(&self.options.dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // What a build leaves that is ended half-way goes with the rest.
+        command.env("TMPDIR", self.scratch.path());
         // The first build takes long and shows what it does. Later ones say what is wrong, and nothing else.
         if self.rounds > 1 {
             command.arg("--quiet").env("CARGO_TERM_QUIET", "true");
