@@ -33,6 +33,12 @@ use crate::{
     record::Record,
 };
 
+/// Cargo's release profile with the steps left out that take nine tenths of a second build, and only make the component smaller.
+const QUICK: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+];
 /// What a failed build said, as far as scripts are told.
 const MAX_SAID: usize = 64 << 10;
 
@@ -137,6 +143,7 @@ impl<'a> Rounds<'a> {
         command.args(["plugin", "build", "--json", "--out"]);
         command.arg(self.scratch.path().join("built")).arg(&self.options.dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.envs(QUICK.into_iter().filter(|(name, _)| env::var_os(name).is_none()));
         // What a build leaves that is ended half-way goes with the rest.
         command.env("TMPDIR", self.scratch.path());
         // The first build takes long and shows what it does. Later ones say what is wrong, and nothing else.
