@@ -5,12 +5,15 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::changes::Changes;
-use crate::plugin_tools::{
-    style::Style,
-    test::{self, Outcome},
+use crate::{
+    plugin_tools::{
+        style::Style,
+        test::{self, Outcome},
+    },
+    text::{for_terminal, shorten},
 };
 
-/// Characters of a text that came from elsewhere.
+/// Bytes of a text that came from elsewhere.
 const MAX_FOREIGN: usize = 2_000;
 /// Characters of a digest that people are shown.
 const SHORT: usize = 12;
@@ -184,15 +187,7 @@ fn failed(outcomes: &[Outcome]) -> impl Iterator<Item = &Outcome> {
 
 /// What another program said, fit for a terminal.
 fn foreign(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(MAX_FOREIGN) {
-        match character {
-            '\n' => shown.push(character),
-            control if control.is_control() => shown.extend(control.escape_default()),
-            other => shown.push(other),
-        }
-    }
-    shown
+    for_terminal(&shorten(text, MAX_FOREIGN)).into_owned()
 }
 
 #[cfg(test)]

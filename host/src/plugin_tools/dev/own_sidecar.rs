@@ -13,7 +13,10 @@ use anyhow::{Context as _, ensure};
 use hyper::Method;
 
 use super::ending::{Ending, Running};
-use crate::ask::{self, Admin};
+use crate::{
+    ask::{self, Admin},
+    text,
+};
 
 /// How long it may take to start.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -66,7 +69,7 @@ impl OwnSidecar {
             };
             if let Some(why) = why {
                 let said = fs::read_to_string(&log).unwrap_or_default();
-                let last = said.lines().last().unwrap_or_default().escape_debug().to_string();
+                let last = text::said(said.lines().last().unwrap_or_default());
                 anyhow::bail!("the sidecar {why}; its log, {}, ends with: {last}", log.display());
             }
             thread::sleep(ASK_AGAIN);
