@@ -176,9 +176,8 @@ impl Origin {
             ),
             Self::Go => (
                 " made by Go",
-                "Go makes modules only (GOOS=wasip1 with -buildmode=c-shared): wit-bindgen's bindings for the world `plugin`, \
-                 `wasm-tools component embed` and `wasm-tools component new --adapt`, with an adapter that asks nothing of WASI, \
-                 make a component of it",
+                "run `pointsman plugin build` in the folder of its go.mod: it compiles the package for WASI with \
+                 -buildmode=c-shared, and makes the component with a stand-in for the system",
             ),
             Self::AssemblyScript => (
                 " made by AssemblyScript",
@@ -281,7 +280,7 @@ mod tests {
                 "by wasm-bindgen",
                 "pointsman-plugin",
             ),
-            (module(&[WASI], &[producers(&["Go"])]), "by Go,", "wasip1"),
+            (module(&[WASI], &[producers(&["Go"])]), "by Go,", "go.mod"),
             (module(&[("gojs", "x")], &[]), "by Go,", "c-shared"),
             (module(&[WASI], &[producers(&["C99", "TinyGo"])]), "by TinyGo", "wasip2"),
             (
