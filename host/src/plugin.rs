@@ -18,6 +18,7 @@ pub mod compile;
 pub(crate) mod core_module;
 mod engine;
 pub mod file;
+mod functions;
 mod imports;
 mod instance;
 mod limits;
