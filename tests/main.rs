@@ -20,6 +20,7 @@ mod logging;
 mod numbered;
 mod numbered_clients;
 mod packed;
+mod plugin_dev;
 mod plugin_tools;
 mod plugins;
 mod real_kafka;

@@ -122,12 +122,50 @@ pub enum Plugin {
     New(New),
     /// Build a plugin in Rust, C, JavaScript or Python into a component.
     Build(Build),
+    /// Build, test and bring a plugin into a running sidecar, again whenever its source changes; says which records move.
+    Dev(Dev),
     /// Look a component over as the sidecar does before it takes one.
     Check(Check),
     /// Compare a plugin's decisions with a table of cases.
     Test(Test),
     /// Measure what a plugin costs, and how it spreads records.
     Bench(Bench),
+}
+
+/// `pointsman plugin dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// The plugin's folder.
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// The sidecar.
+    #[command(flatten)]
+    pub admin: Admin,
+    /// Where the component goes.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Where the component goes; else where the running sidecar has it"
+    )]
+    pub plugins: Option<PathBuf>,
+    /// Records as the ingest API takes them, one a line: how many of them move is told.
+    #[arg(long, value_name = "FILE")]
+    pub records: Option<PathBuf>,
+    /// Partitions of the topic of those records.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub partitions: u32,
+    /// Start a sidecar to try it out with, by the plugin's pointsman.toml or --config; it ends with this.
+    #[arg(long, conflicts_with = "once")]
+    pub run: bool,
+    /// One round; the exit code says whether all went well.
+    #[arg(long)]
+    pub once: bool,
+    /// Also bring in what fails its cases.
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON object an event.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `pointsman plugin check`.
@@ -200,6 +238,16 @@ pub struct Build {
     /// Where `<name>.wasm` goes; `<dir>/dist` by default.
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// The C library for WebAssembly.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The C library for WebAssembly; else WASI_SYSROOT or WASI_SDK_PATH name it, or it is found"
+    )]
+    pub sysroot: Option<PathBuf>,
+    /// Say nothing of the steps.
+    #[arg(long)]
+    pub quiet: bool,
     /// Print one JSON object a plugin.
     #[arg(long)]
     pub json: bool,

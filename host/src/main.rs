@@ -14,7 +14,7 @@ use clap::Parser as _;
 use hyper::Method;
 use pointsman::{
     ask,
-    cli::{Admin, Bench, Build, Check, Cli, Command, Load, New, Plugin, Probe, Probed, Run, Test},
+    cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
     config::{Config, ConfigError, Overrides},
     load, logging,
     plugin::compile,
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Load(options) => send(&options),
         Command::Plugin(Plugin::New(options)) => begin(&options),
         Command::Plugin(Plugin::Build(options)) => build(&options),
+        Command::Plugin(Plugin::Dev(options)) => dev(options),
         Command::Plugin(Plugin::Check(options)) => check(&options),
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
@@ -169,11 +170,18 @@ fn begin(options: &New) -> anyhow::Result<ExitCode> {
     for command in new.next {
         println!("  {command}");
     }
+    println!("The rule by itself: {}", new.test);
     Ok(ExitCode::SUCCESS)
 }
 
 fn build(options: &Build) -> anyhow::Result<ExitCode> {
-    let built = plugin_build::build(&options.dir, options.out.as_deref(), &mut |line| eprintln!("{line}"))?;
+    let mut progress = |line: &str| {
+        if !options.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let (out, sysroot) = (options.out.as_deref(), options.sysroot.as_deref());
+    let built = plugin_build::build(&options.dir, out, sysroot, &mut progress)?;
     for plugin in built {
         if options.json {
             println!(
@@ -195,6 +203,15 @@ fn build(options: &Build) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn dev(mut options: Dev) -> anyhow::Result<ExitCode> {
+    // Which `plugin new` has written.
+    let own = options.dir.join(plugin_tools::dev::CONFIG);
+    options.admin.config = config_file(options.admin.config.as_ref()).or_else(|| own.is_file().then_some(own));
+    let admin = admin(&options.admin)?;
+    let well = plugin_tools::dev::dev(&options, &admin, &mut |line| print!("{line}"))?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn check(options: &Check) -> anyhow::Result<ExitCode> {

@@ -15,6 +15,7 @@ mod bindings;
 mod cache;
 mod code;
 pub mod compile;
+pub(crate) mod core_module;
 mod engine;
 pub mod file;
 mod functions;

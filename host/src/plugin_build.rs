@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use self::component::place;
 pub use self::error::BuildError;
 pub use self::language::Language;
+use self::sysroot::Places;
 
 mod c;
 mod component;
@@ -22,6 +23,7 @@ mod js;
 mod language;
 mod python;
 mod rust;
+mod sysroot;
 mod tool;
 
 /// A component that was built.
@@ -44,11 +46,19 @@ pub struct Built {
 /// All or none: the first file is written when the last component is known to be good. A file is replaced in one step,
 /// so a host that watches the folder never reads half of one.
 ///
+/// `sysroot` is where the C library for WebAssembly is; without it, where WASI_SYSROOT or WASI_SDK_PATH say, or where
+/// distributions have it.
+///
 /// # Errors
 ///
 /// [`BuildError`] where the cure is known; else what the system or the component encoder said, and about what.
-pub fn build(dir: &Path, out: Option<&Path>, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Built>> {
-    build_with(&Tools::of_this_machine(), dir, out, progress)
+pub fn build(
+    dir: &Path,
+    out: Option<&Path>,
+    sysroot: Option<&Path>,
+    progress: &mut dyn FnMut(&str),
+) -> anyhow::Result<Vec<Built>> {
+    build_with(&Tools::of_this_machine(sysroot), dir, out, progress)
 }
 
 fn build_with(
@@ -57,6 +67,9 @@ fn build_with(
     out: Option<&Path>,
     progress: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Vec<Built>> {
+    if !dir.is_dir() {
+        return Err(BuildError::no_folder(dir).into());
+    }
     let components = match Language::of(dir)? {
         Language::Rust => rust::build(tools, dir, progress)?,
         Language::C => vec![c::build(tools, dir, progress)?],
@@ -68,26 +81,31 @@ fn build_with(
     components.into_iter().map(|component| place(component, &out)).collect()
 }
 
+/// Puts a component that was built as `file` into `out`, in one step.
+pub(crate) fn put(file: &Path, name: &str, out: &Path) -> anyhow::Result<Built> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let name = name.to_owned();
+    place(component::Component { name, bytes }, out)
+}
+
 /// The programs to run; of a test's own in tests.
 struct Tools {
     cargo: OsString,
     rustc: OsString,
     /// In the order in which they are asked whether they can do it.
-    clangs: Vec<OsString>,
-    /// Where the C library for WebAssembly is installed.
-    sysroot: PathBuf,
+    c: Places,
     node: OsString,
     componentize_py: OsString,
 }
 
 impl Tools {
-    fn of_this_machine() -> Self {
+    fn of_this_machine(sysroot: Option<&Path>) -> Self {
         let tool = |variable, default: &str| env::var_os(variable).unwrap_or_else(|| default.into());
         Self {
             cargo: tool("CARGO", "cargo"),
             rustc: tool("RUSTC", "rustc"),
-            clangs: c::CLANGS.iter().map(OsString::from).collect(),
-            sysroot: PathBuf::from("/usr"),
+            c: Places::of(sysroot, |variable| env::var_os(variable), &c::CLANGS),
             node: "node".into(),
             componentize_py: "componentize-py".into(),
         }

@@ -24,8 +24,10 @@ pub struct New {
     pub dir: PathBuf,
     /// How many files are in it.
     pub files: usize,
-    /// The commands to type next, in this order.
+    /// The commands to type next, in this order, to a record that it has decided about. The last one is for another terminal.
     pub next: Vec<String>,
+    /// The command that tests the rule by itself.
+    pub test: &'static str,
 }
 
 /// Why no plugin was begun, where the cure is known.
@@ -82,10 +84,12 @@ pub fn new(name: &str, language: Language, dir: Option<&Path>) -> anyhow::Result
         }
         fs::write(&file, adapted(path, text, name)).with_context(|| format!("cannot write {}", file.display()))?;
     }
+    let (setup, test) = of_language(language);
     Ok(New {
         dir: dir.to_owned(),
         files: files.len(),
-        next: next(name, language, dir),
+        next: next(setup, dir),
+        test,
     })
 }
 
@@ -134,8 +138,9 @@ fn adapted(path: &str, text: &str, name: &str) -> String {
     }
 }
 
-fn next(name: &str, language: Language, dir: &Path) -> Vec<String> {
-    let (setup, test) = match language {
+/// What brings the language's tools, and what tests the rule by itself.
+fn of_language(language: Language) -> (Option<&'static str>, &'static str) {
+    match language {
         Language::Rust => (None, "cargo test"),
         Language::C => (None, "make test"),
         Language::Js => (Some("npm install"), "npm test"),
@@ -143,20 +148,21 @@ fn next(name: &str, language: Language, dir: &Path) -> Vec<String> {
             Some("python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1"),
             "python3 -m unittest",
         ),
-    };
+    }
+}
+
+/// A record to a topic of the sidecar that `plugin dev --run` starts. The answer says which plugin decided.
+const RECORD: &str = "curl http://127.0.0.1:8644/v1/topics/orders/records -H 'Content-Type: application/json' -H 'Pointsman-Trace: 1' \
+                      -d '{\"key\":\"c-17\",\"value\":{\"total\":12.5},\"headers\":{\"tier\":\"vip\"}}'";
+
+/// Besides `plugin new`, four at most.
+fn next(setup: Option<&str>, dir: &Path) -> Vec<String> {
     let enter = format!("cd {}", dir.display());
-    let check = format!("pointsman plugin test dist/{name}.wasm cases.toml");
-    [
-        Some(enter.as_str()),
-        setup,
-        Some(test),
-        Some("pointsman plugin build"),
-        Some(&check),
-    ]
-    .into_iter()
-    .flatten()
-    .map(str::to_owned)
-    .collect()
+    [Some(&*enter), setup, Some("pointsman plugin dev --run"), Some(RECORD)]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

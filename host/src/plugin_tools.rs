@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod cases;
 pub mod check;
+pub mod dev;
 mod failed;
 mod said;
 mod shown;
@@ -36,7 +37,12 @@ fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
     let defaults = config::Plugins::default();
     let mut limits = Limits::from(&defaults);
     limits.suspend.failures = usize::MAX;
-    let compiler = Compiler::new(Engine::new()?, CompileLimits::from(&defaults), reload::cache(None)?);
+    let mut compiling = CompileLimits::from(&defaults);
+    if cfg!(debug_assertions) {
+        // It compiles several times slower than the sidecars that the plugin is for.
+        compiling.cpu *= 4;
+    }
+    let compiler = Compiler::new(Engine::new()?, compiling, reload::cache(None)?);
     let code = Code::load(&compiler, file, &limits)?;
     Ok((Arc::new(code), limits))
 }

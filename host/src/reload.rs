@@ -17,7 +17,7 @@ mod look;
 mod reconcile;
 mod show;
 mod state;
-mod watch;
+pub(crate) mod watch;
 
 use std::{
     path::PathBuf,

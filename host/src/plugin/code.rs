@@ -11,7 +11,7 @@ use super::{
     Engine, Limits, batch,
     bindings::{Plugin, PluginPre},
     compile::{CompileError, Compiled, Compiler},
-    file,
+    core_module, file,
     imports::{LogWindow, State},
 };
 use crate::text::{said, shorten};
@@ -90,10 +90,8 @@ impl Code {
                 "{what}; expected a component as `pointsman plugin build` makes it"
             )));
         }
-        if bytes.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(CompileError::Component(
-                "it is a core wasm module, expected a component; build it with `pointsman plugin build`".to_owned(),
-            ));
+        if bytes.starts_with(core_module::BEGINNING) {
+            return Err(CompileError::Component(core_module::advice(bytes)));
         }
         let engine = compiler.engine();
         let Compiled {

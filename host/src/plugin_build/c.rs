@@ -12,6 +12,7 @@ use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 use super::component::{Component, check, encode};
+use super::sysroot::{Places, Sysroot, looked_for};
 use super::{BuildError, Language, Tools, checked_name, interface, tool};
 
 /// The names of clang that are tried. The plain one last: it may be of any age, and without the libraries.
@@ -25,18 +26,16 @@ const ADVISED: u32 = 19;
 /// Older ones were never tried.
 const OLDEST: u32 = 16;
 
-const TARGET: &str = "--target=wasm32-wasi";
-
 /// The module in which wasi-libc looks for the system.
 const SYSTEM: &str = "wasi_snapshot_preview1";
 
 pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
     let sources = sources(dir).with_context(|| format!("cannot read the folder {}", dir.display()))?;
-    let clang = compiler(tools)?;
-    progress(&format!("compiling {} ({})", dir.display(), clang.display()));
+    let compiler = compiler(&tools.c)?;
+    progress(&format!("compiling {} ({})", dir.display(), compiler.clang.display()));
     let scratch = tool::scratch()?;
-    let mut module = compile(&clang, &tools.sysroot, dir, &sources, scratch.path())?;
+    let mut module = compile(&compiler, dir, &sources, scratch.path())?;
 
     progress(&format!("making a component of {name}"));
     let imports = system_calls(&module).with_context(|| format!("clang has made no module of {name}"))?;
@@ -78,24 +77,58 @@ fn name(dir: &Path) -> anyhow::Result<String> {
     Ok(checked_name(&name, &dir)?)
 }
 
+/// A compiler with all that it needs.
+#[derive(Debug)]
+struct Compiler {
+    clang: OsString,
+    sysroot: Sysroot,
+}
+
 /// The first clang that has all that it needs. If none has, what the first that runs at all lacks is told.
-fn compiler(tools: &Tools) -> Result<OsString, BuildError> {
-    let mut lacking = None;
-    for clang in &tools.clangs {
-        let Some(version) = version(clang) else { continue };
-        let (missing, packages) = lacks(clang, version, &tools.sysroot);
-        if missing.is_empty() {
-            return Ok(clang.clone());
-        }
-        lacking.get_or_insert(BuildError::NoWasmCompiler { missing, packages });
+fn compiler(places: &Places) -> Result<Compiler, BuildError> {
+    let sysroots = places.found();
+    if let (Some(named), [folder], []) = (places.named, &*places.sysroots, &*sysroots) {
+        return Err(BuildError::NoSysroot {
+            named,
+            folder: folder.clone(),
+            wanted: looked_for(),
+        });
     }
-    Err(lacking.unwrap_or_else(|| {
-        let packages = [format!("clang-{ADVISED}")].into_iter().chain(libraries(ADVISED));
-        BuildError::NoWasmCompiler {
-            missing: vec![format!("clang {OLDEST} or newer")],
-            packages: packages.collect(),
+    let looked_at = || match sysroots.is_empty() {
+        true => Some(places.looked_at()),
+        false => None,
+    };
+    let mut lacking = None;
+    for clang in &places.clangs {
+        let Some(version) = version(clang) else { continue };
+        for sysroot in sysroots.iter().map(Some).chain(sysroots.is_empty().then_some(None)) {
+            let (missing, packages) = lacks(clang, version, sysroot);
+            if let (Some(sysroot), true) = (sysroot, missing.is_empty()) {
+                return Ok(Compiler {
+                    clang: clang.clone(),
+                    sysroot: sysroot.clone(),
+                });
+            }
+            lacking.get_or_insert_with(|| BuildError::NoWasmCompiler {
+                missing,
+                packages,
+                looked_at: looked_at(),
+            });
         }
-    }))
+    }
+    Err(lacking.unwrap_or_else(|| no_clang(places, looked_at())))
+}
+
+fn no_clang(places: &Places, looked_at: Option<String>) -> BuildError {
+    if let Some(sdk) = &places.sdk {
+        return BuildError::NoSdk { sdk: sdk.clone() };
+    }
+    let packages = [format!("clang-{ADVISED}")].into_iter().chain(libraries(ADVISED));
+    BuildError::NoWasmCompiler {
+        missing: vec![format!("clang {OLDEST} or newer")],
+        packages: packages.collect(),
+        looked_at,
+    }
 }
 
 /// The major version of a clang that is new enough and compiles for WebAssembly.
@@ -107,22 +140,19 @@ fn version(clang: &OsStr) -> Option<u32> {
 }
 
 /// What is not installed for this clang, and the packages that bring it.
-fn lacks(clang: &OsStr, version: u32, sysroot: &Path) -> (Vec<String>, Vec<String>) {
+fn lacks(clang: &OsStr, version: u32, sysroot: Option<&Sysroot>) -> (Vec<String>, Vec<String>) {
     let is_file = |question: &[&str]| answer(clang, question).is_some_and(|path| Path::new(path.trim()).is_file());
+    let target = target(sysroot);
     let [linker, libc, builtins] = libraries(version);
     let parts = [
         (
-            is_file(&[TARGET, "--print-prog-name=wasm-ld"]),
+            is_file(&[&target, "--print-prog-name=wasm-ld"]),
             format!("the linker wasm-ld of {}", clang.display()),
             linker,
         ),
+        (sysroot.is_some(), "the C library for WebAssembly".to_owned(), libc),
         (
-            headers(sysroot).join("stdlib.h").is_file(),
-            "the C library for WebAssembly".to_owned(),
-            libc,
-        ),
-        (
-            is_file(&[TARGET, "--rtlib=compiler-rt", "--print-libgcc-file-name"]),
+            is_file(&[&target, "--rtlib=compiler-rt", "--print-libgcc-file-name"]),
             format!("the compiler's own library for WebAssembly of {}", clang.display()),
             builtins,
         ),
@@ -134,6 +164,10 @@ fn lacks(clang: &OsStr, version: u32, sysroot: &Path) -> (Vec<String>, Vec<Strin
         .unzip()
 }
 
+fn target(sysroot: Option<&Sysroot>) -> String {
+    format!("--target={}", sysroot.map_or("wasm32-wasi", |sysroot| sysroot.target))
+}
+
 /// The Debian packages for a clang: linker, C library, the compiler's own library.
 fn libraries(version: u32) -> [String; 3] {
     [
@@ -141,10 +175,6 @@ fn libraries(version: u32) -> [String; 3] {
         "wasi-libc".to_owned(),
         format!("libclang-rt-{version}-dev-wasm32"),
     ]
-}
-
-fn headers(sysroot: &Path) -> PathBuf {
-    sysroot.join("include/wasm32-wasi")
 }
 
 fn answer(program: &OsStr, question: &[&str]) -> Option<String> {
@@ -159,12 +189,13 @@ fn answer(program: &OsStr, question: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn compile(clang: &OsStr, sysroot: &Path, dir: &Path, sources: &[PathBuf], scratch: &Path) -> anyhow::Result<Vec<u8>> {
+fn compile(compiler: &Compiler, dir: &Path, sources: &[PathBuf], scratch: &Path) -> anyhow::Result<Vec<u8>> {
+    let Compiler { clang, sysroot } = compiler;
     let file = scratch.join("module.wasm");
-    let sysroot_flag = format!("--sysroot={}", sysroot.display());
     let status = Command::new(clang)
-        .args([TARGET, &sysroot_flag, "-I"])
-        .arg(headers(sysroot))
+        .args([target(Some(sysroot)), format!("--sysroot={}", sysroot.folder.display())])
+        .arg("-I")
+        .arg(sysroot.headers())
         .args(["-std=c11", "-Wall", "-O2", "-mexec-model=reactor", "-fuse-ld=lld"])
         // The stack below the data: a call that goes too deep traps instead of writing over the data.
         .arg("-Wl,--stack-first")

@@ -1,8 +1,14 @@
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use super::Language;
 use super::rust::TARGET;
+use crate::plugin::core_module;
+
+/// How much of a file is looked at that was given in place of a folder: no component may be larger.
+const MAX_MODULE: u64 = 32 << 20;
 
 /// Why a partitioner could not be built, where the cure is known.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +22,29 @@ pub enum BuildError {
     NoProject {
         /// The folder.
         dir: PathBuf,
+    },
+    /// There is no such folder.
+    #[error(
+        "there is no folder {}; name the folder of a plugin, or begin one with `pointsman plugin new`",
+        dir.display()
+    )]
+    NoFolder {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Something else has the name.
+    #[error("{} is not a folder; name the folder of a plugin's source", file.display())]
+    NotAFolder {
+        /// What it is.
+        file: PathBuf,
+    },
+    /// What was given was built already, and is no component yet.
+    #[error("{}: {advice}", file.display())]
+    CoreModule {
+        /// The file.
+        file: PathBuf,
+        /// What it is and how it gets to a component.
+        advice: String,
     },
     /// A project whose name cannot be a plugin's.
     #[error(
@@ -102,14 +131,40 @@ pub enum BuildError {
     },
     /// No clang that could compile for WebAssembly, or not all that it needs.
     #[error(
-        "cannot compile C for WebAssembly: {} missing. On Debian or Ubuntu: sudo apt-get install {}",
-        are_missing(missing), packages.join(" ")
+        "cannot compile C for WebAssembly: {} missing{}. On Debian or Ubuntu: sudo apt-get install {}",
+        are_missing(missing), elsewhere(looked_at.as_deref()), packages.join(" ")
     )]
     NoWasmCompiler {
         /// What is missing, each with what it is for.
         missing: Vec<String>,
         /// The Debian packages that bring it.
         packages: Vec<String>,
+        /// Where the C library was looked for, if it is missing.
+        looked_at: Option<String>,
+    },
+    /// The folder that is named as that of the C library for WebAssembly is not one.
+    #[error(
+        "{named}: there is no C library for WebAssembly in {}: it has no {wanted}; name the folder that has, as \
+         share/wasi-sysroot in a WASI SDK",
+        folder.display()
+    )]
+    NoSysroot {
+        /// What names it.
+        named: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What would be there.
+        wanted: String,
+    },
+    /// The folder that is named as that of a WASI SDK has no compiler.
+    #[error(
+        "WASI_SDK_PATH: there is no clang in {} that runs, is new enough and compiles for WebAssembly (bin/clang); name the \
+         folder of a WASI SDK, or remove the variable",
+        sdk.display()
+    )]
+    NoSdk {
+        /// The folder.
+        sdk: PathBuf,
     },
     /// A C module that calls the system.
     #[error(
@@ -145,6 +200,38 @@ pub enum BuildError {
         /// What it said, if it has not said so to the user itself.
         said: Option<String>,
     },
+}
+
+impl BuildError {
+    /// For what is no folder, whether something else is there or nothing.
+    pub(crate) fn no_folder(dir: &Path) -> Self {
+        if !dir.exists() {
+            return Self::NoFolder { dir: dir.to_owned() };
+        }
+        let file = dir.to_owned();
+        match beginning(dir) {
+            Ok(module) if module.starts_with(core_module::BEGINNING) => Self::CoreModule {
+                file,
+                advice: core_module::advice(&module),
+            },
+            _ => Self::NotAFolder { file },
+        }
+    }
+}
+
+fn beginning(file: &Path) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    fs::File::open(file)?.take(MAX_MODULE).read_to_end(&mut read)?;
+    Ok(read)
+}
+
+fn elsewhere(looked_at: Option<&str>) -> String {
+    looked_at.map_or(String::new(), |looked_at| {
+        format!(
+            ". The C library was looked for as {looked_at}; if it is somewhere else, WASI_SYSROOT or --sysroot names its folder, \
+             or WASI_SDK_PATH that of a WASI SDK"
+        )
+    })
 }
 
 fn are_missing(missing: &[String]) -> String {

@@ -26,8 +26,12 @@ impl Bench {
         let tools = Tools {
             cargo: nothing.clone(),
             rustc: nothing.clone(),
-            clangs: vec![nothing.clone()],
-            sysroot: folder.path().join("sysroot"),
+            c: Places {
+                clangs: vec![nothing.clone()],
+                sysroots: vec![folder.path().join("nowhere"), folder.path().join("sysroot")],
+                named: None,
+                sdk: None,
+            },
             node: nothing.clone(),
             componentize_py: nothing,
         };
@@ -95,13 +99,26 @@ fn a_folder_without_a_plugin_is_told_what_would_be_one_in_each_language() -> any
     for named in ["Cargo.toml", "package.json", "pyproject.toml", ".c file", "plugin new"] {
         assert!(refusal.contains(named), "{refusal}");
     }
-    let missing = build_with(
-        &Tools::of_this_machine(),
-        Path::new("/no/such/folder"),
-        None,
-        &mut |_| {},
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_not_called_an_empty_one() -> anyhow::Result<()> {
+    let bench = Bench::with("rule.c", "")?;
+    let refusal = |dir: &Path| match build_with(&bench.tools, dir, None, &mut |_| {}) {
+        Ok(built) => anyhow::bail!("built {built:?}"),
+        Err(error) => Ok(error.to_string()),
+    };
+    let missing = refusal(Path::new("/no/such/folder"))?;
+    assert!(missing.starts_with("there is no folder /no/such/folder;"), "{missing}");
+    let file = refusal(&bench.dir().join("rule.c"))?;
+    assert!(file.contains("rule.c is not a folder"), "{file}");
+    bench.write("mine.wasm", EMPTY_MODULE)?;
+    let module = refusal(&bench.dir().join("mine.wasm"))?;
+    assert!(
+        module.contains("mine.wasm: it is a core wasm module, expected a component"),
+        "{module}"
     );
-    assert!(missing.is_err_and(|error| error.to_string().contains("/no/such/folder holds no plugin")));
     Ok(())
 }
 

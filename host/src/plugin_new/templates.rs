@@ -43,7 +43,8 @@ pub(super) const SDK: &[File] = files!("plugins/sdk" => "vendor/pointsman-plugin
 /// The interface: the SDK wants it two folders up, and `plugin build` builds against it in all languages.
 const WIT: &[File] = files!("wit" => "wit/": "partitioner.wit");
 
-const CASES: &[File] = files!("examples/write-a-plugin" => "": "cases.toml");
+/// What all examples share: the cases, and the configuration of a sidecar to try the plugin out with.
+const CASES: &[File] = files!("examples/write-a-plugin" => "": "cases.toml", "pointsman.toml");
 
 /// Where the examples' text names what lies elsewhere in a new plugin. The C example is called as its folder is.
 const MOVED: [(&str, &str); 4] = [

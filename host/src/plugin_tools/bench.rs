@@ -99,7 +99,7 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
     let shown = file.display();
     let bytes = fs::metadata(file)
         .with_context(|| format!("cannot read the records in {shown}"))?

@@ -42,6 +42,24 @@ pub struct Outcome {
     error: Option<CallError>,
 }
 
+#[cfg(test)]
+impl Outcome {
+    /// Of a case about no record in particular.
+    pub(super) fn bare(name: &str, expected: &str, decided: &str, passed: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            expected: expected.to_owned(),
+            decided: decided.to_owned(),
+            passed,
+            line: 1,
+            record: (String::new(), Value::Null),
+            before: Said::default(),
+            said: Said::default(),
+            error: None,
+        }
+    }
+}
+
 /// Runs all cases of a file. Each starts where the one before has left the plugin, as records do.
 pub fn test(file: &Path, cases: &Path) -> anyhow::Result<Vec<Outcome>> {
     let cases = Cases::read(cases)?;
@@ -183,7 +201,9 @@ fn render(outcomes: &[Outcome], style: Style) -> String {
             ] {
                 let _ = writeln!(text, "    {mark} {}", foreign(line, LINE_BYTES));
             }
-            let _ = writeln!(text, "      record   {}", outcome.record.0);
+            if !outcome.record.0.is_empty() {
+                let _ = writeln!(text, "      record   {}", outcome.record.0);
+            }
         } else if !outcome.said.is_empty() {
             let _ = writeln!(text, "{} {name}", style.good("✓"));
         }
@@ -223,15 +243,9 @@ mod tests {
 
     fn outcome(passed: bool, said: Said) -> Outcome {
         Outcome {
-            name: "one".to_owned(),
-            expected: "any".to_owned(),
-            decided: "partition 3".to_owned(),
-            passed,
-            line: 1,
             record: ("no key".to_owned(), json!({})),
-            before: Said::default(),
             said,
-            error: None,
+            ..Outcome::bare("one", "any", "partition 3", passed)
         }
     }
 

@@ -67,9 +67,11 @@ impl Reloader {
     }
 
     fn shown_plugin(&self, state: &State, name: &str, plugin: &Plugin) -> Value {
+        let file = self.file(name);
         json!({
             "name": name,
-            "file": self.file(name),
+            // Who asks, such as `plugin dev`, may stand in another folder.
+            "file": std::path::absolute(&file).unwrap_or(file),
             "active": plugin.active.as_deref().map(shown_code),
             "active_since": plugin.since.and_then(ms),
             "previous": plugin.previous.as_deref().map(shown_code),

@@ -20,7 +20,7 @@ use super::Message;
 type Identity = (u64, u64);
 
 /// Watches folders, never files: editors and Kubernetes swap names, and a watch on a file ends with the file.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     folders: Vec<PathBuf>,
     watched: BTreeMap<PathBuf, Identity>,
@@ -40,10 +40,21 @@ impl Watch {
             .filter_map(|folder| folder.parent().map(Path::to_owned))
             .collect();
         folders.extend(inner.iter().cloned());
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| is_change(event.kind) && concerns(&event.paths, &inner)) {
+        Self::of(folders, move |paths| {
+            if concerns(paths, &inner) {
                 // A full mailbox has hints enough.
                 let _ = hints.try_send(Message::Hint);
+            }
+        })
+    }
+
+    /// Watches these folders, without those in them. `changed` is told the paths of each event; none: something changed.
+    pub(crate) fn of(folders: Vec<PathBuf>, changed: impl Fn(&[PathBuf]) + Send + 'static) -> Self {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if let Ok(event) = event
+                && is_change(event.kind)
+            {
+                changed(&event.paths);
             }
         });
         let watcher = watcher
@@ -58,6 +69,21 @@ impl Watch {
         };
         watch.renew();
         watch
+    }
+
+    /// Watches other folders from now on, as far as they are others.
+    pub(crate) fn watch(&mut self, folders: Vec<PathBuf>) {
+        if let Some(watcher) = &mut self.watcher {
+            self.watched.retain(|folder, _| {
+                let stays = folders.contains(folder);
+                if !stays {
+                    let _ = watcher.unwatch(folder);
+                }
+                stays
+            });
+        }
+        self.folders = folders;
+        self.renew();
     }
 
     /// Watches what was not there before, or is another folder now.

@@ -127,7 +127,7 @@ fn the_outer_build_is_not_heard_and_the_user_is() {
 fn the_plugins_of_this_repository_build_and_import_nothing_but_their_own_interface() -> anyhow::Result<()> {
     let out = tempfile::tempdir()?;
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-    let built = build(&plugins, Some(out.path()), &mut |_| {})?;
+    let built = build(&plugins, Some(out.path()), None, &mut |_| {})?;
     for name in ["header", "json-field", "key-hash", "round-robin"] {
         let built = built.iter().find(|built| built.name == name).context(name)?;
         assert_eq!(built.file, out.path().join(format!("{name}.wasm")));

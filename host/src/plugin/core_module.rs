@@ -1,0 +1,356 @@
+//! What to tell whoever brings a core module where a component is wanted: how the language that it was written in gets to a
+//! component.
+//!
+//! Only headers are read: sections' bounds, names of imports and exports, and what compilers say of themselves. What is too
+//! long or broken ends the reading, and what was seen so far is told.
+
+use wasmparser::{Chunk, CustomSectionReader, KnownCustom, Parser, Payload};
+
+/// How a core module begins: the magic number, and a version that components do not have.
+pub(crate) const BEGINNING: &[u8] = b"\0asm\x01\0\0\0";
+
+/// Sections, and entries in one of them, that are looked at. Real modules have dozens and hundreds.
+const MAX_ENTRIES: usize = 10_000;
+
+/// What a module was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    RustForWasi,
+    RustForBrowsers,
+    Rust,
+    TinyGo,
+    Go,
+    AssemblyScript,
+    Emscripten,
+    Swift,
+    C,
+    Unknown,
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// It says itself which world it is for, so that only the last step is missing.
+    describes_itself: bool,
+    wasi: bool,
+    browser: bool,
+    /// Go's own imports where it is compiled for JavaScript.
+    go_imports: bool,
+    emscripten: bool,
+    /// `abort` of `env`, and what its runtime exports.
+    assembly_script: bool,
+    rust: bool,
+    tiny_go: bool,
+    go: bool,
+    swift: bool,
+    c: bool,
+}
+
+/// What is said of a core module: that it is one, what it was made with, and how that gets to a component.
+pub(crate) fn advice(module: &[u8]) -> String {
+    let seen = look(module);
+    let (made_with, cure) = seen.origin().advice();
+    let described = match seen.describes_itself {
+        true => "; it describes its interface already, only the step to a component is missing",
+        false => "",
+    };
+    format!("it is a core wasm module{made_with}, expected a component; {cure}{described}")
+}
+
+fn look(module: &[u8]) -> Seen {
+    let mut seen = Seen::default();
+    let mut parser = Parser::new(0);
+    let mut rest = module;
+    for _ in 0..MAX_ENTRIES {
+        let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) else {
+            break;
+        };
+        rest = rest.get(consumed..).unwrap_or_default();
+        match payload {
+            // It would be told function by function.
+            Payload::CodeSectionStart { size, .. } => {
+                parser.skip_section();
+                rest = rest.get(size as usize..).unwrap_or_default();
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports().take(MAX_ENTRIES).map_while(Result::ok) {
+                    seen.import(import.module, import.name);
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports.into_iter().take(MAX_ENTRIES).map_while(Result::ok) {
+                    seen.assembly_script |= ["__rtti_base", "__pin"].contains(&export.name);
+                }
+            }
+            Payload::CustomSection(section) => seen.custom(&section),
+            Payload::End(_) => break,
+            _ => {}
+        }
+    }
+    seen
+}
+
+impl Seen {
+    fn import(&mut self, module: &str, name: &str) {
+        match (module, name) {
+            ("wasi_snapshot_preview1" | "wasi_unstable", _) => self.wasi = true,
+            ("wbg" | "__wbindgen_placeholder__", _) => self.browser = true,
+            ("gojs" | "go", _) => self.go_imports = true,
+            ("env", "abort") => self.assembly_script = true,
+            ("env", name) if name.starts_with("emscripten_") || name.starts_with("__syscall") => self.emscripten = true,
+            _ => {}
+        }
+    }
+
+    fn custom(&mut self, section: &CustomSectionReader<'_>) {
+        self.describes_itself |= section.name().starts_with("component-type");
+        self.go |= section.name() == "go:buildid" || section.name() == "go.buildid";
+        let KnownCustom::Producers(fields) = section.as_known() else {
+            return;
+        };
+        for field in fields.into_iter().take(MAX_ENTRIES).map_while(Result::ok) {
+            for value in field.values.into_iter().take(MAX_ENTRIES).map_while(Result::ok) {
+                match value.name {
+                    "TinyGo" => self.tiny_go = true,
+                    "Rust" | "rustc" => self.rust = true,
+                    "Go" | "Go cmd/compile" => self.go = true,
+                    "Swift" => self.swift = true,
+                    "wasm-bindgen" => self.browser = true,
+                    name if name == "clang" || name.starts_with("C11") || name.starts_with("C99") => self.c = true,
+                    name if name.starts_with("C_plus_plus") || name.starts_with("C17") => self.c = true,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Rust first: its modules have C in them more often than C has Rust. TinyGo's name Go or C as well.
+    fn origin(&self) -> Origin {
+        match self {
+            Self {
+                rust: true,
+                browser: true,
+                ..
+            } => Origin::RustForBrowsers,
+            Self {
+                rust: true, wasi: true, ..
+            } => Origin::RustForWasi,
+            Self { rust: true, .. } => Origin::Rust,
+            Self { tiny_go: true, .. } => Origin::TinyGo,
+            Self { go: true, .. } | Self { go_imports: true, .. } => Origin::Go,
+            Self { swift: true, .. } => Origin::Swift,
+            Self { emscripten: true, .. } => Origin::Emscripten,
+            Self { c: true, .. } => Origin::C,
+            Self { browser: true, .. } => Origin::RustForBrowsers,
+            Self {
+                assembly_script: true, ..
+            } => Origin::AssemblyScript,
+            _ => Origin::Unknown,
+        }
+    }
+}
+
+impl Origin {
+    /// What it was made with, and what to do instead.
+    fn advice(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rust => (
+                " made by Rust",
+                "run `pointsman plugin build` in the crate's folder: it compiles the crate, which uses pointsman-plugin, and makes \
+                 the component",
+            ),
+            Self::RustForWasi => (
+                " made by Rust for wasm32-wasip1",
+                "a plugin gets no WASI: run `pointsman plugin build` in the crate's folder, which compiles it for \
+                 wasm32-unknown-unknown and makes the component",
+            ),
+            Self::RustForBrowsers => (
+                " made by wasm-bindgen for JavaScript",
+                "a plugin is a crate on pointsman-plugin without wasm-bindgen: run `pointsman plugin build` in its folder, or begin \
+                 one with `pointsman plugin new NAME --lang rust`",
+            ),
+            Self::TinyGo => (
+                " made by TinyGo",
+                "with TinyGo it takes the target wasip2 and the world of the host's wit folder (`tinygo build -target=wasip2 \
+                 -wit-package wit -wit-world plugin`), and WASI stubbed out, since a plugin gets none",
+            ),
+            Self::Go => (
+                " made by Go",
+                "run `pointsman plugin build` in the folder of its go.mod: it compiles the package for WASI with \
+                 -buildmode=c-shared, and makes the component with a stand-in for the system",
+            ),
+            Self::AssemblyScript => (
+                " made by AssemblyScript",
+                "AssemblyScript has no way to components; what is nearest is JavaScript: `pointsman plugin new NAME --lang js`",
+            ),
+            Self::Emscripten => (
+                " made by Emscripten",
+                "compile the C with clang and wasi-libc instead: `pointsman plugin build` in the folder of the .c files does it and \
+                 makes the component",
+            ),
+            Self::Swift => (
+                " made by Swift",
+                "`wasm-tools component embed` with the world `plugin` of the host's wit folder, then `wasm-tools component new`, make \
+                 a component of it; what it imports of WASI must be stubbed out",
+            ),
+            Self::C => (
+                " made by clang",
+                "run `pointsman plugin build` in the folder of the .c files, the bindings of wit-bindgen among them; of a module \
+                 from another build `wasm-tools component embed --world plugin wit` and `wasm-tools component new` make one",
+            ),
+            Self::Unknown => (
+                "",
+                "build it with `pointsman plugin build`, or make a component of it with `wasm-tools component embed --world plugin \
+                 wit` and `wasm-tools component new`",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn string(text: &str) -> Vec<u8> {
+        let mut bytes = vec![u8::try_from(text.len()).expect("short")];
+        bytes.extend(text.as_bytes());
+        bytes
+    }
+
+    fn section(id: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![id];
+        let mut length = content.len();
+        while length >= 0x80 {
+            bytes.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend(content);
+        bytes
+    }
+
+    /// A section `producers` with these languages.
+    fn producers(languages: &[&str]) -> Vec<u8> {
+        let mut content = string("producers");
+        content.push(1);
+        content.extend(string("language"));
+        content.push(languages.len() as u8);
+        for language in languages {
+            content.extend(string(language));
+            content.extend(string("1"));
+        }
+        section(0, &content)
+    }
+
+    /// A module with these imports of functions, and sections after them.
+    fn module(imports: &[(&str, &str)], more: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = BEGINNING.to_vec();
+        bytes.extend(section(1, &[1, 0x60, 0, 0]));
+        let mut content = vec![imports.len() as u8];
+        for (module, name) in imports {
+            content.extend(string(module));
+            content.extend(string(name));
+            content.extend([0, 0]);
+        }
+        bytes.extend(section(2, &content));
+        bytes.extend(more.concat());
+        bytes
+    }
+
+    const WASI: (&str, &str) = ("wasi_snapshot_preview1", "fd_write");
+
+    #[test]
+    fn each_language_is_told_its_own_way_to_a_component() {
+        let exports = section(7, &[&[1][..], &string("__rtti_base"), &[0, 0]].concat());
+        for (bytes, made_with, cure) in [
+            (
+                module(&[WASI], &[producers(&["Rust"])]),
+                "by Rust for wasm32-wasip1",
+                "wasm32-unknown-unknown",
+            ),
+            (
+                module(&[], &[producers(&["Rust", "C11"])]),
+                "by Rust,",
+                "`pointsman plugin build`",
+            ),
+            (
+                module(&[("wbg", "x")], &[producers(&["Rust"])]),
+                "by wasm-bindgen",
+                "pointsman-plugin",
+            ),
+            (module(&[WASI], &[producers(&["Go"])]), "by Go,", "go.mod"),
+            (module(&[("gojs", "x")], &[]), "by Go,", "c-shared"),
+            (module(&[WASI], &[producers(&["C99", "TinyGo"])]), "by TinyGo", "wasip2"),
+            (
+                module(&[WASI], &[producers(&["C11"])]),
+                "by clang",
+                "bindings of wit-bindgen",
+            ),
+            (
+                module(&[], &[producers(&["C_plus_plus_14"])]),
+                "by clang",
+                "component embed",
+            ),
+            (
+                module(&[("env", "emscripten_resize_heap")], &[producers(&["C11"])]),
+                "by Emscripten",
+                "wasi-libc",
+            ),
+            (module(&[("env", "abort")], &[]), "by AssemblyScript", "--lang js"),
+            (module(&[], &[exports]), "by AssemblyScript", "--lang js"),
+            (module(&[], &[producers(&["Swift"])]), "by Swift", "stubbed out"),
+            (
+                BEGINNING.to_vec(),
+                "module, expected",
+                "build it with `pointsman plugin build`",
+            ),
+        ] {
+            let advice = advice(&bytes);
+            assert!(advice.starts_with("it is a core wasm module"), "{advice}");
+            assert!(
+                advice.contains(made_with) && advice.contains(cure),
+                "{made_with}: {advice}"
+            );
+            assert!(advice.contains(", expected a component; "), "{advice}");
+        }
+        let described = section(0, &string("component-type:plugin"));
+        let advice = advice(&module(&[], &[producers(&["Rust"]), described]));
+        assert!(advice.ends_with("only the step to a component is missing"), "{advice}");
+    }
+
+    #[test]
+    fn what_is_cut_or_full_of_nothing_is_looked_at_in_no_time_and_never_panics() {
+        let whole = module(
+            &[WASI, ("env", "abort")],
+            &[producers(&["Rust"]), section(0, &string("name"))],
+        );
+        for end in 0..whole.len() {
+            advice(&whole[..end]);
+            let mut broken = whole.clone();
+            for byte in [0, 0x7f, 0x80, 0xff] {
+                broken[end] = byte;
+                advice(&broken);
+            }
+        }
+        let begun = Instant::now();
+        // Ten million sections, ten million imports.
+        let empty = section(0, &string("")).repeat(10_000_000);
+        advice(&module(&[], &[empty]));
+        let mut imports = vec![0x80, 0xad, 0xe2, 0x04];
+        imports.extend([0, 0, 0, 0].repeat(10_000_000));
+        advice(&[BEGINNING.to_vec(), section(1, &[1, 0x60, 0, 0]), section(2, &imports)].concat());
+        // As many functions as there may be.
+        let million = [0xc0, 0x84, 0x3d];
+        let functions = section(3, &[&million[..], &vec![0; 1_000_000]].concat());
+        let code = section(10, &[&million[..], &[2, 0, 0x0b].repeat(1_000_000)].concat());
+        let advice = advice(&module(&[], &[functions, code, producers(&["Rust"])]));
+        assert!(
+            advice.contains("by Rust"),
+            "what stands after the code is read too: {advice}"
+        );
+        // Making them is most of it; the goal is milliseconds.
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+}
