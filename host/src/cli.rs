@@ -103,7 +103,7 @@ pub enum Probed {
 pub enum Plugin {
     /// Begin a plugin: a folder with a whole one in it, to change.
     New(New),
-    /// Build a plugin in Rust, C, JavaScript or Python into a component.
+    /// Build a plugin in Rust, C, JavaScript, Python or Go into a component.
     Build(Build),
     /// Look a component over as the sidecar does before it takes one.
     Check(Check),

@@ -143,6 +143,7 @@ fn next(name: &str, language: Language, dir: &Path) -> Vec<String> {
             Some("python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1"),
             "python3 -m unittest",
         ),
+        Language::Go => (None, "go test ./..."),
     };
     let enter = format!("cd {}", dir.display());
     let check = format!("pointsman plugin test dist/{name}.wasm cases.toml");
