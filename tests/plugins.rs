@@ -67,7 +67,12 @@ fn each_kind_of_failure_rejects_its_own_record_and_the_batch_goes_on() {
     let mut keys: Vec<_> = found.iter().map(|read| read.key.clone().unwrap()).collect();
     keys.sort();
     assert_eq!(keys, [b"a", b"b", b"c", b"d", b"e", b"f"]);
-    for (kind, count) in [("trapped", 3.0), ("over_time", 1.0)] {
+    // The call about the first two records failed as a whole, and counts too.
+    assert_eq!(
+        sidecar.metric("pointsman_plugin_batch_failures_total{plugin=\"hostile\"}"),
+        1.0
+    );
+    for (kind, count) in [("trapped", 4.0), ("over_time", 1.0)] {
         let metric = format!("pointsman_plugin_errors_total{{kind=\"{kind}\",plugin=\"hostile\"}}");
         assert_eq!(sidecar.metric(&metric), count, "{kind}");
     }

@@ -32,6 +32,9 @@ pub enum Command {
     /// What the sidecar starts for itself: compile the component on standard input, within limits.
     #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
     CompileComponent(CompileComponent),
+    /// What it goes on with: load what was compiled, within limits.
+    #[command(name = crate::plugin::compile::LOOK_OVER, hide = true)]
+    LookOverComponent(LookOverComponent),
 }
 
 /// `pointsman compile-component`.
@@ -43,6 +46,17 @@ pub struct CompileComponent {
     /// CPU time.
     #[arg(long)]
     pub cpu_seconds: u64,
+    /// What an instance may take.
+    #[arg(long)]
+    pub instance_bytes: u64,
+}
+
+/// `pointsman look-over-component`.
+#[derive(Debug, Args)]
+pub struct LookOverComponent {
+    /// What loading may take.
+    #[arg(long)]
+    pub load_bytes: u64,
 }
 
 /// `pointsman run`.

@@ -200,7 +200,8 @@ impl Kafka {
 pub struct Plugins {
     /// Folder of the `<name>.wasm` files. Default `plugins/dist`.
     pub dir: PathBuf,
-    /// Memory of one instance, bytes: the sum of all its memories and tables. Default 32 MiB.
+    /// Memory of one instance, bytes: all its memories and tables, and what the engine holds for it. Loading compiled code may take as
+    /// much. Default 32 MiB.
     pub memory_bytes: usize,
     /// CPU time of one call, ms. Default 5.
     pub call_cpu_ms: u64,
@@ -210,6 +211,8 @@ pub struct Plugins {
     pub configure_ms: u64,
     /// Largest component file, bytes. Default 32 MiB.
     pub component_bytes: u64,
+    /// Whether a link in `dir` may lead out of it to another file system or to another user's file. Default false.
+    pub foreign_links: bool,
     /// How often the plugins' files and the configuration file are looked at, ms; changes that the file system tells of
     /// are seen at once. Default 2 000.
     pub poll_ms: u64,
@@ -220,7 +223,8 @@ pub struct Plugins {
     pub compile_memory_bytes: u64,
     /// CPU time that compiling one component may take, ms, in whole seconds. Default 30 000.
     pub compile_cpu_ms: u64,
-    /// Failed calls within `trap_window_ms` that suspend a plugin. Default 20.
+    /// Failed calls within `trap_window_ms` that suspend a plugin. One that costs over 50 ms of CPU time, the fresh instance included,
+    /// counts once more for each 50 ms. Default 20.
     pub max_traps: usize,
     /// See `max_traps`, ms. Default 10 000.
     pub trap_window_ms: u64,
@@ -239,6 +243,7 @@ impl Default for Plugins {
             call_wall_ms: 100,
             configure_ms: 1_000,
             component_bytes: 32 << 20,
+            foreign_links: false,
             poll_ms: 2_000,
             cache_dir: None,
             compile_memory_bytes: 1 << 30,

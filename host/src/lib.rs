@@ -22,7 +22,8 @@
 //! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
 //! plugins and routes while records flow; [`mod@drain`] is the end; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
 //! [`logging`] never holds anybody up; [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it,
-//! [`plugin_tools`] try it out; [`load`] sends records and measures; [`cli`] is the command line.
+//! [`plugin_tools`] try it out; [`load`] sends records and measures; [`cli`] is the command line;
+//! [`text`] bounds and escapes what others have written.
 //!
 //! # Seams
 //!
@@ -59,5 +60,6 @@ pub mod sequence;
 #[cfg(test)]
 mod simulation;
 pub mod suspension;
+pub mod text;
 mod token;
 pub mod topics;

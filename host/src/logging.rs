@@ -31,7 +31,10 @@ use self::{
     line::Line,
     queue::{Lines, Queue},
 };
-use crate::config::{self, LogFormat};
+use crate::{
+    config::{self, LogFormat},
+    text,
+};
 
 /// How long the end waits for a standard error that nobody reads.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -129,7 +132,7 @@ impl Log {
 pub fn last_words(text: String) {
     let (done, written) = mpsc::sync_channel::<()>(1);
     let writing = thread::Builder::new().name("last-words".to_owned()).spawn(move || {
-        let _ = writeln!(stderr(), "{text}");
+        let _ = writeln!(stderr(), "{}", text::for_terminal(&text));
         drop(done);
     });
     if writing.is_ok() {

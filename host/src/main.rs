@@ -40,18 +40,13 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
         Command::CompileComponent(options) => {
-            return match compile::child(options.memory_bytes, options.cpu_seconds) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    // Its limits may leave no room for a thread, and its parent reads.
-                    eprintln!("pointsman: {error:#}");
-                    match error.is::<compile::NotWritten>() {
-                        true => ExitCode::from(compile::NO_ROOM),
-                        false => ExitCode::FAILURE,
-                    }
-                }
-            };
+            return in_child(compile::child(compile::ChildLimits {
+                memory_bytes: options.memory_bytes,
+                cpu_seconds: options.cpu_seconds,
+                instance_bytes: options.instance_bytes,
+            }));
         }
+        Command::LookOverComponent(options) => return in_child(compile::look_over(options.load_bytes)),
     };
     match ended {
         Ok(code) => code,
@@ -62,6 +57,18 @@ fn main() -> ExitCode {
                 None => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+/// How a process that compiles ends. Its limits may leave no room for a thread, and its parent reads.
+fn in_child(ended: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = ended else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("pointsman: {}", compile::last_words(&error));
+    match error.is::<compile::NotWritten>() {
+        true => ExitCode::from(compile::NO_ROOM),
+        false => ExitCode::FAILURE,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Metrics {
     plugin_instances: IntCounterVec,
     plugin_suspensions: IntCounterVec,
     plugin_suspended: IntGaugeVec,
+    plugin_batch_failures: IntCounterVec,
+    plugin_batch_paused: IntGaugeVec,
     plugin_reloads: IntCounterVec,
     config_reloads: IntCounterVec,
     shadow_records: IntCounterVec,
@@ -103,6 +105,10 @@ pub struct PluginMetrics {
     pub suspensions: IntCounter,
     /// How many of its versions and configs are suspended now.
     pub suspended: IntGauge,
+    /// Batch calls that failed.
+    pub batch_failures: IntCounter,
+    /// How many of its versions and configs are asked one by one for a while, because a batch failed.
+    pub batch_paused: IntGauge,
 }
 
 /// The metrics of a candidate, looked up once.
@@ -238,6 +244,21 @@ impl Metrics {
                     &["plugin"],
                 ),
             )?,
+            plugin_batch_failures: counters(
+                "pointsman_plugin_batch_failures_total",
+                "Calls about several records that failed; each counts among pointsman_plugin_errors_total, too",
+                &["plugin"],
+            )?,
+            plugin_batch_paused: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "pointsman_plugin_batch_paused",
+                        "Versions and configs of a plugin that are asked about one record at a time for a while, because a batch failed",
+                    ),
+                    &["plugin"],
+                ),
+            )?,
             plugin_reloads: counters(
                 "pointsman_plugin_reloads_total",
                 "New contents of a plugin's file, by what became of them",
@@ -339,6 +360,8 @@ impl Metrics {
             instances: self.plugin_instances.with_label_values(&[name]),
             suspensions: self.plugin_suspensions.with_label_values(&[name]),
             suspended: self.plugin_suspended.with_label_values(&[name]),
+            batch_failures: self.plugin_batch_failures.with_label_values(&[name]),
+            batch_paused: self.plugin_batch_paused.with_label_values(&[name]),
         }
     }
 

@@ -8,6 +8,7 @@
 //! records in one call; a plugin that keeps failing is left alone for a
 //! while ([`suspension`](crate::suspension)). A [`Shadow`] is a candidate whose decisions are only compared.
 
+mod answer;
 mod artifact;
 mod batch;
 mod bindings;
@@ -21,6 +22,7 @@ mod instance;
 mod limits;
 mod pool;
 mod shadow;
+mod survey;
 
 pub use self::{
     batch::Choice,
@@ -28,7 +30,7 @@ pub use self::{
     code::{Code, LoadError, PACKAGE},
     compile::{CompileError, CompileLimits, Compiler},
     engine::Engine,
-    limits::Limits,
+    limits::{Footprint, Limits},
     pool::{Lease, Place, Pool},
     shadow::{Shadow, Worker as ShadowWorker},
 };
@@ -48,6 +50,16 @@ pub enum Decision {
     Reject(String),
 }
 
+impl CallError {
+    /// The functions that a trap came from, on one line; none where that is not known.
+    pub fn trace(&self) -> Option<String> {
+        match self {
+            Self::Trapped { trace, .. } if !trace.is_empty() => Some(trace.join(" < ")),
+            _ => None,
+        }
+    }
+}
+
 /// Why a plugin could not decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -60,6 +72,8 @@ pub enum CallError {
         plugin: String,
         /// The trap, in one line.
         reason: String,
+        /// The functions that it came from by their names, the innermost first; for the plugin's author.
+        trace: Vec<String>,
     },
     /// It ran longer than one call may.
     #[error(

@@ -2,8 +2,8 @@
 //!
 //! One thread of low priority looks at the plugins' files and at the configuration file: when the file system tells of a
 //! change ([`watch`]), every `plugins.poll_ms` in any case, and when it is asked to. What a file holds is known by its SHA-256
-//! ([`Looker`]). New content is compiled, checked, instantiated, configured and tried ([`build`]); when all of that went
-//! well, a whole new table of routes takes the place of the old one in one step. If anything fails nothing changes, and the
+//! ([`Looker`]). New content is compiled, each plugin's on a thread of its own ([`compiling`]), then checked, instantiated, configured
+//! and tried ([`build`]); when all of that went well, a whole new table of routes takes the place of the old one in one step. If anything fails nothing changes, and the
 //! log, the metrics, `/plugins` and `/ready` say why.
 //!
 //! [`State`] is what is known of each plugin: what decides, what decided before, what the file holds and why that does not
@@ -11,6 +11,7 @@
 
 mod build;
 mod commands;
+mod compiling;
 mod config_file;
 mod look;
 mod reconcile;
@@ -28,15 +29,21 @@ use std::{
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
+use self::{
+    commands::Order,
+    compiling::Due,
+    look::Looker,
+    state::{Found, State},
+    watch::Watch,
+};
 pub use self::{
     commands::{CommandError, Done},
     config_file::ConfigFile,
 };
-use self::{look::Looker, state::State, watch::Watch};
 use crate::{
     config::Config,
     metrics::Metrics,
-    plugin::{Cache, Compiler, Limits, NoCache, ShadowWorker},
+    plugin::{Cache, Compiler, Limits, NoCache, ShadowWorker, file::Folder},
     route::Routes,
 };
 
@@ -55,6 +62,8 @@ enum Message {
     Hint,
     /// Look at this plugin's file, whatever is known of it, and say what came of it.
     Reload(String, oneshot::Sender<Result<Done, CommandError>>),
+    /// What this plugin's file held is compiled, or cannot be.
+    Compiled(String, Found),
     /// Come to an end.
     Stop,
 }
@@ -66,6 +75,7 @@ pub struct Reloader {
     compiler: Compiler,
     limits: Limits,
     dir: PathBuf,
+    folder: Folder,
     poll: Duration,
     config_file: ConfigFile,
     /// Brief locks only: the admin listener reads it.
@@ -103,6 +113,7 @@ impl Reloader {
             compiler,
             limits: Limits::from(&config.plugins),
             dir: config.plugins.dir.clone(),
+            folder: Folder::new(&config.plugins.dir, config.plugins.foreign_links),
             poll: Duration::from_millis(config.plugins.poll_ms),
             state: Mutex::new(State::new(config, config_file.digest())),
             config_file,
@@ -129,14 +140,16 @@ impl Reloader {
         Ok(Running(Arc::clone(self)))
     }
 
-    fn run(&self, mailbox: &mpsc::Receiver<Message>) {
+    fn run(self: &Arc<Self>, mailbox: &mpsc::Receiver<Message>) {
         // Of this thread alone. Without it a reload merely competes with traffic.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
         let mut watch = Watch::new(&self.dir, self.config_file.path(), self.mailbox.clone());
+        let mut due = Due::default();
         // What changed between the start's look and the watch has told nobody.
-        self.look(None);
+        self.look(&mut due, None);
         loop {
-            let message = match mailbox.recv_timeout(self.poll) {
+            self.bring_in(&mut due);
+            let message = match mailbox.recv_timeout(self.next_look(&due)) {
                 Ok(Message::Hint) => settled(mailbox),
                 Ok(message) => Some(message),
                 Err(mpsc::RecvTimeoutError::Timeout) => None,
@@ -147,40 +160,47 @@ impl Reloader {
             match message {
                 Some(Message::Stop) => return,
                 Some(Message::Reload(name, reply)) => {
-                    let _ = reply.send(self.reload_now(&name));
+                    due.orders.push(Order::new(self, &name, reply));
+                    self.look(&mut due, Some(&name));
                 }
-                Some(Message::Hint) | None => self.look(None),
+                Some(Message::Compiled(name, found)) => {
+                    self.compiled(&mut due, &name, found);
+                    self.look(&mut due, None);
+                }
+                Some(Message::Hint) | None => self.look(&mut due, None),
             }
         }
     }
 
-    /// Looks at everything and brings in what has changed. The plugin named `forced` is read whatever is known of it.
-    fn look(&self, forced: Option<&str>) {
-        let mut changed = self.look_at_config();
+    /// Looks at everything. The plugin named `ordered` is read whatever is known of it.
+    fn look(self: &Arc<Self>, due: &mut Due, ordered: Option<&str>) {
+        let has_new_routes = self.look_at_config();
         // Not in the loop's head, where the lock would be held throughout.
         let names = self.state().names();
         for name in names {
-            changed |= self.look_at_plugin(&name, forced == Some(name.as_str()));
+            self.look_at_plugin(due, &name, ordered == Some(name.as_str()));
         }
-        if changed {
-            self.reconcile();
+        // Last: what of the plugins has begun to be compiled may belong to it.
+        if has_new_routes {
+            due.changed();
         }
     }
 
-    fn look_at_plugin(&self, name: &str, forced: bool) -> bool {
-        let known = self.state().known(name);
-        let looker = Looker {
+    fn looker(&self) -> Looker<'_> {
+        Looker {
             compiler: &self.compiler,
             limits: &self.limits,
-        };
-        let Some(found) = looker.look(&self.file(name), &known, forced) else {
-            return false;
-        };
-        let changed = self.state().found(name, found, forced);
-        if let Some(news) = &changed {
+            folder: &self.folder,
+        }
+    }
+
+    /// Takes note of what a plugin's file holds. Whether it is news.
+    fn found(&self, name: &str, found: Found, ordered: bool) -> bool {
+        let news = self.state().found(name, found, ordered);
+        if let Some(news) = &news {
             news.tell(&self.metrics);
         }
-        changed.is_some()
+        news.is_some()
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -20,9 +20,6 @@ use crate::{
     topics::{Partitions, Topic},
 };
 
-/// Of what a plugin says of a record that it rejects, bytes.
-const MAX_MESSAGE: usize = 1 << 10;
-
 /// A `[[route]]`, ready for use.
 #[derive(Debug)]
 pub struct Route {
@@ -164,18 +161,8 @@ fn interpret(decision: Decision, record: &Record, topic: &Topic, partitions: &Pa
         Decision::Any => Ok(topic.any(partitions, record.wire_size())),
         // Until there is a routing table, a tenant is as good as a key.
         Decision::Tenant(tenant) => Ok(partition_for_key(tenant.as_bytes(), count)),
-        Decision::Reject(message) => Err(RecordError::new(Code::PluginRejected, cut(message))),
+        Decision::Reject(message) => Err(RecordError::new(Code::PluginRejected, message)),
     }
-}
-
-/// A plugin's text goes into the reply, and counts there.
-fn cut(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-        message.push('…');
-        message.shrink_to_fit();
-    }
-    message
 }
 
 fn key_hash(record: &Record, topic: &Topic, partitions: &Partitions) -> u32 {

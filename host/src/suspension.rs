@@ -63,7 +63,8 @@ pub(crate) struct Suspension {
 
 #[derive(Debug, Default)]
 struct Failures {
-    recent: VecDeque<Instant>,
+    /// When, and how often each counts.
+    recent: VecDeque<(Instant, usize)>,
     /// How often the pause has doubled.
     doublings: u32,
     resumed: Option<Instant>,
@@ -106,7 +107,8 @@ impl Suspension {
         self.until_ms.load(Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn failed(&self, probe: bool, now: Instant) -> Verdict {
+    /// A try failed. `weight` is how often it counts: at least once.
+    pub(crate) fn failed(&self, probe: bool, weight: usize, now: Instant) -> Verdict {
         let mut failures = self.lock();
         if probe {
             failures.doublings += 1;
@@ -116,15 +118,19 @@ impl Suspension {
         if self.is_suspended() {
             return Verdict::Noted;
         }
-        failures.recent.push_back(now);
+        failures.recent.push_back((now, weight));
         while failures
             .recent
             .front()
-            .is_some_and(|first| now - *first > self.limits.window)
+            .is_some_and(|(first, _)| now - *first > self.limits.window)
         {
             failures.recent.pop_front();
         }
-        if failures.recent.len() < self.limits.failures {
+        let counted = failures
+            .recent
+            .iter()
+            .fold(0_usize, |sum, (_, weight)| sum.saturating_add(*weight));
+        if counted < self.limits.failures {
             return Verdict::Noted;
         }
         failures.doublings = match failures.resumed {
@@ -193,10 +199,10 @@ mod tests {
         let start = Instant::now();
         let suspension = Suspension::new(LIMITS, start);
         for second in [0, 6, 12, 18, 24] {
-            assert_eq!(suspension.failed(false, at(start, second)), Verdict::Noted);
+            assert_eq!(suspension.failed(false, 1, at(start, second)), Verdict::Noted);
         }
         assert_eq!(suspension.admit(|| at(start, 24)), Permission::Open);
-        let verdict = suspension.failed(false, at(start, 24));
+        let verdict = suspension.failed(false, 1, at(start, 24));
         assert_eq!(verdict, suspended(1, true), "three since 14");
     }
 
@@ -205,7 +211,7 @@ mod tests {
         let start = Instant::now();
         let suspension = Suspension::new(LIMITS, start);
         for _ in 0..3 {
-            suspension.failed(false, start);
+            suspension.failed(false, 1, start);
         }
         let admitted = |second| suspension.admit(|| at(start, second));
         assert!(matches!(admitted(0), Permission::Suspended(_)));
@@ -213,10 +219,10 @@ mod tests {
         assert!(matches!(admitted(1), Permission::Suspended(_)), "one probe at a time");
         // A probe that never told does not close the door for ever.
         assert_eq!(admitted(2), Permission::Probe);
-        let doubled = suspension.failed(true, at(start, 2));
+        let doubled = suspension.failed(true, 1, at(start, 2));
         assert_eq!(doubled, suspended(2, false));
         assert_eq!(admitted(4), Permission::Probe);
-        let longest = suspension.failed(true, at(start, 4));
+        let longest = suspension.failed(true, 1, at(start, 4));
         assert_eq!(longest, suspended(3, false), "and no longer than that");
         assert_eq!(admitted(7), Permission::Probe);
         suspension.resume(at(start, 7));
@@ -224,11 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_costs_as_much_as_three_counts_as_three() {
+        let start = Instant::now();
+        let suspension = Suspension::new(LIMITS, start);
+        assert_eq!(suspension.failed(false, 2, start), Verdict::Noted);
+        assert_eq!(suspension.failed(false, 1, start), suspended(1, true));
+        let suspension = Suspension::new(LIMITS, start);
+        assert_eq!(suspension.failed(false, 3, start), suspended(1, true));
+    }
+
+    #[test]
     fn two_probes_that_both_took_their_time_open_it_once() {
         let start = Instant::now();
         let suspension = Suspension::new(LIMITS, start);
         for _ in 0..3 {
-            suspension.failed(false, start);
+            suspension.failed(false, 1, start);
         }
         // The second is let through because the first has not told how it went.
         for second in [1, 2] {
@@ -236,7 +252,7 @@ mod tests {
         }
         assert!(suspension.resume(at(start, 3)), "by the first");
         assert!(!suspension.resume(at(start, 3)), "it is open already");
-        assert_eq!(suspension.failed(true, at(start, 4)), suspended(2, true));
+        assert_eq!(suspension.failed(true, 1, at(start, 4)), suspended(2, true));
     }
 
     #[test]
@@ -244,9 +260,9 @@ mod tests {
         let start = Instant::now();
         let suspension = Suspension::new(LIMITS, start);
         let fail = |second| {
-            suspension.failed(false, at(start, second));
-            suspension.failed(false, at(start, second));
-            suspension.failed(false, at(start, second))
+            suspension.failed(false, 1, at(start, second));
+            suspension.failed(false, 1, at(start, second));
+            suspension.failed(false, 1, at(start, second))
         };
         assert_eq!(fail(0), suspended(1, true));
         suspension.resume(at(start, 1));

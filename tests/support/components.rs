@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, MemorySection, MemoryType, Module,
-    TypeSection, ValType,
+    BlockType, CodeSection, ComponentSection as _, ConstExpr, Encode as _, ExportKind, ExportSection, Function,
+    FunctionSection, GlobalSection, GlobalType, InstanceSection, MemorySection, MemoryType, Module, ModuleArg,
+    ModuleSection, TypeSection, ValType,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -151,4 +152,74 @@ fn busy(instructions: u32) -> Function {
 /// A component, cut in the middle.
 pub(crate) fn truncated(component: &[u8]) -> Cow<'_, [u8]> {
     Cow::Borrowed(&component[..component.len() / 2])
+}
+
+/// A partitioner that nothing is wrong with.
+fn plain() -> Vec<u8> {
+    component(&partitioner("", "", "1.0.0"), WIT, "plugin")
+}
+
+/// A partitioner with core instances beside that nobody needs: so many of a module with so many globals.
+pub(crate) fn many_globals(instances: u32, globals: u32) -> Vec<u8> {
+    let mut module = Module::new();
+    let mut section = GlobalSection::new();
+    let of = GlobalType {
+        val_type: ValType::I32,
+        mutable: false,
+        shared: false,
+    };
+    for _ in 0..globals {
+        section.global(of, &ConstExpr::i32_const(0));
+    }
+    module.section(&section);
+    let mut component = plain();
+    let index = wasmparser::Parser::new(0)
+        .parse_all(&component)
+        .filter(|payload| matches!(payload, Ok(wasmparser::Payload::ModuleSection { .. })))
+        .count() as u32;
+    let mut made = InstanceSection::new();
+    for _ in 0..instances {
+        made.instantiate(index, std::iter::empty::<(&str, ModuleArg)>());
+    }
+    component.push(ModuleSection(&module).id());
+    ModuleSection(&module).encode(&mut component);
+    component.push(made.id());
+    made.encode(&mut component);
+    component
+}
+
+/// Types within types: each level has two of the one below, and the lowest is a resource.
+pub(crate) fn nested_resource_types(levels: u32) -> Vec<u8> {
+    let mut types = "(type $t0 (instance (export \"r\" (type (sub resource)))))".to_owned();
+    for level in 1..=levels {
+        let below = level - 1;
+        types.push_str(&format!(
+            "(type $t{level} (instance (alias outer 1 $t{below} (type $b))
+                (export \"a\" (instance (type $b))) (export \"b\" (instance (type $b)))))"
+        ));
+    }
+    let text = format!("(component {types} (import \"x\" (instance (type $t{levels}))))");
+    wat::parse_str(text).expect("a component")
+}
+
+/// Imports under so many names of so many bytes (100,000 at most).
+pub(crate) fn long_names(bytes: usize, imports: usize) -> Vec<u8> {
+    let names = (0..imports).map(|number| format!("(import \"n{number}-{}\" (instance))", "x".repeat(bytes)));
+    let text = format!("(component {})", names.collect::<String>());
+    wat::parse_str(text).expect("a component")
+}
+
+/// What the engine's own error quotes in full: a name of so many bytes that is there twice.
+pub(crate) fn long_error(bytes: usize) -> Vec<u8> {
+    let name = format!("(import \"n-{}\" (instance))", "x".repeat(bytes));
+    wat::parse_str(format!("(component {name} {name})")).expect("a component")
+}
+
+/// A partitioner that never ends to decide about several records at once, and decides about one.
+pub(crate) fn endless_batch() -> Vec<u8> {
+    let batch = r#"(func (export "pointsman:partitioner/batch@1.0.0#partition-batch")
+        (param i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable)"#;
+    let module = partitioner("", "", "1.0.0");
+    let module = format!("{}{batch})", module.strip_suffix(')').expect("a module"));
+    component(&module, WIT, "plugin-batch")
 }

@@ -16,6 +16,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::text::{is_dangerous, write_escaped};
+
 /// Most of a field that is written. A line has a few.
 const FIELD_BYTES: usize = 2_048;
 
@@ -148,12 +150,6 @@ fn json(text: &str) -> String {
     escaped
 }
 
-/// What begins a line, or makes a terminal do something or show things in another order. All of them have four hexadecimal digits
-/// at most.
-fn is_dangerous(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Writes so many bytes on, and an ellipsis for the rest.
 struct Cut<'a, W> {
     out: &'a mut W,
@@ -198,18 +194,7 @@ impl<'a, W: Write> Bounded<'a, W> {
 
 impl<W: Write> Write for Bounded<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some((before, char, after)) = rest
-            .char_indices()
-            .find_map(|(at, char)| is_dangerous(char).then(|| (&rest[..at], char, &rest[at + char.len_utf8()..])))
-        {
-            self.0.write_str(before)?;
-            for escaped in char.escape_default() {
-                self.0.write_char(escaped)?;
-            }
-            rest = after;
-        }
-        self.0.write_str(rest)
+        write_escaped(&mut self.0, text, is_dangerous)
     }
 }
 

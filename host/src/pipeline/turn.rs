@@ -98,8 +98,9 @@ impl<'r> Turn<'r> {
 
     /// How many records of this topic to decide in one call, after [`Turn::wants_lease`] has been asked about the first; 1: by
     /// [`Turn::decide`].
-    pub(super) fn batch_size(&self, topic: &Topic) -> usize {
-        match (self.plugin(topic), &self.lease) {
+    pub(super) fn batch_size(&mut self, topic: &Topic) -> usize {
+        let plugin = route_of(&self.table, topic).and_then(|route| route.plugin());
+        match (plugin, &mut self.lease) {
             (Some(pool), Some(lease)) if Arc::ptr_eq(lease.pool(), pool) => lease.batch_size(),
             _ => 1,
         }

@@ -5,7 +5,7 @@ use wasmtime::{
     component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, TypedFunc},
 };
 
-use super::{Decision, bindings::exports::pointsman::partitioner::partitioner as wit, imports::State};
+use super::{Decision, answer::bounded, bindings::exports::pointsman::partitioner::partitioner as wit, imports::State};
 use crate::record::Record;
 
 /// What such a plugin imports beside the others.
@@ -23,7 +23,7 @@ const OTHER: u32 = 0xffff_fffd;
 /// Records of a batch at most: what a call between host and guest costs is spread over enough of them.
 const MOST: usize = 128;
 /// And at first, while it is not known how long a record takes.
-const FIRST: usize = 8;
+const FIRST: usize = 2;
 /// Batches grow while they take less time than this, µs, and shrink when they take more than four times as much: others want the
 /// thread too.
 const SHORT_US: u128 = 250;
@@ -121,7 +121,12 @@ impl Batch {
         partitions: u32,
     ) -> wasmtime::Result<Result<Vec<Choice>, String>> {
         let (decisions,) = self.function.call(store, (&self.keys, &self.ends, partitions))?;
-        Ok(read(decisions, self.ends.len()))
+        Ok(read(decisions, &self.keys, &self.ends))
+    }
+
+    /// Bytes of the keys of the next call.
+    pub(super) fn key_bytes(&self) -> usize {
+        self.keys.len()
     }
 }
 
@@ -135,23 +140,37 @@ fn next_size(size: usize, took_us: u128) -> usize {
     }
 }
 
-fn read(decisions: Decisions, records: usize) -> Result<Vec<Choice>, String> {
+fn read(decisions: Decisions, keys: &[u8], ends: &[u32]) -> Result<Vec<Choice>, String> {
     let Decisions { choices, others } = decisions;
-    if choices.len() != records {
-        return Err(format!("it made {} choices for {records} records", choices.len()));
+    if choices.len() != ends.len() {
+        return Err(format!("it made {} choices for {} records", choices.len(), ends.len()));
     }
     let mut others = others.into_iter();
-    let decisions = choices.into_iter().map(|choice| match choice {
+    let decisions = choices.into_iter().enumerate().map(|(index, choice)| match choice {
         OWN_KEY => Ok(Choice::OwnKey),
         ANY => Ok(Choice::Decision(Decision::Any)),
-        OTHER => others
-            .next()
-            .map(|other| Choice::Decision(other.into()))
-            .ok_or_else(|| "it points to more decisions than it has".to_owned()),
+        OTHER => match others.next() {
+            Some(other) => bounded(other, key(keys, ends, index)).map(Choice::Decision),
+            None => Err("it points to more decisions than it has".to_owned()),
+        },
         partition if partition < NO_KEY => Ok(Choice::Decision(Decision::Partition(partition))),
         other => Err(format!("{other:#x} is no choice")),
     });
     decisions.collect()
+}
+
+/// The key of a record of the batch, as it was packed.
+fn key<'k>(keys: &'k [u8], ends: &[u32], index: usize) -> Option<&'k [u8]> {
+    let end = *ends.get(index)?;
+    let begin = index
+        .checked_sub(1)
+        .and_then(|before| ends.get(before))
+        .copied()
+        .unwrap_or_default();
+    match end & NO_KEY {
+        0 => keys.get((begin & !NO_KEY) as usize..end as usize),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +182,14 @@ mod tests {
             choices: choices.to_vec(),
             others,
         };
-        read(decisions, 2)
+        read(decisions, b"ab", &[1, 2])
+    }
+
+    #[test]
+    fn each_record_is_held_against_its_own_key() {
+        let ends = [2, 2, NO_KEY | 2, 5];
+        let keys: Vec<_> = (0..4).map(|index| key(b"abcde", &ends, index)).collect();
+        assert_eq!(keys, [Some(&b"ab"[..]), Some(b""), None, Some(b"cde")]);
     }
 
     #[test]

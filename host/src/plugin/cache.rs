@@ -1,7 +1,7 @@
 //! Compiled code on disk, in a folder that nobody but this user can write.
 //!
-//! A file's name is the component's SHA-256, what the code depends on ([`Engine::compatibility`]) and the SHA-256 of the
-//! code itself: a torn or altered file is not loaded. The folder must be private all the same, since whoever can write it
+//! A file's name is the component's SHA-256, what the code depends on ([`Engine::compatibility`]), what an instance takes in the engine,
+//! and the SHA-256 of the code itself: a torn or altered file is not loaded. The folder must be private all the same, since whoever can write it
 //! can write names, too; [`Cache::open`] refuses one that is not.
 //!
 //! [`Engine::compatibility`]: super::Engine
@@ -98,19 +98,22 @@ impl Cache {
         Ok(())
     }
 
-    /// The file with this component's code, if it is there and whole.
-    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<PathBuf> {
+    /// The file with this component's code, if it is there and whole, and what an instance takes in the engine.
+    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<(PathBuf, u64)> {
         let prefix = prefix(digest, compatibility);
         let entries = fs::read_dir(&self.folder).ok()?;
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let Some(promised) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else {
+            let rest = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(&prefix)?.split_once('-'));
+            let Some((Ok(engine_bytes), promised)) = rest.map(|(bytes, promised)| (bytes.parse(), promised)) else {
                 continue;
             };
             let file = entry.path();
             if Some(promised) == sha256_of(&file).ok().map(|sha| format!("{sha}.{EXTENSION}")).as_deref() {
                 touch(&file);
-                return Some(file);
+                return Some((file, engine_bytes));
             }
             tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is thrown away");
             let _ = fs::remove_file(&file);
@@ -133,8 +136,15 @@ impl Cache {
     }
 
     /// Gives a whole draft its name.
-    pub(super) fn keep(&self, draft: &Path, digest: &str, compatibility: &str) -> io::Result<PathBuf> {
-        let name = format!("{}{}.{EXTENSION}", prefix(digest, compatibility), sha256_of(draft)?);
+    pub(super) fn keep(
+        &self,
+        draft: &Path,
+        digest: &str,
+        compatibility: &str,
+        engine_bytes: u64,
+    ) -> io::Result<PathBuf> {
+        let prefix = prefix(digest, compatibility);
+        let name = format!("{prefix}{engine_bytes}-{}.{EXTENSION}", sha256_of(draft)?);
         let file = self.folder.join(name);
         fs::rename(draft, &file)?;
         self.tidy();
@@ -190,7 +200,7 @@ mod tests {
     fn stored(cache: &Cache, digest: &str, code: &[u8]) -> PathBuf {
         let (mut file, draft) = cache.draft().expect("a draft");
         io::Write::write_all(&mut file, code).expect("written");
-        cache.keep(&draft, digest, "c").expect("kept")
+        cache.keep(&draft, digest, "c", 7).expect("kept")
     }
 
     #[test]
@@ -211,7 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = Cache::open(&folder.path().join("cache")).expect("a cache");
         let file = stored(&cache, "d", b"code");
-        assert_eq!(cache.find("d", "c"), Some(file.clone()));
+        assert_eq!(cache.find("d", "c"), Some((file.clone(), 7)));
         assert_eq!((cache.find("other", "c"), cache.find("d", "other")), (None, None));
         fs::write(&file, b"evil").expect("written");
         assert_eq!(cache.find("d", "c"), None);

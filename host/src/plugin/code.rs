@@ -10,10 +10,11 @@ use wasmtime::component::{Component, ComponentExportIndex, HasSelf, Linker};
 use super::{
     Engine, Limits, batch,
     bindings::{Plugin, PluginPre},
-    compile::{CompileError, Compiler},
+    compile::{CompileError, Compiled, Compiler},
     file,
     imports::{LogWindow, State},
 };
+use crate::text::{said, shorten};
 
 /// The package whose interfaces a plugin may import, up to its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";
@@ -30,6 +31,9 @@ const IMPORTS: [&str; 6] = [
 /// What it must export.
 const EXPORT: &str = "pointsman:partitioner/partitioner@1.0.0";
 const EXPORT_OF_ANY_VERSION: &str = "pointsman:partitioner/partitioner@";
+/// Names of a component that are told, and the most that is told of one, bytes.
+const NAMES: usize = 16;
+const NAME_BYTES: usize = 128;
 
 /// A component that fits the world, compiled and linked: instances are made from it.
 pub struct Code {
@@ -41,6 +45,10 @@ pub struct Code {
     pub bytes: usize,
     /// The names of what it imports.
     pub imports: Vec<String>,
+    /// The names of what it exports, some of them where they are many.
+    pub exports: Vec<String>,
+    /// What the engine holds for each instance, beside its memories and tables, bytes.
+    pub engine_bytes: usize,
     pub(super) engine: Engine,
     pub(super) log_window: Arc<Mutex<LogWindow>>,
     pub(super) pre: PluginPre<State>,
@@ -88,34 +96,24 @@ impl Code {
             ));
         }
         let engine = compiler.engine();
-        let component = compiler.compile(digest, bytes)?;
-        let imports = check_world(engine, &component).map_err(CompileError::Component)?;
-        let mut linker = Linker::new(engine.wasm());
-        let linked = Plugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state);
-        linked
-            .and_then(|()| batch::add_to_linker(&mut linker))
-            .map_err(|error| {
-                CompileError::Environment(format!(
-                    "the host's interface could not be linked: {}",
-                    one_line(&error)
-                ))
-            })?;
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(PluginPre::new)
-            .map_err(|error| {
-                CompileError::Component(format!(
-                    "it does not fit the world pointsman:partitioner/plugin@1.0.0: {}; build it against the host's wit \
-                     folder",
-                    one_line(&error)
-                ))
-            })?;
+        let Compiled {
+            component,
+            engine_bytes,
+        } = compiler.compile(digest, bytes)?;
+        let Linked {
+            imports,
+            exports,
+            pre,
+            batch,
+        } = link(engine.wasm(), &component)?;
         Ok(Self {
-            batch: batch::export(&component),
+            batch,
             name: Arc::from(name),
             digest: digest.to_owned(),
             bytes: bytes.len(),
             imports,
+            exports,
+            engine_bytes,
             engine: engine.clone(),
             log_window: Arc::default(),
             pre,
@@ -123,45 +121,88 @@ impl Code {
     }
 }
 
+/// A component that fits the world, and the host's side of it.
+pub(super) struct Linked {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    pre: PluginPre<State>,
+    batch: Option<ComponentExportIndex>,
+}
+
+/// Checks a component against the world and links it. What this takes depends on the component: it is tried out in the child first.
+pub(super) fn link(engine: &wasmtime::Engine, component: &Component) -> Result<Linked, CompileError> {
+    let (imports, exports) = check_world(engine, component).map_err(CompileError::Component)?;
+    let mut linker = Linker::new(engine);
+    let linked = Plugin::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state);
+    linked
+        .and_then(|()| batch::add_to_linker(&mut linker))
+        .map_err(|error| {
+            CompileError::Environment(format!(
+                "the host's interface could not be linked: {}",
+                one_line(&error)
+            ))
+        })?;
+    let pre = linker
+        .instantiate_pre(component)
+        .and_then(PluginPre::new)
+        .map_err(|error| {
+            CompileError::Component(format!(
+                "it does not fit the world pointsman:partitioner/plugin@1.0.0: {}; build it against the host's wit \
+                 folder",
+                one_line(&error)
+            ))
+        })?;
+    Ok(Linked {
+        imports,
+        exports,
+        pre,
+        batch: batch::export(component),
+    })
+}
+
+/// Names of a component as they may stand in a message.
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let mut names = names.map(|name| said(&shorten(name, NAME_BYTES)));
+    let told: Vec<String> = names.by_ref().take(NAMES).collect();
+    let more = names.count();
+    let more = (more > 0).then(|| format!(" and {more} more"));
+    (!told.is_empty()).then(|| told.join(", ") + &more.unwrap_or_default())
+}
+
 /// The linker would refuse the wrong names too, one at a time and in its own words.
-fn check_world(engine: &Engine, component: &Component) -> Result<Vec<String>, String> {
+fn check_world(engine: &wasmtime::Engine, component: &Component) -> Result<(Vec<String>, Vec<String>), String> {
     let world = component.component_type();
-    let imports: Vec<String> = world.imports(engine.wasm()).map(|(name, _)| name.to_owned()).collect();
-    let listed = |wrong: &dyn Fn(&str) -> bool| {
-        let wrong: Vec<&str> = imports.iter().map(String::as_str).filter(|name| wrong(name)).collect();
-        (!wrong.is_empty()).then(|| wrong.join(", "))
-    };
-    if let Some(foreign) = listed(&|name| !name.starts_with(PACKAGE)) {
+    let imports = || world.imports(engine).map(|(name, _)| name);
+    if let Some(foreign) = listed(imports().filter(|name| !name.starts_with(PACKAGE))) {
         return Err(format!(
             "it imports {foreign}; a plugin gets the interfaces of {PACKAGE} only, so build it without WASI (Rust: target \
              wasm32-unknown-unknown; others: stub WASI out)"
         ));
     }
-    if let Some(other) = listed(&|name| !IMPORTS.contains(&name)) {
+    if let Some(other) = listed(imports().filter(|name| !IMPORTS.contains(name))) {
         return Err(format!(
             "it imports {other}; this host has version 1.0.0 of {PACKAGE}: build it against the host's wit folder"
         ));
     }
-    let exports: Vec<String> = world.exports(engine.wasm()).map(|(name, _)| name.to_owned()).collect();
-    if exports.iter().any(|name| name == EXPORT) {
-        return Ok(imports);
+    let exports = || world.exports(engine).map(|(name, _)| name);
+    if exports().any(|name| name == EXPORT) {
+        let told = exports().take(NAMES).map(|name| said(&shorten(name, NAME_BYTES)));
+        return Ok((imports().map(str::to_owned).collect(), told.collect()));
     }
-    match exports.iter().find(|name| name.starts_with(EXPORT_OF_ANY_VERSION)) {
+    match listed(exports().filter(|name| name.starts_with(EXPORT_OF_ANY_VERSION))) {
         Some(other) => Err(format!(
             "it exports {other}, this host calls version 1.0.0: build it against the host's wit folder"
         )),
         None => Err(format!(
             "it is no partitioner: it does not export {EXPORT}{}; build it for the world plugin of the host's wit folder \
              (Rust: `pointsman_plugin::export!`)",
-            if exports.is_empty() {
-                String::new()
-            } else {
-                format!(", only {}", exports.join(", "))
-            }
+            listed(exports())
+                .map(|only| format!(", only {only}"))
+                .unwrap_or_default()
         )),
     }
 }
 
 fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+    said(&format!("{error:#}").replace('\n', " "))
 }

@@ -1,17 +1,23 @@
 //! Components become machine code, in a child process with limits: whatever a component makes the compiler do, it cannot
 //! take the memory, the processors or the life of the process that serves.
 //!
-//! The child is this same program, started as `pointsman compile-component`. Its standard input is the component and its
-//! standard output the code, both files; what it has to say is on standard error. It is the first to go when memory runs
-//! out, runs at the lowest priority, and is killed when its parent dies.
+//! The child is this same program, started as `pointsman compile-component`. Its standard input is the component, its standard output
+//! the code and its standard error what it has to say: all three are files, so that nobody waits for anybody to read. It is the first
+//! to go when memory runs out, runs at the lowest priority, and is killed when its parent dies.
+//!
+//! It does three things: it counts what an instance would take ([`super::survey`]), it compiles, and it looks over what it has made:
+//! it starts itself anew, as `pointsman look-over-component`, and loads and links the code as its parent is going to, within the memory
+//! that the parent has for that. So nothing that a component contains is read in the process that serves before a child has shown what
+//! reading it takes.
 
 use std::{
     env,
     fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::process::ExitStatusExt as _,
+    os::fd::AsRawFd,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -24,17 +30,30 @@ use rustix::{
 };
 use wasmtime::component::Component;
 
-use super::{Engine, artifact, cache::Cache, engine};
-use crate::config;
+use super::{
+    Engine, artifact,
+    cache::Cache,
+    code::link,
+    engine,
+    survey::{Survey, survey},
+};
+use crate::{
+    config,
+    text::{said, shorten},
+};
 
 /// The hidden subcommand that the child runs.
 pub const SUBCOMMAND: &str = "compile-component";
+/// And the one that it goes on with.
+pub const LOOK_OVER: &str = "look-over-component";
 /// Wall time that the child may take for each second of CPU time that it is allowed: it gives way to everybody else.
 const WALL_PER_CPU: u32 = 10;
 /// How often the child is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 /// Most of what the child says that is kept, bytes.
 const SAID_BYTES: u64 = 4_096;
+/// Not its path: an upgrade may have put another program there.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Where the dynamic linker looks for what this program needs.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
 /// The child's exit code where there was code, and no room for it: `EX_IOERR` of `sysexits.h`.
@@ -46,6 +65,13 @@ const OUT_OF_MEMORY: [&str; 2] = ["memory allocation", "out of memory"];
 /// Of the memory that a container has left, the child may take this share.
 const SHARE_OF_FREE: (u64, u64) = (3, 4);
 
+/// What an allocator takes at once, at most, beyond what is asked of it.
+const ALLOCATOR_BYTES: u64 = 8 << 20;
+/// What stands before the survey in what the child says: from there on it looks over what it has compiled.
+const SURVEY: &str = "survey ";
+/// The words of the system where there is no memory.
+const NO_MEMORY: &str = "os error 12";
+
 /// What one compilation may use.
 #[derive(Debug, Clone, Copy)]
 pub struct CompileLimits {
@@ -53,6 +79,8 @@ pub struct CompileLimits {
     pub memory_bytes: u64,
     /// CPU time, in whole seconds.
     pub cpu: Duration,
+    /// What an instance may take, bytes; loading the code may take as much in the process that serves.
+    pub instance_bytes: u64,
 }
 
 impl From<&config::Plugins> for CompileLimits {
@@ -60,6 +88,7 @@ impl From<&config::Plugins> for CompileLimits {
         Self {
             memory_bytes: config.compile_memory_bytes,
             cpu: Duration::from_secs(config.compile_cpu_ms.div_ceil(1_000)),
+            instance_bytes: config.memory_bytes as u64,
         }
     }
 }
@@ -89,6 +118,22 @@ impl From<CompileError> for NoCode {
     }
 }
 
+/// Code that can be linked.
+pub(super) struct Compiled {
+    pub(super) component: Component,
+    /// What an instance takes in the engine.
+    pub(super) engine_bytes: usize,
+}
+
+impl Compiled {
+    fn new(component: Component, engine_bytes: u64) -> Self {
+        Self {
+            component,
+            engine_bytes: usize::try_from(engine_bytes).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 /// Compiles components and remembers the code.
 pub struct Compiler {
     engine: Engine,
@@ -108,8 +153,7 @@ impl Compiler {
             limits,
             cache,
             is_cache_full: false.into(),
-            // Not its path: an upgrade may have put another program there.
-            program: Some(PathBuf::from("/proc/self/exe")),
+            program: Some(PathBuf::from(OWN_PROGRAM)),
         }
     }
 
@@ -130,26 +174,18 @@ impl Compiler {
     }
 
     /// The code of a component, from the cache or compiled now. Takes from milliseconds to minutes.
-    pub(super) fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Component, CompileError> {
+    pub(super) fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let Some(program) = &self.program else {
-            return Component::new(self.engine.wasm(), bytes).map_err(|error| invalid(&error));
+            return self.in_this_process(bytes);
         };
-        let compatibility = self.engine.compatibility();
-        if let Some(cache) = &self.cache
-            && let Some(file) = cache.find(digest, &compatibility)
-        {
-            match artifact::load(&self.engine, &file) {
-                Ok(component) => return Ok(component),
-                Err(error) => {
-                    tracing::warn!(file = %file.display(), %error, "compiled code cannot be used; compiling anew")
-                }
-            }
+        if let Some(compiled) = self.from_cache(digest)? {
+            return Ok(compiled);
         }
         if let Some(cache) = &self.cache {
             match self.compile_and_keep(program, cache, digest, bytes) {
-                Ok(component) => {
+                Ok(compiled) => {
                     self.is_cache_full.store(false, Ordering::Relaxed);
-                    return Ok(component);
+                    return Ok(compiled);
                 }
                 Err(NoCode::None(error)) => return Err(error),
                 Err(NoCode::NotTaken(problem)) => self.cache_is_full(&problem),
@@ -158,31 +194,67 @@ impl Compiler {
         self.compile_and_forget(program, bytes)
     }
 
+    fn in_this_process(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
+        let survey = within(
+            survey(bytes).map_err(|error| malformed(&error))?,
+            self.limits.instance_bytes,
+        )?;
+        let component = Component::new(self.engine.wasm(), bytes).map_err(|error| malformed(&format!("{error:#}")))?;
+        Ok(Compiled::new(component, survey.engine_bytes))
+    }
+
+    fn from_cache(&self, digest: &str) -> Result<Option<Compiled>, CompileError> {
+        let found = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.find(digest, &self.engine.compatibility()));
+        let Some((file, engine_bytes)) = found else {
+            return Ok(None);
+        };
+        // The limit may have been another when it was kept.
+        let survey = Survey {
+            engine_bytes,
+            ..Survey::default()
+        };
+        within(survey, self.limits.instance_bytes)?;
+        match artifact::load(self.engine.wasm(), &file) {
+            Ok(component) => Ok(Some(Compiled::new(component, engine_bytes))),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "compiled code cannot be used; compiling anew");
+                Ok(None)
+            }
+        }
+    }
+
     /// Into a file of the cache. A disk that is full, broken or read-only is not the component's fault.
-    fn compile_and_keep(&self, program: &Path, cache: &Cache, digest: &str, bytes: &[u8]) -> Result<Component, NoCode> {
+    fn compile_and_keep(&self, program: &Path, cache: &Cache, digest: &str, bytes: &[u8]) -> Result<Compiled, NoCode> {
         let not_taken = |error: io::Error| NoCode::NotTaken(error.to_string());
         let (code, draft) = cache.draft().map_err(not_taken)?;
-        let kept = self.in_child(program, bytes, &code).and_then(|()| {
-            let kept = cache.keep(&draft, digest, &self.engine.compatibility());
-            kept.map_err(not_taken)
+        let kept = self.in_child(program, bytes, &code).and_then(|survey| {
+            let kept = cache.keep(&draft, digest, &self.engine.compatibility(), survey.engine_bytes);
+            Ok((kept.map_err(not_taken)?, survey.engine_bytes))
         });
         if kept.is_err() {
             let _ = fs::remove_file(&draft);
         }
-        artifact::load(&self.engine, &kept?).map_err(|error| NoCode::NotTaken(format!("{error:#}")))
+        let (file, engine_bytes) = kept?;
+        let component =
+            artifact::load(self.engine.wasm(), &file).map_err(|error| NoCode::NotTaken(format!("{error:#}")))?;
+        Ok(Compiled::new(component, engine_bytes))
     }
 
     /// Into memory.
-    fn compile_and_forget(&self, program: &Path, bytes: &[u8]) -> Result<Component, CompileError> {
+    fn compile_and_forget(&self, program: &Path, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| CompileError::Environment(format!("{what}: {error}"));
         let code = memory_file("pointsman-code").map_err(|error| failed("no memory file for compiled code", &error))?;
-        match self.in_child(program, bytes, &code) {
-            Ok(()) => {}
+        let survey = match self.in_child(program, bytes, &code) {
+            Ok(survey) => survey,
             Err(NoCode::None(error)) => return Err(error),
             Err(NoCode::NotTaken(problem)) => return Err(failed("no memory for compiled code", &problem)),
-        }
-        artifact::load(&self.engine, &own_file(&code))
-            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))
+        };
+        let component = artifact::load(self.engine.wasm(), &own_file(&code))
+            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))?;
+        Ok(Compiled::new(component, survey.engine_bytes))
     }
 
     fn cache_is_full(&self, problem: &str) {
@@ -195,7 +267,7 @@ impl Compiler {
         }
     }
 
-    fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<(), NoCode> {
+    fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<Survey, NoCode> {
         let environment = |error: io::Error| {
             NoCode::None(CompileError::Environment(format!(
                 "the compiler cannot be started: {error}"
@@ -206,31 +278,37 @@ impl Compiler {
             .write_all(bytes)
             .and_then(|()| component.rewind())
             .map_err(environment)?;
+        let mut says = memory_file("pointsman-compiler-says").map_err(environment)?;
         let memory_bytes = self.limits.memory_bytes.min(left_in_container().unwrap_or(u64::MAX));
         let mut child = Command::new(program)
             .arg(SUBCOMMAND)
             .args(["--memory-bytes", &memory_bytes.to_string()])
             .args(["--cpu-seconds", &self.limits.cpu.as_secs().to_string()])
+            .args(["--instance-bytes", &self.limits.instance_bytes.to_string()])
             // The rest of the environment is not the compiler's business, and secrets may be in it.
             .env_clear()
             .envs(env::var_os(LIBRARIES).map(|path| (LIBRARIES, path)))
             .stdin(component)
             .stdout(code.try_clone().map_err(environment)?)
-            .stderr(Stdio::piped())
+            .stderr(says.try_clone().map_err(environment)?)
             .spawn()
             .map_err(environment)?;
         let ended = wait(&mut child, self.limits.cpu * WALL_PER_CPU).map_err(environment)?;
-        let mut said = Vec::new();
-        if let Some(stderr) = child.stderr.take() {
-            let _ = stderr.take(SAID_BYTES).read_to_end(&mut said);
-        }
-        self.judge(ended, &String::from_utf8_lossy(&said), memory_bytes)
+        let mut words = Vec::new();
+        says.rewind()
+            .and_then(|()| says.take(SAID_BYTES).read_to_end(&mut words))
+            .map_err(environment)?;
+        self.judge(ended, &String::from_utf8_lossy(&words), memory_bytes)
     }
 
     /// What a child's end means.
-    fn judge(&self, ended: Option<ExitStatus>, said: &str, memory_bytes: u64) -> Result<(), NoCode> {
+    fn judge(&self, ended: Option<ExitStatus>, says: &str, memory_bytes: u64) -> Result<Survey, NoCode> {
+        let (survey, says) = match says.strip_prefix(SURVEY).and_then(|says| says.split_once('\n')) {
+            Some((survey, rest)) => (serde_json::from_str(survey).ok(), rest),
+            None => (None, says),
+        };
         // As every error of the program, its own begins with the program's name.
-        let said = said.trim().trim_start_matches("pointsman: ").replace('\n', " ");
+        let says = said(&says.trim().trim_start_matches("pointsman: ").replace('\n', " "));
         let Some(status) = ended else {
             return Err(NoCode::None(CompileError::Environment(format!(
                 "compiling it was given up after {} s: the machine is too busy, or it takes too much",
@@ -238,30 +316,32 @@ impl Compiler {
             ))));
         };
         if status.code() == Some(NO_ROOM.into()) {
-            return Err(NoCode::NotTaken(said));
+            return Err(NoCode::NotTaken(says));
         }
         let signal = status.signal();
         let is = |candidate: Signal| signal == Some(candidate.as_raw());
-        let error = if status.success() {
-            return Ok(());
-        } else if status.code() == Some(1) {
-            CompileError::Component(said)
-        } else if is(Signal::XCPU) {
-            CompileError::Component(format!(
+        let is_out_of_memory = || is(Signal::ABORT) || OUT_OF_MEMORY.iter().any(|words| says.contains(words));
+        let error = match survey {
+            Some(survey) if status.success() => return Ok(survey),
+            None if status.success() => CompileError::Environment("its compiler has told nothing of it".to_owned()),
+            Some(_) if is_out_of_memory() || says.contains(NO_MEMORY) => CompileError::Component(format!(
+                "loading its code takes over {} bytes of memory; make it smaller (types, functions, components within), or \
+                 raise plugins.memory_bytes",
+                self.limits.instance_bytes
+            )),
+            _ if status.code() == Some(1) && !is_out_of_memory() => CompileError::Component(says),
+            _ if is(Signal::XCPU) => CompileError::Component(format!(
                 "compiling it took over {} s of CPU time; make it smaller, or raise plugins.compile_cpu_ms",
                 self.limits.cpu.as_secs()
-            ))
-        } else if is(Signal::KILL) {
-            CompileError::Environment(
+            )),
+            _ if is(Signal::KILL) => CompileError::Environment(
                 "its compiler was killed, which is what happens first when the machine runs out of memory".to_owned(),
-            )
-        } else if is(Signal::ABORT) || OUT_OF_MEMORY.iter().any(|words| said.contains(words)) {
-            CompileError::Component(format!(
+            ),
+            _ if is_out_of_memory() => CompileError::Component(format!(
                 "compiling it took over {memory_bytes} bytes of memory; make it smaller, or raise \
                  plugins.compile_memory_bytes (and the container's limit, which bounds it as well)"
-            ))
-        } else {
-            CompileError::Component(format!("the compiler crashed on it ({status}): {said}"))
+            )),
+            _ => CompileError::Component(format!("the compiler crashed on it ({status}): {says}")),
         };
         Err(error.into())
     }
@@ -287,8 +367,7 @@ fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
 
-fn own_file(file: &File) -> PathBuf {
-    use std::os::fd::AsRawFd as _;
+fn own_file(file: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
@@ -311,27 +390,93 @@ fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
     Some(free / SHARE_OF_FREE.1 * SHARE_OF_FREE.0)
 }
 
-fn invalid(error: &wasmtime::Error) -> CompileError {
-    CompileError::Component(format!(
-        "it is no valid wasm component: {}",
-        format!("{error:#}").replace('\n', " ")
-    ))
+fn malformed(error: &dyn std::fmt::Display) -> CompileError {
+    let error = error.to_string().replace('\n', " ");
+    CompileError::Component(format!("it is no valid wasm component: {}", said(&error)))
 }
 
-/// The child: limits itself, then compiles standard input to standard output. An error is the component's.
-pub fn child(memory_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
-    limit(memory_bytes, cpu_seconds).context("the compiler cannot limit itself")?;
+/// Whether an instance of it may be made at all.
+fn within(survey: Survey, instance_bytes: u64) -> Result<Survey, CompileError> {
+    if survey.engine_bytes <= instance_bytes {
+        return Ok(survey);
+    }
+    let Survey {
+        engine_bytes,
+        core_instances,
+        entries,
+    } = survey;
+    let of = match entries {
+        0 => String::new(),
+        _ => format!(" ({core_instances} core instances with {entries} globals, functions and the like)"),
+    };
+    Err(CompileError::Component(format!(
+        "an instance of it takes {engine_bytes} bytes in the engine{of} before it has any memory, over plugins.memory_bytes \
+         ({instance_bytes}); make it smaller, or raise that"
+    )))
+}
+
+/// What the child may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ChildLimits {
+    /// Address space beyond what the program itself takes.
+    pub memory_bytes: u64,
+    /// CPU time.
+    pub cpu_seconds: u64,
+    /// Of an instance, and of loading the code.
+    pub instance_bytes: u64,
+}
+
+/// The child: limits itself, then compiles standard input to standard output, and goes on as [`look_over`]. An error is the component's.
+pub fn child(limits: ChildLimits) -> anyhow::Result<()> {
+    limit(limits).context("the compiler cannot limit itself")?;
     let mut component = Vec::new();
     io::stdin().read_to_end(&mut component)?;
+    let survey = within(
+        survey(&component).map_err(|error| malformed(&error))?,
+        limits.instance_bytes,
+    )?;
     let engine = engine::compile_only()?;
     let code = engine
         .precompile_component(&component)
-        .map_err(|error| invalid(&error))?;
+        .map_err(|error| malformed(&format!("{error:#}")))?;
     drop(component);
     // Not left to the end of the process, where nobody hears of an error.
     let mut out = io::stdout().lock();
     out.write_all(&code).and_then(|()| out.flush()).map_err(NotWritten)?;
+    let survey = serde_json::to_string(&survey)?;
+    writeln!(io::stderr(), "{SURVEY}{survey}").map_err(NotWritten)?;
+    // In a process without what compiling has left, so that it is known what loading takes.
+    let failed = Command::new(OWN_PROGRAM)
+        .arg(LOOK_OVER)
+        .args(["--load-bytes", &limits.instance_bytes.to_string()])
+        .exec();
+    Err(NotWritten(failed).into())
+}
+
+/// The child goes on: loads what it has written to standard output, and links it. An error is the component's.
+pub fn look_over(load_bytes: u64) -> anyhow::Result<()> {
+    let code = own_file(&io::stdout());
+    let code_bytes = fs::metadata(&code)?.len();
+    let taken = proc_status("VmData:").context("the memory of the compiler cannot be told")?;
+    let bytes = taken + load_bytes + code_bytes + ALLOCATOR_BYTES;
+    let (current, maximum) = (Some(bytes), Some(bytes));
+    rustix::process::setrlimit(Resource::Data, Rlimit { current, maximum })?;
+    let engine = engine::compile_only()?;
+    let component = artifact::load(&engine, &code).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    link(&engine, &component)?;
     Ok(())
+}
+
+/// A line of what the kernel tells of this process, bytes.
+fn proc_status(line: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let found = status.lines().find_map(|found| found.strip_prefix(line))?;
+    Some(found.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+/// What a child says when it ends by an error: bounded, since its parent reads a little only.
+pub fn last_words(error: &anyhow::Error) -> String {
+    shorten(&format!("{error:#}"), SAID_BYTES as usize / 2).into_owned()
 }
 
 /// There is code, and no room for it.
@@ -339,7 +484,12 @@ pub fn child(memory_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
 #[error("the compiled code cannot be written: {0}")]
 pub struct NotWritten(io::Error);
 
-fn limit(memory_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
+fn limit(limits: ChildLimits) -> anyhow::Result<()> {
+    let ChildLimits {
+        memory_bytes,
+        cpu_seconds,
+        ..
+    } = limits;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::setpriority_process(None, 19)?;
     // Best effort: a sandbox may not have the file, and raising one's own score is always allowed where it is.
@@ -382,20 +532,34 @@ mod tests {
             let status = ExitStatus::from_raw(raw);
             compiler
                 .judge(Some(status), said, 1_000)
+                .map(|survey| survey.engine_bytes)
                 .map_err(|no_code| match no_code {
                     NoCode::None(error) => error.to_string(),
                     NoCode::NotTaken(problem) => format!("not taken: {problem}"),
                 })
         };
-        assert_eq!(says(0, ""), Ok(()));
+        let looking = |says: &str| {
+            let survey = Survey {
+                engine_bytes: 7,
+                ..Survey::default()
+            };
+            format!("{SURVEY}{}\n{says}", serde_json::to_string(&survey).expect("JSON"))
+        };
+        assert_eq!(says(0, &looking("")), Ok(7));
+        assert!(says(0, "").is_err(), "nothing was told");
         assert_eq!(says(1 << 8, "it is odd\n"), Err("it is odd".to_owned()));
+        assert_eq!(
+            says(1 << 8, &looking("pointsman: it is odd\n")),
+            Err("it is odd".to_owned())
+        );
         assert_eq!(says(i32::from(NO_ROOM) << 8, "full"), Err("not taken: full".to_owned()));
-        for (signal, expected) in [
-            (Signal::XCPU, "plugins.compile_cpu_ms"),
-            (Signal::ABORT, "plugins.compile_memory_bytes"),
-            (Signal::SEGV, "crashed"),
+        for (signal, said, expected) in [
+            (Signal::XCPU, "", "plugins.compile_cpu_ms"),
+            (Signal::ABORT, "", "plugins.compile_memory_bytes"),
+            (Signal::ABORT, &*looking(""), "plugins.memory_bytes"),
+            (Signal::SEGV, "", "crashed"),
         ] {
-            let said = says(signal.as_raw(), "").expect_err("it died");
+            let said = says(signal.as_raw(), said).expect_err("it died");
             assert!(said.contains(expected), "{said}");
         }
         let late = compiler.judge(None, "", 1);

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{Hash as _, Hasher},
+    num::NonZeroUsize,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,6 +15,8 @@ use anyhow::anyhow;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Strategy};
 
+/// Functions of a trap's trace, the innermost first.
+pub(super) const TRACE_FRAMES: usize = 16;
 /// One epoch. A call's time is looked at this often.
 const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a call after which the clock stops: an idle process must not wake a thousand times a second.
@@ -48,8 +51,9 @@ fn config() -> Config {
         // Nothing in a partitioner needs these, and what is off cannot be attacked.
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
-        // The first line of a trap says enough, and a trace for each trap is work that a bad plugin can cause at will.
-        .wasm_backtrace_max_frames(None)
+        // Enough to see where a trap came from. It is read from the stack, which has a bound, and a plugin that keeps trapping is
+        // suspended.
+        .wasm_backtrace_max_frames(NonZeroUsize::new(TRACE_FRAMES))
         // Deep recursion ends here; well below the 2 MiB of a worker thread's own stack.
         .max_wasm_stack(512 << 10);
     config

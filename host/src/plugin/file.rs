@@ -1,10 +1,11 @@
 //! A plugin's file: looked at cheaply, read once, known by its SHA-256.
 
 use std::{
-    fs::{self, Metadata, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read as _},
+    os::fd::AsRawFd as _,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -70,6 +71,17 @@ pub enum FileError {
         /// `plugins.component_bytes`.
         limit: u64,
     },
+    /// A link out of the plugin folder, to what may be somebody else's.
+    #[error(
+        "it is a link to {}, outside of the plugin folder and {why}; put the file itself there, or set plugins.foreign_links = true",
+        target.display()
+    )]
+    Foreign {
+        /// Where it leads.
+        target: PathBuf,
+        /// Whose that is.
+        why: &'static str,
+    },
     /// Anything else.
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -84,8 +96,61 @@ impl From<io::Error> for FileError {
     }
 }
 
+/// The plugin folder. Links within it are what Kubernetes makes of a ConfigMap, and lead where they like. A link out of it is followed
+/// to files of the folder's owner on its file system; who may write a name into the folder must not make this process read, and tell
+/// the SHA-256 of, whatever it can open.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+    /// `plugins.foreign_links`.
+    foreign_links: bool,
+}
+
+impl Folder {
+    /// The folder of that path, which need not be there yet.
+    pub fn new(path: &Path, foreign_links: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            foreign_links,
+        }
+    }
+
+    /// Reads a file of it, of at most `limit` bytes.
+    pub fn read(&self, file: &Path, limit: u64) -> Result<Content, FileError> {
+        read_if(file, limit, |open, found| self.check(open, found))
+    }
+
+    fn check(&self, open: &File, found: &Metadata) -> Result<(), FileError> {
+        if self.foreign_links {
+            return Ok(());
+        }
+        // Of what was opened: nobody can exchange that any more.
+        let target = fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))?;
+        if target.starts_with(fs::canonicalize(&self.path)?) {
+            return Ok(());
+        }
+        let folder = fs::metadata(&self.path)?;
+        let why = if found.dev() != folder.dev() {
+            "on another file system"
+        } else if found.uid() != folder.uid() {
+            "another user's"
+        } else {
+            return Ok(());
+        };
+        Err(FileError::Foreign { target, why })
+    }
+}
+
 /// Reads a file of at most `limit` bytes.
 pub fn read(file: &Path, limit: u64) -> Result<Content, FileError> {
+    read_if(file, limit, |_, _| Ok(()))
+}
+
+fn read_if(
+    file: &Path,
+    limit: u64,
+    check: impl FnOnce(&File, &Metadata) -> Result<(), FileError>,
+) -> Result<Content, FileError> {
     // A pipe under that name would make an ordinary open wait for a writer.
     let non_blocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let open = OpenOptions::new().read(true).custom_flags(non_blocking).open(file)?;
@@ -93,6 +158,7 @@ pub fn read(file: &Path, limit: u64) -> Result<Content, FileError> {
     if !found.is_file() {
         return Err(FileError::Unreadable("it is no regular file".to_owned()));
     }
+    check(&open, &found)?;
     if found.len() > limit {
         return Err(FileError::TooLarge { limit });
     }
@@ -120,6 +186,30 @@ mod tests {
         fs::rename(&file, folder.path().join("y.wasm")).expect("renamed");
         fs::write(&file, b"two").expect("written");
         assert_ne!(Signature::of(&file).expect("there"), signature);
+    }
+
+    #[test]
+    fn a_link_out_of_the_folder_leads_to_files_of_its_owner_only() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let dir = parent.path().join("plugins");
+        fs::create_dir_all(dir.join("..data")).expect("folders");
+        let folder = Folder::new(&dir, false);
+        let link = |name: &str, target: &Path| {
+            let link = dir.join(name);
+            std::os::unix::fs::symlink(target, &link).expect("a link");
+            link
+        };
+        fs::write(dir.join("..data/a.wasm"), b"a").expect("written");
+        fs::write(parent.path().join("b.wasm"), b"b").expect("written");
+        let within = link("a.wasm", Path::new("..data/a.wasm"));
+        let beside = link("b.wasm", &parent.path().join("b.wasm"));
+        assert_eq!(folder.read(&within, 10).expect("within").bytes, b"a");
+        assert_eq!(folder.read(&beside, 10).expect("its owner's").bytes, b"b");
+        let foreign = link("c.wasm", Path::new("/proc/self/status"));
+        let refused = folder.read(&foreign, 10).expect_err("another file system");
+        assert!(matches!(refused, FileError::Foreign { .. }), "{refused}");
+        let all = Folder::new(&dir, true).read(&foreign, 1 << 20).expect("allowed");
+        assert!(!all.bytes.is_empty());
     }
 
     #[test]

@@ -13,12 +13,10 @@ use super::{
         message, routes, topology,
         types::{self, RecordHeader},
     },
-    limits::{Memory, Time},
+    limits::{CROSSING_BYTES, Memory, TEXT_BYTES, Time},
 };
-use crate::{record::Record, topics::Partitions};
+use crate::{record::Record, text::shortened, topics::Partitions};
 
-/// Longest line that a plugin may log, bytes.
-const LOG_LINE_BYTES: usize = 1_024;
 /// Lines a plugin may log in a second, all instances together (one that traps is followed by a fresh one); the rest is counted
 /// in the next line that passes.
 const LOG_LINES_PER_SECOND: u32 = 20;
@@ -30,6 +28,8 @@ pub(super) struct State {
     pub(super) current: Option<Current>,
     pub(super) memory: Memory,
     pub(super) time: Time,
+    /// What was handed to the host in this call, bytes.
+    crossed: usize,
     log_window: Arc<Mutex<LogWindow>>,
 }
 
@@ -65,7 +65,24 @@ impl State {
             current: None,
             memory,
             time,
+            crossed: 0,
             log_window: Arc::clone(log_window),
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self, current: Current, time: Time) {
+        self.current = Some(current);
+        self.time = time;
+        self.crossed = 0;
+    }
+
+    /// So many bytes were handed to the host; it has copied them, and does not go on copying.
+    fn crossing(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.crossed = self.crossed.saturating_add(bytes);
+        match self.crossed <= CROSSING_BYTES {
+            true => Ok(()),
+            false => Err(wasmtime::Error::new(TooMuch)),
         }
     }
 
@@ -102,6 +119,13 @@ impl State {
     }
 }
 
+/// A call handed over too much.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it handed more than {CROSSING_BYTES} bytes to the host in one call; keep texts, hashed bytes and log lines short"
+)]
+pub(super) struct TooMuch;
+
 fn outside() -> wasmtime::Error {
     wasmtime::format_err!("it asked for the record outside of a partition call")
 }
@@ -126,6 +150,7 @@ impl message::Host for State {
     }
 
     fn header(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.crossing(name.len())?;
         let headers = &self.record()?.headers;
         let last = headers.iter().rfind(|header| *header.name == *name);
         Ok(last.map(|header| bytes(header.value.as_ref())))
@@ -154,14 +179,16 @@ impl topology::Host for State {
 
 impl routes::Host for State {
     /// There is no routing table in this version: no tenant is assigned.
-    fn lookup(&mut self, _tenant: String) -> wasmtime::Result<Option<routes::Assignment>> {
+    fn lookup(&mut self, tenant: String) -> wasmtime::Result<Option<routes::Assignment>> {
+        self.crossing(tenant.len())?;
         self.current()?;
         Ok(None)
     }
 }
 
 impl log::Host for State {
-    fn log(&mut self, level: Level, mut message: String) -> wasmtime::Result<()> {
+    fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.crossing(message.len())?;
         let admitted = self
             .log_window
             .lock()
@@ -170,7 +197,7 @@ impl log::Host for State {
         let Some(dropped) = admitted else {
             return Ok(());
         };
-        truncate(&mut message, LOG_LINE_BYTES);
+        let message = shortened(message, TEXT_BYTES);
         let plugin = &*self.plugin;
         match level {
             Level::Debug => tracing::debug!(target: "plugin", plugin, dropped, "{message}"),
@@ -195,13 +222,5 @@ impl LogWindow {
             return None;
         }
         Some(std::mem::take(&mut self.dropped))
-    }
-}
-
-/// Cuts a string to at most `bytes`, at a character's border, into memory of its own: a plugin's string may be as large as
-/// the plugin's memory, and what is kept of it must not keep that.
-pub(super) fn truncate(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        *text = format!("{}…", &text[..text.floor_char_boundary(bytes)]);
     }
 }

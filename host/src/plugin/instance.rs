@@ -1,25 +1,36 @@
 //! One instance of a plugin, and a call into it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 
 use super::{
-    CallError, Decision,
+    CallError, Decision, Footprint,
+    answer::bounded,
     batch::{Batch, Choice},
-    bindings::{Plugin, exports::pointsman::partitioner::partitioner as wit},
+    bindings::Plugin,
     code::Code,
-    imports::{Current, Records, State, truncate},
-    limits::{Limits, Memory, OverTime, Time},
+    imports::{Current, Records, State, TooMuch},
+    limits::{CROSSING_BYTES, Limits, Memory, OverTime, Time},
 };
-use crate::{metrics::PluginMetrics, record::Record, topics::Partitions};
+use crate::{
+    metrics::PluginMetrics,
+    record::Record,
+    text::{said, shorten},
+    topics::Partitions,
+};
 
-/// Longest message of a refusal or a trap that a client is shown, bytes.
-const MESSAGE_BYTES: usize = 1_024;
-/// A batch has the time of another call for each so many of its records.
-const RECORDS_A_CALL: u32 = 64;
+/// A batch has the time of as many calls at most: batches grow only as long as they take little.
+const CALLS_A_BATCH: u32 = 3;
 /// One call in so many is timed: reading the clock twice costs a fifth of a call.
 const TIMED_ONE_IN: u32 = 64;
+/// What is told of a function's name in a trap's trace, bytes.
+const FUNCTION_BYTES: usize = 160;
+/// wasmtime's words for more bytes than [`CROSSING_BYTES`]; it has no type for them.
+const TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// A plugin's instance with its own memory. After an error it is poisoned and must be dropped.
 pub(super) struct Instance {
@@ -28,17 +39,19 @@ pub(super) struct Instance {
     /// Its batch export, if it has one.
     batch: Option<Batch>,
     calls: u32,
+    /// What the engine's coarse clock said when the last call began.
+    begun_ms: u64,
 }
 
 impl Instance {
     /// Makes and configures one.
     pub(super) fn new(code: &Code, limits: &Limits, config: &str) -> Result<Self, CallError> {
         let time = Time::new(limits.configure, limits.configure * 10);
-        let state = State::new(&code.name, &code.log_window, Memory::new(limits.memory_bytes), time);
+        let memory = Memory::new(limits.memory_bytes, code.engine_bytes);
+        let state = State::new(&code.name, &code.log_window, memory, time);
         let mut store = Store::new(code.engine.wasm(), state);
         store.limiter(|state| &mut state.memory);
-        // What a plugin may make the host copy in one call: it cannot hand over more than it can hold.
-        store.set_hostcall_fuel(limits.memory_bytes);
+        store.set_hostcall_fuel(CROSSING_BYTES);
         let engine = code.engine.clone();
         store.epoch_deadline_callback(move |mut context| {
             engine.still_used();
@@ -64,12 +77,10 @@ impl Instance {
                 plugin,
                 batch,
                 calls: 0,
+                begun_ms: 0,
             }),
-            Ok(Err(mut refusal)) => {
-                truncate(&mut refusal, MESSAGE_BYTES);
-                // Without the config: there may be secrets in it.
-                Err(unavailable(format!("it refused its config: {refusal}")))
-            }
+            // Without the config: there may be secrets in it.
+            Ok(Err(refusal)) => Err(unavailable(format!("it refused its config: {}", said(&refusal)))),
             Err(error) => {
                 let reason = reason(&mut store, &error);
                 Err(unavailable(format!("configure failed: {reason}")))
@@ -86,16 +97,14 @@ impl Instance {
         record: Record,
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<Decision, CallError>) {
-        code.engine.wake();
         // A reference count, not a copy: the record itself is lent to the imports meanwhile.
         let key = record.key.clone();
-        let state = self.store.data_mut();
-        state.current = Some(Current {
+        let current = Current {
             records: Records::One(record),
             partitions: Arc::clone(partitions),
-        });
-        state.time = Time::new(limits.call_cpu, limits.call_wall);
-        self.store.set_epoch_deadline(1);
+        };
+        let time = Time::new(limits.call_cpu, limits.call_wall);
+        self.begin(code, current, time, key.as_deref().map_or(0, <[u8]>::len));
         self.calls = self.calls.wrapping_add(1);
         let begun = self.calls.is_multiple_of(TIMED_ONE_IN).then(Instant::now);
         let answer = self.plugin.pointsman_partitioner_partitioner().call_partition(
@@ -110,10 +119,11 @@ impl Instance {
             Records::One(record) => record,
             Records::Batch { .. } => unreachable!("one record was lent to the call that just ended"),
         };
-        match answer {
-            Ok(decision) => (record, Ok(decision.into())),
-            Err(error) => (record, Err(self.explain(code, metrics, &error))),
-        }
+        let decision = match self.end(code, answer) {
+            Ok(decision) => bounded(decision, key.as_deref()).map_err(|wrong| wrong_answer(code, wrong)),
+            Err(error) => Err(error),
+        };
+        (record, decision.inspect_err(|error| count(metrics, error)))
     }
 
     /// How many records to ask about in one call; 1: not by batches.
@@ -135,44 +145,69 @@ impl Instance {
             // Nobody asks for more than `batch_size`.
             unreachable!("plugin {} has no batch export", code.name)
         };
-        code.engine.wake();
         batch.pack(&records);
-        let count = records.len() as u32;
-        let state = self.store.data_mut();
-        state.current = Some(Current {
+        let (records_asked, key_bytes) = (records.len() as u32, batch.key_bytes());
+        let current = Current {
             records: Records::Batch {
                 records,
                 selected: None,
             },
             partitions: Arc::clone(partitions),
-        });
-        // The time of one call, and that of another for each so many records: those who overrun it are asked one by one.
-        let calls = 1 + count / RECORDS_A_CALL;
-        state.time = Time::new(limits.call_cpu * calls, limits.call_wall * calls);
-        self.store.set_epoch_deadline(1);
+        };
+        let calls = records_asked.clamp(1, CALLS_A_BATCH);
+        let time = Time::new(limits.call_cpu * calls, limits.call_wall * calls);
+        self.begin(code, current, time, key_bytes);
+        let Some(batch) = &mut self.batch else {
+            unreachable!("it was there before the call began")
+        };
         let begun = Instant::now();
         let answer = batch.call(&mut self.store, partitions.count());
         let took = begun.elapsed();
         batch.took(took.as_micros());
-        metrics.seconds.observe((took / count.max(1)).as_secs_f64());
+        metrics.seconds.observe((took / records_asked.max(1)).as_secs_f64());
         let records = match self.take_back() {
             Records::Batch { records, .. } => records,
             Records::One(_) => unreachable!("a batch was lent to the call that just ended"),
         };
-        let answer = match answer {
-            Ok(Ok(decisions)) => Ok(decisions),
-            Ok(Err(wrong)) => Err(CallError::Trapped {
-                plugin: code.name.to_string(),
-                reason: wrong,
-            }),
-            Err(error) => Err(self.describe(code, &error)),
-        };
-        (records, answer)
+        let answer = self.end(code, answer);
+        let choices = answer.and_then(|choices| choices.map_err(|wrong| wrong_answer(code, wrong)));
+        (records, choices.inspect_err(|error| count(metrics, error)))
     }
 
-    /// Bytes of its memories and tables.
-    pub(super) fn memory_bytes(&self) -> usize {
+    /// What it takes.
+    pub(super) fn footprint(&self) -> Footprint {
         self.store.data().memory.held()
+    }
+
+    /// How long ago the last call began, as far as the engine's coarse clock can tell: what its failure has cost.
+    pub(super) fn since_begun(&self, code: &Code) -> Duration {
+        Duration::from_millis(code.engine.coarse_ms().saturating_sub(self.begun_ms))
+    }
+
+    /// Before a call. `key_bytes` are handed to it, and it may hand them back.
+    fn begin(&mut self, code: &Code, current: Current, time: Time, key_bytes: usize) {
+        code.engine.wake();
+        self.begun_ms = code.engine.coarse_ms();
+        self.store.data_mut().begin(current, time);
+        self.store.set_hostcall_fuel(CROSSING_BYTES.saturating_add(key_bytes));
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// After a call.
+    fn end<T>(&mut self, code: &Code, answer: wasmtime::Result<T>) -> Result<T, CallError> {
+        let answer = match answer {
+            Ok(answer) => {
+                let coarse_ms = code.engine.coarse_ms();
+                self.store
+                    .data_mut()
+                    .time
+                    .end(coarse_ms)
+                    .map(|()| answer)
+                    .map_err(wasmtime::Error::new)
+            }
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| self.describe(code, &error))
     }
 
     fn take_back(&mut self) -> Records {
@@ -181,16 +216,6 @@ impl Instance {
             // The call put it there, and nothing that a guest can call takes it out.
             None => unreachable!("the records were lent to the call that just ended"),
         }
-    }
-
-    /// Counts and describes what one record has done.
-    fn explain(&mut self, code: &Code, metrics: &PluginMetrics, error: &wasmtime::Error) -> CallError {
-        let error = self.describe(code, error);
-        match error {
-            CallError::OverTime { .. } => metrics.over_time.inc(),
-            _ => metrics.trapped.inc(),
-        }
-        error
     }
 
     fn describe(&mut self, code: &Code, error: &wasmtime::Error) -> CallError {
@@ -203,8 +228,26 @@ impl Instance {
             None => CallError::Trapped {
                 plugin,
                 reason: reason(&mut self.store, error),
+                trace: trace(error),
             },
         }
+    }
+}
+
+fn count(metrics: &PluginMetrics, error: &CallError) {
+    match error {
+        CallError::OverTime { .. } => metrics.over_time.inc(),
+        CallError::Trapped { .. } | CallError::Unavailable { .. } | CallError::Suspended { .. } => {
+            metrics.trapped.inc();
+        }
+    }
+}
+
+fn wrong_answer(code: &Code, reason: String) -> CallError {
+    CallError::Trapped {
+        plugin: code.name.to_string(),
+        reason,
+        trace: Vec::new(),
     }
 }
 
@@ -223,25 +266,25 @@ fn reason(store: &mut Store<State>, error: &wasmtime::Error) -> String {
     if let Some(memory) = store.data_mut().memory.take_refused() {
         return memory;
     }
-    let mut reason = match error.downcast_ref::<OverTime>() {
-        Some(over) => format!("it ran over {over}"),
-        None => error.root_cause().to_string().replace('\n', " "),
-    };
-    truncate(&mut reason, MESSAGE_BYTES);
-    reason
+    if let Some(over) = error.downcast_ref::<OverTime>() {
+        return format!("it ran over {over}");
+    }
+    let cause = error.root_cause().to_string();
+    match cause.contains(TOO_MUCH) {
+        true => TooMuch.to_string(),
+        false => said(&cause),
+    }
 }
 
-impl From<wit::Decision> for Decision {
-    fn from(decision: wit::Decision) -> Self {
-        match decision {
-            wit::Decision::Partition(partition) => Self::Partition(partition),
-            wit::Decision::KeyHash(bytes) => Self::KeyHash(bytes),
-            wit::Decision::Any => Self::Any,
-            wit::Decision::Tenant(key) => Self::Tenant(key.tenant),
-            wit::Decision::Reject(mut message) => {
-                truncate(&mut message, MESSAGE_BYTES);
-                Self::Reject(message)
-            }
-        }
-    }
+/// The functions that a trap came from, the innermost first.
+fn trace(error: &wasmtime::Error) -> Vec<String> {
+    let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames);
+    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
+        Some(name) => said(&shorten(
+            &format!("{:#}", rustc_demangle::demangle(name)),
+            FUNCTION_BYTES,
+        )),
+        None => format!("function {}", frame.func_index()),
+    };
+    frames.unwrap_or_default().iter().map(name).collect()
 }

@@ -5,17 +5,26 @@ use std::{thread, time::Duration};
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
+use super::survey::MAX_CORE_INSTANCES;
 use crate::{config, suspension::SuspendLimits};
 
 /// Bytes that a table's element takes in the host.
 const TABLE_ELEMENT_BYTES: usize = 16;
-/// Core instances, memories and tables of one component: what tool chains need, with room.
+/// Memories of one component, and its tables: what tool chains need, with room.
 const MAX_PARTS: usize = 64;
+/// What a plugin may hand to the host in one call, all together, beside the key that it was given, bytes.
+pub(super) const CROSSING_BYTES: usize = 1 << 20;
+/// Of that: the bytes of a key hash or a shard key. A record's own key may be longer.
+pub(super) const HASH_BYTES: usize = 64 << 10;
+/// A tenant's name: as long as the routing table takes.
+pub(super) const TENANT_BYTES: usize = 255;
+/// What is kept of a refusal's text and of a log line.
+pub(super) const TEXT_BYTES: usize = 1 << 10;
 
 /// The bounds of one plugin.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// All memories and tables of an instance together.
+    /// All that an instance takes: its memories and tables, and what the engine holds for it.
     pub memory_bytes: usize,
     /// CPU time of one call.
     pub call_cpu: Duration,
@@ -50,26 +59,48 @@ impl From<&config::Plugins> for Limits {
     }
 }
 
-/// Sums what an instance's memories and tables hold: wasmtime's own `StoreLimits` counts each by itself.
+/// What an instance takes, bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Footprint {
+    /// Its memories, as far as they have grown.
+    pub memory_bytes: usize,
+    /// Its tables.
+    pub table_bytes: usize,
+    /// What the engine holds for it: globals, functions, the instance itself.
+    pub engine_bytes: usize,
+}
+
+impl Footprint {
+    /// All of it: what `plugins.memory_bytes` bounds.
+    pub fn total(&self) -> usize {
+        self.memory_bytes + self.table_bytes + self.engine_bytes
+    }
+}
+
+/// Sums what an instance takes: wasmtime's own `StoreLimits` counts each memory by itself.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
-    held: usize,
+    held: Footprint,
     /// Whether a growth was refused since the last look: what follows is usually a trap, and this is its reason.
     refused: bool,
 }
 
 impl Memory {
-    pub(super) fn new(limit: usize) -> Self {
+    /// `engine_bytes` are taken from the start.
+    pub(super) fn new(limit: usize, engine_bytes: usize) -> Self {
         Self {
             limit,
-            held: 0,
+            held: Footprint {
+                engine_bytes,
+                ..Footprint::default()
+            },
             refused: false,
         }
     }
 
-    /// Bytes of all memories and tables.
-    pub(super) fn held(&self) -> usize {
+    /// So far.
+    pub(super) fn held(&self) -> Footprint {
         self.held
     }
 
@@ -83,31 +114,35 @@ impl Memory {
         })
     }
 
-    fn grow(&mut self, bytes: usize) -> bool {
-        match self.held.checked_add(bytes).filter(|held| *held <= self.limit) {
-            Some(held) => {
-                self.held = held;
-                true
-            }
-            None => {
-                self.refused = true;
-                false
-            }
-        }
+    /// Whether so much more fits.
+    fn fits(&mut self, bytes: usize) -> bool {
+        let fits = self
+            .held
+            .total()
+            .checked_add(bytes)
+            .is_some_and(|total| total <= self.limit);
+        self.refused |= !fits;
+        fits
     }
 }
 
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
+        let more = desired.saturating_sub(current);
+        let fits = self.fits(more);
+        self.held.memory_bytes += if fits { more } else { 0 };
+        Ok(fits)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+        let more = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
+        let fits = self.fits(more);
+        self.held.table_bytes += if fits { more } else { 0 };
+        Ok(fits)
     }
 
     fn instances(&self) -> usize {
-        MAX_PARTS
+        MAX_CORE_INSTANCES
     }
 
     fn memories(&self) -> usize {
@@ -139,6 +174,15 @@ impl Time {
         Self { cpu, wall, begun: None }
     }
 
+    /// Called when a call has ended: what the host did last on the plugin's behalf was at no epoch.
+    pub(super) fn end(&mut self, coarse_ms: u64) -> Result<(), OverTime> {
+        match self.begun {
+            Some(_) => self.check(coarse_ms),
+            // It has not seen an epoch.
+            None => Ok(()),
+        }
+    }
+
     /// Called each millisecond of a call. CPU time decides: on a busy machine the wall clock fails the innocent. The wall
     /// cap behind it is counted by the engine's own clock, which stands still while the whole process does (a container over
     /// its quota, a machine that was paused).
@@ -158,7 +202,7 @@ impl Time {
     }
 }
 
-fn thread_cpu_time() -> Duration {
+pub(super) fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
@@ -168,8 +212,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_memories_do_not_get_the_limit_each() {
-        let mut memory = Memory::new(100);
+    fn two_memories_do_not_get_the_limit_each_and_what_the_engine_holds_counts() {
+        let mut memory = Memory::new(110, 10);
         assert!(memory.memory_growing(0, 60, None).expect("an answer"));
         assert!(!memory.memory_growing(0, 60, None).expect("an answer"));
         assert!(memory.take_refused().is_some());

@@ -1,20 +1,30 @@
 //! The instances that the routes with one plugin and one config share.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{CallError, Choice, Code, Decision, Limits, instance::Instance};
+use super::{CallError, Choice, Code, Decision, Footprint, Limits, instance::Instance, limits::thread_cpu_time};
 use crate::{
     metrics::{Metrics, PluginMetrics},
     record::Record,
-    suspension::{Permission, Suspension, Verdict},
+    suspension::{Permission, SuspendLimits, Suspension, Verdict},
     topics::Partitions,
 };
+
+/// What one failure may cost, the instance in place of the lost one included. For as much more it counts once more: what keeps failing
+/// takes a tenth of a core at most before it is suspended.
+const FAILURE_COST: Duration = Duration::from_millis(50);
+/// After a batch failed, records are asked about one by one for this long; it doubles while batches go on failing.
+const BATCH_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_BATCH_PAUSE: Duration = Duration::from_secs(60);
 
 /// One version of a plugin with one config, and its instances.
 pub struct Pool {
@@ -28,6 +38,12 @@ pub struct Pool {
     /// As many as instances may be there at once, on loan or being made.
     places: Arc<Semaphore>,
     suspension: Suspension,
+    /// Of asking in batches alone.
+    batches: Suspension,
+    /// CPU time that making the last instance took, µs.
+    making_us: AtomicU64,
+    /// What the instance that was last given back took.
+    footprint: Mutex<Footprint>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -48,6 +64,9 @@ impl Pool {
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(limits.instances)),
             suspension: Suspension::new(limits.suspend, Instant::now()),
+            batches: Suspension::new(batch_limits(&limits), Instant::now()),
+            making_us: AtomicU64::new(0),
+            footprint: Mutex::default(),
             code,
             config,
             limits,
@@ -59,7 +78,7 @@ impl Pool {
                 .partition(&pool.code, &pool.limits, &pool.metrics, record, &partitions)
                 .1?;
         }
-        pool.idle().push(first);
+        pool.give_back(first);
         Ok(pool)
     }
 
@@ -86,6 +105,16 @@ impl Pool {
     /// Whether it failed so often that it is left alone for a while.
     pub fn is_suspended(&self) -> bool {
         self.suspension.is_suspended()
+    }
+
+    /// Whether a batch failed shortly, so that its records are asked about one by one for a while.
+    pub fn is_batch_paused(&self) -> bool {
+        self.batches.is_suspended()
+    }
+
+    /// What an instance takes, as the last that was given back did.
+    pub fn footprint(&self) -> Footprint {
+        *self.footprint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Milliseconds by the engine's coarse clock.
@@ -129,9 +158,23 @@ impl Pool {
     }
 
     fn make(&self) -> Result<Instance, CallError> {
+        let begun = thread_cpu_time();
         let made = Instance::new(&self.code, &self.limits, &self.config);
+        let took = thread_cpu_time().saturating_sub(begun);
+        self.making_us.store(took.as_micros() as u64, Ordering::Relaxed);
         self.metrics.instances.inc();
         made
+    }
+
+    fn give_back(&self, instance: Instance) {
+        *self.footprint.lock().unwrap_or_else(PoisonError::into_inner) = instance.footprint();
+        self.idle().push(instance);
+    }
+
+    /// How often a failure counts that took so long itself.
+    fn weight(&self, took: Duration) -> usize {
+        let cost = took + Duration::from_micros(self.making_us.load(Ordering::Relaxed));
+        1 + usize::try_from(cost.as_micros() / FAILURE_COST.as_micros()).unwrap_or(usize::MAX - 1)
     }
 
     fn pop(&self) -> Option<Instance> {
@@ -142,8 +185,9 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, probe: bool, error: &CallError) {
-        if let Verdict::Suspended { pause, was_open } = self.suspension.failed(probe, Instant::now()) {
+    fn failed(&self, probe: bool, error: &CallError, took: Duration) {
+        let verdict = self.suspension.failed(probe, self.weight(took), Instant::now());
+        if let Verdict::Suspended { pause, was_open } = verdict {
             self.metrics.suspensions.inc();
             if was_open {
                 self.metrics.suspended.inc();
@@ -154,6 +198,36 @@ impl Pool {
                 pause_ms = pause.as_millis() as u64,
                 last_error = %error,
                 "plugin suspended: it failed too often; its records follow on_error until a call after the pause succeeds"
+            );
+        }
+    }
+
+    /// A batch failed: it counts as a failed call, and for a while records are asked about one by one.
+    fn batch_failed(&self, probe: bool, error: &CallError, took: Duration) {
+        self.metrics.batch_failures.inc();
+        if let Verdict::Suspended { pause, was_open } = self.batches.failed(probe, 1, Instant::now()) {
+            if was_open {
+                self.metrics.batch_paused.inc();
+            }
+            tracing::warn!(
+                plugin = self.name(),
+                digest = self.digest(),
+                pause_ms = pause.as_millis() as u64,
+                %error,
+                trace = error.trace(),
+                "a batch call of the plugin failed; its records are asked about one by one, and so are all others for a while"
+            );
+        }
+        self.failed(false, error, took);
+    }
+
+    fn batch_succeeded_after_all(&self) {
+        if self.batches.resume(Instant::now()) {
+            self.metrics.batch_paused.dec();
+            tracing::info!(
+                plugin = self.name(),
+                digest = self.digest(),
+                "plugin is asked in batches again"
             );
         }
     }
@@ -176,6 +250,19 @@ impl Drop for Pool {
         if self.suspension.is_suspended() {
             self.metrics.suspended.dec();
         }
+        if self.batches.is_suspended() {
+            self.metrics.batch_paused.dec();
+        }
+    }
+}
+
+/// One failed batch is enough, and it is tried again soon: those who hand over few records lose nothing.
+fn batch_limits(limits: &Limits) -> SuspendLimits {
+    SuspendLimits {
+        failures: 1,
+        window: limits.suspend.window,
+        first: BATCH_PAUSE,
+        longest: LONGEST_BATCH_PAUSE,
     }
 }
 
@@ -231,12 +318,13 @@ impl Place {
             Ok(instance) => Ok(Lease {
                 instance: Some(instance),
                 probe,
+                batch_probe: false,
                 pool: self.pool,
                 _permit: self.permit,
             }),
             Err(error) => {
                 self.pool.metrics.unavailable.inc();
-                self.pool.failed(probe, &error);
+                self.pool.failed(probe, &error, Duration::ZERO);
                 Err(error)
             }
         }
@@ -249,6 +337,8 @@ pub struct Lease {
     instance: Option<Instance>,
     /// The next call decides whether a suspended plugin is back.
     probe: bool,
+    /// The next batch decides whether it is asked in batches again.
+    batch_probe: bool,
     pool: Arc<Pool>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -264,17 +354,28 @@ impl Lease {
         self.instance.is_none()
     }
 
-    /// Bytes of the instance's memories and tables.
-    pub fn memory_bytes(&self) -> usize {
-        self.instance.as_ref().map_or(0, Instance::memory_bytes)
+    /// What the instance takes.
+    pub fn footprint(&self) -> Footprint {
+        self.instance.as_ref().map(Instance::footprint).unwrap_or_default()
     }
 
     /// How many records to ask about in one call; 1: one by one.
-    pub fn batch_size(&self) -> usize {
-        match &self.instance {
+    pub fn batch_size(&mut self) -> usize {
+        let size = match &self.instance {
             // One record finds out whether a suspended plugin is well again.
             Some(instance) if !self.probe => instance.batch_size(),
             _ => 1,
+        };
+        if size == 1 || self.batch_probe {
+            return size;
+        }
+        match self.pool.batches.admit(Instant::now) {
+            Permission::Open => size,
+            Permission::Probe => {
+                self.batch_probe = true;
+                size
+            }
+            Permission::Suspended(_) => 1,
         }
     }
 
@@ -291,11 +392,18 @@ impl Lease {
             return (records, None);
         };
         let (records, answer) = instance.partition_batch(&pool.code, &pool.limits, &pool.metrics, records, partitions);
+        let probe = std::mem::take(&mut self.batch_probe);
         match answer {
-            Ok(decisions) => (records, Some(decisions)),
+            Ok(decisions) => {
+                if probe {
+                    pool.batch_succeeded_after_all();
+                }
+                (records, Some(decisions))
+            }
             Err(error) => {
+                let took = instance.since_begun(&pool.code);
                 self.instance = None;
-                tracing::debug!(plugin = pool.name(), %error, "a batch failed; its records are asked about one by one");
+                pool.batch_failed(probe, &error, took);
                 (records, None)
             }
         }
@@ -319,9 +427,16 @@ impl Lease {
             }
             Ok(_) => {}
             Err(error) => {
+                let took = instance.since_begun(&pool.code);
                 self.instance = None;
-                pool.failed(self.probe, error);
-                tracing::debug!(plugin = pool.name(), %error, "plugin call failed");
+                pool.failed(self.probe, error, took);
+                tracing::warn!(
+                    plugin = pool.name(),
+                    digest = pool.digest(),
+                    %error,
+                    trace = error.trace(),
+                    "a call of the plugin failed; its record follows on_error"
+                );
             }
         }
         (record, answer)
@@ -331,7 +446,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take() {
-            self.pool.idle().push(instance);
+            self.pool.give_back(instance);
         }
     }
 }

@@ -77,12 +77,12 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
     let pool = configure(&code, limits, &config)?;
     let mut lease = pool.lease_blocking()?;
     let partitions = Arc::new(Partitions::of(options.partitions as usize));
-    let before = lease.memory_bytes();
+    let before = lease.footprint().total();
     let mut measured = spread(&mut lease, &records, &partitions)?;
     let (calls, ns) = time(&mut lease, &records, &partitions, options.duration)?;
     measured.calls = calls;
     measured.ns = ns;
-    measured.memory_bytes = (before, lease.memory_bytes());
+    measured.memory_bytes = (before, lease.footprint().total());
     Ok(measured)
 }
 

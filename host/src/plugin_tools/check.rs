@@ -32,7 +32,7 @@ pub fn check(file: &Path, config: Option<&str>) -> anyhow::Result<Checked> {
     let begun = Instant::now();
     let pool = configure(&code, limits, &config).map_err(|error| explain(&error, &config))?;
     let configure_ms = ms(begun);
-    let memory_bytes = pool.lease_blocking()?.memory_bytes();
+    let memory_bytes = pool.lease_blocking()?.footprint().total();
     Ok(Checked {
         digest: code.digest.clone(),
         bytes: code.bytes,

@@ -99,30 +99,57 @@ impl Reloader {
         })
     }
 
-    /// On the thread that looks at files.
-    pub(super) fn reload_now(&self, name: &str) -> Result<Done, CommandError> {
-        let active = |reloader: &Self| reloader.state().actives().get(name).map(|code| code.digest.clone());
-        let before = active(self);
-        self.look(Some(name));
-        if let Some(reason) = self.state().problem(name) {
-            return Err(CommandError::Failed {
-                plugin: name.to_owned(),
-                reason,
-            });
-        }
-        let digest = active(self);
-        Ok(Done {
-            plugin: name.to_owned(),
-            result: if digest == before { "unchanged" } else { "loaded" },
-            digest,
-            ignored_digest: None,
-        })
-    }
-
     fn known_to_a_route(&self, name: &str) -> Result<(), CommandError> {
         match self.state().names().contains(name) {
             true => Ok(()),
             false => Err(CommandError::Unknown(name.to_owned())),
         }
     }
+}
+
+/// A reload that somebody waits for.
+pub(super) struct Order {
+    name: String,
+    /// What decided when it was given.
+    before: Option<String>,
+    reply: oneshot::Sender<Result<Done, CommandError>>,
+}
+
+impl Order {
+    pub(super) fn new(reloader: &Reloader, name: &str, reply: oneshot::Sender<Result<Done, CommandError>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            before: active(reloader, name),
+            reply,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What came of it.
+    pub(super) fn tell(self, reloader: &Reloader) {
+        let Self { name, before, reply } = self;
+        let problem = reloader.state().problem(&name);
+        let answer = match problem {
+            Some(reason) => Err(CommandError::Failed { plugin: name, reason }),
+            None => {
+                let digest = active(reloader, &name);
+                Ok(Done {
+                    plugin: name,
+                    result: if digest == before { "unchanged" } else { "loaded" },
+                    digest,
+                    ignored_digest: None,
+                })
+            }
+        };
+        // Nobody may be waiting any more.
+        let _ = reply.send(answer);
+    }
+}
+
+/// What decides.
+fn active(reloader: &Reloader, name: &str) -> Option<String> {
+    reloader.state().actives().get(name).map(|code| code.digest.clone())
 }

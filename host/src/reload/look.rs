@@ -3,67 +3,77 @@
 use std::{
     path::Path,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use super::state::{Cause, Found, Known};
 use crate::plugin::{
     Code, CompileError, Compiler, Limits,
-    file::{self, FileError, Signature},
+    file::{Content, FileError, Folder, Signature},
 };
-
-/// When something around a file failed (memory, processes, a busy machine), it is tried again after this.
-const RETRY: Duration = Duration::from_secs(30);
 
 /// What a look needs.
 pub(super) struct Looker<'a> {
     pub(super) compiler: &'a Compiler,
     pub(super) limits: &'a Limits,
+    /// The plugin folder.
+    pub(super) folder: &'a Folder,
+}
+
+/// What a look saw.
+pub(super) enum Look {
+    /// What is known already.
+    Same,
+    /// Something else, and what it is.
+    Found(Found),
+    /// Content that has to be compiled, which takes time.
+    New(Signature, Content),
 }
 
 impl Looker<'_> {
-    /// What the file holds; none when that is what is known already.
-    pub(super) fn look(&self, path: &Path, known: &Known, forced: bool) -> Option<Found> {
+    /// What the file holds, as far as that is known without compiling it.
+    pub(super) fn look(&self, path: &Path, known: &Known, forced: bool) -> Look {
         // The signature first: content that is newer than its signature is read again, the other way round it would not be.
         let signature = match Signature::of(path) {
             Ok(signature) => signature,
             Err(error) => {
-                return match FileError::from(error) {
-                    FileError::Missing => Some(Found::Missing),
-                    other => Some(bad(None, None, other.to_string())),
-                };
+                return Look::Found(match FileError::from(error) {
+                    FileError::Missing => Found::Missing,
+                    other => bad(None, None, other.to_string()),
+                });
             }
         };
         let worth_another_try = match &known.file {
             Found::Bad { cause, digest, .. } => match cause {
                 Cause::File => false,
                 Cause::Pin => pin_fits(known, digest.as_deref()),
-                Cause::Environment(at) => *at <= Instant::now(),
+                Cause::Environment { at, .. } => *at <= Instant::now(),
             },
             _ => false,
         };
         let again = forced || worth_another_try;
         let is_same = known.file.signature() == Some(signature) && signature.is_settled(SystemTime::now());
         if is_same && !again {
-            return None;
+            return Look::Same;
         }
-        let content = match file::read(path, self.limits.component_bytes) {
+        let content = match self.folder.read(path, self.limits.component_bytes) {
             Ok(content) => content,
-            Err(FileError::Missing) => return Some(Found::Missing),
-            Err(other) => return Some(bad(Some(signature), None, other.to_string())),
+            Err(FileError::Missing) => return Look::Found(Found::Missing),
+            Err(other) => return Look::Found(bad(Some(signature), None, other.to_string())),
         };
         if known.file.digest() == Some(&content.digest) && !again {
-            return Some(with_signature(known.file.clone(), signature));
+            return Look::Found(with_signature(known.file.clone(), signature));
         }
         let reusable = |code: &&Arc<Code>| code.digest == content.digest;
         if let Some(code) = known.codes.iter().find(reusable) {
             let code = Arc::clone(code);
-            return Some(Found::Good { signature, code });
+            return Look::Found(Found::Good { signature, code });
         }
-        Some(self.compile(known, signature, &content))
+        Look::New(signature, content)
     }
 
-    fn compile(&self, known: &Known, signature: Signature, content: &file::Content) -> Found {
+    /// What new content is. Takes from milliseconds to minutes.
+    pub(super) fn compile(&self, known: &Known, signature: Signature, content: &Content) -> Found {
         let digest = || Some(content.digest.clone());
         if !pin_fits(known, Some(&content.digest)) {
             return Found::Bad {
@@ -88,7 +98,7 @@ impl Looker<'_> {
                 reason: error.to_string(),
                 cause: match error {
                     CompileError::Component(_) => Cause::File,
-                    CompileError::Environment(_) => Cause::Environment(Instant::now() + RETRY),
+                    CompileError::Environment(_) => Cause::environment(&known.file, &content.digest, Instant::now()),
                 },
             },
         }

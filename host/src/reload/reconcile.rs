@@ -11,6 +11,7 @@ use anyhow::{anyhow, bail};
 use super::{
     Reloader,
     build::{Builder, Failure},
+    look::Look,
     state::Found,
 };
 use crate::{
@@ -26,7 +27,7 @@ impl Reloader {
     pub(super) fn load_all(&self, routes: &[config::Route]) -> anyhow::Result<()> {
         let names = self.state().names();
         for name in names {
-            self.look_at_plugin(&name, false);
+            self.load(&name);
             let state = self.state();
             let decides = routes.iter().any(|route| route.plugin.as_ref() == Some(&name));
             if let Some(Found::Bad { reason, .. }) = state.plugins.get(&name).map(|plugin| &plugin.file)
@@ -53,6 +54,18 @@ impl Reloader {
         }
         self.commit(table, routes.to_vec(), &wants);
         Ok(())
+    }
+
+    /// Looks at a plugin's file, and compiles what it holds, here and now.
+    fn load(&self, name: &str) {
+        let known = self.state().known(name);
+        let looker = self.looker();
+        let found = match looker.look(&self.file(name), &known, false) {
+            Look::Same => return,
+            Look::Found(found) => found,
+            Look::New(signature, content) => looker.compile(&known, signature, &content),
+        };
+        self.found(name, found, false);
     }
 
     /// Tries what the files hold. A new configuration and a new plugin may only fit together, so everything at once comes

@@ -75,6 +75,7 @@ impl Reloader {
             "previous": plugin.previous.as_deref().map(shown_code),
             "ignored_digest": plugin.ignored,
             "file_digest": plugin.file.digest(),
+            "compiling": plugin.compiling.is_some() || plugin.postponed.is_some(),
             "problem": state.problem(name),
         })
     }
@@ -94,6 +95,8 @@ fn shown_route(route: &Route) -> Value {
             "digest": pool.digest(),
             "bytes": pool.code().bytes,
             "suspended": pool.is_suspended(),
+            "batch_paused": pool.is_batch_paused(),
+            "instance": pool.footprint(),
         }),
     };
     let shadow = match (&route.shadow, &config.shadow) {

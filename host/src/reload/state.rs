@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -49,6 +49,48 @@ pub(super) struct Plugin {
     pub(super) file: Found,
     /// Why a good file does not decide: its config was refused, or its smoke call failed.
     pub(super) refused: Option<String>,
+    /// The compilation of what the file held, while it is under way.
+    pub(super) compiling: Option<Compiling>,
+    /// A look that found no place to compile; whether it was ordered.
+    pub(super) postponed: Option<bool>,
+    /// A file that is bad again and again is one that somebody is writing: it is left alone for a while.
+    pub(super) calm: Calm,
+}
+
+/// A compilation that is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Compiling {
+    pub(super) since: Instant,
+    /// Somebody has asked for it.
+    pub(super) ordered: bool,
+}
+
+/// Until when a file is left alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Calm {
+    pub(super) until: Option<Instant>,
+    pause: Duration,
+}
+
+/// How long a file that was bad is left alone at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+impl Calm {
+    /// The file was bad once more, in another way than before. A file that grows is bad as soon as it is looked at; whoever tries out
+    /// one version after the other takes longer.
+    fn bad(&mut self, now: Instant) {
+        let at_once = self.until.is_some_and(|until| now < until + 3 * self.pause);
+        self.pause = match at_once {
+            true => (self.pause * 2).min(LONGEST_PAUSE),
+            false => FIRST_PAUSE,
+        };
+        self.until = Some(now + self.pause);
+    }
+
+    pub(super) fn holds(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
 }
 
 /// What a look at a plugin's file found.
@@ -78,8 +120,28 @@ pub(super) enum Cause {
     File,
     /// The file, or the pin in the configuration.
     Pin,
-    /// Something around it (memory, processes, a busy machine): worth another try at this moment.
-    Environment(Instant),
+    /// Something around it (memory, processes, a busy machine): worth another try at this moment; each takes longer to come.
+    Environment { at: Instant, tries: u32 },
+}
+
+/// When something around a file failed, it is tried again after the first, and after twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+const LONGEST_RETRY: Duration = Duration::from_secs(30 * 60);
+
+impl Cause {
+    /// Something around the file failed, once more if it did so with the same bytes before.
+    pub(super) fn environment(known: &Found, digest: &str, now: Instant) -> Self {
+        let tries = match known {
+            Found::Bad {
+                digest: Some(before),
+                cause: Self::Environment { tries, .. },
+                ..
+            } if before == digest => tries + 1,
+            _ => 0,
+        };
+        let wait = FIRST_RETRY.saturating_mul(1 << tries.min(10)).min(LONGEST_RETRY);
+        Self::Environment { at: now + wait, tries }
+    }
 }
 
 impl Found {
@@ -167,6 +229,11 @@ impl State {
             .chain(self.config.pending.iter().flatten())
     }
 
+    /// What is being compiled.
+    pub(super) fn compiling(&self) -> impl Iterator<Item = Compiling> {
+        self.plugins.values().filter_map(|plugin| plugin.compiling)
+    }
+
     /// Every plugin that a route names.
     pub(super) fn names(&self) -> BTreeSet<String> {
         self.all_routes()
@@ -214,6 +281,10 @@ impl State {
         plugin.file = found;
         if is_same && !forced {
             return None;
+        }
+        match &plugin.file {
+            Found::Bad { cause: Cause::File, .. } if !forced => plugin.calm.bad(Instant::now()),
+            _ => plugin.calm = Calm::default(),
         }
         plugin.refused = None;
         let what = match &plugin.file {
@@ -301,6 +372,54 @@ mod tests {
         state.plugins.entry("p".to_owned()).or_default().ignored = Some("1".to_owned());
         state.found("p", Found::Missing, false);
         assert_eq!(ignored(&state), None);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_looked_at_less_and_less_and_one_that_is_tried_out_is_not() {
+        let begun = Instant::now();
+        let mut calm = Calm::default();
+        let (mut now, mut looks) = (begun, 0);
+        while now < begun + Duration::from_secs(60) {
+            if !calm.holds(now) {
+                looks += 1;
+                calm.bad(now);
+            }
+            now += Duration::from_millis(10);
+        }
+        assert!((8..20).contains(&looks), "{looks} looks in a minute");
+        for _ in 0..10 {
+            now += Duration::from_secs(60);
+            assert!(!calm.holds(now));
+            calm.bad(now);
+            assert!(!calm.holds(now + FIRST_PAUSE), "left alone for {:?}", calm.pause);
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_are_tried_again_later_each_time() {
+        let now = Instant::now();
+        let mut found = Found::Unseen;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let cause = Cause::environment(&found, "1", now);
+            let Cause::Environment { at, .. } = cause else {
+                unreachable!("it was asked for")
+            };
+            waits.push((at - now).as_secs());
+            found = Found::Bad {
+                signature: None,
+                digest: Some("1".to_owned()),
+                reason: "busy".to_owned(),
+                cause,
+            };
+        }
+        assert_eq!(waits[..4], [30, 60, 120, 240]);
+        assert_eq!(waits[11], 1_800);
+        let other = Cause::environment(&found, "2", now);
+        assert!(
+            matches!(other, Cause::Environment { tries: 0, .. }),
+            "other bytes are a new reason"
+        );
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Closure {
             }
             Outcome::Failed(refusal) if is_for_good(refusal.code) => {
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
-                match self.suspension.failed(probe, Instant::now()) {
+                match self.suspension.failed(probe, 1, Instant::now()) {
                     Verdict::Suspended { pause, .. } => Some(Change::Closed(pause)),
                     Verdict::Noted => None,
                 }

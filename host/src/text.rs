@@ -1,0 +1,111 @@
+//! Text that others have written: names in a component, a plugin's refusal, what a client or a broker says. It is bounded and escaped
+//! before it stands in a message, a reply, a log line or on a terminal.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
+
+/// Of a text of others, what a message has of it, bytes.
+pub const MESSAGE_BYTES: usize = 1 << 10;
+
+/// What begins a line, or makes a terminal do something or show things in another order. All of them have four hexadecimal digits
+/// at most.
+pub(crate) fn is_dangerous(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Not much more than `bytes` of a text: its begin and its end, and between them how long it is. Both ends tell something: a name's
+/// begin says whose it is, an error's end what it was.
+pub fn shorten(text: &str, bytes: usize) -> Cow<'_, str> {
+    if text.len() <= bytes {
+        return Cow::Borrowed(text);
+    }
+    let begin = text.floor_char_boundary(bytes * 2 / 3);
+    let end = text.ceil_char_boundary(text.len() - bytes / 3);
+    let (begin, end) = (&text[..begin], &text[end..]);
+    Cow::Owned(format!("{begin} … ({} bytes) … {end}", text.len()))
+}
+
+/// [`shorten`], of a text that is there to be kept: what is left does not keep the memory of the whole.
+pub fn shortened(text: String, bytes: usize) -> String {
+    match shorten(&text, bytes) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(short) => short,
+    }
+}
+
+/// A text of others as it may stand in a message of ours: bounded, on one line, and nothing in it speaks to a terminal.
+pub fn said(text: &str) -> String {
+    let short = shorten(text, MESSAGE_BYTES);
+    let mut said = String::with_capacity(short.len());
+    // A string takes all that is written to it.
+    let _ = write_escaped(&mut said, &short, is_dangerous);
+    said
+}
+
+/// A text for a terminal: lines stay lines, all else that a terminal would obey is escaped.
+pub fn for_terminal(text: &str) -> Cow<'_, str> {
+    let obeyed = |char| is_dangerous(char) && char != '\n' && char != '\t';
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    let _ = write_escaped(&mut escaped, text, obeyed);
+    Cow::Owned(escaped)
+}
+
+/// Writes a text with these characters as a Rust literal has them.
+pub(crate) fn write_escaped(out: &mut impl Write, text: &str, is_escaped: impl Fn(char) -> bool) -> fmt::Result {
+    let mut rest = text;
+    while let Some((before, char, after)) = rest
+        .char_indices()
+        .find_map(|(at, char)| is_escaped(char).then(|| (&rest[..at], char, &rest[at + char.len_utf8()..])))
+    {
+        out.write_str(before)?;
+        for escaped in char.escape_default() {
+            out.write_char(escaped)?;
+        }
+        rest = after;
+    }
+    out.write_str(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_long_text_keeps_both_ends_and_says_how_long_it_was() {
+        let name = format!("begin{}end", "x".repeat(1 << 20));
+        let short = shorten(&name, 30);
+        assert!(short.starts_with("begin") && short.ends_with("end"), "{short}");
+        assert!(short.contains("(1048584 bytes)"), "{short}");
+        assert_eq!(shorten("short", 5), "short");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_giant_text_is_not_giant() {
+        assert!(shortened("y".repeat(1 << 20), 100).capacity() < 1_000);
+    }
+
+    #[test]
+    fn a_terminal_gets_lines_and_nothing_that_it_obeys() {
+        let evil = "a\nb\tc\r\x1b[2J\u{9b}\u{202e}\0";
+        let shown = for_terminal(evil);
+        assert_eq!(shown, "a\nb\tc\\r\\u{1b}[2J\\u{9b}\\u{202e}\\u{0}");
+        assert_eq!(said("a\nb"), "a\\nb");
+        assert_eq!(for_terminal("ä\n"), "ä\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_cut_within_a_character_or_left_long(text in any::<String>(), bytes in 0_usize..64) {
+            let short = shorten(&text, bytes);
+            prop_assert!(short.len() <= bytes + 40);
+            prop_assert!(said(&text).chars().all(|char| !is_dangerous(char)));
+        }
+    }
+}
