@@ -63,6 +63,7 @@ var habits = map[string]func() pointsman.Decision{
 	"print":  prints,
 	"sleep":  sleeps,
 	"many":   many,
+	"stacks": stacks,
 	"panics": recovers,
 	"nothing": func() pointsman.Decision {
 		read, err := os.Stdin.Read(make([]byte, 1))
@@ -114,6 +115,32 @@ func many() pointsman.Decision {
 	}
 	group.Wait()
 	return pointsman.Any()
+}
+
+// The host's answer needs room on a stack that is nearly full, and has to grow, at one of these depths or another.
+func stacks() pointsman.Decision {
+	expected := hash(pointsman.Value())
+	found := make(chan uint32)
+	for depth := range 60 {
+		go func() { found <- climb(depth) }()
+		if <-found != expected {
+			panic("what the host said went to a stack that was left")
+		}
+	}
+	return pointsman.Any()
+}
+
+func climb(more int) uint32 {
+	var frame [5]uint64
+	if more == 0 {
+		return hash(pointsman.Value())
+	}
+	frame[more%5] = uint64(more)
+	found := climb(more - 1)
+	if frame[more%5] != uint64(more) {
+		panic("a frame has changed")
+	}
+	return found
 }
 
 func recovers() (decision pointsman.Decision) {
