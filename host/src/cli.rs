@@ -49,6 +49,9 @@ pub struct CompileComponent {
     /// What an instance may take.
     #[arg(long)]
     pub instance_bytes: u64,
+    /// Functions that were compiled before.
+    #[arg(long)]
+    pub functions: Option<PathBuf>,
 }
 
 /// `pointsman look-over-component`.

@@ -40,11 +40,12 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
         Command::CompileComponent(options) => {
-            return in_child(compile::child(compile::ChildLimits {
+            let limits = compile::ChildLimits {
                 memory_bytes: options.memory_bytes,
                 cpu_seconds: options.cpu_seconds,
                 instance_bytes: options.instance_bytes,
-            }));
+            };
+            return in_child(compile::child(limits, options.functions.as_deref()));
         }
         Command::LookOverComponent(options) => return in_child(compile::look_over(options.load_bytes)),
     };

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::text::{WHOLE_BYTES, shortened};
+
 /// The one outcome of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -37,12 +39,13 @@ pub struct RecordError {
 }
 
 impl RecordError {
-    /// Code and message.
+    /// Code and message. What the message quotes may be as long as a body, and is shortened.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        let message = match message.into() {
+            Cow::Owned(message) => Cow::Owned(shortened(message, WHOLE_BYTES)),
+            ours => ours,
+        };
+        Self { code, message }
     }
 }
 
@@ -176,6 +179,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn a_message_never_grows_with_what_it_quotes() {
+        let error = RecordError::new(Code::MalformedRecord, format!("unknown field {}", "x".repeat(8 << 20)));
+        assert!(error.message.len() < 2 * WHOLE_BYTES);
+        assert!(error.message.contains("(8388622 bytes)"), "{}", error.message);
+    }
 
     #[test]
     fn no_two_codes_read_the_same() {

@@ -17,6 +17,7 @@ mod code;
 pub mod compile;
 mod engine;
 pub mod file;
+mod functions;
 mod imports;
 mod instance;
 mod limits;

@@ -9,6 +9,9 @@ use std::{
 /// Of a text of others, what a message has of it, bytes.
 pub const MESSAGE_BYTES: usize = 1 << 10;
 
+/// A whole message of ours, with what it quotes of others, bytes.
+pub const WHOLE_BYTES: usize = 2 * MESSAGE_BYTES;
+
 /// What begins a line, or makes a terminal do something or show things in another order. All of them have four hexadecimal digits
 /// at most.
 pub(crate) fn is_dangerous(char: char) -> bool {

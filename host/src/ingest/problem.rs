@@ -14,6 +14,7 @@ use crate::{
     admission::Busy,
     outcome::{Code, RecordError},
     pipeline::NotTaken,
+    text::{WHOLE_BYTES, shortened},
 };
 
 /// Seconds after which a client that was told 503 may try again.
@@ -67,7 +68,7 @@ impl Problem {
         Self {
             status,
             code,
-            detail: detail.into(),
+            detail: shortened(detail.into(), WHOLE_BYTES),
             place: None,
             allow: None,
             expected: None,

@@ -121,6 +121,11 @@ impl Cache {
         None
     }
 
+    /// Where single functions are kept, see [`super::functions`].
+    pub(super) fn functions(&self, compatibility: &str) -> PathBuf {
+        self.folder.join(format!("functions-{compatibility}"))
+    }
+
     /// A new file for a compiler to write, under a name that [`Cache::find`] does not look at.
     pub(super) fn draft(&self) -> io::Result<(File, PathBuf)> {
         let path = self

@@ -12,13 +12,17 @@
 
 use std::{
     env,
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::AsRawFd,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +39,7 @@ use super::{
     cache::Cache,
     code::link,
     engine,
+    functions::Functions,
     survey::{Survey, survey},
 };
 use crate::{
@@ -285,6 +290,11 @@ impl Compiler {
             .args(["--memory-bytes", &memory_bytes.to_string()])
             .args(["--cpu-seconds", &self.limits.cpu.as_secs().to_string()])
             .args(["--instance-bytes", &self.limits.instance_bytes.to_string()])
+            .args(
+                self.functions()
+                    .iter()
+                    .flat_map(|file| [OsStr::new("--functions"), file.as_os_str()]),
+            )
             // The rest of the environment is not the compiler's business, and secrets may be in it.
             .env_clear()
             .envs(env::var_os(LIBRARIES).map(|path| (LIBRARIES, path)))
@@ -299,6 +309,12 @@ impl Compiler {
             .and_then(|()| says.take(SAID_BYTES).read_to_end(&mut words))
             .map_err(environment)?;
         self.judge(ended, &String::from_utf8_lossy(&words), memory_bytes)
+    }
+
+    /// Where the functions of earlier compilations are.
+    fn functions(&self) -> Option<PathBuf> {
+        let cache = self.cache.as_ref()?;
+        Some(cache.functions(&self.engine.compatibility()))
     }
 
     /// What a child's end means.
@@ -427,7 +443,8 @@ pub struct ChildLimits {
 }
 
 /// The child: limits itself, then compiles standard input to standard output, and goes on as [`look_over`]. An error is the component's.
-pub fn child(limits: ChildLimits) -> anyhow::Result<()> {
+/// Functions that it finds in the file of that name are not compiled again.
+pub fn child(limits: ChildLimits, functions: Option<&Path>) -> anyhow::Result<()> {
     limit(limits).context("the compiler cannot limit itself")?;
     let mut component = Vec::new();
     io::stdin().read_to_end(&mut component)?;
@@ -435,7 +452,13 @@ pub fn child(limits: ChildLimits) -> anyhow::Result<()> {
         survey(&component).map_err(|error| malformed(&error))?,
         limits.instance_bytes,
     )?;
-    let engine = engine::compile_only()?;
+    let functions = functions
+        .filter(|_| Functions::fit(component.len()))
+        .map(|file| Arc::new(Functions::read(file)));
+    let engine = match &functions {
+        Some(functions) => engine::compile_only_new(Arc::clone(functions))?,
+        None => engine::compile_only()?,
+    };
     let code = engine
         .precompile_component(&component)
         .map_err(|error| malformed(&format!("{error:#}")))?;
@@ -443,6 +466,8 @@ pub fn child(limits: ChildLimits) -> anyhow::Result<()> {
     // Not left to the end of the process, where nobody hears of an error.
     let mut out = io::stdout().lock();
     out.write_all(&code).and_then(|()| out.flush()).map_err(NotWritten)?;
+    // A disk that is full is told of when the code is written there.
+    let _ = functions.map(|functions| functions.keep());
     let survey = serde_json::to_string(&survey)?;
     writeln!(io::stderr(), "{SURVEY}{survey}").map_err(NotWritten)?;
     // In a process without what compiling has left, so that it is known what loading takes.

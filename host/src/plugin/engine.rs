@@ -15,6 +15,8 @@ use anyhow::anyhow;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Strategy};
 
+use super::functions::Functions;
+
 /// Functions of a trap's trace, the innermost first.
 pub(super) const TRACE_FRAMES: usize = 16;
 /// One epoch. A call's time is looked at this often.
@@ -62,6 +64,15 @@ fn config() -> Config {
 /// An engine with the same settings and without a clock: it compiles, and runs nothing.
 pub(super) fn compile_only() -> anyhow::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config()).map_err(|error| anyhow!("cannot start the wasm engine: {error:#}"))
+}
+
+/// The same, which compiles only what is not known yet.
+pub(super) fn compile_only_new(functions: Arc<Functions>) -> anyhow::Result<wasmtime::Engine> {
+    let mut config = config();
+    config
+        .enable_incremental_compilation(functions)
+        .map_err(|error| anyhow!("cannot use the compiled functions that were kept: {error:#}"))?;
+    wasmtime::Engine::new(&config).map_err(|error| anyhow!("cannot start the wasm engine: {error:#}"))
 }
 
 impl Engine {
