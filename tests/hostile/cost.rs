@@ -172,6 +172,25 @@ fn what_a_call_hands_to_the_host_is_bounded_by_kind_and_in_all() {
 }
 
 #[test]
+fn thirty_mebibytes_that_cost_a_guest_nothing_cost_its_neighbours_nothing_either() {
+    let giants = PluginFolder::new();
+    giants.put("good", &built("key-hash"));
+    let kinds = ["hash", "tenant", "reject", "log", "lookup"];
+    let sidecar = giants.sidecar().config("max_traps = 10000").route("good", "good", "");
+    let sidecar = kinds.iter().fold(sidecar, |sidecar, kind| {
+        giants.put(kind, &components::giant(kind));
+        sidecar.route(kind, kind, "")
+    });
+    let sidecar = sidecar.start();
+    with_neighbour(&sidecar, || {
+        for kind in kinds {
+            assert_eq!(outcomes(&sidecar, kind, "other key", 3), vec!["acked"; 3], "{kind}");
+            assert_eq!(outcomes(&sidecar, kind, "giant", 50), vec![TRAPPED; 50], "{kind}");
+        }
+    });
+}
+
+#[test]
 fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
     let folder = PluginFolder::new();
     folder.put("endless", &components::endless_batch());

@@ -56,6 +56,40 @@ pub(crate) fn table_hog() -> Vec<u8> {
     component(&partitioner(more, grow, "1.0.0"), WIT, "plugin")
 }
 
+/// One that hands 30 MiB to the host at once where a record's key has five bytes, without any work of its own: as the bytes to be
+/// hashed, as a tenant, as a refusal, as a log line, or in a look-up.
+pub(crate) fn giant(what: &str) -> Vec<u8> {
+    let bytes = 30 << 20;
+    let answer = |decision: u8| {
+        let length = u32::to_le_bytes(bytes).map(|byte| format!("\\{byte:02x}")).concat();
+        format!(r#"(data (i32.const 64) "\{decision:02x}\00\00\00\00\01\00\00{length}")"#)
+    };
+    let import = |interface: &str, function: &str, types: &str| {
+        format!(r#"(import "pointsman:partitioner/{interface}@1.0.0" "{function}" (func $call (param {types})))"#)
+    };
+    let (import, data, call) = match what {
+        "hash" => (String::new(), answer(1), "(return (i32.const 64))".to_owned()),
+        "tenant" => (String::new(), answer(3), "(return (i32.const 64))".to_owned()),
+        "reject" => (String::new(), answer(4), "(return (i32.const 64))".to_owned()),
+        "log" => {
+            let call = format!("(call $call (i32.const 1) (i32.const 256) (i32.const {bytes}))");
+            (import("log", "log", "i32 i32 i32"), String::new(), call)
+        }
+        "lookup" => {
+            let call = format!("(call $call (i32.const 256) (i32.const {bytes}) (i32.const 128))");
+            (import("routes", "lookup", "i32 i32 i32"), String::new(), call)
+        }
+        other => panic!("no way to hand over {other}"),
+    };
+    let on_five = format!("(if (i32.eq (local.get 2) (i32.const 5)) (then {call}))");
+    let module = partitioner(&import, &on_five, "1.0.0");
+    let module = module.replace(
+        "(memory (export \"memory\") 1)",
+        &format!("(memory (export \"memory\") 490) {data}"),
+    );
+    component(&module, WIT, "plugin")
+}
+
 /// A component of another world altogether.
 pub(crate) fn wrong_world() -> Vec<u8> {
     let wit = "package other:thing@1.0.0; interface runner { run: func(); } world w { export runner; }";
