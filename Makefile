@@ -15,12 +15,14 @@ help: ## List the recipes
 run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
-test: ## Everything: the examples in Rust, C and JavaScript, the plugins' tests, then all others (real Kafka included)
+test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' tests, then all others (real Kafka included)
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka python valgrind
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@examples/write-a-plugin/build rust c js
+	@if .ci/need go; then examples/write-a-plugin/build go && $(STEP) "plugins in Go" tests/go/run; \
+		else echo "WITHOUT Go: the plugins in Go are neither built nor tested" >&2; fi
 	@$(STEP) "tests of the plugins" cargo test --locked --all-features --no-run --manifest-path plugins/Cargo.toml
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	@$(STEP) "tests under valgrind" tests/valgrind/run
@@ -79,9 +81,9 @@ plugins: ## Build the plugins into plugins/dist
 	@grep '\.wasm  ' target/logs/plugins.log
 
 examples: ## Build the example plugins of all languages and run their own tests
-	@.ci/need cc make openssl rust wasm-target wasm-cc node python
+	@.ci/need cc make openssl rust wasm-target wasm-cc node python go
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
-	@examples/write-a-plugin/build rust c js python
+	@examples/write-a-plugin/build rust c js python go
 
 manifests: ## Check the Kubernetes manifests by its schemas and the configuration in them; find planted mistakes
 	@.ci/need python

@@ -422,7 +422,9 @@ fn compiled_code_is_used_again_by_the_next_start_and_kept_where_only_its_owner_c
     let lines = format!("cache_dir = {cache:?}");
     let files = || {
         let found = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap());
+        // Beside them are single functions, for the next version.
         found
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"))
             .map(|entry| (entry.file_name(), entry.metadata().unwrap().ino()))
             .collect::<Vec<_>>()
     };

@@ -120,7 +120,7 @@ pub enum Probed {
 pub enum Plugin {
     /// Begin a plugin: a folder with a whole one in it, to change.
     New(New),
-    /// Build a plugin in Rust, C, JavaScript or Python into a component.
+    /// Build a plugin in Rust, C, JavaScript, Python or Go into a component.
     Build(Build),
     /// Build, test and bring a plugin into a running sidecar, again whenever its source changes; says which records move.
     Dev(Dev),

@@ -1,4 +1,4 @@
-//! Builds partitioners that are written in Rust, C, JavaScript or Python. The language's own tools compile them; here the
+//! Builds partitioners that are written in Rust, C, JavaScript, Python or Go. The language's own tools compile them; here the
 //! result becomes a component where it is none yet, is looked over, and is put where a running host finds it.
 //!
 //! Each language has a file of its own, which says what its tools are. The step from module to component, which is usually
@@ -18,6 +18,7 @@ use self::sysroot::Places;
 mod c;
 mod component;
 mod error;
+mod go;
 mod interface;
 mod js;
 mod language;
@@ -75,6 +76,7 @@ fn build_with(
         Language::C => vec![c::build(tools, dir, progress)?],
         Language::Js => vec![js::build(tools, dir, progress)?],
         Language::Python => vec![python::build(tools, dir, progress)?],
+        Language::Go => vec![go::build(tools, dir, progress)?],
     };
     let out = out.map_or_else(|| dir.join("dist"), Path::to_owned);
     fs::create_dir_all(&out).with_context(|| format!("cannot make the folder {}", out.display()))?;
@@ -97,6 +99,7 @@ struct Tools {
     c: Places,
     node: OsString,
     componentize_py: OsString,
+    go: OsString,
 }
 
 impl Tools {
@@ -108,6 +111,7 @@ impl Tools {
             c: Places::of(sysroot, |variable| env::var_os(variable), &c::CLANGS),
             node: "node".into(),
             componentize_py: "componentize-py".into(),
+            go: "go".into(),
         }
     }
 }

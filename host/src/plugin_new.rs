@@ -148,6 +148,7 @@ fn of_language(language: Language) -> (Option<&'static str>, &'static str) {
             Some("python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1"),
             "python3 -m unittest",
         ),
+        Language::Go => (None, "go test ./..."),
     }
 }
 

@@ -18,11 +18,12 @@ use crate::support::{
 const TRAPPED: &str = "rejected plugin_trapped";
 
 /// A sidecar whose neighbour is plugin `good`; `p` decides for all other topics, and both are key hashes at first.
-fn good_and_p(folder: &PluginFolder) -> Sidecar {
+fn good_and_p(folder: &PluginFolder, config: &str) -> Sidecar {
     for name in ["good", "p"] {
         folder.put(name, &built("key-hash"));
     }
-    folder.sidecar().route("good", "good", "").route("*", "p", "").start()
+    let sidecar = folder.sidecar().config(config);
+    sidecar.route("good", "good", "").route("*", "p", "").start()
 }
 
 /// Waits until a plugin's file is known not to be usable; what is said of it.
@@ -41,7 +42,7 @@ fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
 #[test]
 fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
     let folder = PluginFolder::new();
-    let sidecar = good_and_p(&folder);
+    let sidecar = good_and_p(&folder, "");
     // Half of what an instance may have: a million globals.
     folder.put("p", &components::many_globals(10, 100_000));
     let before = sidecar.resident_bytes();
@@ -71,22 +72,31 @@ fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
 fn a_small_file_of_types_within_types_costs_the_child_its_life_and_the_sidecar_nothing() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    let sidecar = good_and_p(&folder);
+    let sidecar = good_and_p(&folder, "memory_bytes = 4194304");
     let before = sidecar.most_resident_bytes();
     with_neighbour(&sidecar, || {
         let types = [12, 13, 14, 17].map(components::nested_resource_types);
-        for bytes in types.iter().chain([&components::long_names(90_000, 280)]) {
+        let mut reasons = String::new();
+        for bytes in types.iter().chain([&components::long_names(90_000, 120)]) {
             folder.put("p", bytes);
             eventually("it is looked at", || {
                 shown(&sidecar, "p")["file_digest"] == digest(bytes)
             });
             let said = shown(&sidecar, "p")["problem"].clone();
             eprintln!("{} bytes: {said}", bytes.len());
-            assert!(said.is_string(), "it was taken");
+            reasons += said.as_str().expect("it was not taken");
             assert_eq!(deciding(&sidecar, "t"), digest(&key_hash));
         }
+        assert!(
+            reasons.contains("compiling it took over 1073741824 bytes of memory"),
+            "{reasons}"
+        );
+        assert!(
+            reasons.contains("loading its code takes over 4194304 bytes of memory"),
+            "{reasons}"
+        );
     });
-    // The file itself was read, 25 MB in one case.
+    // The file itself was read, 11 MB in one case.
     let more = sidecar.most_resident_bytes() - before;
     assert!(more < 64 << 20, "{more} bytes more for files that are refused");
 }
@@ -221,7 +231,7 @@ fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
 #[test]
 fn no_name_or_error_in_a_component_is_told_in_full() {
     let folder = PluginFolder::new();
-    let sidecar = good_and_p(&folder);
+    let sidecar = good_and_p(&folder, "");
     for (bytes, says) in [
         (components::long_names(50_000, 3), "it imports n0-xxx"),
         (components::long_error(99_000), "no valid wasm component"),

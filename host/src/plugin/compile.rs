@@ -183,7 +183,7 @@ impl Compiler {
         let Some(program) = &self.program else {
             return self.in_this_process(bytes);
         };
-        if let Some(compiled) = self.from_cache(digest)? {
+        if let Some(compiled) = self.look_up(digest)? {
             return Ok(compiled);
         }
         if let Some(cache) = &self.cache {
@@ -208,7 +208,7 @@ impl Compiler {
         Ok(Compiled::new(component, survey.engine_bytes))
     }
 
-    fn from_cache(&self, digest: &str) -> Result<Option<Compiled>, CompileError> {
+    fn look_up(&self, digest: &str) -> Result<Option<Compiled>, CompileError> {
         let found = self
             .cache
             .as_ref()

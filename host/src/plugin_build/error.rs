@@ -15,8 +15,8 @@ const MAX_MODULE: u64 = 32 << 20;
 pub enum BuildError {
     /// The folder holds no project in any language.
     #[error(
-        "{} holds no plugin: neither a Cargo.toml (Rust) nor a package.json (JavaScript), a pyproject.toml (Python) or a .c file \
-         (C); name the folder of one, or begin one with `pointsman plugin new`",
+        "{} holds no plugin: neither a Cargo.toml (Rust) nor a package.json (JavaScript), a pyproject.toml (Python), a go.mod \
+         (Go) or a .c file (C); name the folder of one, or begin one with `pointsman plugin new`",
         dir.display()
     )]
     NoProject {
@@ -173,6 +173,28 @@ pub enum BuildError {
         imports.join(", ")
     )]
     CallsSystem {
+        /// The plugin.
+        name: String,
+        /// The functions of WASI that it imports.
+        imports: Vec<String>,
+    },
+    /// A Go that cannot make a module whose functions a host may call.
+    #[error("{program} is Go {version}, but a plugin needs {oldest} or newer; get it from https://go.dev/dl")]
+    OldGo {
+        /// The program, as it was called.
+        program: String,
+        /// Its version.
+        version: String,
+        /// The first that can do it.
+        oldest: &'static str,
+    },
+    /// A plugin in Go that calls what not even a stand-in is there for.
+    #[error(
+        "{name} calls what no host gives a partitioner: {}; it comes with packages that read or write files, folders or \
+         sockets (os.Open, time.LoadLocation, net, …): remove the calls of those",
+        imports.join(", ")
+    )]
+    GoCallsSystem {
         /// The plugin.
         name: String,
         /// The functions of WASI that it imports.

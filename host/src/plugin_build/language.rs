@@ -15,11 +15,13 @@ pub enum Language {
     Js,
     /// With the interpreter in the component.
     Python,
+    /// With Go's runtime in the component.
+    Go,
 }
 
 impl Language {
     /// The language of the project in `dir`: a Cargo.toml is Rust's, a package.json JavaScript's, a pyproject.toml Python's,
-    /// and a `.c` file C's. The first of these decides, because a crate may well have C in it.
+    /// a go.mod Go's, and a `.c` file C's. The first of these decides, because a crate may well have C in it.
     ///
     /// # Errors
     ///
@@ -32,6 +34,8 @@ impl Language {
             Ok(Self::Js)
         } else if has("pyproject.toml") {
             Ok(Self::Python)
+        } else if has("go.mod") {
+            Ok(Self::Go)
         } else if c::sources(dir).is_ok_and(|sources| !sources.is_empty()) {
             Ok(Self::C)
         } else {
@@ -46,6 +50,10 @@ impl Language {
             Self::C => "compile the bindings that wit-bindgen makes of the world `plugin` along with it",
             Self::Js => "add `export const partitioner = { configure, partition };` to its plugin.js",
             Self::Python => "add a class `Partitioner(wit_world.exports.Partitioner)` to its app.py",
+            Self::Go => {
+                "call `pointsman.Export` in an init function of its package main, and keep the package `pointsman` that \
+                 `pointsman plugin new` writes"
+            }
         }
     }
 }
@@ -57,6 +65,7 @@ impl fmt::Display for Language {
             Self::C => "C",
             Self::Js => "JavaScript",
             Self::Python => "Python",
+            Self::Go => "Go",
         })
     }
 }

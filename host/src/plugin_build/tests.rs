@@ -6,8 +6,10 @@ use super::component::Component;
 use super::*;
 
 mod c;
+mod go;
 mod rust;
 mod scripted;
+mod system;
 
 const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
@@ -33,7 +35,8 @@ impl Bench {
                 sdk: None,
             },
             node: nothing.clone(),
-            componentize_py: nothing,
+            componentize_py: nothing.clone(),
+            go: nothing,
         };
         let bench = Self { folder, tools };
         bench.write(file, text.as_bytes())?;
@@ -80,6 +83,7 @@ fn the_language_is_told_by_what_lies_in_the_folder() -> anyhow::Result<()> {
     let bench = Bench::with("rule.c", "")?;
     let expected = [
         ("rule.h", Language::C),
+        ("go.mod", Language::Go),
         ("pyproject.toml", Language::Python),
         ("package.json", Language::Js),
         ("Cargo.toml", Language::Rust),
@@ -96,7 +100,14 @@ fn the_language_is_told_by_what_lies_in_the_folder() -> anyhow::Result<()> {
 fn a_folder_without_a_plugin_is_told_what_would_be_one_in_each_language() -> anyhow::Result<()> {
     // A test alone makes no plugin.
     let refusal = Bench::with("test.c", "")?.refusal()?;
-    for named in ["Cargo.toml", "package.json", "pyproject.toml", ".c file", "plugin new"] {
+    for named in [
+        "Cargo.toml",
+        "package.json",
+        "pyproject.toml",
+        "go.mod",
+        ".c file",
+        "plugin new",
+    ] {
         assert!(refusal.contains(named), "{refusal}");
     }
     Ok(())

@@ -35,6 +35,10 @@ pub(super) const JS: &[File] = files!("examples/write-a-plugin/js" => "":
 pub(super) const PYTHON: &[File] = files!("examples/write-a-plugin/python" => "":
     ".gitignore", "README.md", "app.py", "guard.py", "pyproject.toml", "rule.py", "test_rule.py");
 
+pub(super) const GO: &[File] = files!("examples/write-a-plugin/go" => "":
+    ".gitignore", "README.md", "go.mod", "plugin.go", "pointsman/component.go", "pointsman/native.go",
+    "pointsman/pointsman.go", "rule.go", "rule_test.go");
+
 /// The SDK, which no registry has; the example takes it from this repository.
 pub(super) const SDK: &[File] = files!("plugins/sdk" => "vendor/pointsman-plugin/":
     "Cargo.toml", "src/bindings.rs", "src/config.rs", "src/decision.rs", "src/glue.rs", "src/lib.rs", "src/log.rs",
@@ -64,6 +68,7 @@ pub(super) fn of(language: Language) -> Vec<File> {
         Language::C => &[C, WIT, CASES],
         Language::Js => &[JS, WIT, CASES],
         Language::Python => &[PYTHON, WIT, CASES],
+        Language::Go => &[GO, WIT, CASES],
     };
     lists.concat()
 }

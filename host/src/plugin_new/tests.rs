@@ -5,7 +5,13 @@ use crate::config::Overrides;
 use crate::plugin_build;
 use crate::reload::ConfigFile;
 
-const ALL: [Language; 4] = [Language::Rust, Language::C, Language::Js, Language::Python];
+const ALL: [Language; 5] = [
+    Language::Rust,
+    Language::C,
+    Language::Js,
+    Language::Python,
+    Language::Go,
+];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -58,6 +64,7 @@ fn no_file_of_an_example_or_of_the_sdk_is_forgotten() -> anyhow::Result<()> {
         ("examples/write-a-plugin/c", templates::C, ""),
         ("examples/write-a-plugin/js", templates::JS, ""),
         ("examples/write-a-plugin/python", templates::PYTHON, ""),
+        ("examples/write-a-plugin/go", templates::GO, ""),
         ("plugins/sdk", templates::SDK, "vendor/pointsman-plugin/"),
     ];
     for (folder, list, place) in lists {

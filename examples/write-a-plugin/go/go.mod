@@ -1,0 +1,3 @@
+module example.com/customer-tier
+
+go 1.24
