@@ -7,7 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{
-    ComponentAlias, ComponentOuterAliasKind, ElementItems, ElementKind, Instance, Parser, Payload, TypeRef,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, ElementItems,
+    ElementKind, Encoding, Instance, Parser, Payload, TypeRef,
 };
 
 /// Most core instances of one component: what tool chains need, with room. The limiter holds to it.
@@ -39,12 +40,31 @@ pub(super) struct Survey {
     pub(super) entries: u64,
 }
 
-/// A module, or the component around it, while it is read.
+/// What instances take, of whatever is made of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    core_instances: u64,
+    bytes: u64,
+    entries: u64,
+}
+
+impl Cost {
+    fn add(&mut self, other: Self) {
+        self.core_instances = self.core_instances.saturating_add(other.core_instances);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.entries = self.entries.saturating_add(other.entries);
+    }
+}
+
+/// A module or a component, while it is read. A component's modules and components stand in the order of their index; none: one from
+/// elsewhere.
 #[derive(Debug, Default)]
 struct Level {
     is_module: bool,
-    bytes: u64,
-    entries: u64,
+    /// Of one instance. None: it makes instances of something from elsewhere.
+    cost: Option<Cost>,
+    modules: Vec<Option<Cost>>,
+    components: Vec<Option<Cost>>,
 }
 
 /// Counts. An error: it cannot be read.
@@ -58,129 +78,156 @@ pub(super) fn survey(component: &[u8]) -> wasmparser::Result<Survey> {
 
 #[derive(Debug, Default)]
 struct Counting {
+    /// From the outermost component to what is read now.
     levels: Vec<Level>,
-    /// The outermost component's modules in the order of their index; none: one from elsewhere.
-    modules: Vec<Option<Level>>,
-    /// Modules that the outermost component makes instances of.
-    instantiated: Vec<u32>,
-    /// Whether core instances are made in components within, as often as those are.
-    is_nested: bool,
+    /// Of the outermost component, when it has been read.
+    whole: Option<Cost>,
     /// The largest module anywhere.
-    largest: (u64, u64),
+    largest: Cost,
     canonical_functions: u64,
 }
 
 impl Counting {
     fn payload(&mut self, payload: Payload<'_>) -> wasmparser::Result<()> {
-        let depth = self.levels.len();
         match payload {
-            Payload::Version { encoding, .. } => self.levels.push(Level {
-                is_module: encoding == wasmparser::Encoding::Module,
-                bytes: CORE_INSTANCE_BYTES,
-                entries: 0,
-            }),
+            Payload::Version { encoding, .. } => self.levels.push(Level::new(encoding == Encoding::Module)),
             Payload::End(_) => self.leave(),
-            Payload::InstanceSection(instances) => {
-                for instance in instances {
-                    if let Instance::Instantiate { module_index, .. } = instance? {
-                        self.is_nested |= depth > 1;
-                        self.instantiated.push(module_index);
-                    }
-                }
-            }
-            Payload::ComponentAliasSection(aliases) => {
-                for alias in aliases {
-                    let is_module = match alias? {
-                        ComponentAlias::InstanceExport { kind, .. } => {
-                            kind == wasmparser::ComponentExternalKind::Module
-                        }
-                        ComponentAlias::Outer { kind, .. } => kind == ComponentOuterAliasKind::CoreModule,
-                        ComponentAlias::CoreInstanceExport { .. } => false,
-                    };
-                    if is_module && depth == 1 {
-                        self.modules.push(None);
-                    }
-                }
-            }
-            Payload::ComponentImportSection(imports) if depth == 1 => {
-                for import in imports {
-                    if let wasmparser::ComponentTypeRef::Module(_) = import?.ty {
-                        self.modules.push(None);
-                    }
-                }
-            }
-            // What is exported has an index of its own.
-            Payload::ComponentExportSection(exports) if depth == 1 => {
-                for export in exports {
-                    if export?.kind == wasmparser::ComponentExternalKind::Module {
-                        self.modules.push(None);
-                    }
-                }
-            }
             Payload::ComponentCanonicalSection(functions) => {
                 self.canonical_functions += u64::from(functions.count());
             }
-            other => {
-                if let Some(level) = self.levels.last_mut().filter(|level| level.is_module) {
-                    level.section(other)?;
-                }
-            }
+            other => match self.levels.last_mut() {
+                Some(module) if module.is_module => module.module_section(other)?,
+                Some(component) => component.component_section(other)?,
+                None => {}
+            },
         }
         Ok(())
     }
 
     /// The end of a module or component.
     fn leave(&mut self) {
-        let Some(level) = self.levels.pop().filter(|level| level.is_module) else {
-            return;
-        };
-        if level.bytes > self.largest.0 {
-            self.largest = (level.bytes, level.entries);
+        let Some(level) = self.levels.pop() else { return };
+        if let Some(cost) = level
+            .cost
+            .filter(|cost| level.is_module && cost.bytes > self.largest.bytes)
+        {
+            self.largest = cost;
         }
-        if self.levels.len() == 1 {
-            self.modules.push(Some(level));
+        match self.levels.last_mut() {
+            Some(around) if level.is_module => around.modules.push(level.cost),
+            Some(around) => around.components.push(level.cost),
+            None => self.whole = level.cost,
         }
     }
 
     fn end(self) -> Survey {
-        let module = |index: &u32| self.modules.get(*index as usize)?.as_ref();
-        let exact: Option<Vec<&Level>> = match self.is_nested {
-            true => None,
-            false => self.instantiated.iter().map(module).collect(),
+        let most = MAX_CORE_INSTANCES as u64;
+        let cost = match self.whole {
+            Some(whole) if whole.core_instances <= most => whole,
+            // How many of what there will be is known only when they are made: as many as there may be, each the largest.
+            _ => Cost {
+                core_instances: most,
+                bytes: self.largest.bytes.saturating_mul(most),
+                entries: self.largest.entries.saturating_mul(most),
+            },
         };
-        let (core_instances, bytes, entries) = match &exact {
-            Some(levels) => (
-                levels.len() as u64,
-                levels.iter().map(|level| level.bytes).fold(0, u64::saturating_add),
-                levels.iter().map(|level| level.entries).fold(0, u64::saturating_add),
-            ),
-            // How many there will be is known only when they are made: as many as there may be, each the largest.
-            None => {
-                let most = MAX_CORE_INSTANCES as u64;
-                (
-                    most,
-                    self.largest.0.saturating_mul(most),
-                    self.largest.1.saturating_mul(most),
-                )
-            }
-        };
+        let canonical = self.canonical_functions.saturating_mul(CANONICAL_BYTES);
         Survey {
-            engine_bytes: bytes
-                .saturating_add(self.canonical_functions.saturating_mul(CANONICAL_BYTES))
-                .saturating_add(STORE_BYTES),
-            core_instances,
-            entries,
+            engine_bytes: cost.bytes.saturating_add(canonical).saturating_add(STORE_BYTES),
+            core_instances: cost.core_instances,
+            entries: cost.entries,
         }
     }
 }
 
 impl Level {
-    fn add(&mut self, entries: u64, bytes_each: u64) {
-        self.entries = self.entries.saturating_add(entries);
-        self.bytes = self.bytes.saturating_add(entries.saturating_mul(bytes_each));
+    fn new(is_module: bool) -> Self {
+        let own = u64::from(is_module);
+        Self {
+            is_module,
+            cost: Some(Cost {
+                core_instances: own,
+                bytes: own * CORE_INSTANCE_BYTES,
+                entries: 0,
+            }),
+            ..Self::default()
+        }
     }
 
-    fn section(&mut self, section: Payload<'_>) -> wasmparser::Result<()> {
+    /// One more instance within; none: of what nobody knows here.
+    fn instance(&mut self, of: Option<Cost>) {
+        self.cost = self.cost.zip(of).map(|(mut cost, of)| {
+            cost.add(of);
+            cost
+        });
+    }
+
+    fn component_section(&mut self, section: Payload<'_>) -> wasmparser::Result<()> {
+        match section {
+            Payload::InstanceSection(instances) => {
+                for instance in instances {
+                    if let Instance::Instantiate { module_index, .. } = instance? {
+                        self.instance(self.modules.get(module_index as usize).copied().flatten());
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance? {
+                        self.instance(self.components.get(component_index as usize).copied().flatten());
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    match alias? {
+                        ComponentAlias::InstanceExport { kind, .. } => self.from_elsewhere(kind),
+                        ComponentAlias::Outer { kind, .. } => match kind {
+                            ComponentOuterAliasKind::CoreModule => self.modules.push(None),
+                            ComponentOuterAliasKind::Component => self.components.push(None),
+                            ComponentOuterAliasKind::CoreType | ComponentOuterAliasKind::Type => {}
+                        },
+                        ComponentAlias::CoreInstanceExport { .. } => {}
+                    }
+                }
+            }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    match import?.ty {
+                        ComponentTypeRef::Module(_) => self.modules.push(None),
+                        ComponentTypeRef::Component(_) => self.components.push(None),
+                        _ => {}
+                    }
+                }
+            }
+            // What is exported has an index of its own.
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    self.from_elsewhere(export?.kind);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn from_elsewhere(&mut self, kind: ComponentExternalKind) {
+        match kind {
+            ComponentExternalKind::Module => self.modules.push(None),
+            ComponentExternalKind::Component => self.components.push(None),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, entries: u64, bytes_each: u64) {
+        self.instance(Some(Cost {
+            core_instances: 0,
+            bytes: entries.saturating_mul(bytes_each),
+            entries,
+        }));
+    }
+
+    fn module_section(&mut self, section: Payload<'_>) -> wasmparser::Result<()> {
         match section {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
@@ -248,12 +295,29 @@ mod tests {
     }
 
     #[test]
-    fn instances_made_within_a_component_within_count_as_many_as_there_may_be() {
+    fn instances_made_within_a_component_within_count_as_often_as_that_is_made() {
         let nested =
             "(component (component $c (core module $m (global i32 i32.const 0)) (core instance (instantiate $m)))
              (instance (instantiate $c)) (instance (instantiate $c)))";
-        let survey = of(nested);
+        assert_eq!((of(nested).core_instances, of(nested).entries), (2, 2));
+        // Two of the one below at each of 60 levels: as many as there may be, and no more than can be counted.
+        let mut text =
+            "(component $c0 (core module $m (global i32 i32.const 0)) (core instance (instantiate $m)))".to_owned();
+        for level in 1..=60 {
+            let twice = format!("(instance (instantiate $c{}))", level - 1).repeat(2);
+            text = format!("(component $c{level} {text} {twice})");
+        }
+        let survey = of(&format!("(component {text} (instance (instantiate $c60)))"));
         assert_eq!(survey.core_instances, MAX_CORE_INSTANCES as u64);
+    }
+
+    #[test]
+    fn a_module_that_another_component_gives_counts_as_the_largest_as_often_as_may_be() {
+        let text = "(component $top (core module $m (global i32 i32.const 0))
+             (component (alias outer $top $m (core module $o)) (core instance (instantiate $o)))
+             (component $c (alias outer $top $m (core module $o)) (core instance (instantiate $o)))
+             (instance (instantiate $c)))";
+        assert_eq!(of(text).core_instances, MAX_CORE_INSTANCES as u64);
     }
 
     #[test]
