@@ -181,7 +181,7 @@ impl Level {
             Payload::ComponentAliasSection(aliases) => {
                 for alias in aliases {
                     match alias? {
-                        ComponentAlias::InstanceExport { kind, .. } => self.from_elsewhere(kind),
+                        ComponentAlias::InstanceExport { kind, .. } => self.foreign(kind),
                         ComponentAlias::Outer { kind, .. } => match kind {
                             ComponentOuterAliasKind::CoreModule => self.modules.push(None),
                             ComponentOuterAliasKind::Component => self.components.push(None),
@@ -203,7 +203,7 @@ impl Level {
             // What is exported has an index of its own.
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
-                    self.from_elsewhere(export?.kind);
+                    self.foreign(export?.kind);
                 }
             }
             _ => {}
@@ -211,7 +211,7 @@ impl Level {
         Ok(())
     }
 
-    fn from_elsewhere(&mut self, kind: ComponentExternalKind) {
+    fn foreign(&mut self, kind: ComponentExternalKind) {
         match kind {
             ComponentExternalKind::Module => self.modules.push(None),
             ComponentExternalKind::Component => self.components.push(None),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_from_elsewhere_does_not_hide_what_is_instantiated() {
+    fn a_module_foreign_does_not_hide_what_is_instantiated() {
         let text = "(component (import \"a\" (core module $i)) (core module $m (global i32 i32.const 0))
              (core instance (instantiate $m)))";
         let survey = of(text);
