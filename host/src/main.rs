@@ -17,7 +17,7 @@ use pointsman::{
     cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
     config::{Config, ConfigError, Overrides},
     load, logging,
-    plugin::compile,
+    plugin::compile::{self, child},
     plugin_build, plugin_new, plugin_tools,
     reload::ConfigFile,
     run,
@@ -41,14 +41,14 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
         Command::CompileComponent(options) => {
-            let limits = compile::ChildLimits {
+            let limits = child::ChildLimits {
                 memory_bytes: options.memory_bytes,
                 cpu_seconds: options.cpu_seconds,
                 instance_bytes: options.instance_bytes,
             };
-            return in_child(compile::child(limits, options.functions.as_deref()));
+            return in_child(child::compile(limits, options.functions.as_deref()));
         }
-        Command::LookOverComponent(options) => return in_child(compile::look_over(options.load_bytes)),
+        Command::LookOverComponent(options) => return in_child(child::look_over(options.load_bytes)),
     };
     match ended {
         Ok(code) => code,
@@ -67,8 +67,8 @@ fn in_child(ended: anyhow::Result<()>) -> ExitCode {
     let Err(error) = ended else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("pointsman: {}", compile::last_words(&error));
-    match error.is::<compile::NotWritten>() {
+    eprintln!("pointsman: {}", child::last_words(&error));
+    match error.is::<child::NotWritten>() {
         true => ExitCode::from(compile::NO_ROOM),
         false => ExitCode::FAILURE,
     }

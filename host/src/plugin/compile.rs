@@ -10,42 +10,31 @@
 //! that the parent has for that. So nothing that a component contains is read in the process that serves before a child has shown what
 //! reading it takes.
 
+pub mod child;
+
 use std::{
     env,
     ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::AsRawFd,
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
-use rustix::{
-    fs::MemfdFlags,
-    process::{Resource, Rlimit, Signal},
-};
+use rustix::{fs::MemfdFlags, process::Signal};
 use wasmtime::component::Component;
 
 use super::{
     Engine, artifact,
     cache::Cache,
-    code::link,
-    engine,
-    functions::Functions,
     survey::{Survey, survey},
 };
-use crate::{
-    config,
-    text::{said, shorten},
-};
+use crate::{config, text::said};
 
 /// The hidden subcommand that the child runs.
 pub const SUBCOMMAND: &str = "compile-component";
@@ -63,15 +52,11 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
 /// The child's exit code where there was code, and no room for it: `EX_IOERR` of `sysexits.h`.
 pub const NO_ROOM: u8 = 74;
-/// Files that the child may have open: its three, and what it reads about itself.
-const OPEN_FILES: u64 = 16;
 /// What a program says that finds no memory: the standard library's words, and the compiler's.
 const OUT_OF_MEMORY: [&str; 2] = ["memory allocation", "out of memory"];
 /// Of the memory that a container has left, the child may take this share.
 const SHARE_OF_FREE: (u64, u64) = (3, 4);
 
-/// What an allocator takes at once, at most, beyond what is asked of it.
-const ALLOCATOR_BYTES: u64 = 8 << 20;
 /// What stands before the survey in what the child says: from there on it looks over what it has compiled.
 const SURVEY: &str = "survey ";
 /// The words of the system where there is no memory.
@@ -429,112 +414,6 @@ fn within(survey: Survey, instance_bytes: u64) -> Result<Survey, CompileError> {
         "an instance of it takes {engine_bytes} bytes in the engine{of} before it has any memory, over plugins.memory_bytes \
          ({instance_bytes}); make it smaller, or raise that"
     )))
-}
-
-/// What the child may use.
-#[derive(Debug, Clone, Copy)]
-pub struct ChildLimits {
-    /// Address space beyond what the program itself takes.
-    pub memory_bytes: u64,
-    /// CPU time.
-    pub cpu_seconds: u64,
-    /// Of an instance, and of loading the code.
-    pub instance_bytes: u64,
-}
-
-/// The child: limits itself, then compiles standard input to standard output, and goes on as [`look_over`]. An error is the component's.
-/// Functions that it finds in the file of that name are not compiled again.
-pub fn child(limits: ChildLimits, functions: Option<&Path>) -> anyhow::Result<()> {
-    limit(limits).context("the compiler cannot limit itself")?;
-    let mut component = Vec::new();
-    io::stdin().read_to_end(&mut component)?;
-    let survey = within(
-        survey(&component).map_err(|error| malformed(&error))?,
-        limits.instance_bytes,
-    )?;
-    let functions = functions
-        .filter(|_| Functions::fit(component.len()))
-        .map(|file| Arc::new(Functions::read(file)));
-    let engine = match &functions {
-        Some(functions) => engine::compile_only_new(Arc::clone(functions))?,
-        None => engine::compile_only()?,
-    };
-    let code = engine
-        .precompile_component(&component)
-        .map_err(|error| malformed(&format!("{error:#}")))?;
-    drop(component);
-    // Not left to the end of the process, where nobody hears of an error.
-    let mut out = io::stdout().lock();
-    out.write_all(&code).and_then(|()| out.flush()).map_err(NotWritten)?;
-    // A disk that is full is told of when the code is written there.
-    let _ = functions.map(|functions| functions.keep());
-    let survey = serde_json::to_string(&survey)?;
-    writeln!(io::stderr(), "{SURVEY}{survey}").map_err(NotWritten)?;
-    // In a process without what compiling has left, so that it is known what loading takes.
-    let failed = Command::new(OWN_PROGRAM)
-        .arg(LOOK_OVER)
-        .args(["--load-bytes", &limits.instance_bytes.to_string()])
-        .exec();
-    Err(NotWritten(failed).into())
-}
-
-/// The child goes on: loads what it has written to standard output, and links it. An error is the component's.
-pub fn look_over(load_bytes: u64) -> anyhow::Result<()> {
-    let code = own_file(&io::stdout());
-    let code_bytes = fs::metadata(&code)?.len();
-    let taken = proc_status("VmData:").context("the memory of the compiler cannot be told")?;
-    let bytes = taken + load_bytes + code_bytes + ALLOCATOR_BYTES;
-    let (current, maximum) = (Some(bytes), Some(bytes));
-    rustix::process::setrlimit(Resource::Data, Rlimit { current, maximum })?;
-    let engine = engine::compile_only()?;
-    let component = artifact::load(&engine, &code).map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    link(&engine, &component)?;
-    Ok(())
-}
-
-/// A line of what the kernel tells of this process, bytes.
-fn proc_status(line: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let found = status.lines().find_map(|found| found.strip_prefix(line))?;
-    Some(found.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
-}
-
-/// What a child says when it ends by an error: bounded, since its parent reads a little only.
-pub fn last_words(error: &anyhow::Error) -> String {
-    shorten(&format!("{error:#}"), SAID_BYTES as usize / 2).into_owned()
-}
-
-/// There is code, and no room for it.
-#[derive(Debug, thiserror::Error)]
-#[error("the compiled code cannot be written: {0}")]
-pub struct NotWritten(io::Error);
-
-fn limit(limits: ChildLimits) -> anyhow::Result<()> {
-    let ChildLimits {
-        memory_bytes,
-        cpu_seconds,
-        ..
-    } = limits;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::process::setpriority_process(None, 19)?;
-    // Best effort: a sandbox may not have the file, and raising one's own score is always allowed where it is.
-    let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    let pages: u64 = pages.split(' ').next().unwrap_or_default().parse()?;
-    let taken = pages * rustix::param::page_size() as u64;
-    let set = |resource, value: u64| {
-        let (current, maximum) = (Some(value), Some(value));
-        rustix::process::setrlimit(resource, Rlimit { current, maximum })
-    };
-    set(Resource::Core, 0)?;
-    // At the lower bound comes a signal that tells what it was.
-    let (current, maximum) = (Some(cpu_seconds), Some(cpu_seconds + 1));
-    rustix::process::setrlimit(Resource::Cpu, Rlimit { current, maximum })?;
-    set(Resource::Nofile, OPEN_FILES)?;
-    // The code was in memory before it is written.
-    set(Resource::Fsize, memory_bytes)?;
-    set(Resource::As, taken.saturating_add(memory_bytes))?;
-    Ok(())
 }
 
 #[cfg(test)]
