@@ -11,7 +11,7 @@ use super::{
     Engine, Limits, batch,
     bindings::{Plugin, PluginPre},
     compile::{CompileError, Compiled, Compiler},
-    core_module, file,
+    file,
     imports::{LogWindow, State},
 };
 use crate::text::{said, shorten};
@@ -89,9 +89,6 @@ impl Code {
             return Err(CompileError::Component(format!(
                 "{what}; expected a component as `pointsman plugin build` makes it"
             )));
-        }
-        if bytes.starts_with(core_module::BEGINNING) {
-            return Err(CompileError::Component(core_module::advice(bytes)));
         }
         let engine = compiler.engine();
         let Compiled {

@@ -32,6 +32,7 @@ use wasmtime::component::Component;
 use super::{
     Engine, artifact,
     cache::Cache,
+    core_module,
     survey::{Survey, survey},
 };
 use crate::{config, text::said};
@@ -185,10 +186,7 @@ impl Compiler {
     }
 
     fn in_this_process(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let survey = within(
-            survey(bytes).map_err(|error| malformed(&error))?,
-            self.limits.instance_bytes,
-        )?;
+        let survey = surveyed(bytes, self.limits.instance_bytes)?;
         let component = Component::new(self.engine.wasm(), bytes).map_err(|error| malformed(&format!("{error:#}")))?;
         Ok(Compiled::new(component, survey.engine_bytes))
     }
@@ -394,6 +392,14 @@ fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
 fn malformed(error: &dyn std::fmt::Display) -> CompileError {
     let error = error.to_string().replace('\n', " ");
     CompileError::Component(format!("it is no valid wasm component: {}", said(&error)))
+}
+
+/// What an instance would take, of bytes that nobody has read yet.
+fn surveyed(bytes: &[u8], instance_bytes: u64) -> Result<Survey, CompileError> {
+    if bytes.starts_with(core_module::BEGINNING) {
+        return Err(CompileError::Component(core_module::advice(bytes)));
+    }
+    within(survey(bytes).map_err(|error| malformed(&error))?, instance_bytes)
 }
 
 /// Whether an instance of it may be made at all.

@@ -12,9 +12,9 @@ use std::{
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, Signal};
 
-use super::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY, malformed, own_file, within};
+use super::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY, malformed, own_file, surveyed};
 use crate::{
-    plugin::{artifact, code::link, engine, functions::Functions, survey::survey},
+    plugin::{artifact, code::link, engine, functions::Functions},
     text::shorten,
 };
 
@@ -40,10 +40,7 @@ pub fn compile(limits: ChildLimits, functions: Option<&Path>) -> anyhow::Result<
     limit(limits).context("the compiler cannot limit itself")?;
     let mut component = Vec::new();
     io::stdin().read_to_end(&mut component)?;
-    let survey = within(
-        survey(&component).map_err(|error| malformed(&error))?,
-        limits.instance_bytes,
-    )?;
+    let survey = surveyed(&component, limits.instance_bytes)?;
     let functions = functions
         .filter(|_| Functions::fit(component.len()))
         .map(|file| Arc::new(Functions::read(file)));
