@@ -47,6 +47,11 @@ pub fn said(text: &str) -> String {
     said
 }
 
+/// [`said`], of an error whose lines belong together: with blanks between them.
+pub fn said_on_one_line(text: &str) -> String {
+    said(&text.replace('\n', " "))
+}
+
 /// A text for a terminal: lines stay lines, all else that a terminal would obey is escaped.
 pub fn for_terminal(text: &str) -> Cow<'_, str> {
     let obeyed = |char| is_dangerous(char) && char != '\n' && char != '\t';

@@ -14,7 +14,7 @@ use super::{
     file,
     imports::{LogWindow, State},
 };
-use crate::text::{said, shorten};
+use crate::text::{said, said_on_one_line, shorten};
 
 /// The package whose interfaces a plugin may import, up to its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";
@@ -206,5 +206,5 @@ fn check_world(engine: &wasmtime::Engine, component: &Component) -> Result<(Vec<
 }
 
 fn one_line(error: &wasmtime::Error) -> String {
-    said(&format!("{error:#}").replace('\n', " "))
+    said_on_one_line(&format!("{error:#}"))
 }

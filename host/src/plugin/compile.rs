@@ -35,7 +35,7 @@ use super::{
     core_module,
     survey::{Survey, survey},
 };
-use crate::{config, text::said};
+use crate::{config, text::said_on_one_line};
 
 /// The hidden subcommand that the child runs.
 pub const SUBCOMMAND: &str = "compile-component";
@@ -307,7 +307,7 @@ impl Compiler {
             None => (None, says),
         };
         // As every error of the program, its own begins with the program's name.
-        let says = said(&says.trim().trim_start_matches("pointsman: ").replace('\n', " "));
+        let says = said_on_one_line(says.trim().trim_start_matches("pointsman: "));
         let Some(status) = ended else {
             return Err(NoCode::None(CompileError::Environment(format!(
                 "compiling it was given up after {} s: the machine is too busy, or it takes too much",
@@ -390,8 +390,8 @@ fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
 }
 
 fn malformed(error: &dyn std::fmt::Display) -> CompileError {
-    let error = error.to_string().replace('\n', " ");
-    CompileError::Component(format!("it is no valid wasm component: {}", said(&error)))
+    let error = said_on_one_line(&error.to_string());
+    CompileError::Component(format!("it is no valid wasm component: {error}"))
 }
 
 /// What an instance would take, of bytes that nobody has read yet.

@@ -72,9 +72,7 @@ pub fn look_over(load_bytes: u64) -> anyhow::Result<()> {
     let code = own_file(&io::stdout());
     let code_bytes = fs::metadata(&code)?.len();
     let taken = proc_status("VmData:").context("the memory of the compiler cannot be told")?;
-    let bytes = taken + load_bytes + code_bytes + ALLOCATOR_BYTES;
-    let (current, maximum) = (Some(bytes), Some(bytes));
-    rustix::process::setrlimit(Resource::Data, Rlimit { current, maximum })?;
+    set(Resource::Data, taken + load_bytes + code_bytes + ALLOCATOR_BYTES)?;
     let engine = engine::compile_only()?;
     let component = artifact::load(&engine, &code).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     link(&engine, &component)?;
@@ -98,6 +96,12 @@ pub fn last_words(error: &anyhow::Error) -> String {
 #[error("the compiled code cannot be written: {0}")]
 pub struct NotWritten(io::Error);
 
+/// For good: it cannot be raised again.
+fn set(resource: Resource, value: u64) -> rustix::io::Result<()> {
+    let (current, maximum) = (Some(value), Some(value));
+    rustix::process::setrlimit(resource, Rlimit { current, maximum })
+}
+
 fn limit(limits: ChildLimits) -> anyhow::Result<()> {
     let ChildLimits {
         memory_bytes,
@@ -111,10 +115,6 @@ fn limit(limits: ChildLimits) -> anyhow::Result<()> {
     let pages = fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = pages.split(' ').next().unwrap_or_default().parse()?;
     let taken = pages * rustix::param::page_size() as u64;
-    let set = |resource, value: u64| {
-        let (current, maximum) = (Some(value), Some(value));
-        rustix::process::setrlimit(resource, Rlimit { current, maximum })
-    };
     set(Resource::Core, 0)?;
     // At the lower bound comes a signal that tells what it was.
     let (current, maximum) = (Some(cpu_seconds), Some(cpu_seconds + 1));
