@@ -11,14 +11,19 @@ use std::{
 use bytes::Bytes;
 use pointsman::{
     admission::Admission,
+    base::{
+        metrics::Metrics,
+        record::{Header, Record},
+    },
     config,
-    metrics::Metrics,
     pipeline::{Pipeline, large_hand_overs},
     plugin::{Choice, Code, Compiler, Decision, Engine, Lease, Limits, Pool},
     produce::memory::MemoryProducer,
-    record::{Header, Record},
-    route::{Decider, Route, Routes, Table},
-    topics::{Partitions, Rules, TopicLimits, Topics},
+    routing::{
+        route::{Decider, Route, Routes, Table},
+        topics::{TopicLimits, Topics},
+    },
+    topic::{Partitions, Rules},
 };
 use proptest::{collection::vec, option, prelude::*};
 

@@ -238,7 +238,7 @@ fn the_readme_lists_every_property_as_it_is_translated() {
 #[test]
 fn the_readme_lists_every_error_code_that_a_record_can_have() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    for code in pointsman::outcome::Code::ALL {
+    for code in pointsman::base::outcome::Code::ALL {
         assert!(readme.contains(&format!("| `{}` |", code.as_str())), "{code:?}");
     }
 }

@@ -25,11 +25,10 @@ use std::{
 
 use bytes::Bytes;
 use pointsman::{
+    base::{metrics::Metrics, record::Record},
     config,
-    metrics::Metrics,
     plugin::{Code, Compiler, Engine, Limits, Pool},
-    record::Record,
-    topics::Partitions,
+    topic::Partitions,
 };
 use serde_json::{Value, json};
 

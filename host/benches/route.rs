@@ -13,13 +13,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pointsman::{
+    base::{
+        metrics::Metrics,
+        record::{Header, Record},
+    },
     config,
-    metrics::Metrics,
     plugin::{Code, Compiler, Engine, Limits, Pool},
-    produce::PartitionInfo,
-    record::{Header, Record},
-    route::{Decider, Route},
-    topics::{Rules, Topic},
+    routing::route::{Decider, Route},
+    topic::{PartitionInfo, Rules, Topic},
 };
 
 /// As in the sidecar.

@@ -9,6 +9,7 @@ mod check;
 pub mod env;
 pub mod java_properties;
 pub mod kafka_properties;
+pub(crate) mod log_level;
 mod raw_properties;
 mod shown;
 mod source;
@@ -26,8 +27,6 @@ pub use self::{
     shown::{REDACTED, redacted},
     source::{ConfigError, Source},
 };
-
-use crate::sequence;
 
 /// Everything that `pointsman run` can be told.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -450,16 +449,6 @@ impl Limits {
     /// `write_timeout_ms` as a duration.
     pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout_ms)
-    }
-
-    /// What is remembered of clients with numbered requests.
-    pub fn remembered(&self) -> sequence::Bounds {
-        sequence::Bounds {
-            clients: self.max_clients,
-            window: self.client_window,
-            bytes: self.client_memory_bytes,
-            idle: Duration::from_millis(self.client_idle_ms),
-        }
     }
 
     /// `max_wait_ms` as a duration.

@@ -2,7 +2,7 @@
 //!
 //! [`listen`] binds, [`serve`] accepts as far as there are [`places`], one of the [`workers`] serves the [`connection`] ([`http2`], or
 //! hyper), [`api`] is the request handler: it looks at what the path asks for ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands it to the
-//! [pipeline](crate::pipeline) and answers ([`reply`]); one with a number ([`numbering`]) goes by way of [`crate::numbered`].
+//! [pipeline](crate::pipeline) and answers ([`reply`]); one with a number ([`numbering`]) goes by way of [`crate::ordering::numbered`].
 //! A request that cannot be read becomes a [`problem`].
 
 pub mod api;
@@ -12,6 +12,7 @@ mod http2;
 pub(crate) mod incoming;
 pub mod listen;
 pub(crate) mod numbering;
+pub(crate) mod origin;
 mod outgoing;
 pub mod parse;
 mod places;

@@ -3,63 +3,54 @@
 //!
 //! # The way of one record
 //!
-//! 1. [`ingest`]: a connection on the Unix socket or on TCP ([`ingest::serve`]), a request ([`ingest::api`]), its body read
-//!    within the bounds of [`admission`], its records parsed ([`ingest::parse`]) without copying their bytes.
-//! 2. [`pipeline`]: the request's topics are looked up ([`topics`]), room for its records is reserved, and each record, in
-//!    order, is decided and handed over.
-//! 3. [`route`]: the first `[[route]]` that matches the topic names the plugin; [`plugin`] asks it in its sandbox; the answer
-//!    becomes a partition, or a refusal.
-//! 4. [`produce`]: one shared, idempotent producer takes the record with its partition. The brokers' answer comes back as a
-//!    delivery report.
-//! 5. [`batch`]: the record's ticket fills its slot with exactly one [`outcome`]; with the last one, [`ingest::reply`] writes
-//!    the answer.
+//! The folders are the stages of this way. Each uses only those below it; a test keeps it so.
 //!
-//! A request with a number goes by way of [`numbered`], which keeps the order of its client's requests and remembers their
-//! outcomes; what may be taken when is [`sequence`]'s to say.
+//! 1. [`ingest`]: [`ingest::serve`] accepts a connection on the Unix socket or on TCP, [`ingest::api`] takes a request,
+//!    reads its body within the bounds of [`admission`], and [`ingest::parse`] makes a [`Record`](base::record::Record)
+//!    of each part without copying its bytes.
+//! 2. [`ordering`]: a request with a number waits for those before it, and a repeat is told what is remembered.
+//!    Others skip this stage.
+//! 3. [`pipeline`]: looks up the request's topics in [`routing::topics`], has each record decided, takes room for all
+//!    of them, and hands them over, in their order.
+//! 4. [`routing`]: the first `[[route]]` that matches the topic names the plugin; its decision becomes a partition, or a refusal.
+//! 5. [`plugin`]: the team's component in its sandbox. An instance is leased, called, and given back.
+//! 6. [`produce`]: one shared, idempotent [`Producer`](produce::Producer) takes the record with its partition and a
+//!    [`Ticket`](produce::batch::Ticket). The brokers' answer comes back as a delivery report, and the ticket fills the record's slot in
+//!    the request's [`Batch`](produce::batch::Batch) with exactly one [`Outcome`](base::outcome::Outcome).
+//! 7. With the last slot filled, [`ingest::reply`] writes the answer.
 //!
-//! # Around it
+//! # What the stages use
 //!
-//! [`run`] builds all of this once, serves, and drains at the end; [`config`] is what it is built from; [`reload`] exchanges
-//! plugins and routes while records flow; [`mod@drain`] is the end; [`admin`] shows it ([`metrics`], readiness, plugins) and takes orders;
-//! [`logging`] never holds anybody up; [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of it,
-//! [`plugin_tools`] try it out, [`plugin_tools::dev`] with each save; [`load`] sends records and measures; [`cli`] is the command line;
-//! [`text`] bounds and escapes what others have written.
+//! - [`topic`]: one topic: its partitions, what its brokers take, whether it is closed.
+//! - [`admission`]: room for bytes and records, and each partition's share of it.
+//! - [`config`]: the configuration, checked as a whole.
+//! - [`base`]: records, outcomes, metrics, and small tools.
+//!
+//! # Around them
+//!
+//! - [`run`]: builds all of this once, serves, and drains at the end; [`run::admin`] shows it and takes orders, [`run::logging`] never
+//!   holds anybody up.
+//! - [`reload`]: exchanges plugins and routes while records flow.
+//! - [`tools`]: the other commands: `plugin new|build|dev|check|test|bench`, `load`, `probe`, `drain`.
 //!
 //! # Seams
 //!
 //! One so far: [`produce::Producer`], where records go. Its real side is librdkafka, its test side keeps records in memory.
 
-pub mod admin;
 pub mod admission;
-pub mod ask;
-pub mod batch;
-pub mod cli;
+pub mod base;
 pub mod config;
-pub mod drain;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod ingest;
-pub mod load;
-pub mod logging;
-pub mod metrics;
-pub mod numbered;
-mod open_files;
-mod origin;
-pub mod outcome;
+pub mod ordering;
 pub mod pipeline;
 pub mod plugin;
-pub mod plugin_build;
-pub mod plugin_new;
-pub mod plugin_tools;
 pub mod produce;
-pub mod record;
 pub mod reload;
-pub mod route;
+pub mod routing;
 pub mod run;
-pub mod sequence;
 #[cfg(test)]
 mod simulation;
-pub mod suspension;
-pub mod text;
-mod token;
-pub mod topics;
+pub mod tools;
+pub mod topic;

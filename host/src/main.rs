@@ -13,14 +13,15 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use hyper::Method;
 use pointsman::{
-    ask,
-    cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
     config::{Config, ConfigError, Overrides},
-    load, logging,
     plugin::compile::{self, child},
-    plugin_build, plugin_new, plugin_tools,
     reload::ConfigFile,
-    run,
+    run::{self, logging},
+    tools::{
+        admin_client,
+        cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
+        load, plugin_build, plugin_new, plugin_trial,
+    },
 };
 
 #[global_allocator]
@@ -96,7 +97,7 @@ fn probe(options: &Probe) -> anyhow::Result<ExitCode> {
         Probed::Live => "/live",
         Probed::Ready => "/ready",
     };
-    let (status, body) = ask::ask(&admin(&options.admin)?, Method::GET, path, PROBE_TIMEOUT)?;
+    let (status, body) = admin_client::ask(&admin(&options.admin)?, Method::GET, path, PROBE_TIMEOUT)?;
     print!("{body}");
     Ok(if status.is_success() {
         ExitCode::SUCCESS
@@ -118,7 +119,7 @@ fn send(options: &Load) -> anyhow::Result<ExitCode> {
 }
 
 fn drain(options: &Admin) -> anyhow::Result<ExitCode> {
-    let (status, body) = ask::ask(&admin(options)?, Method::POST, "/drain", DRAIN_TIMEOUT)?;
+    let (status, body) = admin_client::ask(&admin(options)?, Method::POST, "/drain", DRAIN_TIMEOUT)?;
     print!("{body}");
     Ok(if status.is_success() {
         ExitCode::SUCCESS
@@ -128,7 +129,7 @@ fn drain(options: &Admin) -> anyhow::Result<ExitCode> {
 }
 
 /// Whom the options mean: what they name themselves, else what the configuration says that the sidecar was started with.
-fn admin(options: &Admin) -> anyhow::Result<ask::Admin> {
+fn admin(options: &Admin) -> anyhow::Result<admin_client::Admin> {
     let file = config_file(options.config.as_ref());
     let listen = Config::listen(file.as_deref(), environment())?;
     let token_file = options.token_file.as_ref().or(listen.admin_token_file.as_ref());
@@ -140,7 +141,7 @@ fn admin(options: &Admin) -> anyhow::Result<ask::Admin> {
         }
         None => None,
     };
-    Ok(ask::Admin {
+    Ok(admin_client::Admin {
         address: options.admin.unwrap_or(listen.admin),
         token,
     })
@@ -207,15 +208,15 @@ fn build(options: &Build) -> anyhow::Result<ExitCode> {
 
 fn dev(mut options: Dev) -> anyhow::Result<ExitCode> {
     // Which `plugin new` has written.
-    let own = options.dir.join(plugin_tools::dev::CONFIG);
+    let own = options.dir.join(plugin_trial::dev::CONFIG);
     options.admin.config = config_file(options.admin.config.as_ref()).or_else(|| own.is_file().then_some(own));
     let admin = admin(&options.admin)?;
-    let well = plugin_tools::dev::dev(&options, &admin, &mut |line| print!("{line}"))?;
+    let well = plugin_trial::dev::dev(&options, &admin, &mut |line| print!("{line}"))?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn check(options: &Check) -> anyhow::Result<ExitCode> {
-    match plugin_tools::check::check(&options.file, options.config.as_deref()) {
+    match plugin_trial::check::check(&options.file, options.config.as_deref()) {
         Ok(checked) if options.json => println!("{}", checked.json()),
         Ok(checked) => print!("{}", checked.text(&options.file)),
         Err(error) => return refused(error, options.json),
@@ -228,19 +229,19 @@ fn refused(error: anyhow::Error, json: bool) -> anyhow::Result<ExitCode> {
     if !json {
         return Err(error);
     }
-    println!("{}", plugin_tools::refusal(&error));
+    println!("{}", plugin_trial::refusal(&error));
     Ok(ExitCode::FAILURE)
 }
 
 fn test(options: &Test) -> anyhow::Result<ExitCode> {
-    let outcomes = match plugin_tools::test::test(&options.file, &options.cases) {
+    let outcomes = match plugin_trial::test::test(&options.file, &options.cases) {
         Ok(outcomes) => outcomes,
         Err(error) => return refused(error, options.json),
     };
     if options.json {
-        print!("{}", plugin_tools::test::json_lines(&outcomes));
+        print!("{}", plugin_trial::test::json_lines(&outcomes));
     } else {
-        print!("{}", plugin_tools::test::text(&outcomes));
+        print!("{}", plugin_trial::test::text(&outcomes));
     }
     Ok(match outcomes.iter().all(|outcome| outcome.passed) {
         true => ExitCode::SUCCESS,
@@ -249,9 +250,9 @@ fn test(options: &Test) -> anyhow::Result<ExitCode> {
 }
 
 fn bench(options: &Bench) -> anyhow::Result<ExitCode> {
-    let measured = match plugin_tools::bench::bench(
+    let measured = match plugin_trial::bench::bench(
         &options.file,
-        &plugin_tools::bench::Options {
+        &plugin_trial::bench::Options {
             records: options.records.as_deref(),
             partitions: options.partitions,
             config: options.config.as_deref(),

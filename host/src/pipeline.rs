@@ -25,14 +25,21 @@ use self::{
 };
 use crate::{
     admission::{Admission, Busy, Held, Queued},
-    batch::{Answer, Batch, Place, Purpose, Seen, Ticket},
-    metrics::Metrics,
-    outcome::{Code, RecordError},
+    base::{
+        metrics::Metrics,
+        outcome::{Code, RecordError},
+        record::Record,
+    },
     plugin::Pool,
-    produce::{Health, Producer, Sender},
-    record::Record,
-    route,
-    topics::{Topic, TopicError, Topics},
+    produce::{
+        Health, Producer, Sender,
+        batch::{Answer, Batch, Purpose, Seen, Ticket},
+    },
+    routing::{
+        route,
+        topics::{TopicError, Topics},
+    },
+    topic::{Destination, Topic},
 };
 use tokio::sync::Semaphore;
 
@@ -71,7 +78,7 @@ pub struct Pipeline {
     pub turns: Turns,
 }
 
-/// One place for each large request that may be handed over at once.
+/// One destination for each large request that may be handed over at once.
 pub fn large_hand_overs() -> Semaphore {
     Semaphore::new(LARGE_HAND_OVERS)
 }
@@ -219,13 +226,13 @@ impl Pipeline {
             admission: Arc::clone(&self.admission),
             slots: room.slots,
         };
-        let places = records.iter().map(|record| Some(record.as_ref().ok()?.place));
+        let places = records.iter().map(|record| Some(record.as_ref().ok()?.destination));
         let batch = Batch::new(places, topics, purpose);
         room.records.hand_on();
         let mut sender = self.producer.sender(batch.generation());
         for (index, placed) in records.into_iter().enumerate() {
             match placed {
-                Ok(Placed { record, place }) => send(&mut *sender, &batch, index, &record, place),
+                Ok(Placed { record, destination }) => send(&mut *sender, &batch, index, &record, destination),
                 Err(Refused { topic, error }) => batch.refuse(index, topic.as_deref(), error),
             }
             if index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
@@ -278,7 +285,7 @@ impl Pipeline {
                 error: self.too_large(bytes),
             });
         }
-        let place = Place {
+        let destination = Destination {
             topic,
             partition: 0,
             // librdkafka's own bound for it is far below.
@@ -287,7 +294,7 @@ impl Pipeline {
             keyed: record.key.is_some(),
             timestamp: record.timestamp,
         };
-        Ok(Sendable(record, place, seen))
+        Ok(Sendable(record, destination, seen))
     }
 
     fn too_large(&self, size: usize) -> RecordError {
@@ -302,10 +309,10 @@ impl Pipeline {
 }
 
 /// Hands over one record, unless its topic does not take it or is closed.
-fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Record, place: Place) {
-    let topic = batch.topic(place);
-    match topic.admit(record, place) {
-        Ok(probe) => sender.send(record, place.partition, Ticket::new(batch, index, probe)),
+fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Record, destination: Destination) {
+    let topic = batch.topic(destination);
+    match topic.admit(record, destination) {
+        Ok(probe) => sender.send(record, destination.partition, Ticket::new(batch, index, probe)),
         Err(error) => batch.refuse(index, Some(topic), error),
     }
 }
@@ -330,11 +337,11 @@ async fn decide<'t>(
         return decided.push(decide_one(first.0, first.1, first.2, turn), asked);
     }
     let (mut batch, mut places) = (Vec::with_capacity(most), Vec::with_capacity(most));
-    let place = first.1;
+    let destination = first.1;
     batch.push(first.0);
-    places.push(place);
+    places.push(destination);
     while batch.len() < most
-        && let Some(Ok(next)) = records.next_if(|next| next.as_ref().is_ok_and(|next| next.continues(&place)))
+        && let Some(Ok(next)) = records.next_if(|next| next.as_ref().is_ok_and(|next| next.continues(&destination)))
     {
         batch.push(next.0);
         places.push(next.1);
@@ -344,17 +351,17 @@ async fn decide<'t>(
         _ => turn.decide_batch(batch, topic, partitions),
     };
     if let Some(partitioned) = partitioned {
-        for ((record, place), partition) in batch.into_iter().zip(places).zip(partitioned) {
-            decided.push(placed(record, place, partition, topic), asked.clone());
+        for ((record, destination), partition) in batch.into_iter().zip(places).zip(partitioned) {
+            decided.push(placed(record, destination, partition, topic), asked.clone());
         }
         return;
     }
     // There is only one, or one of them has made the plugin fail: only that one is to suffer.
-    for (record, place) in batch.into_iter().zip(places) {
+    for (record, destination) in batch.into_iter().zip(places) {
         if let Some(pool) = turn.wants_lease(&record, topic) {
             turn.lease(pool).await;
         }
-        decided.push(decide_one(record, place, first.2, turn), asked.clone());
+        decided.push(decide_one(record, destination, first.2, turn), asked.clone());
         // Each of them may take all of its time.
         if turn.is_over() {
             turn.pause();
@@ -367,7 +374,7 @@ async fn decide<'t>(
 /// Decides one record after [`Turn::wants_lease`] has been asked about it.
 fn decide_one(
     record: Record,
-    place: Place,
+    destination: Destination,
     (topic, partitions): &Seen,
     turn: &mut Turn<'_>,
 ) -> Result<Placed, Refused> {
@@ -375,19 +382,22 @@ fn decide_one(
         Some(partition) => (record, route::explicit(partition, topic, partitions)),
         None => turn.decide(record, topic, partitions),
     };
-    placed(record, place, partition, topic)
+    placed(record, destination, partition, topic)
 }
 
 fn placed(
     record: Record,
-    place: Place,
+    destination: Destination,
     partition: Result<u32, RecordError>,
     topic: &Arc<Topic>,
 ) -> Result<Placed, Refused> {
     match partition {
         Ok(partition) => Ok(Placed {
             record,
-            place: Place { partition, ..place },
+            destination: Destination {
+                partition,
+                ..destination
+            },
         }),
         Err(error) => Err(Refused {
             topic: Some(Arc::clone(topic)),

@@ -6,7 +6,7 @@
 //! import is the interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
 //! bound traps, its instance is thrown away, and only its own record suffers, also where the plugin is asked about a [`batch`] of
 //! records in one call; a plugin that keeps failing is left alone for a
-//! while ([`suspension`](crate::suspension)). A [`Shadow`] is a candidate whose decisions are only compared.
+//! while ([`suspension`](crate::base::back_off)). A [`Shadow`] is a candidate whose decisions are only compared.
 
 mod answer;
 mod artifact;

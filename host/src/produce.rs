@@ -4,17 +4,20 @@
 //! partition is decided before a record gets here. [`kafka::KafkaProducer`] is the real one; [`memory::MemoryProducer`]
 //! keeps what it is given and lets tests decide each record's fate.
 
+pub mod batch;
 pub mod embedded;
 pub mod fate;
 pub mod kafka;
 mod librdkafka;
 pub mod memory;
-mod settings;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::settings::{Packing, TopicSettings};
-use crate::{batch::Ticket, record::Record};
+use crate::{
+    base::record::Record,
+    produce::batch::Ticket,
+    topic::{Packing, PartitionInfo, TopicSettings},
+};
 
 /// The seam between the pipeline and the brokers.
 pub trait Producer: Send + Sync + 'static {
@@ -66,13 +69,6 @@ pub trait Sender: Send {
     /// order. The ticket is completed exactly once: at once when the record is refused, or when the sender's generation is no
     /// longer the one of now, else by the brokers' answer.
     fn send(&mut self, record: &Record, partition: u32, ticket: Ticket);
-}
-
-/// One partition of a topic, in the order of its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionInfo {
-    /// Whether a broker leads it.
-    pub has_leader: bool,
 }
 
 /// Why a topic's partitions are not known.

@@ -41,10 +41,10 @@ pub use self::{
     config_file::ConfigFile,
 };
 use crate::{
+    base::metrics::Metrics,
     config::Config,
-    metrics::Metrics,
     plugin::{Cache, Compiler, Limits, NoCache, ShadowWorker, file::Folder},
-    route::Routes,
+    routing::route::Routes,
 };
 
 /// Orders and hints that may wait. A hint that finds no room is one of many.

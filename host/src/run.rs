@@ -1,5 +1,10 @@
 //! `pointsman run`: build everything, serve until a signal, drain with a deadline.
 
+pub mod admin;
+pub mod drain;
+pub mod logging;
+mod open_files;
+
 use std::{
     process::ExitCode,
     sync::{Arc, atomic::Ordering, mpsc},
@@ -15,20 +20,21 @@ use tokio::{
     task::JoinSet,
 };
 
+use self::{
+    admin::Admin,
+    drain::{Drain, LAST_WORDS, Report},
+    logging::Log,
+};
 use crate::{
-    admin::{self, Admin},
     admission::Admission,
+    base::metrics::Metrics,
     config::{Config, Loaded, redacted},
-    drain::{self, Drain, LAST_WORDS, Report},
     ingest::{
         api::Api,
         listen::{self, Listener},
         serve::Server,
         workers::Workers,
     },
-    logging::Log,
-    metrics::Metrics,
-    open_files,
     pipeline::{self, Pipeline},
     plugin::{CompileLimits, Compiler, Engine},
     produce::{
@@ -37,7 +43,8 @@ use crate::{
         kafka::{self, KafkaProducer},
     },
     reload::{self, ConfigFile, Mailbox, Reloader},
-    topics::{Rules, TopicLimits, Topics},
+    routing::topics::{TopicLimits, Topics},
+    topic::Rules,
 };
 
 /// Of `delivery.timeout.ms`.

@@ -28,13 +28,16 @@ use self::{
 };
 use crate::{
     admission::Admission,
+    base::metrics::Metrics,
     config::{self, Limits},
-    metrics::Metrics,
-    numbered::Numbered,
+    ordering::numbered::Numbered,
     pipeline::{self, Pipeline},
     produce::Producer,
-    route::{Decider, Route, Routes, Table},
-    topics::{Rules, TopicLimits, Topics},
+    routing::{
+        route::{Decider, Route, Routes, Table},
+        topics::{TopicLimits, Topics},
+    },
+    topic::Rules,
 };
 
 const TOPIC: &str = "t";
@@ -91,7 +94,7 @@ impl Sidecar {
         });
         Self {
             brokers,
-            numbered: Numbered::new(limits.remembered(), limits.max_wait(), metrics),
+            numbered: Numbered::new((&limits).into(), limits.max_wait(), metrics),
             pipeline,
             limits,
             drain,

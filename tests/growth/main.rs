@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman::load::Usage;
+use pointsman::tools::load::Usage;
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use serde_json::{Value, json};
 

@@ -12,7 +12,7 @@
 
 use std::{env, fs, io::Write as _, sync::atomic::Ordering};
 
-use pointsman::load::Usage;
+use pointsman::tools::load::Usage;
 use serde_json::{Value, json};
 
 use crate::support::{

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use pointsman::load::Usage;
+use pointsman::tools::load::Usage;
 
 use super::{Bench, VALUE_BYTES, contenders::Given};
 use crate::support::sidecar::root;

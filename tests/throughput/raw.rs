@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman::{load::Usage, produce::kafka::client_config, route::partition_for_key};
+use pointsman::{base::murmur2::partition_for_key, produce::kafka::client_config, tools::load::Usage};
 use rdkafka::{
     ClientContext, bindings,
     config::FromClientConfigAndContext as _,

@@ -29,7 +29,7 @@ pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, Conf
         self::route(source, index, route)?;
     }
     pins(source, &config.routes)?;
-    if crate::logging::targets(&config.log.level).is_none() {
+    if super::log_level::targets(&config.log.level).is_none() {
         return Err(source.error(
             &["log", "level"],
             format!(

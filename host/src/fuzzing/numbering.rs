@@ -1,7 +1,7 @@
 //! The headers of numbered requests.
 
 use super::{headers::split, parsed::check_problem};
-use crate::{ingest::numbering::of, sequence::Owner};
+use crate::{ingest::numbering::of, ordering::sequence::Owner};
 
 const NAMES: [&str; 4] = [
     "pointsman-client",

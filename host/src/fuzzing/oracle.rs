@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::record::{Header, Record, valid_topic};
+use crate::base::record::{Header, Record, valid_topic};
 
 const FIELDS: [&str; 8] = [
     "topic",

@@ -8,8 +8,8 @@ use super::{
     reference::{self, pack},
 };
 use crate::{
+    base::record::{Header, Record},
     ingest::parse::Format,
-    record::{Header, Record},
 };
 
 /// A record has the body's own bytes, and there is one way to pack it; what cannot be read says where.

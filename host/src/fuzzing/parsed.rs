@@ -6,14 +6,16 @@ use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 
 use crate::{
+    base::{
+        outcome::{Code, RecordError},
+        record::{Record, valid_topic},
+    },
     config::Limits,
     ingest::{
         parse::{Context, Format, Memory},
         problem::Problem,
     },
-    outcome::{Code, RecordError},
     pipeline::Parsed,
-    record::{Record, valid_topic},
 };
 
 /// The path's topic, where it has one.

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::parsed::check_problem;
-use crate::{batch::Answer, ingest::target, record::valid_topic};
+use crate::{base::record::valid_topic, ingest::target, produce::batch::Answer};
 
 /// `METHOD path?query`: one path means one thing, and a topic that is valid is a name and never a way to elsewhere.
 pub fn path(data: &[u8]) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    outcome::Kind,
-    sequence::{
+    base::outcome::Kind,
+    ordering::sequence::{
         Bounds, Number,
         model::{CLIENTS, Call, Event, call_all, name, run},
         most_bytes,

@@ -31,16 +31,20 @@ use super::{
 };
 use crate::{
     admission::Held,
-    batch::Answer,
+    base::{
+        outcome::{Code, RecordError},
+        record::valid_topic,
+        token,
+    },
     config::Limits,
-    numbered::{Begun, NotBegun, Numbered},
-    origin,
-    outcome::{Code, RecordError},
+    ingest::origin,
+    ordering::{
+        numbered::{Begun, NotBegun, Numbered},
+        sequence::{Number, Owner},
+    },
     pipeline::{Mode, NotTaken, Parsed, Pipeline},
-    record::valid_topic,
-    sequence::{Number, Owner},
-    token,
-    topics::TopicError,
+    produce::batch::Answer,
+    routing::topics::TopicError,
 };
 
 const INSTANCE: HeaderName = HeaderName::from_static("pointsman-instance");
@@ -108,7 +112,7 @@ impl Api {
         let metrics = Arc::clone(&pipeline.metrics);
         Self {
             pipeline,
-            numbered: Numbered::new(limits.remembered(), limits.max_wait(), metrics),
+            numbered: Numbered::new((&limits).into(), limits.max_wait(), metrics),
             requests: Arc::new(Semaphore::new(limits.requests().min(Semaphore::MAX_PERMITS))),
             limits,
             token,

@@ -22,7 +22,7 @@ use super::{
     serve::Server,
     timed::{Phase, Timed},
 };
-use crate::{admission::Standing, sequence::Owner};
+use crate::{admission::Standing, ordering::sequence::Owner};
 
 /// How long a connection is idle before its buffers are given up.
 const ASLEEP_AFTER: Duration = Duration::from_secs(1);

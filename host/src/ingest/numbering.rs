@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::{HeaderMap, StatusCode};
 
 use super::problem::Problem;
-use crate::{
+use crate::ordering::{
     numbered::NotBegun,
     sequence::{Name, Number, Owner, Refusal},
 };

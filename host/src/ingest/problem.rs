@@ -12,9 +12,11 @@ use serde::Serialize;
 
 use crate::{
     admission::Busy,
-    outcome::{Code, RecordError},
+    base::{
+        outcome::{Code, RecordError},
+        text::{WHOLE_BYTES, shortened},
+    },
     pipeline::NotTaken,
-    text::{WHOLE_BYTES, shortened},
 };
 
 /// Seconds after which a client that was told 503 may try again.

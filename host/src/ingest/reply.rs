@@ -13,14 +13,11 @@ use hyper::{
 use super::{outgoing::counted, parse::PACKED};
 use crate::{
     admission::Held,
-    outcome::{Ack, Code, Kind, Outcome, RecordError},
+    base::outcome::{Ack, Code, Kind, Outcome, REPLY_BYTES_A_RECORD, RecordError},
+    ordering::sequence::Settled,
     pipeline::Submitted,
     plugin::Pool,
-    sequence::Settled,
 };
-
-/// A reply takes about this much for each record, bytes.
-pub(crate) const BYTES_A_RECORD: usize = 128;
 
 /// Of these, what one that is `acked` takes.
 const ACKED_BYTES: usize = 96;
@@ -79,7 +76,7 @@ pub fn most_bytes(settled: &Settled) -> usize {
     let told = settled.records().iter().map(|stored| {
         // With escapes.
         let message = stored.outcome.error().map_or(0, |error| 2 * error.message.len());
-        BYTES_A_RECORD + message
+        REPLY_BYTES_A_RECORD + message
     });
     told.sum()
 }
@@ -166,7 +163,7 @@ pub fn accepted(submitted: Submitted, form: Form) -> Response<Bytes> {
 }
 
 fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(64 + refused.len() * BYTES_A_RECORD);
+    let mut body = Vec::with_capacity(64 + refused.len() * REPLY_BYTES_A_RECORD);
     let _ = write!(body, "{{\"accepted\":{accepted},\"records\":[");
     for (nth, told) in refused.iter().enumerate() {
         let comma = if nth > 0 { "," } else { "" };

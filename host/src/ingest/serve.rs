@@ -19,7 +19,7 @@ use super::{
     timed::{Phase, Timeouts},
     workers::Share,
 };
-use crate::{config::Limits, metrics::Open, sequence::Owner};
+use crate::{base::metrics::Open, config::Limits, ordering::sequence::Owner};
 
 /// hyper takes no smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;

@@ -37,8 +37,8 @@ use super::{
     timed::InRequest,
 };
 use crate::{
+    base::metrics::Open,
     config::Limits,
-    metrics::Open,
     pipeline::{Pipeline, Submitted},
 };
 

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::problem::Problem;
-use crate::batch::Answer;
+use crate::produce::batch::Answer;
 
 /// What a request for records asks for.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use super::Open;
 use crate::{
     admission::{Busy, Lane, Load},
-    batch::{Batch, Place, SLOT_BYTES, Seen},
-    ingest::reply::BYTES_A_RECORD,
-    outcome::RecordError,
+    base::{
+        outcome::{REPLY_BYTES_A_RECORD, RecordError},
+        record::Record,
+    },
     plugin::Pool,
-    record::Record,
-    topics::Topic,
+    produce::batch::{Batch, SLOT_BYTES, Seen},
+    topic::{Destination, Topic},
 };
 
 /// A reply's head and what is around its records.
@@ -31,7 +32,7 @@ pub struct Decided<'a> {
 /// A record that knows where it goes.
 pub(super) struct Placed {
     pub(super) record: Record,
-    pub(super) place: Place,
+    pub(super) destination: Destination,
 }
 
 /// One that goes nowhere, and the topic that it counts for where that is known.
@@ -80,7 +81,7 @@ impl<'a> Decided<'a> {
             .flatten()
             .map(|pool| TRACE_BYTES + pool.name().len())
             .sum();
-        REPLY_BYTES + self.records.len() * BYTES_A_RECORD + traced + refused.sum::<usize>()
+        REPLY_BYTES + self.records.len() * REPLY_BYTES_A_RECORD + traced + refused.sum::<usize>()
     }
 
     fn refused(&self) -> impl Iterator<Item = &Refused> {
@@ -89,23 +90,23 @@ impl<'a> Decided<'a> {
 
     /// What it brings to each partition.
     pub(super) fn loads(&self) -> Vec<Load> {
-        let places = || self.records.iter().flatten().map(|placed| placed.place);
+        let places = || self.records.iter().flatten().map(|placed| placed.destination);
         let mut loads = Vec::new();
         let mut index = Index::new(&self.topics, self.records.len());
-        for place in places() {
-            let at = index.of(place);
+        for destination in places() {
+            let at = index.of(destination);
             match loads.get_mut(*at as usize) {
                 None => {
                     *at = loads.len() as u32;
                     loads.push(Load {
-                        lane: Arc::clone(self.lane(place)),
+                        lane: Arc::clone(self.lane(destination)),
                         records: 1,
-                        bytes: place.held as usize,
+                        bytes: destination.held as usize,
                     });
                 }
                 Some(load) => {
                     load.records += 1;
-                    load.bytes += place.held as usize;
+                    load.bytes += destination.held as usize;
                 }
             }
         }
@@ -115,19 +116,23 @@ impl<'a> Decided<'a> {
     /// Says which partition is full.
     pub(super) fn explain(&self, mut busy: Busy) -> Busy {
         let full = busy.lane.take();
-        let places = self.records.iter().flatten().map(|placed| placed.place);
-        let named = full.and_then(|full| places.into_iter().find(|&place| Arc::ptr_eq(self.lane(place), &full)));
-        if let Some(place) = named {
+        let places = self.records.iter().flatten().map(|placed| placed.destination);
+        let named = full.and_then(|full| {
+            places
+                .into_iter()
+                .find(|&destination| Arc::ptr_eq(self.lane(destination), &full))
+        });
+        if let Some(destination) = named {
             busy.bound = format!(
                 "what partition {} of topic \"{}\" may have of the producer's queue",
-                place.partition, self.topics[place.topic as usize].0.name
+                destination.partition, self.topics[destination.topic as usize].0.name
             );
         }
         busy
     }
 
-    fn lane(&self, place: Place) -> &Arc<Lane> {
-        &self.topics[place.topic as usize].1.lanes[place.partition as usize]
+    fn lane(&self, destination: Destination) -> &Arc<Lane> {
+        &self.topics[destination.topic as usize].1.lanes[destination.partition as usize]
     }
 }
 
@@ -157,10 +162,10 @@ impl Index {
         Self::Sparse(HashMap::new())
     }
 
-    fn of(&mut self, place: Place) -> &mut u32 {
+    fn of(&mut self, destination: Destination) -> &mut u32 {
         match self {
-            Self::Dense { first, at } => &mut at[(first[place.topic as usize] + place.partition) as usize],
-            Self::Sparse(at) => at.entry((place.topic, place.partition)).or_insert(NOWHERE),
+            Self::Dense { first, at } => &mut at[(first[destination.topic as usize] + destination.partition) as usize],
+            Self::Sparse(at) => at.entry((destination.topic, destination.partition)).or_insert(NOWHERE),
         }
     }
 }

@@ -3,16 +3,15 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    batch::{Place, Seen},
-    outcome::RecordError,
-    record::Record,
-    topics::Topic,
+    base::{outcome::RecordError, record::Record},
+    produce::batch::Seen,
+    topic::{Destination, Topic},
 };
 
 /// A request's topics.
 #[derive(Default)]
 pub(super) struct Resolved {
-    /// Each found, by its place in `seen`, or refused.
+    /// Each found, by its destination in `seen`, or refused.
     by_name: HashMap<Arc<str>, Result<u32, RecordError>>,
     pub(super) seen: Vec<Seen>,
     /// The first one: nearly all requests have one topic, and then its name is one string.
@@ -50,12 +49,12 @@ impl Resolved {
     }
 }
 
-/// A record that may be decided, its place as far as that is known, and its topic.
-pub(super) struct Sendable<'t>(pub(super) Record, pub(super) Place, pub(super) &'t Seen);
+/// A record that may be decided, its destination as far as that is known, and its topic.
+pub(super) struct Sendable<'t>(pub(super) Record, pub(super) Destination, pub(super) &'t Seen);
 
 impl Sendable<'_> {
-    /// Whether it may be decided in one call with a record of this place.
-    pub(super) fn continues(&self, first: &Place) -> bool {
+    /// Whether it may be decided in one call with a record of this destination.
+    pub(super) fn continues(&self, first: &Destination) -> bool {
         self.0.partition.is_none() && self.1.topic == first.topic
     }
 }

@@ -5,11 +5,17 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
+    base::{
+        murmur2::partition_for_key,
+        outcome::{Kind, Outcome},
+    },
     config::{self, Limits},
-    outcome::{Kind, Outcome},
     produce::memory::MemoryProducer,
-    route::{Decider, Route, Routes, Table},
-    topics::{Rules, TopicLimits},
+    routing::{
+        route::{Decider, Route, Routes, Table},
+        topics::TopicLimits,
+    },
+    topic::Rules,
 };
 
 const PARTITIONS: u32 = 5;
@@ -190,9 +196,9 @@ proptest! {
     /// The same key always goes to the same partition, and no key leaves the topic's range.
     #[test]
     fn a_key_never_wanders(key in vec(any::<u8>(), 0..40), partitions in 1..2_000_u32) {
-        let first = route::partition_for_key(&key, partitions);
+        let first = partition_for_key(&key, partitions);
         prop_assert!(first < partitions);
-        prop_assert_eq!(first, route::partition_for_key(&key.clone(), partitions));
+        prop_assert_eq!(first, partition_for_key(&key.clone(), partitions));
     }
 }
 

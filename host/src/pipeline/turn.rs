@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use crate::{
-    outcome::{Code, RecordError},
+    base::{
+        outcome::{Code, RecordError},
+        record::Record,
+    },
     plugin::{CallError, Lease, Pool},
-    record::Record,
-    route::{Decider, Route, Routes, Table},
-    topics::{Partitions, Topic, no_route},
+    routing::{
+        route::{Decider, Route, Routes, Table},
+        topics::no_route,
+    },
+    topic::{Partitions, Topic},
 };
 
 /// Plugin time after which a request lets others run, ms.
@@ -170,7 +175,7 @@ impl<'r> Turn<'r> {
 }
 
 fn route_of<'t>(table: &'t Table, topic: &Topic) -> Option<&'t Arc<Route>> {
-    table.routes().get(topic.route(table)?)
+    table.routes().get(table.place_of(topic)?)
 }
 
 fn missing(route: &Route) -> RecordError {

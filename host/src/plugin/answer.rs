@@ -6,7 +6,7 @@ use super::{
     bindings::exports::pointsman::partitioner::partitioner as wit,
     limits::{HASH_BYTES, TENANT_BYTES, TEXT_BYTES},
 };
-use crate::text::shortened;
+use crate::base::text::shortened;
 
 /// A decision within its bounds; `key` is the record's own.
 pub(super) fn bounded(decision: wit::Decision, key: Option<&[u8]>) -> Result<Decision, String> {

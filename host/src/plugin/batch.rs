@@ -6,7 +6,7 @@ use wasmtime::{
 };
 
 use super::{Decision, answer::bounded, bindings::exports::pointsman::partitioner::partitioner as wit, imports::State};
-use crate::record::Record;
+use crate::base::record::Record;
 
 /// What such a plugin imports beside the others.
 pub(super) const SELECTION: &str = "pointsman:partitioner/selection@1.0.0";

@@ -14,7 +14,7 @@ use super::{
     file,
     imports::{LogWindow, State},
 };
-use crate::text::{said, said_on_one_line, shorten};
+use crate::base::text::{said, said_on_one_line, shorten};
 
 /// The package whose interfaces a plugin may import, up to its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";

@@ -35,7 +35,7 @@ use super::{
     core_module,
     survey::{Survey, survey},
 };
-use crate::{config, text::said_on_one_line};
+use crate::{base::text::said_on_one_line, config};
 
 /// The hidden subcommand that the child runs.
 pub const SUBCOMMAND: &str = "compile-component";

@@ -15,7 +15,10 @@ use super::{
     },
     limits::{CROSSING_BYTES, Memory, TEXT_BYTES, Time},
 };
-use crate::{record::Record, text::shortened, topics::Partitions};
+use crate::{
+    base::{record::Record, text::shortened},
+    topic::Partitions,
+};
 
 /// Lines a plugin may log in a second, all instances together (one that traps is followed by a fresh one); the rest is counted
 /// in the next line that passes.

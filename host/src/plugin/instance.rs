@@ -17,10 +17,12 @@ use super::{
     limits::{CROSSING_BYTES, Limits, Memory, OverTime, Time},
 };
 use crate::{
-    metrics::PluginMetrics,
-    record::Record,
-    text::{said, shorten},
-    topics::Partitions,
+    base::{
+        metrics::PluginMetrics,
+        record::Record,
+        text::{said, shorten},
+    },
+    topic::Partitions,
 };
 
 /// A batch has the time of as many calls at most: batches grow only as long as they take little.

@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
 use super::survey::MAX_CORE_INSTANCES;
-use crate::{config, suspension::SuspendLimits};
+use crate::{base::back_off::SuspendLimits, config};
 
 /// Bytes that a table's element takes in the host.
 const TABLE_ELEMENT_BYTES: usize = 16;

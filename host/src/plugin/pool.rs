@@ -16,10 +16,12 @@ use tokio::sync::Semaphore;
 pub use self::lease::{Lease, Place};
 use super::{CallError, Code, Footprint, Limits, instance::Instance, limits::thread_cpu_time};
 use crate::{
-    metrics::{Metrics, PluginMetrics},
-    record::Record,
-    suspension::{Permission, SuspendLimits, Suspension, Verdict},
-    topics::Partitions,
+    base::{
+        back_off::{Permission, SuspendLimits, Suspension, Verdict},
+        metrics::{Metrics, PluginMetrics},
+        record::Record,
+    },
+    topic::Partitions,
 };
 
 /// What one failure may cost, the instance in place of the lost one included. For as much more it counts once more: what keeps failing

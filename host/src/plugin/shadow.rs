@@ -18,10 +18,12 @@ use bytes::Bytes;
 
 use super::{CallError, Decision, Pool};
 use crate::{
-    metrics::ShadowMetrics,
-    record::{Header, Record},
-    route::partition_for_key,
-    topics::Partitions,
+    base::{
+        metrics::ShadowMetrics,
+        murmur2::partition_for_key,
+        record::{Header, Record},
+    },
+    topic::Partitions,
 };
 
 /// Comparisons that may wait.

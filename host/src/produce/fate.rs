@@ -6,7 +6,7 @@
 
 use rdkafka::types::RDKafkaErrorCode as E;
 
-use crate::outcome::{Code, Outcome, RecordError};
+use crate::base::outcome::{Code, Outcome, RecordError};
 
 /// The outcome of a record that was handed to librdkafka and came back with an error. `persisted_no`: its status was
 /// NOT_PERSISTED.
@@ -145,7 +145,7 @@ fn uncertain(error: E, topic: &str) -> RecordError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Kind;
+    use crate::base::outcome::Kind;
 
     #[test]
     fn a_record_is_never_called_failed_when_a_leader_may_have_appended_it() {

@@ -27,11 +27,12 @@ use arc_swap::ArcSwapOption;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use self::client::Client;
-use super::{
-    Health, MetadataError, NoSettings, Packing, PartitionInfo, Producer, Sender, TopicSettings, fate,
-    librdkafka::TopicHandle,
+use super::{Health, MetadataError, NoSettings, Producer, Sender, fate, librdkafka::TopicHandle};
+use crate::{
+    base::{outcome::Outcome, record::Record},
+    produce::batch::Ticket,
+    topic::{Packing, PartitionInfo, TopicSettings},
 };
-use crate::{batch::Ticket, outcome::Outcome, record::Record};
 
 /// How long one look for delivery reports may take; how late the thread notices the end.
 const POLL: Duration = Duration::from_millis(100);

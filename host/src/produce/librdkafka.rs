@@ -31,8 +31,8 @@ use rdkafka::{
 
 pub(crate) use self::configs::describe_topics;
 use crate::{
-    batch::{Slot, Ticket},
-    record::Record,
+    base::record::Record,
+    produce::batch::{Slot, Ticket},
 };
 
 /// How far a message got, as librdkafka knows it.

@@ -6,11 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Health, MetadataError, PartitionInfo, Producer, Sender};
+use super::{Health, MetadataError, Producer, Sender};
 use crate::{
-    batch::Ticket,
-    outcome::{Ack, Code, Outcome, RecordError},
-    record::Record,
+    base::{
+        outcome::{Ack, Code, Outcome, RecordError},
+        record::Record,
+    },
+    produce::batch::Ticket,
+    topic::PartitionInfo,
 };
 
 /// What becomes of a record.

@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    base::metrics::Metrics,
     config,
-    metrics::Metrics,
     plugin::{Code, Limits, Pool, Shadow, ShadowWorker},
-    route::{Decider, Route, Table},
+    routing::route::{Decider, Route, Table},
 };
 
 /// What a table is built with.

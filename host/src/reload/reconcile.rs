@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config,
     plugin::Code,
-    route::{Decider, Route, Table},
+    routing::route::{Decider, Route, Table},
 };
 
 type Codes = BTreeMap<String, Arc<Code>>;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::redacted,
     plugin::Code,
-    route::{Decider, Route},
+    routing::route::{Decider, Route},
 };
 
 impl Reloader {

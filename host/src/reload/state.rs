@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
+    base::metrics::Metrics,
     config::{self, Config},
-    metrics::Metrics,
     plugin::{Code, file::Signature},
 };
 

@@ -12,10 +12,12 @@ use fastrand::Rng;
 
 use super::PARTITIONS;
 use crate::{
-    batch::Ticket,
-    outcome::{Ack, Code, Outcome, RecordError},
-    produce::{Health, MetadataError, PartitionInfo, Producer, Sender},
-    record::Record,
+    base::{
+        outcome::{Ack, Code, Outcome, RecordError},
+        record::Record,
+    },
+    produce::{Health, MetadataError, Producer, Sender, batch::Ticket},
+    topic::PartitionInfo,
 };
 
 /// A mistake that is made on purpose.

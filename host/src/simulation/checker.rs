@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::Sidecar;
-use crate::outcome::Outcome;
+use crate::base::outcome::Outcome;
 
 /// What a client knows of one of its records.
 #[derive(Debug)]

@@ -21,14 +21,15 @@ use super::{
     checker::{Fate, Told},
 };
 use crate::{
-    batch::Answer,
+    base::{outcome::Outcome, record::Record},
     ingest::{incoming::Source, parse::memory::RECORD_BYTES, stream::Stream},
-    load::stream::Body,
-    numbered::{Begun, NotBegun},
-    outcome::Outcome,
+    ordering::{
+        numbered::{Begun, NotBegun},
+        sequence::{Name, Number, Owner, Refusal, Settled},
+    },
     pipeline::{Mode, Parsed},
-    record::Record,
-    sequence::{Name, Number, Owner, Refusal, Settled},
+    produce::batch::Answer,
+    tools::load::stream::Body,
 };
 
 const PAUSE: Duration = Duration::from_millis(3);

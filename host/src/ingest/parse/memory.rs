@@ -3,15 +3,14 @@
 use std::cell::Cell;
 
 use crate::{
-    batch::SLOT_BYTES,
-    ingest::reply::BYTES_A_RECORD,
+    base::{outcome::REPLY_BYTES_A_RECORD, record::Header},
     pipeline::{DECIDED_BYTES, Parsed},
-    record::Header,
+    produce::batch::SLOT_BYTES,
 };
 
 /// What a record takes beside its bytes, from here to its reply: twice in lists that grow, once with its partition, its slot, what
 /// is told of it.
-pub(crate) const RECORD_BYTES: usize = 2 * size_of::<Parsed>() + DECIDED_BYTES + SLOT_BYTES + BYTES_A_RECORD;
+pub(crate) const RECORD_BYTES: usize = 2 * size_of::<Parsed>() + DECIDED_BYTES + SLOT_BYTES + REPLY_BYTES_A_RECORD;
 /// The allocator gives no less.
 const LEAST: usize = 16;
 /// So much more than here a header takes in the producer's queue: what is held for a body is always enough for its records there.

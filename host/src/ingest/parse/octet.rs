@@ -7,9 +7,9 @@ use hyper::HeaderMap;
 
 use super::{Context, Problem, no_memory};
 use crate::{
+    base::record::{Header, Record},
     ingest::numbering::one,
     pipeline::Parsed,
-    record::{Header, Record},
 };
 
 const KEY: &str = "pointsman-key";

@@ -12,9 +12,11 @@ use super::{
     wire::{MAX_HEADERS, malformed, timestamp, topic},
 };
 use crate::{
-    outcome::RecordError,
+    base::{
+        outcome::RecordError,
+        record::{Header, Record},
+    },
     pipeline::Parsed,
-    record::{Header, Record},
 };
 
 /// What a batch begins with; the last byte is the layout's version.

@@ -10,7 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::Context;
-use crate::{
+use crate::base::{
     outcome::{Code, RecordError},
     record::{Header, Record, valid_topic},
 };

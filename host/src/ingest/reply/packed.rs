@@ -1,7 +1,7 @@
 //! Outcomes as packed records are: `application/vnd.pointsman.records`. The README has the layout, byte by byte.
 
 use super::Told;
-use crate::outcome::{Ack, Outcome};
+use crate::base::outcome::{Ack, Outcome};
 
 /// What a reply begins with; the last byte is the layout's version.
 const MAGIC: [u8; 4] = *b"PMO\x01";
@@ -76,8 +76,8 @@ mod tests {
 
     use super::{super::json_body, *};
     use crate::{
+        base::outcome::{Code, RecordError},
         fuzzing::reference,
-        outcome::{Code, RecordError},
     };
 
     fn outcome() -> impl Strategy<Value = Outcome> {

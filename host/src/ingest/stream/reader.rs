@@ -17,13 +17,13 @@ use tokio::{
 use super::{End, Stream, Taken, WINDOW, Window, lines::Lines};
 use crate::{
     admission::Held,
-    batch::Answer,
+    base::outcome::{Code, RecordError},
     ingest::{
         incoming::Source,
         parse::{self, Memory, memory::RECORD_BYTES},
     },
-    outcome::{Code, RecordError},
     pipeline::{Decided, NotTaken, Parsed, Pipeline, Taken as Room},
+    produce::batch::Answer,
 };
 
 /// How long what still comes is read, and forgotten, after a stream's end.

@@ -14,8 +14,8 @@ use rustix::process::{Resource, Rlimit, Signal};
 
 use super::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY, malformed, own_file, surveyed};
 use crate::{
+    base::text::shorten,
     plugin::{artifact, code::link, engine, functions::Functions},
-    text::shorten,
 };
 
 /// Files that the child may have open: its three, and what it reads about itself.

@@ -9,10 +9,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Pool;
 use crate::{
+    base::{back_off::Permission, record::Record},
     plugin::{CallError, Choice, Decision, Footprint, instance::Instance},
-    record::Record,
-    suspension::Permission,
-    topics::Partitions,
+    topic::Partitions,
 };
 
 /// The right to one instance.

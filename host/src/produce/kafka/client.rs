@@ -21,16 +21,18 @@ use rdkafka::{
 
 use super::{
     super::{
-        Health, MetadataError, NoSettings, PartitionInfo, TopicSettings, fate,
+        Health, MetadataError, NoSettings, fate,
         librdkafka::{self, Opaque, TopicHandle},
-        settings,
     },
     refused::Refused,
 };
 use crate::{
-    batch::Ticket,
-    outcome::{Ack, Outcome},
-    record::Record,
+    base::{
+        outcome::{Ack, Outcome},
+        record::Record,
+    },
+    produce::batch::Ticket,
+    topic::{PartitionInfo, TopicSettings, settings},
 };
 
 /// How long the reports of what was purged are waited for.

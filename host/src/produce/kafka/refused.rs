@@ -14,8 +14,9 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::fate;
 use crate::{
-    batch::{Place, Ticket},
-    outcome::{Code, Outcome},
+    base::outcome::{Code, Outcome},
+    produce::batch::Ticket,
+    topic::Destination,
 };
 
 /// Reports of refused records that have not been passed on: of one batch, or of a few that were refused within a moment.
@@ -66,7 +67,9 @@ impl Report {
     /// Whether both may be of one batch.
     fn is_beside(&self, other: &Self) -> bool {
         match (self.ticket.destination(), other.ticket.destination()) {
-            (Some((topic, place)), Some((other, at))) => topic.name == other.name && place.partition == at.partition,
+            (Some((topic, destination)), Some((other, at))) => {
+                topic.name == other.name && destination.partition == at.partition
+            }
             _ => false,
         }
     }
@@ -97,12 +100,12 @@ fn guilty(reports: &[Report]) -> Vec<usize> {
         return Vec::new();
     };
     let error = fate::of_report(reports[0].error, true, &topic.name);
-    let places: Vec<Place> = reports
+    let destinations: Vec<Destination> = reports
         .iter()
         .filter_map(|report| Some(report.ticket.destination()?.1))
         .collect();
     match error.error() {
-        Some(error) if !told(RDKafkaErrorCode::InvalidDifferentRecord) => topic.blame(error.code, &places),
+        Some(error) if !told(RDKafkaErrorCode::InvalidDifferentRecord) => topic.blame(error.code, &destinations),
         _ => Vec::new(),
     }
 }

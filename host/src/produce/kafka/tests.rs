@@ -8,15 +8,22 @@ use rdkafka::types::RDKafkaRespErr as E;
 use super::*;
 use crate::{
     admission::{Admission, Load},
-    batch::{Answer, Batch, Place, Purpose},
+    base::{
+        metrics::Metrics,
+        outcome::{Code, Kind},
+        record::Header,
+    },
     config::{self, Limits},
-    metrics::Metrics,
-    outcome::{Code, Kind},
     pipeline::{self, Mode, NotTaken, Pipeline, Submitted},
-    produce::embedded::EmbeddedBroker,
-    record::Header,
-    route::{Decider, Route, Routes, Table},
-    topics::{Rules, TopicLimits, Topics},
+    produce::{
+        batch::{Answer, Batch, Purpose},
+        embedded::EmbeddedBroker,
+    },
+    routing::{
+        route::{Decider, Route, Routes, Table},
+        topics::{TopicLimits, Topics},
+    },
+    topic::{Destination, Rules},
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -149,7 +156,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
     bench.outcomes(1).await;
     let producer = &bench.pipeline.producer;
     let topic = bench.pipeline.topics.get(&Arc::from("t")).await.expect("a topic");
-    let place = Place {
+    let place = Destination {
         topic: 0,
         partition: 0,
         bytes: 10,

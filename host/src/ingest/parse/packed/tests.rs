@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    base::outcome::Code,
     config::Limits,
     fuzzing::{packed::unparsed, reference::pack},
     ingest::parse::{Format, Memory},
-    outcome::Code,
 };
 
 fn parse(format: Format, body: Vec<u8>) -> Result<Vec<Parsed>, Problem> {

@@ -1,0 +1,131 @@
+//! What is counted by topic. The labels of a topic are there as long as the topic is known, so that their number is bounded whatever
+//! names clients send; a topic that comes back counts from 0.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use crate::base::outcome::Kind;
+
+/// The metrics with a topic's name.
+#[derive(Debug)]
+pub(super) struct TopicMetrics {
+    pub(super) records: IntCounterVec,
+    pub(super) closures: IntCounterVec,
+    pub(super) closed: IntGaugeVec,
+    /// How many [`TopicCounters`] there are of each name: a topic may be known anew before the last record of the one before it,
+    /// which was deleted, has its outcome.
+    users: Mutex<HashMap<Arc<str>, usize>>,
+}
+
+/// One topic's counters, looked up once.
+#[derive(Debug)]
+pub struct TopicCounters {
+    outcomes: [IntCounter; 4],
+    closures: IntCounter,
+    is_closed: IntGauge,
+    name: Arc<str>,
+    metrics: Arc<TopicMetrics>,
+}
+
+impl TopicMetrics {
+    pub(super) fn new(records: IntCounterVec, closures: IntCounterVec, closed: IntGaugeVec) -> Self {
+        Self {
+            records,
+            closures,
+            closed,
+            users: Mutex::default(),
+        }
+    }
+
+    pub(super) fn topic(self: &Arc<Self>, name: Arc<str>) -> TopicCounters {
+        let mut users = self.users();
+        *users.entry(Arc::clone(&name)).or_default() += 1;
+        TopicCounters {
+            outcomes: Kind::ALL.map(|kind| self.records.with_label_values(&[&*name, kind.as_str()])),
+            closures: self.closures.with_label_values(&[&*name]),
+            is_closed: self.closed.with_label_values(&[&*name]),
+            name,
+            metrics: Arc::clone(self),
+        }
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TopicCounters {
+    /// Counts an outcome.
+    pub fn count(&self, kind: Kind) {
+        self.outcomes[kind as usize].inc();
+    }
+
+    /// Outcomes so far, by kind.
+    pub fn counts(&self) -> [u64; 4] {
+        self.outcomes.each_ref().map(IntCounter::get)
+    }
+
+    /// The topic was closed for a while.
+    pub fn closed(&self) {
+        self.closures.inc();
+        self.is_closed.set(1);
+    }
+
+    /// It is open again.
+    pub fn opened(&self) {
+        self.is_closed.set(0);
+    }
+}
+
+impl Drop for TopicCounters {
+    fn drop(&mut self) {
+        // Under the lock to the end: whoever looks the topic up now must not get what is being removed.
+        let mut users = self.metrics.users();
+        let Some(count) = users.get_mut(&self.name) else {
+            return;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        users.remove(&self.name);
+        for kind in Kind::ALL {
+            // An error says that it is not there.
+            let _ = self.metrics.records.remove_label_values(&[&*self.name, kind.as_str()]);
+        }
+        let _ = self.metrics.closures.remove_label_values(&[&*self.name]);
+        let _ = self.metrics.closed.remove_label_values(&[&*self.name]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::base::{metrics::Metrics, outcome::Kind};
+
+    #[test]
+    fn a_topic_that_is_gone_leaves_no_label_behind_and_one_that_is_back_counts_on() {
+        let metrics = Metrics::new().expect("metrics");
+        let shown = || String::from_utf8(metrics.render()).expect("text");
+        let name: Arc<str> = Arc::from("passing");
+        let first = metrics.topic(&name);
+        first.count(Kind::Acked);
+        first.closed();
+        let second = metrics.topic(&name);
+        drop(first);
+        second.count(Kind::Acked);
+        assert!(
+            shown().contains("pointsman_records_total{outcome=\"acked\",topic=\"passing\"} 2"),
+            "{}",
+            shown()
+        );
+        drop(second);
+        assert!(!shown().contains("passing"), "{}", shown());
+        assert_eq!(metrics.topic(&name).counts(), [0; 4]);
+    }
+}

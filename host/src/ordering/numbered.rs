@@ -1,0 +1,357 @@
+//! Numbered requests on their way: each waits for its turn, is handed over in it, and is remembered with its outcomes.
+//!
+//! What may be done when is [`crate::ordering::sequence`]'s to say; this is what waits and sends around it. A [`Turn`] is the right to
+//! hand over. However it ends, by the request being taken, refused or its task being lost, the next one's turn comes, and a
+//! request that was taken is remembered with one outcome for each record.
+
+use std::{
+    hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    admission::Held,
+    base::{
+        metrics::Metrics,
+        outcome::{Code, Kind, Outcome, RecordError},
+    },
+    ordering::sequence::{Answer, Bounds, Content, Name, Number, Refusal, Sequences, Settled, Stored},
+    pipeline::{NotTaken, Parsed, Pipeline},
+    plugin::Pool,
+    produce::batch::{Answer as Waits, Batch},
+};
+
+/// Bells that those who wait listen to, by the hash of their client: so few that they need no upkeep, so many that clients
+/// seldom wake each other.
+const BELLS: usize = 64;
+
+/// The outcomes of a request that is under way, once they are known.
+type Coming = watch::Receiver<Option<Arc<Settled>>>;
+
+/// All clients with numbered requests. Built once.
+pub struct Numbered {
+    sequences: Mutex<Sequences<Coming>>,
+    bells: [Notify; BELLS],
+    /// Of this process only, so that nobody can make two bodies that it takes for the same.
+    hashes: RandomState,
+    max_wait: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// What is to be done for a request.
+pub enum Begun {
+    /// Hand it over.
+    Turn(Turn),
+    /// Wait for the outcomes of the one that it repeats.
+    UnderWay(UnderWay),
+    /// Nothing: these are the outcomes of the one that it repeats.
+    Settled(Arc<Settled>),
+}
+
+/// Why nothing of a numbered request was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBegun {
+    /// Its number says so.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Its turn did not come.
+    #[error(
+        "the turn of sequence {sequence} of client \"{client}\" did not come within {waited} ms (limits.max_wait_ms), since \
+         earlier ones are still on their way; send it again",
+        waited = waited.as_millis()
+    )]
+    Busy {
+        /// Whose.
+        client: Arc<str>,
+        /// Still expected.
+        sequence: u64,
+        /// How long.
+        waited: Duration,
+    },
+}
+
+impl Numbered {
+    /// Nothing remembered.
+    pub fn new(bounds: Bounds, max_wait: Duration, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            sequences: Mutex::new(Sequences::new(bounds)),
+            bells: std::array::from_fn(|_| Notify::new()),
+            hashes: RandomState::new(),
+            max_wait,
+            metrics,
+        })
+    }
+
+    /// What a repeat has to have in common with this request: every record, but not how the body spells it.
+    pub fn content(&self, records: &[Parsed]) -> Content {
+        let mut hasher = self.hashes.build_hasher();
+        for record in records {
+            match record {
+                Ok(record) => record.hash(&mut hasher),
+                Err(error) => error.code.hash(&mut hasher),
+            }
+        }
+        Content {
+            records: records.len(),
+            digest: hasher.finish(),
+        }
+    }
+
+    /// Waits for the request's turn, if it may have one. Giving up the wait takes nothing.
+    pub async fn begin(self: &Arc<Self>, number: Number, content: Content) -> Result<Begun, NotBegun> {
+        let deadline = tokio::time::Instant::now() + self.max_wait;
+        let mut waiting = None;
+        loop {
+            // Before asking, so that what changes in between is not missed.
+            let mut rung = pin!(self.bell(&number.name).notified());
+            rung.as_mut().enable();
+            if let Some(begun) = self.ask(&number, content, &mut waiting)? {
+                return Ok(begun);
+            }
+            if tokio::time::timeout_at(deadline, rung).await.is_err() {
+                return Err(NotBegun::Busy {
+                    client: number.name.client,
+                    sequence: number.sequence,
+                    waited: self.max_wait,
+                });
+            }
+        }
+    }
+
+    /// None: it has to wait, and is known to.
+    fn ask(
+        self: &Arc<Self>,
+        number: &Number,
+        content: Content,
+        waiting: &mut Option<Waiting>,
+    ) -> Result<Option<Begun>, Refusal> {
+        let mut sequences = self.sequences();
+        let answer = sequences.ask(number, content, Instant::now());
+        if let (Ok(Answer::Wait), None) = (&answer, &waiting) {
+            sequences.wait(number);
+            *waiting = Some(Waiting {
+                numbered: Arc::clone(self),
+                number: number.clone(),
+            });
+        }
+        self.metrics.sequence_clients.set(sequences.clients() as i64);
+        drop(sequences);
+        Ok(match answer? {
+            Answer::Turn(before) => Some(Begun::Turn(Turn {
+                numbered: Arc::clone(self),
+                number: number.clone(),
+                records: content.records,
+                before,
+                outcomes: watch::Sender::new(None),
+                stage: Stage::Reserved,
+            })),
+            Answer::Wait => None,
+            Answer::UnderWay(coming) => Some(Begun::UnderWay(UnderWay(coming))),
+            Answer::Settled(settled) => Some(Begun::Settled(settled)),
+        })
+    }
+
+    /// Changes what is known of a client, and has those who wait for one ask again.
+    fn change(&self, name: &Name, change: impl FnOnce(&mut Sequences<Coming>)) {
+        change(&mut self.sequences());
+        self.bell(name).notify_waiters();
+    }
+
+    fn bell(&self, name: &Name) -> &Notify {
+        &self.bells[(self.hashes.hash_one(name) % BELLS as u64) as usize]
+    }
+
+    // A std mutex: it is held for a look at a table, never over an await.
+    fn sequences(&self) -> MutexGuard<'_, Sequences<Coming>> {
+        self.sequences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request's place among those that wait, until this is dropped.
+struct Waiting {
+    numbered: Arc<Numbered>,
+    number: Number,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.numbered
+            .change(&self.number.name, |sequences| sequences.leave(&self.number));
+    }
+}
+
+/// A request that is under way already.
+pub struct UnderWay(Coming);
+
+impl UnderWay {
+    /// Its outcomes, however long they take; none when the process ends before.
+    pub async fn outcomes(mut self) -> Option<Arc<Settled>> {
+        self.0.wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
+/// The right to hand over. See the [module](self).
+pub struct Turn {
+    numbered: Arc<Numbered>,
+    number: Number,
+    records: usize,
+    /// For a repeat: the outcomes so far.
+    before: Option<Arc<Settled>>,
+    outcomes: watch::Sender<Option<Arc<Settled>>>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Reserved,
+    HandingOver,
+    UnderWay,
+    Settled,
+}
+
+/// What a numbered request came to.
+pub struct Produced {
+    /// Its outcomes.
+    pub settled: Arc<Settled>,
+    /// By record, the plugin that was asked; empty unless a trace was wanted, or for a repeat.
+    pub trace: Vec<Option<Arc<Pool>>>,
+    /// What its reply may take.
+    pub reply: Option<Held>,
+}
+
+impl Turn {
+    /// Hands over what has to be, lets the next one have its turn, and waits for the outcomes. Must not be cancelled
+    /// half-way: run it as a task of its own.
+    pub async fn produce(
+        mut self,
+        pipeline: &Pipeline,
+        records: Vec<Parsed>,
+        mut body: Option<Held>,
+        trace: bool,
+    ) -> Result<Produced, NotTaken> {
+        let (places, records) = self.to_send(records);
+        let decided = pipeline.decide(records, trace).await?;
+        let room = pipeline.make_room(&decided, &mut body).await?;
+        self.take();
+        let submitted = pipeline.hand_over(decided, room, Waits::Waited).await;
+        self.hand_over_ended();
+        submitted.batch.done().await;
+        let settled = self.settle(&places, &submitted.batch);
+        let trace = if self.before.is_none() {
+            submitted.trace
+        } else {
+            Vec::new()
+        };
+        Ok(Produced {
+            settled,
+            trace,
+            reply: submitted.reply,
+        })
+    }
+
+    /// The records that are not `acked` yet, each with its place in the request.
+    fn to_send(&self, records: Vec<Parsed>) -> (Vec<usize>, Vec<Parsed>) {
+        let acked = |index: usize| {
+            let before = self.before.as_ref().and_then(|before| before.records().get(index));
+            before.is_some_and(|stored| stored.outcome.kind() == Kind::Acked)
+        };
+        let records = records.into_iter().enumerate();
+        records.filter(|(index, _)| !acked(*index)).unzip()
+    }
+
+    /// From here on the request is taken, and its sequence is used.
+    fn take(&mut self) {
+        self.stage = Stage::HandingOver;
+        let coming = self.outcomes.subscribe();
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| sequences.take(name, coming));
+    }
+
+    fn hand_over_ended(&mut self) {
+        self.stage = Stage::UnderWay;
+        self.end();
+    }
+
+    fn end(&self) {
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| sequences.end_turn(name));
+    }
+
+    /// Remembers what became of the records at these places, and tells whoever waits for it.
+    fn settle(&mut self, places: &[usize], batch: &Batch) -> Arc<Settled> {
+        let mut stored = match &self.before {
+            Some(before) => before.records().to_vec(),
+            None => vec![lost(false); self.records],
+        };
+        for (index, &place) in places.iter().enumerate() {
+            if let (Some(stored), Some(outcome)) = (stored.get_mut(place), batch.outcome(index)) {
+                *stored = Stored {
+                    outcome: outcome.clone(),
+                    late: self.before.is_some() && outcome.kind() != Kind::Rejected,
+                };
+            }
+        }
+        // A repeat of which nothing was handed over is still of the generation that has its records.
+        let generation = match &self.before {
+            Some(before) if !stored.iter().any(|stored| stored.late) => before.generation,
+            _ => batch.generation(),
+        };
+        self.remember(generation, stored)
+    }
+
+    fn remember(&mut self, generation: u32, stored: Vec<Stored>) -> Arc<Settled> {
+        self.stage = Stage::Settled;
+        let settled = Arc::new(Settled::new(generation, stored));
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| {
+            sequences.settle(&self.number, Arc::clone(&settled), Instant::now());
+        });
+        self.outcomes.send_replace(Some(Arc::clone(&settled)));
+        settled
+    }
+}
+
+impl Drop for Turn {
+    /// A request that was refused takes nothing; one whose task was lost may be anywhere.
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Settled => {}
+            Stage::Reserved => self.end(),
+            Stage::HandingOver | Stage::UnderWay => {
+                self.end();
+                let stored = match &self.before {
+                    Some(before) => before.records().iter().map(lost_unless_acked).collect(),
+                    None => vec![lost(false); self.records],
+                };
+                // No generation has the number 0: nobody knows which one has the records.
+                let generation = self.before.as_ref().map_or(0, |before| before.generation);
+                self.remember(generation, stored);
+            }
+        }
+    }
+}
+
+fn lost_unless_acked(stored: &Stored) -> Stored {
+    match stored.outcome.kind() {
+        Kind::Acked => stored.clone(),
+        _ => lost(true),
+    }
+}
+
+fn lost(late: bool) -> Stored {
+    let error = RecordError::new(
+        Code::ProducerFatal,
+        "the request met a mistake in the sidecar; the record may or may not be written",
+    );
+    Stored {
+        outcome: Outcome::Unknown(error),
+        late,
+    }
+}
+
+#[cfg(test)]
+mod tests;

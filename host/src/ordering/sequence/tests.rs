@@ -1,0 +1,434 @@
+mod interleavings;
+
+use super::{
+    model::{content, settled},
+    *,
+};
+use crate::base::outcome::Kind;
+
+fn bounds() -> Bounds {
+    Bounds {
+        clients: 3,
+        window: 4,
+        bytes: 1 << 20,
+        idle: Duration::from_secs(60),
+    }
+}
+
+fn number(client: &str, epoch: u64, sequence: u64) -> Number {
+    of(Owner::Tcp, client, epoch, sequence)
+}
+
+fn of(owner: Owner, client: &str, epoch: u64, sequence: u64) -> Number {
+    Number {
+        name: Name::new(owner, client),
+        epoch,
+        sequence,
+        resume: false,
+    }
+}
+
+/// One client with requests of one record, for tests that need no more.
+struct One {
+    sequences: Sequences<u64>,
+    now: Instant,
+}
+
+impl One {
+    fn new() -> Self {
+        Self {
+            sequences: Sequences::new(bounds()),
+            now: Instant::now(),
+        }
+    }
+
+    fn ask(&mut self, number: &Number) -> Result<Answer<u64>, Refusal> {
+        self.sequences.ask(number, content(1), self.now)
+    }
+
+    fn has_turn(&mut self, number: &Number) -> bool {
+        matches!(self.ask(number), Ok(Answer::Turn(_)))
+    }
+
+    /// Hands over what must have its turn.
+    fn take(&mut self, number: &Number) {
+        assert!(self.has_turn(number), "{number:?}");
+        self.sequences.take(&number.name, number.sequence);
+        self.sequences.end_turn(&number.name);
+    }
+
+    fn settle(&mut self, number: &Number, kind: Kind) {
+        self.sequences.settle(number, settled(&[kind]), self.now);
+    }
+
+    fn refusal(&mut self, number: &Number) -> Refusal {
+        self.ask(number).expect_err("refused")
+    }
+}
+
+#[test]
+fn a_request_that_was_not_taken_leaves_its_sequence_to_the_next_try() {
+    let mut one = One::new();
+    let first = number("a", 0, 1);
+    assert!(one.has_turn(&first));
+    one.sequences.end_turn(&first.name);
+    assert_eq!(one.sequences.clients(), 0, "nothing was taken, so nothing is known");
+    one.take(&first);
+    let second = number("a", 0, 2);
+    assert!(one.has_turn(&second));
+    one.sequences.end_turn(&second.name);
+    assert!(matches!(
+        one.refusal(&number("a", 0, 3)),
+        Refusal::Gap { expected: 2, .. }
+    ));
+    one.take(&second);
+}
+
+#[test]
+fn the_next_one_waits_while_one_is_being_handed_over_and_not_for_its_outcome() {
+    let mut one = One::new();
+    let (first, second, third) = (number("a", 0, 1), number("a", 0, 2), number("a", 0, 3));
+    assert!(one.has_turn(&first));
+    assert!(matches!(one.ask(&second), Ok(Answer::Wait)));
+    assert!(matches!(one.refusal(&third), Refusal::Gap { expected: 2, .. }));
+    one.sequences.wait(&second);
+    assert!(
+        matches!(one.ask(&third), Ok(Answer::Wait)),
+        "the second one waits before it"
+    );
+    one.sequences.take(&first.name, 1);
+    assert!(matches!(one.ask(&second), Ok(Answer::Wait)));
+    one.sequences.end_turn(&first.name);
+    assert!(matches!(one.ask(&third), Ok(Answer::Wait)), "it is not its turn yet");
+    one.sequences.leave(&second);
+    one.take(&second);
+    one.take(&third);
+    assert!(matches!(one.ask(&first), Ok(Answer::UnderWay(1))));
+}
+
+#[test]
+fn who_waits_is_told_at_once_when_the_one_before_it_is_not_taken() {
+    let mut one = One::new();
+    let (first, second) = (number("a", 0, 1), number("a", 0, 2));
+    one.take(&first);
+    assert!(one.has_turn(&second));
+    let third = number("a", 0, 3);
+    assert!(matches!(one.ask(&third), Ok(Answer::Wait)));
+    one.sequences.wait(&third);
+    one.sequences.end_turn(&second.name);
+    assert!(matches!(one.refusal(&third), Refusal::Gap { expected: 2, .. }));
+}
+
+#[test]
+fn nothing_overtakes_a_request_whose_records_were_lost() {
+    for kind in [Kind::Failed, Kind::Unknown] {
+        let mut one = One::new();
+        let (first, second, third) = (number("a", 0, 1), number("a", 0, 2), number("a", 0, 3));
+        one.take(&first);
+        one.take(&second);
+        one.settle(&second, Kind::Rejected);
+        one.settle(&first, kind);
+        assert!(matches!(one.refusal(&third), Refusal::Blocked { expected: 1, .. }));
+        // Its refused record would go behind what is still missing.
+        assert!(matches!(one.refusal(&second), Refusal::Blocked { expected: 1, .. }));
+        one.take(&first);
+        assert!(matches!(one.ask(&third), Ok(Answer::Wait)), "its outcome decides");
+        one.settle(&first, kind);
+        assert!(matches!(one.refusal(&third), Refusal::Blocked { expected: 1, .. }));
+        one.take(&first);
+        one.settle(&first, Kind::Acked);
+        one.take(&third);
+        one.take(&second);
+    }
+}
+
+#[test]
+fn a_refused_record_holds_up_nothing() {
+    let mut one = One::new();
+    one.take(&number("a", 0, 1));
+    one.settle(&number("a", 0, 1), Kind::Rejected);
+    one.take(&number("a", 0, 2));
+}
+
+#[test]
+fn a_new_epoch_begins_at_one_and_comes_after_what_is_being_handed_over() {
+    let mut one = One::new();
+    let old = number("a", 0, 1);
+    assert!(one.has_turn(&old));
+    one.sequences.take(&old.name, 1);
+    let new = number("a", 5, 1);
+    assert!(matches!(one.ask(&new), Ok(Answer::Wait)));
+    assert!(matches!(
+        one.refusal(&number("a", 5, 3)),
+        Refusal::Gap {
+            expected: 1,
+            epoch: 5,
+            ..
+        }
+    ));
+    one.sequences.end_turn(&old.name);
+    one.take(&new);
+    assert!(matches!(
+        one.refusal(&old),
+        Refusal::StaleEpoch {
+            given: 0,
+            epoch: 5,
+            expected: 2
+        }
+    ));
+    // It blocks its own epoch, and that is over.
+    one.settle(&old, Kind::Failed);
+    one.take(&number("a", 5, 2));
+}
+
+#[test]
+fn a_new_epoch_begins_even_where_everything_remembered_blocks() {
+    let mut one = One::new();
+    for sequence in 1..=4 {
+        one.take(&number("a", 0, sequence));
+    }
+    for sequence in 1..=4 {
+        one.settle(&number("a", 0, sequence), Kind::Unknown);
+    }
+    let new = number("a", 1, 1);
+    assert!(one.has_turn(&new));
+    one.sequences.end_turn(&new.name);
+    assert!(
+        matches!(one.refusal(&number("a", 0, 5)), Refusal::Blocked { .. }),
+        "the new epoch did not begin after all"
+    );
+    one.take(&new);
+}
+
+#[test]
+fn a_client_that_nothing_is_known_of_may_begin_and_resume_and_nothing_else() {
+    let mut one = One::new();
+    assert!(matches!(one.refusal(&number("a", 0, 7)), Refusal::Resync { .. }));
+    assert_eq!(one.sequences.clients(), 0);
+    let resumed = Number {
+        resume: true,
+        ..number("a", 0, 7)
+    };
+    assert!(one.has_turn(&resumed));
+    assert!(matches!(one.ask(&number("a", 0, 8)), Ok(Answer::Wait)));
+    one.sequences.take(&resumed.name, 7);
+    one.sequences.end_turn(&resumed.name);
+    assert!(
+        matches!(one.ask(&resumed), Ok(Answer::UnderWay(7))),
+        "it is a repeat now"
+    );
+    one.take(&number("a", 0, 8));
+    let further = Number {
+        resume: true,
+        ..number("a", 0, 20)
+    };
+    assert!(matches!(one.refusal(&further), Refusal::Gap { expected: 9, .. }));
+}
+
+#[test]
+fn a_repeat_with_other_records_is_never_given_the_outcomes_of_the_first() {
+    let mut one = One::new();
+    let first = number("a", 0, 1);
+    one.take(&first);
+    one.settle(&first, Kind::Acked);
+    for other in [content(2), Content { records: 1, digest: 8 }] {
+        let refused = one.sequences.ask(&first, other, one.now);
+        assert!(matches!(refused, Err(Refusal::Mismatch { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn what_is_beyond_the_window_is_forgotten_and_never_taken_anew() {
+    let mut one = One::new();
+    for sequence in 1..=4 {
+        one.take(&number("a", 0, sequence));
+    }
+    let fifth = number("a", 0, 5);
+    assert!(matches!(one.ask(&fifth), Ok(Answer::Wait)), "all four are under way");
+    one.settle(&number("a", 0, 2), Kind::Acked);
+    assert!(matches!(one.ask(&fifth), Ok(Answer::Wait)), "the first one is");
+    one.settle(&number("a", 0, 1), Kind::Acked);
+    one.take(&fifth);
+    assert!(matches!(
+        one.refusal(&number("a", 0, 1)),
+        Refusal::Forgotten { expected: 6, .. }
+    ));
+    assert!(matches!(one.ask(&number("a", 0, 2)), Ok(Answer::Settled(_))));
+}
+
+#[test]
+fn the_client_that_was_quiet_for_longest_is_forgotten_first_and_a_busy_one_never() {
+    let mut one = One::new();
+    for name in ["busy", "quiet", "used"] {
+        one.take(&number(name, 0, 1));
+    }
+    for name in ["quiet", "used"] {
+        one.settle(&number(name, 0, 1), Kind::Acked);
+    }
+    one.take(&number("new", 0, 1));
+    assert!(matches!(one.ask(&number("used", 0, 1)), Ok(Answer::Settled(_))));
+    assert!(matches!(one.refusal(&number("quiet", 0, 2)), Refusal::Resync { .. }));
+    one.take(&number("newer", 0, 1));
+    assert!(
+        matches!(one.refusal(&number("newest", 0, 1)), Refusal::TooManyClients),
+        "all three are busy"
+    );
+}
+
+#[test]
+fn a_client_that_is_idle_for_too_long_is_forgotten_unless_something_is_under_way() {
+    let mut one = One::new();
+    one.take(&number("idle", 0, 1));
+    one.settle(&number("idle", 0, 1), Kind::Acked);
+    one.take(&number("busy", 0, 1));
+    one.now += Duration::from_secs(61);
+    assert!(matches!(one.refusal(&number("idle", 0, 2)), Refusal::Resync { .. }));
+    assert!(matches!(one.ask(&number("busy", 0, 1)), Ok(Answer::UnderWay(1))));
+    assert_eq!(one.sequences.clients(), 1);
+}
+
+#[test]
+fn a_request_whose_outcomes_could_never_be_remembered_is_refused() {
+    let mut one = One::new();
+    let refused = one
+        .sequences
+        .ask(&number("a", 0, 1), content(usize::MAX), Instant::now());
+    assert!(matches!(refused, Err(Refusal::TooLarge { .. })));
+    assert_eq!((one.sequences.clients(), one.sequences.bytes()), (0, 0));
+}
+
+#[test]
+fn clients_that_all_send_do_not_keep_forgetting_one_another() {
+    let now = Instant::now();
+    let mut sequences: Sequences<u64> = Sequences::new(Bounds {
+        clients: 100,
+        window: 128,
+        bytes: 512 << 10,
+        idle: Duration::from_secs(60),
+    });
+    for sequence in 1..=200 {
+        for client in 0..100 {
+            let number = number(&client.to_string(), 0, sequence);
+            let answer = sequences.ask(&number, content(1), now);
+            assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+            sequences.take(&number.name, sequence);
+            sequences.end_turn(&number.name);
+            sequences.settle(&number, settled(&[Kind::Acked]), now);
+        }
+    }
+    for client in 0..100 {
+        for sequence in 200 - SPARED as u64 + 1..=200 {
+            let answer = sequences.ask(&number(&client.to_string(), 0, sequence), content(1), now);
+            assert!(
+                matches!(answer, Ok(Answer::Settled(_))),
+                "{client} {sequence}: {answer:?}"
+            );
+        }
+    }
+}
+
+const US: Owner = Owner::User(1000);
+const THEM: Owner = Owner::User(1001);
+
+#[test]
+fn nobody_retires_anothers_client_by_taking_its_name() {
+    let mut one = One::new();
+    let ours = of(US, "shop", 0, 1);
+    one.take(&ours);
+    one.settle(&ours, Kind::Acked);
+    let theirs = of(THEM, "shop", u64::MAX, 1);
+    one.take(&theirs);
+    one.settle(&theirs, Kind::Failed);
+    assert!(matches!(one.ask(&ours), Ok(Answer::Settled(_))));
+    one.take(&of(US, "shop", 0, 2));
+    assert!(matches!(
+        one.refusal(&of(THEM, "shop", u64::MAX, 2)),
+        Refusal::Blocked { .. }
+    ));
+}
+
+#[test]
+fn who_invents_clients_makes_only_its_own_be_forgotten() {
+    let now = Instant::now();
+    let mut sequences: Sequences<u64> = Sequences::new(Bounds {
+        clients: 10,
+        window: 4,
+        bytes: 1 << 20,
+        idle: Duration::from_secs(60),
+    });
+    let mut done = |number: &Number| {
+        let answer = sequences.ask(number, content(1), now);
+        assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+        sequences.take(&number.name, 0);
+        sequences.end_turn(&number.name);
+        sequences.settle(number, settled(&[Kind::Acked]), now);
+    };
+    // Alone it may have all places, and gives them up for others down to an even share.
+    for client in 0..1_000 {
+        done(&of(THEM, &client.to_string(), 0, 1));
+    }
+    for client in 0..5 {
+        done(&of(US, &client.to_string(), 0, 1));
+    }
+    for client in 0..1_000 {
+        done(&of(THEM, &client.to_string(), 1, 1));
+    }
+    for client in 0..5 {
+        done(&of(US, &client.to_string(), 0, 2));
+    }
+    done(&of(US, "sixth", 0, 1));
+    let (oldest, newest) = (of(US, "0", 0, 3), of(THEM, "999", 1, 1));
+    let forgotten = sequences.ask(&oldest, content(1), now);
+    assert!(matches!(forgotten, Err(Refusal::Resync { .. })), "{forgotten:?}");
+    let kept = sequences.ask(&newest, content(1), now);
+    assert!(matches!(kept, Ok(Answer::Settled(_))), "{kept:?}");
+}
+
+#[test]
+fn who_fills_the_memory_makes_only_its_own_be_forgotten() {
+    let now = Instant::now();
+    let mut sequences: Sequences<u64> = Sequences::new(Bounds {
+        clients: 1_000,
+        window: 128,
+        bytes: 256 << 10,
+        idle: Duration::from_secs(60),
+    });
+    let mut done = |number: &Number| {
+        let answer = sequences.ask(number, content(20), now);
+        assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+        sequences.take(&number.name, 0);
+        sequences.end_turn(&number.name);
+        sequences.settle(number, settled(&[Kind::Acked; 20]), now);
+    };
+    for client in 0..900 {
+        done(&of(THEM, &client.to_string(), 0, 1));
+    }
+    for sequence in 1..=20 {
+        done(&of(US, "shop", 0, sequence));
+    }
+    for client in 0..900 {
+        done(&of(THEM, &client.to_string(), 1, 1));
+    }
+    for sequence in 1..=20 {
+        let answer = sequences.ask(&of(US, "shop", 0, sequence), content(20), now);
+        assert!(matches!(answer, Ok(Answer::Settled(_))), "{sequence}: {answer:?}");
+    }
+}
+
+#[test]
+fn who_has_all_its_places_busy_is_told_so_and_others_are_not() {
+    let mut one = One::new();
+    // Three places, two owners: one each, and the third to whoever comes first.
+    one.take(&of(US, "a", 0, 1));
+    one.take(&of(THEM, "a", 0, 1));
+    one.take(&of(THEM, "b", 0, 1));
+    assert!(matches!(one.refusal(&of(THEM, "c", 0, 1)), Refusal::TooManyClients));
+    one.settle(&of(US, "a", 0, 1), Kind::Acked);
+    assert!(
+        matches!(one.refusal(&of(THEM, "c", 0, 1)), Refusal::TooManyClients),
+        "what is idle is not theirs"
+    );
+    one.settle(&of(THEM, "a", 0, 1), Kind::Acked);
+    one.take(&of(THEM, "c", 0, 1));
+    one.take(&of(US, "a", 0, 2));
+}

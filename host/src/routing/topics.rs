@@ -1,0 +1,314 @@
+//! What is known of each topic: its partitions, its place in the table of routes, what is queued for it.
+//!
+//! A topic is looked up once, when its first record arrives, and refreshed in the background after that. Lookups of one
+//! topic are shared by everybody who waits for it; what is not there is remembered for a second.
+
+mod table;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OnceCell, Semaphore};
+
+use self::table::{Full, TopicTable};
+use crate::{
+    base::{
+        metrics::Metrics,
+        outcome::{Code, RecordError},
+    },
+    produce::{MetadataError, NoSettings, Producer},
+    routing::route::Routes,
+    topic::{PartitionInfo, Rules, Topic, TopicSettings},
+};
+
+/// How long a "not there" is remembered.
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+/// A broker that creates topics by itself says "unknown" first and knows it a moment later.
+const CREATION_GRACE: Duration = Duration::from_millis(1_500);
+const CREATION_POLL: Duration = Duration::from_millis(100);
+/// Lookups that may ask the brokers at once, each on a thread of its own.
+const CONCURRENT_LOOKUPS: usize = 4;
+/// How long the first record of a topic waits for the topic's settings, beside its partitions. They are asked for again with the
+/// next refresh.
+const SETTINGS_WAIT: Duration = Duration::from_secs(1);
+/// Topics whose settings are asked for at once.
+const SETTINGS_AT_ONCE: usize = 100;
+
+/// Why a topic cannot be sent to.
+#[derive(Debug, Clone)]
+pub enum TopicError {
+    /// For good, until somebody changes something: the record's fault.
+    Refused(RecordError),
+    /// For now: nothing may be taken.
+    Unavailable(String),
+}
+
+type Lookup = Arc<OnceCell<Result<Arc<Topic>, TopicError>>>;
+/// By name: until when a refusal is remembered, once it is one, and the lookup that everybody shares.
+type Pending = HashMap<Arc<str>, (Option<Instant>, Lookup)>;
+
+/// The bounds of what is known.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicLimits {
+    /// Most topics at once: `limits.max_topics`.
+    pub max_topics: usize,
+    /// How long a lookup may take.
+    pub timeout: Duration,
+    /// What their records are held to.
+    pub rules: Rules,
+}
+
+/// Every topic that is known.
+pub struct Topics {
+    producer: Arc<dyn Producer>,
+    routes: Arc<Routes>,
+    metrics: Arc<Metrics>,
+    limits: TopicLimits,
+    known: TopicTable,
+    /// Lookups under way, and refusals with the moment until which they are remembered. Bounded by `max_topics`.
+    pending: Mutex<Pending>,
+    lookups: Semaphore,
+}
+
+impl Topics {
+    /// None known yet.
+    pub fn new(producer: Arc<dyn Producer>, routes: Arc<Routes>, metrics: Arc<Metrics>, limits: TopicLimits) -> Self {
+        Self {
+            producer,
+            routes,
+            metrics,
+            limits,
+            known: TopicTable::new(limits.max_topics, Instant::now()),
+            pending: Mutex::default(),
+            lookups: Semaphore::new(CONCURRENT_LOOKUPS),
+        }
+    }
+
+    /// Who decides for which topics.
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// The name of one that is known.
+    pub fn any_known(&self) -> Option<Arc<str>> {
+        self.known.any()
+    }
+
+    /// Outcomes so far, by topic and kind.
+    pub fn counts(&self) -> HashMap<Arc<str>, [u64; 4]> {
+        let known = self.known.all().into_iter();
+        known.map(|topic| (Arc::clone(&topic.name), topic.counts())).collect()
+    }
+
+    /// The topic, from memory or from the brokers. The name has been checked.
+    pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
+        let table = self.routes.table();
+        let known = self.known.get(name, Instant::now());
+        let has_route = match &known {
+            Some(topic) => table.place_of(topic).is_some(),
+            None => table.find(name).is_some(),
+        };
+        if !has_route {
+            return Err(TopicError::Refused(no_route(name)));
+        }
+        if let Some(topic) = known {
+            return Ok(topic);
+        }
+        let lookup = self.lookup(name)?;
+        // When this gives up, whoever waits for the same topic takes over.
+        let asking = lookup.get_or_init(|| self.ask(name));
+        let result = match tokio::time::timeout(self.limits.timeout + CREATION_GRACE, asking).await {
+            Ok(result) => result.clone(),
+            Err(_) => Err(TopicError::Unavailable("no answer in time".to_owned())),
+        };
+        let mut pending = self.pending();
+        match (&result, pending.get_mut(name)) {
+            // A refusal stays for a while and answers everybody who asks meanwhile.
+            (Err(TopicError::Refused(_)), Some((until, _))) => {
+                until.get_or_insert_with(|| Instant::now() + NEGATIVE_TTL);
+            }
+            (Ok(_), _) => {
+                pending.remove(name);
+            }
+            // A lookup that only this caller gave up on goes on for the others.
+            (_, Some((_, same))) if Arc::ptr_eq(same, &lookup) && lookup.initialized() => {
+                pending.remove(name);
+            }
+            _ => {}
+        }
+        drop(pending);
+        result
+    }
+
+    /// Asks the brokers again about every known topic. Blocks.
+    pub fn refresh(&self) {
+        // By name: a topic that is held here could not make room for another one meanwhile.
+        for name in self.known.names() {
+            let asked = Instant::now();
+            match self.producer.metadata(&name, self.limits.timeout) {
+                Ok(infos) => {
+                    if let Some(topic) = self.known.peek(&name) {
+                        topic.refresh(&infos);
+                    }
+                }
+                Err(MetadataError::UnknownTopic | MetadataError::Unauthorized) => {
+                    tracing::warn!(topic = %name, "the brokers no longer know the topic, or hide it");
+                    self.known.remove(&name);
+                    self.producer.forget(&name);
+                }
+                // Nobody answers, so there is no use in asking about the others; the next round will.
+                Err(MetadataError::Unavailable(_)) if asked.elapsed() >= self.limits.timeout / 2 => return,
+                // This topic's own trouble, such as an election.
+                Err(MetadataError::Unavailable(_)) => {}
+            }
+        }
+        self.refresh_settings();
+    }
+
+    fn refresh_settings(&self) {
+        for names in self.known.names().chunks(SETTINGS_AT_ONCE) {
+            let told = self.producer.settings(names, self.limits.timeout);
+            for (name, settings) in names.iter().zip(told) {
+                let Some(topic) = self.known.peek(name) else {
+                    continue;
+                };
+                // Those that cannot be read now are as they were.
+                if let Ok(settings) = settings {
+                    topic.configure(settings, self.limits.rules.packing.batch_bytes);
+                }
+                topic.tell_refusals();
+            }
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lookup(&self, name: &Arc<str>) -> Result<Lookup, TopicError> {
+        let mut pending = self.pending();
+        let now = Instant::now();
+        // A lookup that nobody waits for any more (its client went away) must not hold a place.
+        pending.retain(|_, (until, lookup)| match until {
+            Some(until) => now < *until,
+            None => Arc::strong_count(lookup) > 1,
+        });
+        if let Some((_, lookup)) = pending.get(name) {
+            return Ok(Arc::clone(lookup));
+        }
+        // Before the brokers are asked: some of them make a topic for that.
+        if !self.known.has_room(now) || !self.producer.has_room_for(name) {
+            return Err(self.too_many(name));
+        }
+        if pending.len() >= self.limits.max_topics {
+            return Err(TopicError::Unavailable(
+                "too many unknown topics are being looked up".to_owned(),
+            ));
+        }
+        let lookup = Lookup::default();
+        pending.insert(Arc::clone(name), (None, Arc::clone(&lookup)));
+        Ok(lookup)
+    }
+
+    fn too_many(&self, name: &str) -> TopicError {
+        refused(
+            Code::TooManyTopics,
+            format!(
+                "{} topics are known already, and all have been in use shortly; send to \"{name}\" later, or raise \
+                 limits.max_topics",
+                self.limits.max_topics
+            ),
+        )
+    }
+
+    /// A topic is in the table from now on, in the place of one that has rested for long if there is none left.
+    fn take_in(&self, topic: Topic) -> Result<Arc<Topic>, TopicError> {
+        let name = Arc::clone(&topic.name);
+        let taken = self.known.insert(Arc::new(topic), Instant::now());
+        let (topic, gone) = taken.map_err(|Full| self.too_many(&name))?;
+        if let Some(gone) = gone {
+            tracing::debug!(topic = %gone, instead = %name, "a topic that nobody has sent to for a while is no longer known");
+            self.producer.forget(&gone);
+        }
+        Ok(topic)
+    }
+
+    fn found(
+        &self,
+        name: &Arc<str>,
+        infos: &[PartitionInfo],
+        settings: Vec<Result<TopicSettings, NoSettings>>,
+    ) -> Topic {
+        let rules = self.limits.rules;
+        let topic = Topic::new(Arc::clone(name), infos, rules, &self.metrics);
+        match settings.into_iter().next() {
+            Some(Ok(settings)) => topic.configure(settings, rules.packing.batch_bytes),
+            Some(Err(reason @ NoSettings::Refused(_))) => tracing::info!(
+                topic = %name,
+                %reason,
+                "the topic's settings cannot be read, so what its brokers refuse is found out by their refusals; grant \
+                 DESCRIBE_CONFIGS on the topic"
+            ),
+            Some(Err(NoSettings::Unsupported)) | None => {}
+        }
+        topic
+    }
+
+    async fn ask(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
+        let begun = Instant::now();
+        loop {
+            // One question at a time: a topic that is waited for must not hold up the others. Never closed.
+            let turn = self.lookups.acquire().await;
+            let (producer, topic, timeout) = (Arc::clone(&self.producer), Arc::clone(name), self.limits.timeout);
+            let asked = tokio::task::spawn_blocking(move || {
+                let infos = producer.metadata(&topic, timeout)?;
+                let settings = producer.settings(std::slice::from_ref(&topic), SETTINGS_WAIT.min(timeout));
+                Ok((infos, settings))
+            });
+            let asked = asked.await;
+            drop(turn);
+            match asked {
+                Ok(Ok((infos, settings))) => {
+                    return self.take_in(self.found(name, &infos, settings));
+                }
+                // A topic that is just being made has no leaders at first.
+                Ok(Err(MetadataError::UnknownTopic | MetadataError::Unavailable(_)))
+                    if begun.elapsed() < CREATION_GRACE =>
+                {
+                    tokio::time::sleep(CREATION_POLL).await;
+                }
+                Ok(Err(error)) => return Err(explain(error, name)),
+                Err(join) => return Err(TopicError::Unavailable(join.to_string())),
+            }
+        }
+    }
+}
+
+/// Why a record of a topic that no route matches is refused.
+pub fn no_route(topic: &str) -> RecordError {
+    RecordError::new(
+        Code::NoRoute,
+        format!("no [[route]] matches topic \"{topic}\"; add one to the configuration"),
+    )
+}
+
+fn explain(error: MetadataError, name: &str) -> TopicError {
+    match error {
+        MetadataError::UnknownTopic => refused(
+            Code::UnknownTopic,
+            format!("the brokers do not know topic \"{name}\" and do not create it; create it, or correct the name"),
+        ),
+        MetadataError::Unauthorized => refused(
+            Code::TopicUnauthorized,
+            format!("the brokers do not let this principal use topic \"{name}\"; grant it DESCRIBE and WRITE"),
+        ),
+        MetadataError::Unavailable(reason) => TopicError::Unavailable(reason),
+    }
+}
+
+fn refused(code: Code, message: String) -> TopicError {
+    TopicError::Refused(RecordError::new(code, message))
+}

@@ -1,0 +1,255 @@
+//! The admin listener: on a thread of its own, so that it answers whatever the ingest side is doing.
+
+mod serve;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+use serde_json::{Value, json};
+
+use self::serve::Place;
+pub use self::serve::{Serving, bind, serve};
+use crate::{
+    base::token,
+    ingest::{origin, problem::Problem},
+    pipeline::Pipeline,
+    produce::Health,
+    reload::{CommandError, Done, Reloader},
+    run::{drain::Drain, logging::Log},
+};
+
+/// What the admin listener shows.
+pub struct Admin {
+    /// Counters, the producer's health, buffered bytes.
+    pub pipeline: Arc<Pipeline>,
+    /// Where it listens, and so what needs a token.
+    pub loopback: bool,
+    /// Its bearer token.
+    pub token: Option<String>,
+    /// The configuration without its secrets.
+    pub config: Value,
+    /// What became of the log's lines.
+    pub log: Log,
+    /// The routes and their plugins.
+    pub reloader: Arc<Reloader>,
+    /// Whether `/ready` waits for Kafka.
+    pub ready_requires_kafka: bool,
+    /// Set once the ingest listeners are served.
+    pub serving: AtomicBool,
+    /// Set when the end has begun.
+    pub draining: AtomicBool,
+    /// Where the end is asked for.
+    pub drain: Drain,
+    /// How long that may take.
+    pub longest_drain: Duration,
+}
+
+impl Admin {
+    async fn handle(&self, request: &Request<Incoming>, place: &Place) -> Response<Full<Bytes>> {
+        self.answer(request, place)
+            .await
+            .unwrap_or_else(|problem| problem.response())
+    }
+
+    async fn answer(&self, request: &Request<Incoming>, place: &Place) -> Result<Response<Full<Bytes>>, Problem> {
+        let (method, path) = (request.method(), request.uri().path());
+        if let Some(order) = order(path) {
+            if method != Method::POST {
+                return Err(Problem::method("POST"));
+            }
+            self.authorize(request)?;
+            let _waiting = place.wait().ok_or_else(too_many_orders)?;
+            return match order {
+                Order::Drain => Ok(self.drain().await),
+                Order::Reload(plugin) => obeyed(self.reloader.reload(plugin).await),
+                Order::Rollback(plugin) => obeyed(self.roll_back(plugin).await),
+            };
+        }
+        let guarded = match path {
+            "/live" | "/ready" | "/metrics" => false,
+            "/plugins" | "/config" => true,
+            _ => {
+                return Err(Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "not_found",
+                    "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config, and POST \
+                     /drain, /plugins/{name}/reload and /plugins/{name}/rollback",
+                ));
+            }
+        };
+        if method != Method::GET && method != Method::HEAD {
+            return Err(Problem::method("GET"));
+        }
+        if guarded {
+            self.authorize(request)?;
+        }
+        Ok(match path {
+            "/live" => Self::live(),
+            "/ready" => self.ready(),
+            "/metrics" => self.metrics(),
+            "/plugins" => document(StatusCode::OK, &self.reloader.shown()),
+            _ => document(StatusCode::OK, &self.config),
+        })
+    }
+
+    /// Answers when the drain has ended; the process ends right after that.
+    async fn drain(&self) -> Response<Full<Bytes>> {
+        match self.drain.ask().await {
+            Some(report) if report.finished => document(StatusCode::OK, &json!(report)),
+            Some(report) => document(StatusCode::GATEWAY_TIMEOUT, &json!(report)),
+            None => document(StatusCode::INTERNAL_SERVER_ERROR, &json!({"finished": false})),
+        }
+    }
+
+    async fn roll_back(&self, plugin: &str) -> Result<Done, CommandError> {
+        // It runs the plugin's `configure`, and this thread has probes to answer.
+        let (reloader, name) = (Arc::clone(&self.reloader), plugin.to_owned());
+        let task = tokio::task::spawn_blocking(move || reloader.rollback(&name));
+        task.await
+            .unwrap_or_else(|_| Err(CommandError::Late(plugin.to_owned())))
+    }
+
+    /// Who may see what is guarded, and give orders.
+    fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+        let headers = request.headers();
+        match (&self.token, headers.get(AUTHORIZATION)) {
+            (None, _) if self.loopback => origin::check_strictly(request.method(), request.uri(), headers),
+            (Some(token), Some(given)) if token::is_bearer(given.as_bytes(), token) => Ok(()),
+            (Some(_), _) => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.admin_token_file>",
+            )),
+            (None, _) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "off loopback this needs a token; set listen.admin_token_file, or ask on loopback",
+            )),
+        }
+    }
+
+    /// Nothing that this process can tell of itself is cured by a restart: a producer that met a fatal error renews itself.
+    fn live() -> Response<Full<Bytes>> {
+        document(StatusCode::OK, &json!({"live": true}))
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let serving = self.serving.load(Ordering::Relaxed);
+        let draining = self.draining.load(Ordering::Relaxed);
+        let (state, detail) = match self.pipeline.producer.health() {
+            Health::Starting => ("starting", None),
+            Health::Up => ("up", None),
+            Health::Down(reason) => ("down", Some(reason)),
+            Health::Renewing(reason) => ("renewing", Some(reason)),
+        };
+        let kafka = state == "up" || !self.ready_requires_kafka;
+        let (plugins, problems) = self.reloader.readiness();
+        let ready = serving && !draining && kafka && plugins;
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        document(
+            status,
+            &json!({
+                "ready": ready,
+                "listeners": serving,
+                "draining": draining,
+                "plugins": plugins,
+                "problems": problems,
+                "kafka": {"state": state, "detail": detail, "required": self.ready_requires_kafka},
+            }),
+        )
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let pipeline = &self.pipeline;
+        let metrics = &pipeline.metrics;
+        metrics.generation.set(pipeline.producer.generation().into());
+        metrics
+            .kafka_up
+            .set(i64::from(pipeline.producer.health() == Health::Up));
+        let admission = &pipeline.admission;
+        for (gauge, now) in [
+            (&metrics.buffered_bytes, admission.buffered()),
+            (&metrics.queue_messages, admission.queued_records()),
+            (&metrics.queue_bytes, admission.queued_bytes()),
+        ] {
+            gauge.set(now.cast_signed() as i64);
+        }
+        metrics.log_lines_dropped(self.log.unread(), self.log.repeated());
+        let mut response = Response::new(Full::from(metrics.render()));
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+        );
+        response
+    }
+}
+
+/// What can be ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order<'a> {
+    Drain,
+    Reload(&'a str),
+    Rollback(&'a str),
+}
+
+/// `/drain`, `/plugins/{name}/reload` and `/plugins/{name}/rollback`. A name is looked up among those of the routes and never
+/// becomes part of a path.
+fn order(path: &str) -> Option<Order<'_>> {
+    if path == "/drain" {
+        return Some(Order::Drain);
+    }
+    let (name, order) = path.strip_prefix("/plugins/")?.rsplit_once('/')?;
+    match order {
+        "reload" => Some(Order::Reload(name)),
+        "rollback" => Some(Order::Rollback(name)),
+        _ => None,
+    }
+}
+
+fn obeyed(done: Result<Done, CommandError>) -> Result<Response<Full<Bytes>>, Problem> {
+    match done {
+        Ok(done) => Ok(document(StatusCode::OK, &json!(done))),
+        Err(error) => {
+            let (status, code) = match error {
+                CommandError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_plugin"),
+                CommandError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
+                CommandError::Failed { .. } => (StatusCode::CONFLICT, "not_loaded"),
+                CommandError::Late(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            };
+            Err(Problem::new(status, code, error.to_string()))
+        }
+    }
+}
+
+fn too_many_orders() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "as many as may already wait for a drain or a reload; nothing was done; ask again when these have been answered",
+    )
+}
+
+fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{value:#}\n")));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

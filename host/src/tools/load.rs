@@ -1,0 +1,140 @@
+//! `pointsman load`: sends records to a sidecar and measures what comes back.
+//!
+//! Each [`connection`] sends requests whose bytes were made beforehand ([`request`]), so that little is spent here of what the
+//! sidecar may need; [`stream`] does the same over `/stream`. Without a rate each connection has so many requests under way and
+//! waits (a closed loop: it measures throughput). With one, requests have their time, and latency counts from there, not from when
+//! the one before let them: what a slow answer makes others wait is in it (no coordinated omission).
+
+mod connection;
+mod process;
+mod report;
+mod request;
+pub(crate) mod stream;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    task::JoinSet,
+};
+
+use self::report::Seen;
+pub use self::{process::Usage, report::Report};
+use crate::tools::cli::{Load, LoadFormat};
+
+/// Where to.
+#[derive(Debug, Clone)]
+enum Target {
+    Unix(PathBuf),
+    Tcp(String),
+}
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+impl Target {
+    fn of(options: &Load) -> anyhow::Result<Self> {
+        match (&options.unix, &options.http) {
+            (Some(path), None) => Ok(Self::Unix(path.clone())),
+            (None, Some(address)) => Ok(Self::Tcp(address.clone())),
+            _ => bail!("say where the sidecar listens: --unix PATH or --http HOST:PORT"),
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<Box<dyn Socket>> {
+        match self {
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                Ok(Box::new(
+                    stream.with_context(|| format!("cannot connect to {}", path.display()))?,
+                ))
+            }
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await;
+                let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+}
+
+/// When requests are sent.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    begin: Instant,
+    end: Instant,
+    /// Between two requests of one connection; none: as soon as there is room for one.
+    interval: Option<Duration>,
+    /// Of one connection.
+    in_flight: usize,
+}
+
+/// Warms up, measures, and says what it gave.
+pub fn run(options: &Load) -> anyhow::Result<Report> {
+    let threads = if options.connections == 1 { 1 } else { 2 };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(options))
+}
+
+async fn measure(options: &Load) -> anyhow::Result<Report> {
+    let options = &Load {
+        batch: if options.format == LoadFormat::Octet {
+            1
+        } else {
+            options.batch
+        },
+        ..options.clone()
+    };
+    let target = Target::of(options)?;
+    send(options, &target, Duration::from_secs_f64(options.warm_up))
+        .await
+        .context("while warming up")?;
+    let before = options.pid.map(Usage::of).transpose()?;
+    let begun = Instant::now();
+    let seen = send(options, &target, Duration::from_secs_f64(options.seconds)).await?;
+    let took = begun.elapsed();
+    let after = options.pid.map(Usage::of).transpose()?;
+    let used = before.zip(after).map(|(before, after)| after.since(&before));
+    Ok(Report::new(options, seen, took, used))
+}
+
+async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Result<Seen> {
+    let begin = Instant::now();
+    let per_connection = options
+        .rate
+        .map(|rate| rate / options.connections as f64 / options.batch as f64);
+    let plan = Plan {
+        begin,
+        end: begin + duration,
+        interval: per_connection.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+        in_flight: options.in_flight,
+    };
+    let mut connections = JoinSet::new();
+    for number in 0..options.connections {
+        let (options, target) = (options.clone(), target.clone());
+        connections.spawn(async move {
+            let socket = target.connect().await?;
+            match options.format {
+                LoadFormat::Stream => stream::drive(socket, &options, number, plan).await,
+                _ => connection::drive(socket, &request::of(&options, number), options.batch, plan).await,
+            }
+        });
+    }
+    let mut all = Seen::new()?;
+    while let Some(ended) = connections.join_next().await {
+        all.add(&ended??)?;
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests;

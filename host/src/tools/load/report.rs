@@ -1,0 +1,163 @@
+//! What a run gave, for people and for scripts.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::process::Usage;
+use crate::tools::cli::{Load, LoadFormat};
+
+/// Latencies are kept from 1 µs to a minute, to three figures.
+const LONGEST_US: u64 = 60_000_000;
+
+/// What connections saw.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Of answers, µs.
+    latencies: Histogram<u64>,
+    pub(super) records: u64,
+    pub(super) requests: u64,
+    /// Answers other than "all acked", by what they were.
+    pub(super) others: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            latencies: Histogram::new_with_bounds(1, LONGEST_US, 3)?,
+            records: 0,
+            requests: 0,
+            others: BTreeMap::new(),
+        })
+    }
+
+    pub(super) fn latency(&mut self, latency: Duration) {
+        self.latencies.saturating_record(latency.as_micros() as u64);
+    }
+
+    pub(super) fn other(&mut self, what: &str) {
+        *self.others.entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.latencies.add(&other.latencies)?;
+        self.records += other.records;
+        self.requests += other.requests;
+        for (what, count) in &other.others {
+            *self.others.entry(what.clone()).or_default() += count;
+        }
+        Ok(())
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// How records were sent.
+    pub format: LoadFormat,
+    /// The socket.
+    pub socket: &'static str,
+    /// Connections at once.
+    pub connections: usize,
+    /// Records of a request.
+    pub batch: usize,
+    /// Requests under way on a connection.
+    pub in_flight: usize,
+    /// Bytes of a value.
+    pub value_bytes: usize,
+    /// Records a second that were asked for, if any were.
+    pub rate: Option<f64>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Records that were acked.
+    pub records: u64,
+    /// Answers in which all were.
+    pub requests: u64,
+    /// Records a second.
+    pub records_per_second: f64,
+    /// Requests a second.
+    pub requests_per_second: f64,
+    /// Milliseconds of a request, or of a stream's record; with a rate, from when it was due.
+    pub latency_ms: Latency,
+    /// All other answers.
+    pub others: BTreeMap<String, u64>,
+    /// The sidecar's CPU seconds for a million records, if its process is known.
+    pub cpu_seconds_per_million: Option<f64>,
+    /// The most that it ever had resident, bytes.
+    pub peak_resident_bytes: Option<u64>,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[allow(missing_docs, reason = "shares of the answers that were not slower")]
+pub struct Latency {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Report {
+    pub(super) fn new(options: &Load, seen: Seen, took: Duration, used: Option<Usage>) -> Self {
+        let at = |share: f64| seen.latencies.value_at_quantile(share) as f64 / 1e3;
+        let seconds = took.as_secs_f64();
+        Self {
+            format: options.format,
+            socket: if options.unix.is_some() { "unix" } else { "tcp" },
+            connections: options.connections,
+            batch: options.batch,
+            in_flight: options.in_flight,
+            value_bytes: options.value_bytes,
+            rate: options.rate,
+            seconds,
+            records: seen.records,
+            requests: seen.requests,
+            records_per_second: seen.records as f64 / seconds,
+            requests_per_second: seen.requests as f64 / seconds,
+            latency_ms: Latency {
+                p50: at(0.5),
+                p90: at(0.9),
+                p99: at(0.99),
+                p999: at(0.999),
+                max: seen.latencies.max() as f64 / 1e3,
+            },
+            others: seen.others,
+            cpu_seconds_per_million: used.map(|used| used.cpu_seconds * 1e6 / seen.records.max(1) as f64),
+            peak_resident_bytes: used.map(|used| used.peak_resident_bytes),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Latency {
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+        } = self.latency_ms;
+        writeln!(
+            f,
+            "{:.0} records/s acked, {:.0} requests/s ({} records in {:.1} s)",
+            self.records_per_second, self.requests_per_second, self.records, self.seconds
+        )?;
+        writeln!(
+            f,
+            "latency: p50 {p50:.2}  p90 {p90:.2}  p99 {p99:.2}  p99.9 {p999:.2}  max {max:.2} ms"
+        )?;
+        if let (Some(cpu), Some(peak)) = (self.cpu_seconds_per_million, self.peak_resident_bytes) {
+            writeln!(
+                f,
+                "sidecar: {cpu:.2} CPU s a million records, at most {:.1} MiB resident",
+                peak as f64 / f64::from(1 << 20)
+            )?;
+        }
+        for (what, count) in &self.others {
+            writeln!(f, "not acked: {count} x {what}")?;
+        }
+        Ok(())
+    }
+}

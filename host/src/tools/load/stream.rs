@@ -1,0 +1,138 @@
+//! One stream: records out and outcomes in at the same time.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::{Request, body::Frame, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+
+use super::{Plan, Socket, report::Seen, request};
+use crate::tools::cli::Load;
+
+/// Pieces of the body between the sender and the connection.
+const PIECES: usize = 4;
+
+/// A request's body as it comes.
+pub(crate) struct Body(pub(crate) mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// Sends pieces of `batch` records until the plan ends, and reads all outcomes.
+pub(super) async fn drive(socket: Box<dyn Socket>, options: &Load, number: usize, plan: Plan) -> anyhow::Result<Seen> {
+    let (mut client, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let connection = tokio::spawn(connection);
+    let (pieces, body) = mpsc::channel(PIECES);
+    let due = Arc::new(Mutex::new(VecDeque::new()));
+    let sending = tokio::spawn(send(
+        Bytes::from(request::lines(options, number)),
+        options.batch,
+        plan,
+        pieces,
+        Arc::clone(&due),
+    ));
+    let mut request = Request::post(format!(
+        "/v1/topics/{}/stream",
+        request::topic(options, number % options.topics)
+    ))
+    .header("host", "load")
+    .header("content-type", "application/x-ndjson");
+    if let Some(token) = &options.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut answer = client.send_request(request.body(Body(body))?).await?;
+    if answer.status() != 200 {
+        let text = answer.into_body().collect().await?.to_bytes();
+        bail!("the stream was refused: {}", String::from_utf8_lossy(&text));
+    }
+    let (mut seen, mut lines) = (Seen::new()?, Vec::new());
+    while let Some(frame) = answer.frame().await {
+        lines.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
+        let Some(end) = lines.iter().rposition(|&byte| byte == b'\n') else {
+            continue;
+        };
+        for line in lines[..end].split(|&byte| byte == b'\n') {
+            take(line, &due, &mut seen)?;
+        }
+        lines.drain(..=end);
+    }
+    sending.await??;
+    drop(client);
+    connection.await??;
+    seen.requests = 1;
+    Ok(seen)
+}
+
+type Due = Mutex<VecDeque<(usize, Instant)>>;
+
+async fn send(
+    piece: Bytes,
+    batch: usize,
+    plan: Plan,
+    pieces: mpsc::Sender<Bytes>,
+    due: Arc<Due>,
+) -> anyhow::Result<()> {
+    let mut number = 0;
+    loop {
+        let planned = plan.interval.map(|interval| plan.begin + interval * number);
+        if let Some(planned) = planned {
+            tokio::time::sleep_until(planned.into()).await;
+        }
+        let room = pieces.reserve().await.context("the sidecar ended the stream")?;
+        let now = planned.unwrap_or_else(Instant::now);
+        if now >= plan.end {
+            return Ok(());
+        }
+        if let Ok(mut due) = due.lock() {
+            due.push_back((batch, now));
+        }
+        room.send(piece.clone());
+        number += 1;
+    }
+}
+
+fn take(line: &[u8], due: &Due, seen: &mut Seen) -> anyhow::Result<()> {
+    const ACKED: &[u8] = b"\"outcome\":\"acked\"";
+    if line.starts_with(b"{\"index\"") {
+        let mut due = due.lock().ok().context("no panic")?;
+        let Some((left, since)) = due.front_mut() else {
+            bail!("the sidecar told more outcomes than there were records");
+        };
+        *left -= 1;
+        let (is_last, since) = (*left == 0, *since);
+        if is_last {
+            due.pop_front();
+        }
+        drop(due);
+        if line.windows(ACKED.len()).any(|window| window == ACKED) {
+            seen.records += 1;
+            seen.latency(since.elapsed());
+        } else {
+            seen.other("another outcome");
+        }
+    } else if !line.windows(10).any(|window| window == b"\"complete\"") {
+        seen.other(&format!("stream ended: {}", String::from_utf8_lossy(line)));
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The interface that a project is built against.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// The world that a partitioner is.
+pub(super) const WORLD: &str = "plugin";
+
+const WIT: &str = include_str!("../../../../wit/partitioner.wit");
+
+/// The folder with the interface: the project's own `wit`, so that it keeps building as it was written when a newer host
+/// builds it; else this host's, written to `scratch`.
+pub(super) fn folder(project: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let own = project.join("wit");
+    if own.is_dir() {
+        // The tools run in the project's folder.
+        return fs::canonicalize(&own).with_context(|| format!("cannot open the folder {}", own.display()));
+    }
+    let folder = scratch.join("wit");
+    fs::create_dir(&folder)
+        .and_then(|()| fs::write(folder.join("partitioner.wit"), WIT))
+        .with_context(|| format!("cannot write the interface to {}", folder.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,115 @@
+//! Tools for those who write plugins: [`check`] a component as the sidecar would, [`mod@test`] its decisions against a table of
+//! cases, [`mod@bench`] what it costs. They use the very code that serves, with the limits that `[plugins]` has by default.
+
+pub mod bench;
+pub mod cases;
+pub mod check;
+pub mod dev;
+mod failed;
+mod said;
+mod shown;
+mod style;
+pub mod test;
+
+pub use failed::{Failed, refusal};
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+
+use crate::{
+    base::{metrics::Metrics, murmur2::partition_for_key, record::Record},
+    config,
+    plugin::{
+        CallError, Code, CompileLimits, Compiler, Decision, Engine, Lease, Limits, Pool, SMOKE_PARTITIONS,
+        smoke_records,
+    },
+    reload,
+    topic::Partitions,
+};
+
+use self::said::Said;
+
+/// Loads a component within the usual limits; it is not suspended for failing, since failing is what is looked for.
+fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
+    let defaults = config::Plugins::default();
+    let mut limits = Limits::from(&defaults);
+    limits.suspend.failures = usize::MAX;
+    let mut compiling = CompileLimits::from(&defaults);
+    if cfg!(debug_assertions) {
+        // It compiles, and works for a call, several times slower than the sidecars that the plugin is for.
+        compiling.cpu *= 4;
+        limits.call_cpu *= 4;
+    }
+    let compiler = Compiler::new(Engine::new()?, compiling, reload::cache(None)?);
+    let code = Code::load(&compiler, file, &limits)?;
+    Ok((Arc::new(code), limits))
+}
+
+/// Configures it and makes the smoke calls that a sidecar makes, each by itself, so that the one that fails is known. What it logs
+/// meanwhile comes back with it.
+fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> anyhow::Result<(Arc<Pool>, Said)> {
+    let metrics = Metrics::new()?;
+    code.watch_log();
+    let pool = Arc::new(Pool::untried(Arc::clone(code), config.to_string(), limits, &metrics));
+    let (lease, mut said) = Said::during(|| pool.lease_blocking());
+    let mut lease = match lease {
+        Ok(lease) => lease,
+        Err(error) => anyhow::bail!(Failed::new(error, "configure", said)),
+    };
+    let partitions = Arc::new(Partitions::of(SMOKE_PARTITIONS));
+    for (place, record) in ["first", "second"].into_iter().zip(smoke_records()) {
+        let (answer, more) = ask(&mut lease, &record, &partitions);
+        said.and(more);
+        if let Err(error) = answer {
+            let call = format!("the {place} of the two records that a sidecar asks about before it takes a plugin");
+            anyhow::bail!(Failed::new(error, call, said).on(&record, partitions.count()));
+        }
+    }
+    drop(lease);
+    Ok((pool, said))
+}
+
+/// Asks about one record, and hears what is logged meanwhile.
+fn ask(lease: &mut Lease, record: &Record, partitions: &Arc<Partitions>) -> (Result<Decision, CallError>, Said) {
+    lease.pool().code().watch_log();
+    Said::during(|| lease.partition(record.clone(), partitions).1)
+}
+
+/// The text of `--config`: the route's config as JSON.
+fn parse_config(text: Option<&str>) -> anyhow::Result<serde_json::Value> {
+    let Some(text) = text else {
+        return Ok(serde_json::json!({}));
+    };
+    let config: serde_json::Value = serde_json::from_str(text)
+        .with_context(|| format!("--config {text}: expected a JSON object such as {{\"name\":\"tenant-id\"}}"))?;
+    anyhow::ensure!(
+        config.is_object(),
+        "--config {text}: expected a JSON object such as {{\"name\":\"tenant-id\"}}"
+    );
+    Ok(config)
+}
+
+/// Where a decision puts a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lands {
+    /// There; the topic may not have it.
+    On(u32),
+    /// Wherever the host likes.
+    Anywhere,
+    /// It is refused.
+    Nowhere,
+}
+
+impl Lands {
+    fn of(decision: &Decision, partitions: u32) -> Self {
+        match decision {
+            Decision::Partition(partition) => Self::On(*partition),
+            Decision::KeyHash(bytes) => Self::On(partition_for_key(bytes, partitions)),
+            // As long as there is no routing table.
+            Decision::Tenant(tenant) => Self::On(partition_for_key(tenant.as_bytes(), partitions)),
+            Decision::Any => Self::Anywhere,
+            Decision::Reject(_) => Self::Nowhere,
+        }
+    }
+}

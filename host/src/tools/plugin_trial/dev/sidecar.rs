@@ -1,0 +1,254 @@
+//! The running sidecar: where it has its plugins, and whether it decides with the new one.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::Ending;
+use crate::tools::admin_client::{self, Admin};
+
+/// How long an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How often it is asked whether it decides with the new one.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
+/// A sidecar that has not looked at a new file by then never will: an event tells of it at once, a poll within seconds.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What `GET /plugins` says, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    routes: Vec<Route>,
+    plugins: Vec<Plugin>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    topics: Vec<String>,
+    plugin: Option<OfRoute>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OfRoute {
+    name: String,
+    digest: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Plugin {
+    name: String,
+    file: PathBuf,
+    active: Option<Active>,
+    file_digest: Option<String>,
+    ignored_digest: Option<String>,
+    problem: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Active {
+    digest: String,
+}
+
+/// What has become of a component.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It decides, for these topics.
+    Decides { topics: Vec<String> },
+    /// No route names the plugin.
+    NoRoute,
+    /// It was tried and not taken.
+    Refused { problem: String },
+    /// Somebody has rolled it back.
+    RolledBack,
+    /// It has not been looked at yet.
+    Pending,
+}
+
+impl Shown {
+    pub(super) fn verdict(&self, name: &str, digest: &str) -> Verdict {
+        let Some(plugin) = self.plugins.iter().find(|plugin| plugin.name == name) else {
+            return Verdict::NoRoute;
+        };
+        let routes = || {
+            let named = |route: &&Route| route.plugin.as_ref().is_some_and(|plugin| plugin.name == name);
+            self.routes.iter().filter(named)
+        };
+        let decides = |route: &Route| {
+            let plugin = route.plugin.as_ref();
+            plugin.is_some_and(|plugin| plugin.digest.as_deref() == Some(digest))
+        };
+        if plugin.active.as_ref().is_some_and(|active| active.digest == digest) && routes().all(decides) {
+            let topics = routes().flat_map(|route| route.topics.clone()).collect();
+            return Verdict::Decides { topics };
+        }
+        if plugin.ignored_digest.as_deref() == Some(digest) {
+            return Verdict::RolledBack;
+        }
+        match &plugin.problem {
+            Some(problem) if plugin.file_digest.as_deref() == Some(digest) => Verdict::Refused {
+                problem: problem.clone(),
+            },
+            _ => Verdict::Pending,
+        }
+    }
+
+    /// The folder that holds the plugin's file; if no route names it, the one that holds the others'.
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        let named = self.plugins.iter().find(|plugin| plugin.name == name);
+        let file = &named.or(self.plugins.first())?.file;
+        file.parent().map(Path::to_owned)
+    }
+}
+
+/// A sidecar that answers.
+#[derive(Debug)]
+pub(super) struct Sidecar<'a> {
+    admin: &'a Admin,
+    shown: Shown,
+}
+
+impl<'a> Sidecar<'a> {
+    /// None: nobody answers there.
+    pub(super) fn find(admin: &'a Admin) -> anyhow::Result<Option<Self>> {
+        let Ok((status, body)) = admin_client::ask(admin, Method::GET, "/plugins", ANSWER) else {
+            return Ok(None);
+        };
+        let shown = read(admin, status, &body)?;
+        Ok(Some(Self { admin, shown }))
+    }
+
+    /// Where it looks for a plugin of this name.
+    pub(super) fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = match self.shown.folder(name) {
+            Some(folder) => folder,
+            None => self.configured_folder()?,
+        };
+        anyhow::ensure!(
+            folder.is_dir(),
+            "the sidecar at {} has its plugins in {}, which is not there as seen from here (it may run in a container, or on \
+             another machine); name the folder with --plugins",
+            self.admin.address,
+            folder.display()
+        );
+        Ok(folder)
+    }
+
+    /// No route has a plugin yet.
+    fn configured_folder(&self) -> anyhow::Result<PathBuf> {
+        #[derive(Deserialize)]
+        struct Config {
+            plugins: Plugins,
+        }
+        #[derive(Deserialize)]
+        struct Plugins {
+            dir: PathBuf,
+        }
+        let (_, body) = admin_client::ask(self.admin, Method::GET, "/config", ANSWER)?;
+        let config: Config = serde_json::from_str(&body).with_context(|| {
+            format!(
+                "the sidecar at {} does not say where its plugins are; name the folder with --plugins",
+                self.admin.address
+            )
+        })?;
+        Ok(config.plugins.dir)
+    }
+
+    /// Waits until the component decides, or it is clear that it will not.
+    pub(super) fn wait(&mut self, name: &str, digest: &str, ending: &Ending) -> anyhow::Result<Verdict> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let (status, body) = admin_client::ask(self.admin, Method::GET, "/plugins", ANSWER)?;
+            self.shown = read(self.admin, status, &body)?;
+            let verdict = self.shown.verdict(name, digest);
+            if verdict != Verdict::Pending || ending.has_begun() || Instant::now() > deadline {
+                return Ok(verdict);
+            }
+            thread::sleep(ASK_AGAIN);
+        }
+    }
+}
+
+fn read(admin: &Admin, status: StatusCode, body: &str) -> anyhow::Result<Shown> {
+    let address = admin.address;
+    anyhow::ensure!(
+        status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN,
+        "the sidecar at {address} wants its token ({status}); name the token's file with --token-file, or its configuration \
+         with --config"
+    );
+    anyhow::ensure!(
+        status.is_success(),
+        "what answers at {address} is no sidecar: GET /plugins is {status}"
+    );
+    serde_json::from_str(body)
+        .with_context(|| format!("what answers at {address} is no sidecar, or one of another version: GET /plugins"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(plugin: &serde_json::Value, route: &serde_json::Value) -> Shown {
+        let of_plugin = json!({"name": "p", "file": "/plugins/p.wasm", "active": {"digest": "old", "bytes": 1},
+            "active_since": 1, "previous": null, "ignored_digest": null, "file_digest": "old", "problem": null});
+        let mut of_plugin = of_plugin.as_object().expect("an object").clone();
+        of_plugin.extend(plugin.as_object().expect("an object").clone());
+        let all = json!({
+            "routes": [
+                {"topics": ["x"], "plugin": null, "config": {}, "on_error": "reject", "shadow": null},
+                {"topics": ["orders", "o.*"], "plugin": route},
+            ],
+            "plugins": [of_plugin],
+            "configuration": {},
+        });
+        serde_json::from_value(all).expect("as the sidecar shows it")
+    }
+
+    #[test]
+    fn it_is_live_only_when_every_route_decides_with_it_and_a_refusal_is_told_apart_from_waiting() {
+        let decided_by = |digest: &str| json!({"name": "p", "digest": digest, "bytes": 1, "suspended": false});
+        let missing = json!({"name": "p", "missing": true});
+        let active = json!({"active": {"digest": "new"}, "file_digest": "new"});
+        let pending = [
+            shown(&json!({}), &decided_by("old")),
+            // Its problem is with what the file held before.
+            shown(&json!({"problem": "bad"}), &decided_by("old")),
+            shown(&json!({"file_digest": "new"}), &decided_by("old")),
+            shown(&active, &decided_by("old")),
+            shown(&active, &missing),
+        ];
+        for (number, shown) in pending.iter().enumerate() {
+            assert_eq!(shown.verdict("p", "new"), Verdict::Pending, "{number}");
+        }
+        let topics = vec!["orders".to_owned(), "o.*".to_owned()];
+        let decides = shown(&active, &decided_by("new")).verdict("p", "new");
+        assert_eq!(decides, Verdict::Decides { topics });
+        let refused = shown(&json!({"file_digest": "new", "problem": "bad"}), &decided_by("old"));
+        assert_eq!(
+            refused.verdict("p", "new"),
+            Verdict::Refused {
+                problem: "bad".to_owned()
+            }
+        );
+        let rolled_back = json!({"file_digest": "new", "ignored_digest": "new"});
+        assert_eq!(
+            shown(&rolled_back, &decided_by("old")).verdict("p", "new"),
+            Verdict::RolledBack
+        );
+        assert_eq!(refused.verdict("other", "new"), Verdict::NoRoute);
+    }
+
+    #[test]
+    fn a_plugin_without_a_route_goes_where_the_others_are() {
+        let shown = shown(&json!({}), &json!(null));
+        for name in ["p", "other"] {
+            assert_eq!(shown.folder(name), Some(PathBuf::from("/plugins")));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One topic: its partitions, what it takes of records, and whether it is closed.
+
+mod closure;
+mod destination;
+mod partitions;
+mod refusals;
+pub(crate) mod settings;
+pub mod sticky;
+mod terms;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+
+use self::{
+    closure::{Change, Closure},
+    refusals::Refusals,
+    sticky::Sticky,
+    terms::{Learned, Terms},
+};
+pub use self::{
+    destination::Destination,
+    partitions::{PartitionInfo, Partitions},
+    settings::{Packing, TopicSettings},
+    terms::Rules,
+};
+use crate::base::{
+    clock::now_ms,
+    metrics::{Metrics, TopicCounters},
+    outcome::{Code, Kind, Outcome, RecordError},
+    record::Record,
+};
+
+/// What [`Topic::route_memo`] is before anybody has looked for the topic's route.
+pub const NO_ROUTE_MEMO: u64 = u64::MAX;
+
+/// A topic that can be sent to.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Kept for the table of routes, which writes here where it has found the topic's route: see `routing::route::Table::place_of`.
+    pub route_memo: AtomicU64,
+    partitions: ArcSwap<Partitions>,
+    sticky: Mutex<Sticky>,
+    counters: TopicCounters,
+    /// Whether the brokers refuse its records for good.
+    closure: Closure,
+    /// What it takes.
+    terms: Terms,
+    refusals: Refusals,
+}
+
+impl Topic {
+    /// A topic as the brokers describe it.
+    pub fn new(name: Arc<str>, infos: &[PartitionInfo], rules: Rules, metrics: &Metrics) -> Self {
+        Self {
+            counters: metrics.topic(&name),
+            name,
+            route_memo: AtomicU64::new(NO_ROUTE_MEMO),
+            partitions: ArcSwap::from_pointee(Partitions::default().refreshed(infos)),
+            sticky: Mutex::new(Sticky::default()),
+            closure: Closure::default(),
+            terms: Terms::new(rules),
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// The brokers have said how it is configured.
+    pub(crate) fn configure(&self, settings: TopicSettings, batch_bytes: usize) {
+        let changed = self.terms.configure(settings);
+        self.bound_lanes(&self.partitions());
+        if let Some(most) = settings.max_batch_bytes.filter(|most| changed && *most < batch_bytes) {
+            tracing::warn!(
+                topic = %self.name,
+                max_message_bytes = most,
+                batch_bytes,
+                "the topic's max.message.bytes is below what the producer packs into a batch, so each of its partitions may have \
+                 no more than that in the producer's queue at once; raise max.message.bytes, or lower batch.size in \
+                 [kafka.properties] to it"
+            );
+        }
+    }
+
+    /// No partition may have more in the producer's queue than its topic takes as one batch, where that is less than a batch of
+    /// the producer's: what is in no queue is in no batch.
+    fn bound_lanes(&self, partitions: &Partitions) {
+        let most = self.terms.lane_bytes();
+        for lane in &partitions.lanes {
+            lane.bound(most);
+        }
+    }
+
+    /// Whether a record may go to the producer; true: as the one that finds out whether the topic can be used again.
+    pub fn admit(&self, record: &Record, destination: Destination) -> Result<bool, RecordError> {
+        if let Some(refused) = self.terms.refuse(&self.name, record, destination.bytes as usize) {
+            self.refusals.note(&self.name, &refused, Instant::now());
+            return Err(refused);
+        }
+        if let Some(refused) = self.too_much(destination) {
+            self.refusals.note(&self.name, &refused, Instant::now());
+            return Err(refused);
+        }
+        self.closure.admit(&self.name)
+    }
+
+    /// A partition holds more than its bound only when one request alone brings it. What is too much of it goes nowhere, until the
+    /// rest is no larger than a batch may be.
+    fn too_much(&self, destination: Destination) -> Option<RecordError> {
+        let most = self.terms.lane_bytes();
+        if most == usize::MAX {
+            return None;
+        }
+        let partitions = self.partitions.load();
+        let lane = partitions.lanes.get(destination.partition as usize)?;
+        let (records, bytes) = (lane.records(), lane.bytes());
+        (records > 1 && bytes > most).then(|| {
+            RecordError::new(
+                Code::BatchTooLarge,
+                format!(
+                    "the request brings {bytes} bytes for one partition, and topic \"{}\" takes at most {most} at once; send fewer \
+                     records in a request, or raise the topic's max.message.bytes",
+                    self.name
+                ),
+            )
+        })
+    }
+
+    /// Which records of a refused batch are to blame, by their destinations; none: there is no telling.
+    pub fn blame(&self, code: Code, destinations: &[Destination]) -> Vec<usize> {
+        self.terms.blame(code, destinations, now_ms())
+    }
+
+    /// A record that went to this destination was written.
+    pub fn took(&self, destination: Destination) {
+        self.terms.took(destination);
+    }
+
+    /// What the brokers said of a record that went to this destination; `probe` as [`Topic::admit`] said. True: a refusal that stops the
+    /// producer for a moment, and that others need not meet any more.
+    pub fn heard(&self, outcome: &Outcome, destination: Destination, probe: bool) -> bool {
+        match self.learn(outcome, destination) {
+            Learned::New => return true,
+            // Why is known, and the rest of the topic stays open.
+            Learned::Known => return false,
+            Learned::Nothing => {}
+        }
+        match self.closure.heard(outcome, probe) {
+            Some(Change::Closed(pause)) => {
+                self.counters.closed();
+                let reason = outcome.error().map(|error| &*error.message).unwrap_or_default();
+                tracing::error!(
+                    topic = %self.name,
+                    pause_ms = pause.as_millis() as u64,
+                    reason,
+                    "topic closed: the brokers refuse its records for good; they are rejected until one gets through"
+                );
+                true
+            }
+            Some(Change::Opened) => {
+                self.counters.opened();
+                tracing::info!(topic = %self.name, "topic open again: a record got through");
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn learn(&self, outcome: &Outcome, destination: Destination) -> Learned {
+        let Outcome::Failed(refusal) = outcome else {
+            return Learned::Nothing;
+        };
+        let is_content = matches!(
+            refusal.code,
+            Code::RecordTooLarge
+                | Code::BatchTooLarge
+                | Code::InvalidRecord
+                | Code::TimestampOutOfRange
+                | Code::BatchRefused
+        );
+        if !is_content {
+            return Learned::Nothing;
+        }
+        let now = Instant::now();
+        self.refusals.note(&self.name, refusal, now);
+        let learned = self.terms.learn(refusal.code, destination, now, now_ms());
+        if learned == Learned::New {
+            self.bound_lanes(&self.partitions());
+        }
+        learned
+    }
+
+    /// Says what has been refused and not yet told.
+    pub(crate) fn tell_refusals(&self) {
+        self.refusals.tell(&self.name, Instant::now());
+    }
+
+    /// Its partitions now.
+    pub fn partitions(&self) -> Arc<Partitions> {
+        self.partitions.load_full()
+    }
+
+    /// A partition for a record that may go anywhere: sticky, see [`sticky`].
+    pub fn any(&self, partitions: &Partitions, bytes: usize) -> u32 {
+        let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
+        sticky.pick(partitions, bytes, Instant::now())
+    }
+
+    /// Outcomes so far, by kind.
+    pub(crate) fn counts(&self) -> [u64; 4] {
+        self.counters.counts()
+    }
+
+    /// Counts an outcome.
+    pub fn count(&self, kind: Kind) {
+        self.counters.count(kind);
+    }
+
+    pub(crate) fn refresh(&self, infos: &[PartitionInfo]) {
+        let next = self.partitions.load().refreshed(infos);
+        self.bound_lanes(&next);
+        self.partitions.store(Arc::new(next));
+    }
+}

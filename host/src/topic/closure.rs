@@ -1,0 +1,161 @@
+//! A topic whose records the brokers refuse for good is closed for a while. Each such refusal makes librdkafka drain the whole
+//! idempotent producer and begin a new epoch, so that one topic's trouble would stop all the others again and again.
+//!
+//! That is for what holds for all of its records: this principal may not write, or there is no telling what was wrong with one.
+//! What a record brings by itself closes the topic for records like it only, see [`super::terms`].
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::base::{
+    back_off::{Permission, SuspendLimits, Suspension, Verdict},
+    outcome::{Code, Outcome, RecordError},
+};
+
+/// The first refusal closes.
+const LIMITS: SuspendLimits = SuspendLimits {
+    failures: 1,
+    window: Duration::from_secs(60),
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(30),
+};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Closure {
+    suspension: Suspension,
+    /// What the brokers said last.
+    refusal: Mutex<Option<RecordError>>,
+}
+
+/// What a topic's state changed to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Closed, for this long.
+    Closed(Duration),
+    /// Open again.
+    Opened,
+}
+
+impl Default for Closure {
+    fn default() -> Self {
+        Self {
+            suspension: Suspension::new(LIMITS, Instant::now()),
+            refusal: Mutex::default(),
+        }
+    }
+}
+
+impl Closure {
+    pub(super) fn admit(&self, topic: &str) -> Result<bool, RecordError> {
+        match self.suspension.admit(Instant::now) {
+            Permission::Open => Ok(false),
+            Permission::Probe => Ok(true),
+            Permission::Suspended(pause) => Err(self.closed(topic, pause)),
+        }
+    }
+
+    pub(super) fn heard(&self, outcome: &Outcome, probe: bool) -> Option<Change> {
+        match outcome {
+            Outcome::Acked(_) if probe => {
+                self.suspension.resume(Instant::now());
+                Some(Change::Opened)
+            }
+            Outcome::Failed(refusal) if is_for_good(refusal.code) => {
+                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
+                match self.suspension.failed(probe, 1, Instant::now()) {
+                    Verdict::Suspended { pause, .. } => Some(Change::Closed(pause)),
+                    Verdict::Noted => None,
+                }
+            }
+            // A probe that ended otherwise has found out nothing; another one follows after the pause.
+            _ => None,
+        }
+    }
+
+    fn closed(&self, topic: &str, pause: Duration) -> RecordError {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let (code, reason) = match &*refusal {
+            Some(refusal) => (while_closed(refusal.code), &*refusal.message),
+            None => (Code::TopicInvalidRecord, ""),
+        };
+        let message = format!(
+            "topic \"{topic}\" is closed for {} ms more: {reason}",
+            pause.as_millis()
+        );
+        RecordError::new(code, message)
+    }
+}
+
+/// Refusals that the next record would meet as well.
+fn is_for_good(code: Code) -> bool {
+    matches!(
+        code,
+        Code::TopicUnauthorized
+            | Code::InvalidRecord
+            | Code::RecordTooLarge
+            | Code::BatchTooLarge
+            | Code::TimestampOutOfRange
+    )
+}
+
+/// What a record is told that never got as far as the brokers.
+fn while_closed(code: Code) -> Code {
+    match code {
+        Code::InvalidRecord | Code::TimestampOutOfRange => Code::TopicInvalidRecord,
+        Code::RecordTooLarge => Code::BatchTooLarge,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::outcome::Ack;
+
+    fn failed(code: Code) -> Outcome {
+        Outcome::Failed(RecordError::new(code, "as planned"))
+    }
+
+    #[test]
+    fn one_refusal_for_good_closes_and_what_may_pass_does_not() {
+        for code in [Code::NotQueued, Code::GenerationChanged, Code::BatchRefused] {
+            let closure = Closure::default();
+            assert_eq!(closure.heard(&failed(code), false), None, "{code:?}");
+            assert_eq!(closure.admit("t"), Ok(false));
+        }
+        for (code, told) in [
+            (Code::TopicUnauthorized, Code::TopicUnauthorized),
+            (Code::InvalidRecord, Code::TopicInvalidRecord),
+            (Code::RecordTooLarge, Code::BatchTooLarge),
+            (Code::BatchTooLarge, Code::BatchTooLarge),
+            (Code::TimestampOutOfRange, Code::TopicInvalidRecord),
+        ] {
+            let closure = Closure::default();
+            assert_eq!(closure.heard(&failed(code), false), Some(Change::Closed(LIMITS.first)));
+            // The others of the same batch say nothing new.
+            assert_eq!(closure.heard(&failed(code), false), None);
+            let refusal = closure.admit("t").expect_err("closed");
+            assert_eq!(refusal.code, told);
+            assert!(refusal.message.contains("as planned"), "{}", refusal.message);
+        }
+    }
+
+    #[test]
+    fn only_a_probe_that_got_through_opens() {
+        let closure = Closure::default();
+        let acked = Outcome::Acked(Ack {
+            partition: 0,
+            offset: None,
+            timestamp: None,
+        });
+        closure.heard(&failed(Code::InvalidRecord), false);
+        // One that was on its way before.
+        assert_eq!(closure.heard(&acked, false), None);
+        assert!(closure.admit("t").is_err());
+        assert_eq!(closure.heard(&acked, true), Some(Change::Opened));
+        assert_eq!(closure.admit("t"), Ok(false));
+    }
+}
