@@ -225,7 +225,7 @@ fn pipeline(pool: &Arc<Pool>) -> Pipeline {
         max_plugin_ms: 60_000,
         open: 0.into(),
         large: large_hand_overs(),
-        turns: Default::default(),
+        long_work: Default::default(),
     }
 }
 

@@ -20,7 +20,7 @@ use pointsman::{
     config,
     plugin::{Code, Compiler, Engine, Limits, Pool},
     routing::route::{Decider, Route},
-    topic::{PartitionInfo, Rules, Topic},
+    topic::{PartitionInfo, Rules, Topic, TopicView},
 };
 
 /// As in the sidecar.
@@ -44,13 +44,14 @@ fn record() -> Record {
     }
 }
 
-fn topic(metrics: &Metrics) -> Topic {
-    Topic::new(
+fn view(metrics: &Metrics) -> TopicView {
+    Arc::new(Topic::new(
         Arc::from("orders"),
         &[PartitionInfo { has_leader: true }; 12],
         Rules::default(),
         metrics,
-    )
+    ))
+    .view()
 }
 
 fn route(criterion: &mut Criterion) {
@@ -80,16 +81,15 @@ fn route(criterion: &mut Criterion) {
         let mut lease = pool.as_ref().map(|pool| pool.lease_blocking().unwrap());
         let decider = pool.map_or(Decider::KeyHash, Decider::Plugin);
         let route = Route::new(&config::Route::everything(), decider, None).unwrap();
-        let topic = topic(&metrics);
-        let partitions = topic.partitions();
+        let view = view(&metrics);
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 record,
                 // The record is given back, so that its end is not measured.
                 |record| match &mut lease {
-                    Some(lease) => route.decide(lease, record, &topic, &partitions),
+                    Some(lease) => route.decide(lease, record, &view),
                     None => {
-                        let partition = route.by_key_hash(&record, &topic, &partitions);
+                        let partition = route.by_key_hash(&record, &view);
                         (record, Ok(partition))
                     }
                 },
@@ -125,16 +125,15 @@ fn batch(criterion: &mut Criterion) {
         let pool = Arc::new(Pool::new(Arc::new(code), config.to_owned(), limits, &metrics).unwrap());
         let mut lease = pool.lease_blocking().unwrap();
         let route = Route::new(&config::Route::everything(), Decider::Plugin(pool), None).unwrap();
-        let topic = topic(&metrics);
-        let partitions = topic.partitions();
+        let view = view(&metrics);
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
                 || vec![record(); BATCH],
                 |records| {
-                    let (records, choices) = lease.partition_batch(records, &partitions);
+                    let (records, choices) = lease.partition_batch(records, &view.partitions);
                     let chosen = choices.unwrap().into_iter().zip(&records);
                     let sum = chosen
-                        .map(|(choice, record)| route.chosen(choice, record, &topic, &partitions).unwrap())
+                        .map(|(choice, record)| route.chosen(choice, record, &view).unwrap())
                         .sum::<u32>();
                     (records, sum)
                 },

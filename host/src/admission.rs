@@ -10,18 +10,18 @@
 //! | an eighth more | of those, the small ones: large ones must not leave them nothing |
 //! | [`Admission::most_for_request`] | what one request may take in all |
 //! | [`Admission::queue_records`] | records handed over and not yet answered; some of that only for requests of few records |
-//! | [`Lane`] | what one partition may have of the producer's queue: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
+//! | [`PartitionQuota`] | what one partition may have of the producer's queue: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
 //! | a quarter of the bytes | requests that wait for such a partition |
 //!
-//! What a request holds, from the first byte of its body to the last byte of its reply, is a [`Held`]: the body as it comes
+//! What a request holds, from the first byte of its body to the last byte of its reply, is a [`Reservation`]: the body as it comes
 //! ([`Room`]), what reading makes of it, a slot for each record, the reply. A body that stands still while others need its room
 //! [gives way](Room::gives_way).
 
 mod gate;
-mod held;
-mod lane;
 mod line;
+mod partition_quota;
 mod readers;
+mod reservation;
 mod room;
 mod wants;
 
@@ -29,9 +29,9 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     gate::Busy,
-    held::Held,
-    lane::{Lane, Load},
+    partition_quota::{PartitionLoad, PartitionQuota},
     readers::Standing,
+    reservation::Reservation,
     room::{Room, SMALL},
 };
 use self::{
@@ -97,8 +97,8 @@ impl Admission {
 
     /// Room for a request's records, for which it gives back what it holds for its body. [`Admission::release`] gives it back, record
     /// by record.
-    pub async fn queue(&self, loads: Vec<Load>, body: &mut Option<Held>) -> Result<Queued, Busy> {
-        let wants = Wants::queue(loads, body.as_ref().map_or(0, Held::bytes));
+    pub async fn queue(&self, loads: Vec<PartitionLoad>, body: &mut Option<Reservation>) -> Result<Queued, Busy> {
+        let wants = Wants::queue(loads, body.as_ref().map_or(0, Reservation::bytes));
         let wants = self.gate.take(wants, self.max_wait).await?;
         *body = None;
         Ok(Queued {
@@ -108,24 +108,24 @@ impl Admission {
     }
 
     /// A record that [`Admission::queue`] made room for needs it no longer.
-    pub fn release(&self, lane: &Lane, bytes: usize) {
-        self.gate.release(lane, 1, bytes);
+    pub fn release(&self, quota: &PartitionQuota, bytes: usize) {
+        self.gate.release(quota, 1, bytes);
     }
 
     /// Nothing yet: what a request holds is taken as it comes.
-    pub fn held(&self) -> Held {
-        Held::none(&self.gate, self.max_wait)
+    pub fn reservation(&self) -> Reservation {
+        Reservation::none(&self.gate, self.max_wait)
     }
 
     /// Nothing yet: what a body holds is taken as it comes.
     pub fn body(&self) -> Room {
-        Room::new(self.held())
+        Room::new(self.reservation())
     }
 
     /// Room that is there at once, for what is there already.
-    pub fn at_once(&self, bytes: usize) -> Result<Held, Busy> {
+    pub fn at_once(&self, bytes: usize) -> Result<Reservation, Busy> {
         self.gate.take_at_once(bytes)?;
-        let mut held = self.held();
+        let mut held = self.reservation();
         held.add(bytes);
         Ok(held)
     }
@@ -145,7 +145,7 @@ impl Admission {
 #[derive(Debug)]
 pub struct Queued {
     gate: Arc<Gate>,
-    loads: Vec<Load>,
+    loads: Vec<PartitionLoad>,
 }
 
 impl Queued {
@@ -158,7 +158,7 @@ impl Queued {
 impl Drop for Queued {
     fn drop(&mut self) {
         for load in &self.loads {
-            self.gate.release(&load.lane, load.records, load.bytes);
+            self.gate.release(&load.quota, load.records, load.bytes);
         }
     }
 }

@@ -4,27 +4,25 @@
 //! The partitions come before the room, since what there is room for depends on them ([`crate::admission`]): a request that finds
 //! one of its partitions full is told so as a whole, or waits, and nothing of it has been taken.
 
-mod decided;
-mod resolved;
-mod turn;
-mod turns;
+mod deciding;
+mod long_work;
+mod plugin_session;
+mod request_topics;
+mod routed_request;
 
-use std::{
-    iter::Peekable,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-pub use self::{decided::Decided, turns::Turns};
+pub use self::{long_work::LongWork, routed_request::RoutedRequest};
 use self::{
-    decided::{Placed, Refused},
-    resolved::{Resolved, Sendable},
-    turn::Turn,
+    plugin_session::PluginSession,
+    request_topics::{RequestTopics, Sendable},
+    routed_request::{OpenRequest, Placed, Refused},
 };
 use crate::{
-    admission::{Admission, Busy, Held, Queued},
+    admission::{Admission, Busy, Queued, Reservation},
     base::{
         metrics::Metrics,
         outcome::{Code, RecordError},
@@ -33,13 +31,10 @@ use crate::{
     plugin::Pool,
     produce::{
         Health, Producer, Sender,
-        batch::{Answer, Batch, Purpose, Seen, Ticket},
+        batch::{AckMode, Batch, Purpose, Ticket},
     },
-    routing::{
-        route,
-        topics::{TopicError, Topics},
-    },
-    topic::{Destination, Topic},
+    routing::topics::{TopicError, Topics},
+    topic::Destination,
 };
 use tokio::sync::Semaphore;
 
@@ -75,19 +70,19 @@ pub struct Pipeline {
     /// See [`large_hand_overs`].
     pub large: Semaphore,
     /// For what keeps a worker busy for long.
-    pub turns: Turns,
+    pub long_work: LongWork,
 }
 
-/// One destination for each large request that may be handed over at once.
+/// One place for each large request that may be handed over at once.
 pub fn large_hand_overs() -> Semaphore {
     Semaphore::new(LARGE_HAND_OVERS)
 }
 
 /// Room that a request has been given: from here on it is taken.
-pub struct Taken {
+pub struct RequestRoom {
     records: Queued,
-    slots: Option<Held>,
-    reply: Option<Held>,
+    slots: Option<Reservation>,
+    reply: Option<Reservation>,
 }
 
 /// A request that was handed over.
@@ -95,7 +90,7 @@ pub struct Submitted {
     /// Its slots.
     pub batch: Arc<Batch>,
     /// What its reply may take.
-    pub reply: Option<Held>,
+    pub reply: Option<Reservation>,
     /// By record, the plugin that was asked; empty unless a trace was wanted.
     pub trace: Vec<Option<Arc<Pool>>>,
 }
@@ -124,28 +119,33 @@ impl NotTaken {
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
     /// Whether outcomes are waited for.
-    pub answer: Answer,
+    pub ack: AckMode,
     /// Whether the reply says which plugin was asked.
     pub trace: bool,
 }
 
 impl Pipeline {
     /// Takes the whole request or nothing of it. Must not be cancelled half-way: run it as a task of its own.
-    pub async fn submit(&self, records: Vec<Parsed>, body: Option<Held>, mode: Mode) -> Result<Submitted, NotTaken> {
-        let decided = self.decide(records, mode.trace).await?;
-        let room = self.make_room(&decided, &mut { body }).await?;
-        Ok(self.hand_over(decided, room, mode.answer).await)
+    pub async fn submit(
+        &self,
+        records: Vec<Parsed>,
+        body: Option<Reservation>,
+        mode: Mode,
+    ) -> Result<Submitted, NotTaken> {
+        let routed = self.decide(records, mode.trace).await?;
+        let room = self.make_room(&routed, &mut { body }).await?;
+        Ok(self.hand_over(routed, room, mode.ack).await)
     }
 
     /// Finds each record's partition, in their order. Nothing is taken yet.
-    pub async fn decide(&self, records: Vec<Parsed>, trace: bool) -> Result<Decided<'_>, NotTaken> {
-        let open = Open::begin(&self.open);
+    pub async fn decide(&self, records: Vec<Parsed>, trace: bool) -> Result<RoutedRequest<'_>, NotTaken> {
+        let open = OpenRequest::begin(&self.open);
         if let Health::Renewing(reason) = self.producer.health() {
             return Err(NotTaken::Unavailable(format!(
                 "the producer is being renewed after a fatal error ({reason}); send it again in a moment"
             )));
         }
-        let resolved = self
+        let request_topics = self
             .admission
             .in_time(self.resolve(&records))
             .await
@@ -155,65 +155,69 @@ impl Pipeline {
                         .to_owned(),
                 ))
             })?;
-        let mut decided = Decided::new(records.len(), trace, open);
-        let mut turn = Turn::new(self.topics.routes(), self.max_plugin_ms);
+        let mut routed = RoutedRequest::new(records.len(), trace, open);
+        let mut session = PluginSession::new(self.topics.routes(), self.max_plugin_ms);
         let mut since_yield = 0;
         let mut records = records
             .into_iter()
-            .map(|parsed| self.sendable(parsed, &resolved))
+            .map(|parsed| self.sendable(parsed, &request_topics))
             .peekable();
         while let Some(sendable) = records.next() {
-            let before = decided.records.len();
+            let before = routed.records.len();
             match sendable {
-                Err(refused) => decided.push(Err(refused), None),
-                Ok(first) => self::decide(first, &mut records, &mut turn, &mut decided).await,
+                Err(refused) => routed.push(Err(refused), None),
+                Ok(first) => deciding::decide(first, &mut records, &mut session, &mut routed).await,
             }
-            since_yield += decided.records.len() - before;
-            if turn.is_over() || since_yield >= RECORDS_BETWEEN_YIELDS {
-                turn.pause();
+            since_yield += routed.records.len() - before;
+            if session.is_over() || since_yield >= RECORDS_BETWEEN_YIELDS {
+                session.pause();
                 tokio::task::yield_now().await;
-                turn.resume();
+                session.resume();
                 since_yield = 0;
             }
         }
         drop(records);
-        drop(turn);
-        decided.topics = resolved.seen;
-        Ok(decided)
+        drop(session);
+        routed.topics = request_topics.views;
+        Ok(routed)
     }
 
     /// The last thing that may refuse the request; after it, it is taken as a whole. What `body` holds becomes the room of its records,
     /// its slots and its reply.
-    pub async fn make_room(&self, decided: &Decided<'_>, body: &mut Option<Held>) -> Result<Taken, NotTaken> {
-        let (slots, reply) = (decided.slot_bytes(), decided.reply_bytes());
+    pub async fn make_room(
+        &self,
+        routed: &RoutedRequest<'_>,
+        body: &mut Option<Reservation>,
+    ) -> Result<RequestRoom, NotTaken> {
+        let (slots, reply) = (routed.slot_bytes(), routed.reply_bytes());
         if let Some(body) = body {
             // Reading has held room for all that is not refused.
             body.grow(slots + reply).await?;
         }
         let mut part = |bytes| body.as_mut().map(|body| body.split(bytes));
         let (slots, reply) = (part(slots), part(reply));
-        let queued = self.admission.queue(decided.loads(), body).await;
+        let queued = self.admission.queue(routed.loads(), body).await;
         match queued {
-            Ok(records) => Ok(Taken { records, slots, reply }),
+            Ok(records) => Ok(RequestRoom { records, slots, reply }),
             Err(busy) => {
                 // A stream tries again.
                 if let Some(body) = body {
                     slots.into_iter().chain(reply).for_each(|part| body.merge(part));
                 }
-                Err(decided.explain(busy).into())
+                Err(routed.explain(busy).into())
             }
         }
     }
 
     /// Hands over, record by record, in their order. Must not be cancelled half-way.
-    pub async fn hand_over(&self, decided: Decided<'_>, room: Taken, answer: Answer) -> Submitted {
-        let Decided {
+    pub async fn hand_over(&self, routed: RoutedRequest<'_>, room: RequestRoom, ack: AckMode) -> Submitted {
+        let RoutedRequest {
             records,
             topics,
             trace,
             _open,
             ..
-        } = decided;
+        } = routed;
         let _large = match records.len() > RECORDS_BETWEEN_YIELDS {
             // Never closed.
             true => self.large.acquire().await.ok(),
@@ -221,7 +225,7 @@ impl Pipeline {
         };
         let purpose = Purpose {
             generation: self.producer.generation(),
-            answer,
+            ack,
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&self.admission),
             slots: room.slots,
@@ -253,10 +257,10 @@ impl Pipeline {
     }
 
     /// Every topic of the request, before the first record is decided: what is unavailable refuses the whole request.
-    async fn resolve(&self, records: &[Parsed]) -> Result<Resolved, NotTaken> {
-        let mut resolved = Resolved::default();
+    async fn resolve(&self, records: &[Parsed]) -> Result<RequestTopics, NotTaken> {
+        let mut request_topics = RequestTopics::default();
         for record in records.iter().flatten() {
-            if resolved.knows(&record.topic) {
+            if request_topics.knows(&record.topic) {
                 continue;
             }
             let found = match self.topics.get(&record.topic).await {
@@ -266,22 +270,22 @@ impl Pipeline {
                     return Err(NotTaken::without_partitions(&record.topic, &reason));
                 }
             };
-            resolved.add(&record.topic, found);
+            request_topics.add(&record.topic, found);
         }
-        Ok(resolved)
+        Ok(request_topics)
     }
 
     /// A record with its topic and its size, or why it goes nowhere, and what that counts for.
-    fn sendable<'t>(&self, parsed: Parsed, resolved: &'t Resolved) -> Result<Sendable<'t>, Refused> {
+    fn sendable<'t>(&self, parsed: Parsed, request_topics: &'t RequestTopics) -> Result<Sendable<'t>, Refused> {
         let record = parsed.map_err(|error| Refused { topic: None, error })?;
-        let topic = resolved
+        let topic = request_topics
             .find(&record.topic)
             .map_err(|error| Refused { topic: None, error })?;
-        let seen = &resolved.seen[topic as usize];
+        let view = &request_topics.views[topic as usize];
         let bytes = record.wire_size();
         if bytes > self.max_record_bytes {
             return Err(Refused {
-                topic: Some(Arc::clone(&seen.0)),
+                topic: Some(Arc::clone(&view.topic)),
                 error: self.too_large(bytes),
             });
         }
@@ -294,7 +298,11 @@ impl Pipeline {
             keyed: record.key.is_some(),
             timestamp: record.timestamp,
         };
-        Ok(Sendable(record, destination, seen))
+        Ok(Sendable {
+            record,
+            destination,
+            view,
+        })
     }
 
     fn too_large(&self, size: usize) -> RecordError {
@@ -314,111 +322,6 @@ fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Reco
     match topic.admit(record, destination) {
         Ok(probe) => sender.send(record, destination.partition, Ticket::new(batch, index, probe)),
         Err(error) => batch.refuse(index, Some(topic), error),
-    }
-}
-
-/// Decides about a record, and about those after it that its plugin can decide about in the same call.
-async fn decide<'t>(
-    first: Sendable<'t>,
-    records: &mut Peekable<impl Iterator<Item = Result<Sendable<'t>, Refused>>>,
-    turn: &mut Turn<'_>,
-    decided: &mut Decided<'_>,
-) {
-    let (topic, partitions) = first.2;
-    if let Some(pool) = turn.wants_lease(&first.0, topic) {
-        turn.lease(pool).await;
-    }
-    let asked = decided.traced(|| turn.asks(&first.0, topic).cloned());
-    let most = match first.0.partition {
-        Some(_) => 1,
-        None => turn.batch_size(topic),
-    };
-    if most == 1 {
-        return decided.push(decide_one(first.0, first.1, first.2, turn), asked);
-    }
-    let (mut batch, mut places) = (Vec::with_capacity(most), Vec::with_capacity(most));
-    let destination = first.1;
-    batch.push(first.0);
-    places.push(destination);
-    while batch.len() < most
-        && let Some(Ok(next)) = records.next_if(|next| next.as_ref().is_ok_and(|next| next.continues(&destination)))
-    {
-        batch.push(next.0);
-        places.push(next.1);
-    }
-    let (batch, partitioned) = match batch.len() {
-        1 => (batch, None),
-        _ => turn.decide_batch(batch, topic, partitions),
-    };
-    if let Some(partitioned) = partitioned {
-        for ((record, destination), partition) in batch.into_iter().zip(places).zip(partitioned) {
-            decided.push(placed(record, destination, partition, topic), asked.clone());
-        }
-        return;
-    }
-    // There is only one, or one of them has made the plugin fail: only that one is to suffer.
-    for (record, destination) in batch.into_iter().zip(places) {
-        if let Some(pool) = turn.wants_lease(&record, topic) {
-            turn.lease(pool).await;
-        }
-        decided.push(decide_one(record, destination, first.2, turn), asked.clone());
-        // Each of them may take all of its time.
-        if turn.is_over() {
-            turn.pause();
-            tokio::task::yield_now().await;
-            turn.resume();
-        }
-    }
-}
-
-/// Decides one record after [`Turn::wants_lease`] has been asked about it.
-fn decide_one(
-    record: Record,
-    destination: Destination,
-    (topic, partitions): &Seen,
-    turn: &mut Turn<'_>,
-) -> Result<Placed, Refused> {
-    let (record, partition) = match record.partition {
-        Some(partition) => (record, route::explicit(partition, topic, partitions)),
-        None => turn.decide(record, topic, partitions),
-    };
-    placed(record, destination, partition, topic)
-}
-
-fn placed(
-    record: Record,
-    destination: Destination,
-    partition: Result<u32, RecordError>,
-    topic: &Arc<Topic>,
-) -> Result<Placed, Refused> {
-    match partition {
-        Ok(partition) => Ok(Placed {
-            record,
-            destination: Destination {
-                partition,
-                ..destination
-            },
-        }),
-        Err(error) => Err(Refused {
-            topic: Some(Arc::clone(topic)),
-            error,
-        }),
-    }
-}
-
-/// A request being handed over, until this is dropped.
-struct Open<'a>(&'a AtomicUsize);
-
-impl<'a> Open<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

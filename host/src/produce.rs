@@ -2,11 +2,11 @@
 //!
 //! There is ONE producer for the whole process and every thread, so that order and idempotence have one place. The
 //! partition is decided before a record gets here. [`kafka::KafkaProducer`] is the real one; [`memory::MemoryProducer`]
-//! keeps what it is given and lets tests decide each record's fate.
+//! keeps what it is given and lets tests decide what becomes of each record.
 
 pub mod batch;
+pub mod delivery_error;
 pub mod embedded;
-pub mod fate;
 pub mod kafka;
 mod librdkafka;
 pub mod memory;

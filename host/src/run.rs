@@ -196,7 +196,7 @@ impl Sidecar {
             max_plugin_ms: limits.max_plugin_ms,
             open: 0.into(),
             large: pipeline::large_hand_overs(),
-            turns: Default::default(),
+            long_work: Default::default(),
         });
         let admin = Arc::new(Admin {
             pipeline: Arc::clone(&pipeline),

@@ -90,7 +90,7 @@ impl Sidecar {
             max_plugin_ms: 1_000,
             open: 0.into(),
             large: pipeline::large_hand_overs(),
-            turns: Default::default(),
+            long_work: Default::default(),
         });
         Self {
             brokers,

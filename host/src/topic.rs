@@ -54,6 +54,15 @@ pub struct Topic {
     refusals: Refusals,
 }
 
+/// A topic as a request sees it: with the partitions of the moment at which its records are decided.
+#[derive(Debug, Clone)]
+pub struct TopicView {
+    /// The topic.
+    pub topic: Arc<Topic>,
+    /// Its partitions then.
+    pub partitions: Arc<Partitions>,
+}
+
 impl Topic {
     /// A topic as the brokers describe it.
     pub fn new(name: Arc<str>, infos: &[PartitionInfo], rules: Rules, metrics: &Metrics) -> Self {
@@ -72,7 +81,7 @@ impl Topic {
     /// The brokers have said how it is configured.
     pub(crate) fn configure(&self, settings: TopicSettings, batch_bytes: usize) {
         let changed = self.terms.configure(settings);
-        self.bound_lanes(&self.partitions());
+        self.bound_quotas(&self.partitions());
         if let Some(most) = settings.max_batch_bytes.filter(|most| changed && *most < batch_bytes) {
             tracing::warn!(
                 topic = %self.name,
@@ -87,10 +96,10 @@ impl Topic {
 
     /// No partition may have more in the producer's queue than its topic takes as one batch, where that is less than a batch of
     /// the producer's: what is in no queue is in no batch.
-    fn bound_lanes(&self, partitions: &Partitions) {
-        let most = self.terms.lane_bytes();
-        for lane in &partitions.lanes {
-            lane.bound(most);
+    fn bound_quotas(&self, partitions: &Partitions) {
+        let most = self.terms.quota_bytes();
+        for quota in &partitions.quotas {
+            quota.bound(most);
         }
     }
 
@@ -110,13 +119,13 @@ impl Topic {
     /// A partition holds more than its bound only when one request alone brings it. What is too much of it goes nowhere, until the
     /// rest is no larger than a batch may be.
     fn too_much(&self, destination: Destination) -> Option<RecordError> {
-        let most = self.terms.lane_bytes();
+        let most = self.terms.quota_bytes();
         if most == usize::MAX {
             return None;
         }
         let partitions = self.partitions.load();
-        let lane = partitions.lanes.get(destination.partition as usize)?;
-        let (records, bytes) = (lane.records(), lane.bytes());
+        let quota = partitions.quotas.get(destination.partition as usize)?;
+        let (records, bytes) = (quota.records(), quota.bytes());
         (records > 1 && bytes > most).then(|| {
             RecordError::new(
                 Code::BatchTooLarge,
@@ -188,7 +197,7 @@ impl Topic {
         self.refusals.note(&self.name, refusal, now);
         let learned = self.terms.learn(refusal.code, destination, now, now_ms());
         if learned == Learned::New {
-            self.bound_lanes(&self.partitions());
+            self.bound_quotas(&self.partitions());
         }
         learned
     }
@@ -196,6 +205,14 @@ impl Topic {
     /// Says what has been refused and not yet told.
     pub(crate) fn tell_refusals(&self) {
         self.refusals.tell(&self.name, Instant::now());
+    }
+
+    /// The topic with its partitions of this moment.
+    pub fn view(self: &Arc<Self>) -> TopicView {
+        TopicView {
+            topic: Arc::clone(self),
+            partitions: self.partitions(),
+        }
     }
 
     /// Its partitions now.
@@ -221,7 +238,7 @@ impl Topic {
 
     pub(crate) fn refresh(&self, infos: &[PartitionInfo]) {
         let next = self.partitions.load().refreshed(infos);
-        self.bound_lanes(&next);
+        self.bound_quotas(&next);
         self.partitions.store(Arc::new(next));
     }
 }

@@ -17,8 +17,8 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    lane::{Lane, Load},
     line::{Lack, Line, Short, Waiter},
+    partition_quota::{PartitionLoad, PartitionQuota},
     readers::Readers,
     room::SMALL,
     wants::{Bounds, For, Wants},
@@ -42,7 +42,7 @@ pub struct Busy {
     /// How long was waited.
     pub waited: Duration,
     /// The partition that holds all that it may, where that was the reason.
-    pub lane: Option<Arc<Lane>>,
+    pub quota: Option<Arc<PartitionQuota>>,
 }
 
 /// See the [module](self).
@@ -62,7 +62,7 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(bounds: Bounds) -> Self {
         let mut line = Line::default();
-        // A lane that nobody was ever short of says 0.
+        // A quota that nobody was ever short of says 0.
         line.short.round = 1;
         Self {
             bounds,
@@ -100,7 +100,7 @@ impl Gate {
                 what: "the request",
                 bound: "limits.max_buffered_bytes".to_owned(),
                 waited: Duration::ZERO,
-                lane: None,
+                quota: None,
             });
         }
         self.take_anyway(bytes);
@@ -149,8 +149,8 @@ impl Gate {
         self.records.load(Ordering::Acquire)
     }
 
-    pub(super) fn release(&self, lane: &Lane, records: usize, bytes: usize) {
-        lane.sub(records, bytes);
+    pub(super) fn release(&self, quota: &PartitionQuota, records: usize, bytes: usize) {
+        quota.sub(records, bytes);
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
         self.records.fetch_sub(records, Ordering::Release);
     }
@@ -234,7 +234,8 @@ impl Gate {
         let few = wants.records <= FEW_RECORDS;
         let bound = self.bounds.records + if few { self.bounds.spare_records } else { 0 };
         let records = bound.saturating_sub(self.records());
-        let full = |load: &Load| !few && load.lane.is_short(short.round) || !load.lane.fits(load, records, bytes);
+        let full =
+            |load: &PartitionLoad| !few && load.quota.is_short(short.round) || !load.quota.fits(load, records, bytes);
         let (large, small) = match wants.what {
             For::Body { small: true } => (false, short.small || self.is_over(wants.bytes, self.bounds.small)),
             For::Body { small: false } => (short.large || self.is_over(wants.bytes, 0), false),
@@ -281,7 +282,7 @@ impl Gate {
         bytes.fetch_add(wants.bytes, Ordering::Relaxed);
         self.records.fetch_add(wants.records, Ordering::Relaxed);
         for load in &wants.loads {
-            load.lane.add(load.records, load.bytes);
+            load.quota.add(load.records, load.bytes);
         }
     }
 
@@ -295,7 +296,7 @@ impl Gate {
             }
         }
         for load in &wants.loads {
-            self.release(&load.lane, load.records, load.bytes);
+            self.release(&load.quota, load.records, load.bytes);
         }
     }
 
@@ -317,10 +318,10 @@ impl Gate {
             },
             bound: bound.to_owned(),
             waited,
-            lane: lack
+            quota: lack
                 .partition
                 .filter(|_| !lack.records)
-                .map(|index| Arc::clone(&wants.loads[index].lane)),
+                .map(|index| Arc::clone(&wants.loads[index].quota)),
         }
     }
 

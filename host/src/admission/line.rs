@@ -69,8 +69,8 @@ impl Lack {
         short.bytes |= self.bytes;
         short.records |= self.records;
         for load in &wants.loads {
-            if !load.lane.fits(load, self.room.0, self.room.1) {
-                load.lane.mark_short(short.round);
+            if !load.quota.fits(load, self.room.0, self.room.1) {
+                load.quota.mark_short(short.round);
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{
     gate::Busy,
-    held::Held,
     readers::{Standing, Waits},
+    reservation::Reservation,
     wants::Wants,
 };
 
@@ -13,13 +13,13 @@ pub const SMALL: usize = 64 << 10;
 /// What a body being read holds, or the lines of a stream that have come. It counts among what is being read until it is whole.
 #[derive(Debug)]
 pub struct Room {
-    held: Held,
+    held: Reservation,
     /// Once it has been waited for.
     standing: Option<Standing>,
 }
 
 impl Room {
-    pub(super) fn new(held: Held) -> Self {
+    pub(super) fn new(held: Reservation) -> Self {
         Self { held, standing: None }
     }
 
@@ -66,12 +66,12 @@ impl Room {
     }
 
     /// The body is whole: it no longer counts among those being read.
-    pub fn whole(mut self) -> Held {
+    pub fn whole(mut self) -> Reservation {
         self.part(self.held.bytes())
     }
 
     /// So much of it is whole.
-    pub fn part(&mut self, bytes: usize) -> Held {
+    pub fn part(&mut self, bytes: usize) -> Reservation {
         let part = self.held.split(bytes);
         self.held.gate().read(part.bytes());
         if let Some(standing) = &self.standing {

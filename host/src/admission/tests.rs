@@ -15,17 +15,17 @@ fn small(buffered: usize) -> Arc<Admission> {
     })
 }
 
-fn load(lane: &Arc<Lane>, records: usize, bytes: usize) -> Load {
-    Load {
-        lane: Arc::clone(lane),
+fn load(quota: &Arc<PartitionQuota>, records: usize, bytes: usize) -> PartitionLoad {
+    PartitionLoad {
+        quota: Arc::clone(quota),
         records,
         bytes,
     }
 }
 
 impl Admission {
-    async fn one(&self, lane: &Arc<Lane>, records: usize, bytes: usize) -> Result<Queued, Busy> {
-        self.queue(vec![load(lane, records, bytes)], &mut None).await
+    async fn one(&self, quota: &Arc<PartitionQuota>, records: usize, bytes: usize) -> Result<Queued, Busy> {
+        self.queue(vec![load(quota, records, bytes)], &mut None).await
     }
 }
 
@@ -55,7 +55,7 @@ async fn bodies_being_read_never_take_the_room_of_whole_ones() {
         whole.grow(6 << 20).await.is_err(),
         "but for what those have who want little"
     );
-    let mut little = admission.held();
+    let mut little = admission.reservation();
     little.grow(SMALL).await.expect("it is theirs");
     drop(little);
     drop((whole, other));
@@ -123,9 +123,9 @@ async fn partitions_that_nobody_takes_anything_from_leave_room_for_the_others() 
     let mut held = Vec::new();
     // Each is filled until it gets nothing any more, one after the other.
     for stuck in 1..=5 {
-        let lane = Arc::default();
+        let quota = Arc::default();
         let mut has = 0;
-        while let Ok(queued) = admission.one(&lane, 200, 200).await {
+        while let Ok(queued) = admission.one(&quota, 200, 200).await {
             held.push(queued);
             has += 200;
         }
@@ -163,8 +163,8 @@ async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_be
     let (full, other) = (Arc::default(), Arc::default());
     let first = admission.one(&full, 20_000, 1).await.expect("room");
     let spawn = |records: usize| {
-        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&full));
-        tokio::spawn(async move { (admission.one(&lane, records, 1).await, Instant::now()) })
+        let (admission, quota) = (Arc::clone(&admission), Arc::clone(&full));
+        tokio::spawn(async move { (admission.one(&quota, records, 1).await, Instant::now()) })
     };
     let large = spawn(19_000);
     while admission.gate.waiting() < 1 {
@@ -186,19 +186,19 @@ async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_be
 #[tokio::test]
 async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
     let admission = small(64 << 20);
-    let lane = Arc::default();
-    let first = admission.one(&lane, 40_000, 1).await.expect("all of it");
+    let quota = Arc::default();
+    let first = admission.one(&quota, 40_000, 1).await.expect("all of it");
     let mut body = Some(admission.reading(1_000).await.expect("bytes").whole());
     let busy = admission
-        .queue(vec![load(&lane, 1, 100)], &mut body)
+        .queue(vec![load(&quota, 1, 100)], &mut body)
         .await
         .expect_err("full");
     assert!(busy.to_string().contains("the producer's queue is full"), "{busy}");
     assert_eq!(body.map(|held| held.bytes()), Some(1_000), "still held");
     // One whose task is lost while it waits.
     let waiting = tokio::spawn({
-        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&lane));
-        async move { admission.one(&lane, 1, 1).await.map(drop) }
+        let (admission, quota) = (Arc::clone(&admission), Arc::clone(&quota));
+        async move { admission.one(&quota, 1, 1).await.map(drop) }
     });
     while admission.gate.waiting() == 0 {
         tokio::task::yield_now().await;
@@ -214,7 +214,7 @@ async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
         ),
         (0, 0, 0)
     );
-    admission.one(&lane, 40_000, 1).await.expect("all of it again");
+    admission.one(&quota, 40_000, 1).await.expect("all of it again");
 }
 
 #[tokio::test]
@@ -224,15 +224,15 @@ async fn those_who_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies
         max_wait_ms: 60_000,
         ..Limits::default()
     });
-    let lane = Arc::default();
-    let _stuck = admission.one(&lane, 20_000, 0).await.expect("room");
+    let quota = Arc::default();
+    let _stuck = admission.one(&quota, 20_000, 0).await.expect("room");
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let body = admission.reading(1 << 20).await.expect("bytes").whole();
-        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&lane));
+        let (admission, quota) = (Arc::clone(&admission), Arc::clone(&quota));
         waiting.push(tokio::spawn(async move {
             admission
-                .queue(vec![load(&lane, 10_000, 1)], &mut Some(body))
+                .queue(vec![load(&quota, 10_000, 1)], &mut Some(body))
                 .await
                 .map(drop)
         }));
@@ -242,11 +242,11 @@ async fn those_who_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies
     }
     let mut third = Some(admission.reading(1 << 20).await.expect("bytes").whole());
     let busy = admission
-        .queue(vec![load(&lane, 10_000, 1)], &mut third)
+        .queue(vec![load(&quota, 10_000, 1)], &mut third)
         .await
         .expect_err("a quarter is taken");
     assert_eq!(busy.waited, Duration::ZERO);
-    assert!(busy.lane.is_some_and(|full| Arc::ptr_eq(&full, &lane)));
+    assert!(busy.quota.is_some_and(|full| Arc::ptr_eq(&full, &quota)));
     for task in waiting {
         task.abort();
     }
@@ -280,24 +280,24 @@ async fn requests_of_many_records_never_take_the_room_of_those_of_few() {
         max_wait_ms: 60_000,
         ..Limits::default()
     });
-    let lanes: Vec<Arc<Lane>> = (0..4).map(|_| Arc::default()).collect();
+    let quotas: Vec<Arc<PartitionQuota>> = (0..4).map(|_| Arc::default()).collect();
     let mut held = Vec::new();
-    for lane in &lanes {
-        held.push(admission.one(lane, 9_900, 1).await.expect("room"));
+    for quota in &quotas {
+        held.push(admission.one(quota, 9_900, 1).await.expect("room"));
     }
     // Another one waits for what is not there.
     let waiting = tokio::spawn({
-        let (admission, lane) = (Arc::clone(&admission), Arc::default());
-        async move { admission.one(&lane, 9_900, 1).await.map(drop) }
+        let (admission, quota) = (Arc::clone(&admission), Arc::default());
+        async move { admission.one(&quota, 9_900, 1).await.map(drop) }
     });
     while admission.gate.waiting() == 0 {
         tokio::task::yield_now().await;
     }
     let healthy = Arc::default();
-    let few = |lane| {
-        let (admission, lane) = (Arc::clone(&admission), lane);
+    let few = |quota| {
+        let (admission, quota) = (Arc::clone(&admission), quota);
         async move {
-            let one = tokio::time::timeout(Duration::from_secs(10), admission.one(&lane, 1, 1));
+            let one = tokio::time::timeout(Duration::from_secs(10), admission.one(&quota, 1, 1));
             one.await.expect("at once").expect("room")
         }
     };
@@ -305,8 +305,8 @@ async fn requests_of_many_records_never_take_the_room_of_those_of_few() {
     waiting.abort();
     // Nor do they wait behind one that has many for the same partition.
     let waiting = tokio::spawn({
-        let (admission, lane) = (Arc::clone(&admission), Arc::clone(&healthy));
-        async move { admission.one(&lane, 9_900, 1).await.map(drop) }
+        let (admission, quota) = (Arc::clone(&admission), Arc::clone(&healthy));
+        async move { admission.one(&quota, 9_900, 1).await.map(drop) }
     });
     while admission.gate.waiting() == 0 {
         tokio::task::yield_now().await;

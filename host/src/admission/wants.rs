@@ -1,6 +1,6 @@
 //! What there is, and what is asked for.
 
-use super::lane::Load;
+use super::partition_quota::PartitionLoad;
 
 /// Places in the producer's queue that are kept for requests of few records.
 pub(super) const SPARE_RECORDS: usize = 2_000;
@@ -56,7 +56,7 @@ pub(super) struct Wants {
     /// Of `bytes`, what the asker holds already, and gives back for it.
     pub(super) held: usize,
     pub(super) records: usize,
-    pub(super) loads: Vec<Load>,
+    pub(super) loads: Vec<PartitionLoad>,
 }
 
 impl Wants {
@@ -78,7 +78,7 @@ impl Wants {
         }
     }
 
-    pub(super) fn queue(loads: Vec<Load>, held: usize) -> Self {
+    pub(super) fn queue(loads: Vec<PartitionLoad>, held: usize) -> Self {
         Self {
             what: For::Queue,
             bytes: loads.iter().map(|load| load.bytes).sum(),
@@ -88,7 +88,7 @@ impl Wants {
         }
     }
 
-    pub(super) fn into_loads(self) -> Vec<Load> {
+    pub(super) fn into_loads(self) -> Vec<PartitionLoad> {
         self.loads
     }
 

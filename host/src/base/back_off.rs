@@ -39,7 +39,7 @@ pub(crate) enum Permission {
 
 /// What a failure led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum FailureEffect {
     /// Nothing yet.
     Noted,
     /// Suspended now, for this long.
@@ -108,7 +108,7 @@ impl Suspension {
     }
 
     /// A try failed. `weight` is how often it counts: at least once.
-    pub(crate) fn failed(&self, probe: bool, weight: usize, now: Instant) -> Verdict {
+    pub(crate) fn failed(&self, probe: bool, weight: usize, now: Instant) -> FailureEffect {
         let mut failures = self.lock();
         if probe {
             failures.doublings += 1;
@@ -116,7 +116,7 @@ impl Suspension {
         }
         // Calls that were under way when it was suspended.
         if self.is_suspended() {
-            return Verdict::Noted;
+            return FailureEffect::Noted;
         }
         failures.recent.push_back((now, weight));
         while failures
@@ -131,7 +131,7 @@ impl Suspension {
             .iter()
             .fold(0_usize, |sum, (_, weight)| sum.saturating_add(*weight));
         if counted < self.limits.failures {
-            return Verdict::Noted;
+            return FailureEffect::Noted;
         }
         failures.doublings = match failures.resumed {
             Some(resumed) if now - resumed <= self.limits.window => failures.doublings + 1,
@@ -147,11 +147,11 @@ impl Suspension {
         self.until_ms.swap(0, Ordering::Relaxed) != 0
     }
 
-    fn suspend(&self, failures: &mut Failures, now: Instant) -> Verdict {
+    fn suspend(&self, failures: &mut Failures, now: Instant) -> FailureEffect {
         failures.recent.clear();
         let pause = self.pause(failures.doublings);
         let before = self.until_ms.swap(self.ms(now + pause), Ordering::Relaxed);
-        Verdict::Suspended {
+        FailureEffect::Suspended {
             pause,
             was_open: before == 0,
         }
@@ -183,8 +183,8 @@ mod tests {
         longest: Duration::from_secs(3),
     };
 
-    fn suspended(seconds: u64, was_open: bool) -> Verdict {
-        Verdict::Suspended {
+    fn suspended(seconds: u64, was_open: bool) -> FailureEffect {
+        FailureEffect::Suspended {
             pause: Duration::from_secs(seconds),
             was_open,
         }
@@ -199,7 +199,7 @@ mod tests {
         let start = Instant::now();
         let suspension = Suspension::new(LIMITS, start);
         for second in [0, 6, 12, 18, 24] {
-            assert_eq!(suspension.failed(false, 1, at(start, second)), Verdict::Noted);
+            assert_eq!(suspension.failed(false, 1, at(start, second)), FailureEffect::Noted);
         }
         assert_eq!(suspension.admit(|| at(start, 24)), Permission::Open);
         let verdict = suspension.failed(false, 1, at(start, 24));
@@ -233,7 +233,7 @@ mod tests {
     fn a_failure_that_costs_as_much_as_three_counts_as_three() {
         let start = Instant::now();
         let suspension = Suspension::new(LIMITS, start);
-        assert_eq!(suspension.failed(false, 2, start), Verdict::Noted);
+        assert_eq!(suspension.failed(false, 2, start), FailureEffect::Noted);
         assert_eq!(suspension.failed(false, 1, start), suspended(1, true));
         let suspension = Suspension::new(LIMITS, start);
         assert_eq!(suspension.failed(false, 3, start), suspended(1, true));

@@ -70,9 +70,9 @@ pub struct Metrics {
 
 /// Something that is open and counted, until this is dropped.
 #[derive(Debug)]
-pub struct Open(IntGauge);
+pub struct GaugeGuard(IntGauge);
 
-impl Open {
+impl GaugeGuard {
     /// One more.
     pub fn begin(count: &IntGauge) -> Self {
         count.inc();
@@ -80,7 +80,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::parsed::check_problem;
-use crate::{base::record::valid_topic, ingest::target, produce::batch::Answer};
+use crate::{base::record::valid_topic, ingest::target, produce::batch::AckMode};
 
 /// `METHOD path?query`: one path means one thing, and a topic that is valid is a name and never a way to elsewhere.
 pub fn path(data: &[u8]) {
@@ -32,16 +32,16 @@ pub fn path(data: &[u8]) {
         }
         None => assert_eq!(path, "/v1/records"),
     }
-    let mut expected = Answer::Waited;
+    let mut expected = AckMode::Waited;
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         assert!(matches!(pair, "ack=all" | "ack=none"), "{pair}");
         expected = if pair == "ack=all" {
-            Answer::Waited
+            AckMode::Waited
         } else {
-            Answer::Unwaited
+            AckMode::Unwaited
         };
     }
-    assert_eq!(target.answer, expected);
+    assert_eq!(target.ack, expected);
 }
 
 fn check_topic(topic: &str) {

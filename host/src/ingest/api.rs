@@ -30,7 +30,7 @@ use super::{
     timed::{InRequest, Phase},
 };
 use crate::{
-    admission::Held,
+    admission::Reservation,
     base::{
         outcome::{Code, RecordError},
         record::valid_topic,
@@ -43,7 +43,7 @@ use crate::{
         sequence::{Number, Owner},
     },
     pipeline::{Mode, NotTaken, Parsed, Pipeline},
-    produce::batch::Answer,
+    produce::batch::AckMode,
     routing::topics::TopicError,
 };
 
@@ -236,8 +236,8 @@ impl Api {
             Some(topic) => Some(self.topic(topic).await?),
             None => None,
         };
-        let answer = target.answer;
-        if number.is_some() && answer == Answer::Unwaited {
+        let ack = target.ack;
+        if number.is_some() && ack == AckMode::Unwaited {
             return Err(Problem::bad_request(
                 "bad_query",
                 "a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; leave \
@@ -267,18 +267,18 @@ impl Api {
         }
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
-            let submitting = pipeline.submit(records, Some(room), Mode { answer, trace });
+            let submitting = pipeline.submit(records, Some(room), Mode { ack, trace });
             Ok::<_, Problem>(submitting.await?)
         })
         .await?;
-        if answer == Answer::Waited {
+        if ack == AckMode::Waited {
             // Whatever has no outcome then is told as unknown.
             let _ = tokio::time::timeout_at(deadline.into(), submitted.batch.done()).await;
         }
-        let turn = self.pipeline.turns.take(submitted.batch.len() > LONG_REPLY).await;
-        let reply = match answer {
-            Answer::Waited | Answer::Streamed => reply::outcomes(submitted, form),
-            Answer::Unwaited => reply::accepted(submitted, form),
+        let turn = self.pipeline.long_work.permit(submitted.batch.len() > LONG_REPLY).await;
+        let reply = match ack {
+            AckMode::Waited | AckMode::Streamed => reply::outcomes(submitted, form),
+            AckMode::Unwaited => reply::accepted(submitted, form),
         };
         turn.end().await;
         Ok(reply)
@@ -301,12 +301,12 @@ impl Api {
         &self,
         begun: Begun,
         records: Vec<Parsed>,
-        room: Held,
+        room: Reservation,
         trace: bool,
         form: Form,
     ) -> Result<Response<Bytes>, Problem> {
         let turn = match begun {
-            Begun::Turn(turn) => turn,
+            Begun::Send(turn) => turn,
             Begun::Settled(settled) => {
                 drop(records);
                 return Ok(reply::settled(&settled, &[], form, Some(room)));
@@ -315,7 +315,7 @@ impl Api {
                 // Others may have the room of what will not be sent.
                 drop((records, room));
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
-                let mut held = self.pipeline.admission.held();
+                let mut held = self.pipeline.admission.reservation();
                 held.grow(reply::most_bytes(&settled)).await?;
                 return Ok(reply::settled(&settled, &[], form, Some(held)));
             }

@@ -10,7 +10,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    admission::{Admission, Held, Room, SMALL},
+    admission::{Admission, Reservation, Room, SMALL},
     config::Limits,
 };
 
@@ -22,7 +22,7 @@ const LEAST: usize = 1 << 10;
 /// A whole body and the room that it holds.
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
-    pub(super) room: Held,
+    pub(super) room: Reservation,
 }
 
 /// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.

@@ -39,7 +39,7 @@ use super::{
     stream,
     timed::Timed,
 };
-use crate::admission::{Admission, Busy, Held, Standing};
+use crate::admission::{Admission, Busy, Reservation, Standing};
 
 /// Requests at once on one connection.
 const STREAMS: u32 = 200;
@@ -98,10 +98,10 @@ impl Bounds {
 
 /// What small frames of a connection may take, shared by its requests that have a body.
 #[derive(Default)]
-struct Frames(Mutex<Weak<Held>>);
+struct Frames(Mutex<Weak<Reservation>>);
 
 impl Frames {
-    fn hold(&self, bytes: usize, admission: &Admission) -> Result<Arc<Held>, Busy> {
+    fn hold(&self, bytes: usize, admission: &Admission) -> Result<Arc<Reservation>, Busy> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = shared.upgrade() {
             return Ok(held);
@@ -114,8 +114,8 @@ impl Frames {
 
 /// What a request holds from its head to its reply, and a stream to its beginning.
 struct Holds {
-    _head: Held,
-    _frames: Option<Arc<Held>>,
+    _head: Reservation,
+    _frames: Option<Arc<Reservation>>,
 }
 
 impl Life<'_> {

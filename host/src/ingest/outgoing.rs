@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::stream;
-use crate::admission::Held;
+use crate::admission::Reservation;
 
 /// A reply: whole, or the answer of a stream.
 pub(super) enum Reply {
@@ -21,7 +21,7 @@ pub(super) enum Reply {
 /// A reply's text with the room that it takes, until the last byte of it is written.
 struct Counted {
     text: Vec<u8>,
-    _held: Held,
+    _held: Reservation,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -31,7 +31,7 @@ impl AsRef<[u8]> for Counted {
 }
 
 /// These bytes, which give back their room when nobody needs them any more. What is held is made to fit.
-pub(super) fn counted(text: Vec<u8>, held: Option<Held>) -> Bytes {
+pub(super) fn counted(text: Vec<u8>, held: Option<Reservation>) -> Bytes {
     let Some(mut held) = held else {
         return Bytes::from(text);
     };

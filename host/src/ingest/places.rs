@@ -19,13 +19,13 @@ const SHARE: usize = 4;
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<TakenPlaces>,
     /// Connections that have not ended, those among them whose place another one has.
     alive: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenPlaces {
     next: u64,
     /// By listener: TCP, and the Unix socket.
     listeners: [Listener; 2],
@@ -90,7 +90,7 @@ impl Places {
     }
 
     // A std mutex: it is held for a look at the list, never over an await.
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

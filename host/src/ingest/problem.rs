@@ -30,7 +30,7 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    place: Option<Place>,
+    place: Option<Position>,
     /// For 405.
     allow: Option<&'static str>,
     /// For 409: the sequence that would be taken, and its epoch.
@@ -39,7 +39,7 @@ pub struct Problem {
 
 /// Where in the body.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum Position {
     /// Of a text: line and column, from 1.
     Text(usize, usize),
     /// Of bytes, from 0.
@@ -108,7 +108,7 @@ impl Problem {
     /// 400: broken JSON, with its place.
     pub fn json(error: &serde_json::Error) -> Self {
         Self {
-            place: Some(Place::Text(error.line(), error.column())),
+            place: Some(Position::Text(error.line(), error.column())),
             ..Self::bad_request("invalid_json", format!("the body is no valid JSON: {}", told(error)))
         }
     }
@@ -117,7 +117,7 @@ impl Problem {
     pub fn packed(offset: usize, detail: impl Display) -> Self {
         let detail = format!("the body is no batch of packed records: {detail} (byte {offset})");
         Self {
-            place: Some(Place::Byte(offset)),
+            place: Some(Position::Byte(offset)),
             ..Self::bad_request("invalid_packed", detail)
         }
     }
@@ -135,8 +135,8 @@ impl Problem {
     /// The byte of the body that it is about, where it is about one.
     pub fn offset(&self) -> Option<usize> {
         match self.place {
-            Some(Place::Byte(offset)) => Some(offset),
-            Some(Place::Text(..)) | None => None,
+            Some(Position::Byte(offset)) => Some(offset),
+            Some(Position::Text(..)) | None => None,
         }
     }
 
@@ -148,8 +148,8 @@ impl Problem {
     /// The same as plain bytes.
     pub fn document(&self) -> Response<Bytes> {
         let (line, column) = match self.place {
-            Some(Place::Text(line, column)) => (Some(line), Some(column)),
-            Some(Place::Byte(_)) | None => (None, None),
+            Some(Position::Text(line, column)) => (Some(line), Some(column)),
+            Some(Position::Byte(_)) | None => (None, None),
         };
         let document = Document {
             title: self.status.canonical_reason().unwrap_or_default(),

@@ -8,7 +8,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    admission::Held,
+    admission::Reservation,
     pipeline::{Parsed, Pipeline},
 };
 
@@ -26,13 +26,13 @@ pub(super) async fn of(
     headers: &HeaderMap,
     mut context: Context<'_>,
     pipeline: &Pipeline,
-) -> Result<(Vec<Parsed>, Held), Problem> {
+) -> Result<(Vec<Parsed>, Reservation), Problem> {
     let Whole { bytes, mut room } = whole;
     let held = room.bytes();
     let most = pipeline.admission.most_for_request().saturating_sub(held);
     let mut reserved = 0;
     loop {
-        let turn = pipeline.turns.take(bytes.len() > LARGE_BODY).await;
+        let turn = pipeline.long_work.permit(bytes.len() > LARGE_BODY).await;
         // What is free now: it may have changed while the turn was waited for.
         let may = pipeline.admission.free().min(most).max(reserved);
         context.memory = Memory::of(may);

@@ -12,7 +12,7 @@ use hyper::{
 
 use super::{outgoing::counted, parse::PACKED};
 use crate::{
-    admission::Held,
+    admission::Reservation,
     base::outcome::{Ack, Code, Kind, Outcome, REPLY_BYTES_A_RECORD, RecordError},
     ordering::sequence::Settled,
     pipeline::Submitted,
@@ -83,7 +83,12 @@ pub fn most_bytes(settled: &Settled) -> usize {
 
 /// A numbered request: every outcome, remembered or new.
 /// `held` is what the reply may take.
-pub fn settled(settled: &Settled, trace: &[Option<Arc<Pool>>], form: Form, held: Option<Held>) -> Response<Bytes> {
+pub fn settled(
+    settled: &Settled,
+    trace: &[Option<Arc<Pool>>],
+    form: Form,
+    held: Option<Reservation>,
+) -> Response<Bytes> {
     let outcomes = settled.records().iter().map(|stored| (&stored.outcome, stored.late));
     all(settled.generation, outcomes, trace, form, held)
 }
@@ -94,7 +99,7 @@ fn all<'o>(
     outcomes: impl ExactSizeIterator<Item = (&'o Outcome, bool)>,
     trace: &'o [Option<Arc<Pool>>],
     form: Form,
-    held: Option<Held>,
+    held: Option<Reservation>,
 ) -> Response<Bytes> {
     let count = outcomes.len();
     let mut kinds = [0; 4];
@@ -191,7 +196,7 @@ fn status(kinds: [usize; 4], all: usize) -> StatusCode {
     }
 }
 
-fn response(status: StatusCode, body: Vec<u8>, form: Form, held: Option<Held>) -> Response<Bytes> {
+fn response(status: StatusCode, body: Vec<u8>, form: Form, held: Option<Reservation>) -> Response<Bytes> {
     let mut response = Response::new(counted(body, held));
     *response.status_mut() = status;
     let kind = match form {

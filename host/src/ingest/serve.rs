@@ -19,7 +19,7 @@ use super::{
     timed::{Phase, Timeouts},
     workers::Share,
 };
-use crate::{base::metrics::Open, config::Limits, ordering::sequence::Owner};
+use crate::{base::metrics::GaugeGuard, config::Limits, ordering::sequence::Owner};
 
 /// hyper takes no smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;
@@ -164,7 +164,7 @@ impl Server {
                 // In a box, so that no other connection's task has room for it.
                 return Box::pin(server.refuse(stream)).await;
             };
-            let _open = Open::begin(&server.api.pipeline().metrics.connections);
+            let _open = GaugeGuard::begin(&server.api.pipeline().metrics.connections);
             server.connection(stream, owner, phase, drain).await;
         });
     }

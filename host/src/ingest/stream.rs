@@ -1,13 +1,13 @@
 //! `POST /v1/topics/{topic}/stream`: records in and outcomes out at the same time, a line each.
 //!
 //! Two tasks for each stream. The [reader] cuts the body into whole [lines] and hands their records over, in order, as far as the
-//! window has room; the [teller] tells the outcomes, in the order sent, each as soon as it and all before it are known. Room in
+//! window has room; the [`outcome_writer`] tells the outcomes, in the order sent, each as soon as it and all before it are known. Room in
 //! the window is given back when an outcome has been written to the client, so a client that does not read stops being read.
 //! The last line says how it ended and how many outcomes were told; records after those were not taken.
 
 mod lines;
+mod outcome_writer;
 mod reader;
-mod teller;
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::teller::{NOBODY_READS, Teller};
+use self::outcome_writer::{NOBODY_READS, OutcomeWriter};
 use super::{
     api::Permit,
     incoming::{Incoming, Source},
@@ -37,7 +37,7 @@ use super::{
     timed::InRequest,
 };
 use crate::{
-    base::metrics::Open,
+    base::metrics::GaugeGuard,
     config::Limits,
     pipeline::{Pipeline, Submitted},
 };
@@ -135,7 +135,7 @@ impl Stream {
             written: AtomicU64::new(0),
         });
         let trace = self.trace;
-        let open = Open::begin(&self.pipeline.metrics.streams);
+        let open = GaugeGuard::begin(&self.pipeline.metrics.streams);
         let reading = tokio::spawn(self.read(body, taken, Arc::clone(&window)));
         tokio::spawn(async move {
             write(batches, pieces, trace, reading, window).await;
@@ -156,7 +156,7 @@ async fn write(
     let Ok(last) = pieces.clone().reserve_owned().await else {
         return;
     };
-    let mut teller = Teller::new(pieces, trace, Arc::clone(&window));
+    let mut outcome_writer = OutcomeWriter::new(pieces, trace, Arc::clone(&window));
     let mut not_reading = false;
     loop {
         let written = window.written.load(Ordering::Relaxed);
@@ -174,7 +174,7 @@ async fn write(
             mut submitted,
             mut room,
         } = next;
-        if teller.tell(&mut submitted, &mut room).await.is_err() {
+        if outcome_writer.tell(&mut submitted, &mut room).await.is_err() {
             not_reading = true;
             break;
         }
@@ -187,7 +187,7 @@ async fn write(
             .await
             .unwrap_or_else(|_| End::Error("internal_error", "the stream met a mistake in the sidecar".to_owned())),
     };
-    last.send(end.line(teller.told));
+    last.send(end.line(outcome_writer.told));
 }
 
 impl End {

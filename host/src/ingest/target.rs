@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 
 use super::problem::Problem;
-use crate::produce::batch::Answer;
+use crate::produce::batch::AckMode;
 
 /// What a request for records asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) struct Target<'a> {
     /// The path's topic, not checked; none: each record names its own.
     pub(crate) topic: Option<&'a str>,
     /// Whether its outcomes are waited for.
-    pub(crate) answer: Answer,
+    pub(crate) ack: AckMode,
 }
 
 /// 404 for a path that is none, 405 for a method other than POST, 400 for a query that is none.
@@ -32,7 +32,7 @@ pub(crate) fn of<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Res
     }
     Ok(Target {
         topic,
-        answer: answer(query)?,
+        ack: ack_mode(query)?,
     })
 }
 
@@ -51,12 +51,12 @@ fn not_found() -> Problem {
     )
 }
 
-fn answer(query: Option<&str>) -> Result<Answer, Problem> {
-    let mut answer = Answer::Waited;
+fn ack_mode(query: Option<&str>) -> Result<AckMode, Problem> {
+    let mut ack = AckMode::Waited;
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        answer = match pair {
-            "ack=all" => Answer::Waited,
-            "ack=none" => Answer::Unwaited,
+        ack = match pair {
+            "ack=all" => AckMode::Waited,
+            "ack=none" => AckMode::Unwaited,
             other => {
                 let shown: String = other.chars().take(64).collect();
                 return Err(Problem::bad_request(
@@ -66,7 +66,7 @@ fn answer(query: Option<&str>) -> Result<Answer, Problem> {
             }
         };
     }
-    Ok(answer)
+    Ok(ack)
 }
 
 #[cfg(test)]
@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_ack_is_not_taken_for_the_default() {
-        assert!(answer(Some("ack=none")).is_ok_and(|answer| answer == Answer::Unwaited));
-        assert!(answer(None).is_ok_and(|answer| answer == Answer::Waited));
+        assert!(ack_mode(Some("ack=none")).is_ok_and(|ack| ack == AckMode::Unwaited));
+        assert!(ack_mode(None).is_ok_and(|ack| ack == AckMode::Waited));
         for query in ["ack=1", "acks=none", "ack", "ack=none&x=1"] {
-            assert!(answer(Some(query)).is_err(), "{query}");
+            assert!(ack_mode(Some(query)).is_err(), "{query}");
         }
     }
 }

@@ -95,7 +95,7 @@ impl Share {
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         // There is at least one.
         if let Some(worker) = fewest {
-            let open = Open::begin(&worker.connections);
+            let open = OpenConnection::begin(&worker.connections);
             worker.runtime.spawn(async move {
                 connection.await;
                 drop(open);
@@ -105,16 +105,16 @@ impl Share {
 }
 
 /// One connection of a worker, until this is dropped.
-struct Open(Arc<AtomicUsize>);
+struct OpenConnection(Arc<AtomicUsize>);
 
-impl Open {
+impl OpenConnection {
     fn begin(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

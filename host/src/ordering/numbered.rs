@@ -1,6 +1,6 @@
 //! Numbered requests on their way: each waits for its turn, is handed over in it, and is remembered with its outcomes.
 //!
-//! What may be done when is [`crate::ordering::sequence`]'s to say; this is what waits and sends around it. A [`Turn`] is the right to
+//! What may be done when is [`crate::ordering::sequence`]'s to say; this is what waits and sends around it. A [`SendPermit`] is the right to
 //! hand over. However it ends, by the request being taken, refused or its task being lost, the next one's turn comes, and a
 //! request that was taken is remembered with one outcome for each record.
 
@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    admission::Held,
+    admission::Reservation,
     base::{
         metrics::Metrics,
         outcome::{Code, Kind, Outcome, RecordError},
@@ -22,7 +22,7 @@ use crate::{
     ordering::sequence::{Answer, Bounds, Content, Name, Number, Refusal, Sequences, Settled, Stored},
     pipeline::{NotTaken, Parsed, Pipeline},
     plugin::Pool,
-    produce::batch::{Answer as Waits, Batch},
+    produce::batch::{AckMode, Batch},
 };
 
 /// Bells that those who wait listen to, by the hash of their client: so few that they need no upkeep, so many that clients
@@ -45,7 +45,7 @@ pub struct Numbered {
 /// What is to be done for a request.
 pub enum Begun {
     /// Hand it over.
-    Turn(Turn),
+    Send(SendPermit),
     /// Wait for the outcomes of the one that it repeats.
     UnderWay(UnderWay),
     /// Nothing: these are the outcomes of the one that it repeats.
@@ -141,7 +141,7 @@ impl Numbered {
         self.metrics.sequence_clients.set(sequences.clients() as i64);
         drop(sequences);
         Ok(match answer? {
-            Answer::Turn(before) => Some(Begun::Turn(Turn {
+            Answer::Send(before) => Some(Begun::Send(SendPermit {
                 numbered: Arc::clone(self),
                 number: number.clone(),
                 records: content.records,
@@ -195,7 +195,7 @@ impl UnderWay {
 }
 
 /// The right to hand over. See the [module](self).
-pub struct Turn {
+pub struct SendPermit {
     numbered: Arc<Numbered>,
     number: Number,
     records: usize,
@@ -220,24 +220,24 @@ pub struct Produced {
     /// By record, the plugin that was asked; empty unless a trace was wanted, or for a repeat.
     pub trace: Vec<Option<Arc<Pool>>>,
     /// What its reply may take.
-    pub reply: Option<Held>,
+    pub reply: Option<Reservation>,
 }
 
-impl Turn {
+impl SendPermit {
     /// Hands over what has to be, lets the next one have its turn, and waits for the outcomes. Must not be cancelled
     /// half-way: run it as a task of its own.
     pub async fn produce(
         mut self,
         pipeline: &Pipeline,
         records: Vec<Parsed>,
-        mut body: Option<Held>,
+        mut body: Option<Reservation>,
         trace: bool,
     ) -> Result<Produced, NotTaken> {
         let (places, records) = self.to_send(records);
         let decided = pipeline.decide(records, trace).await?;
         let room = pipeline.make_room(&decided, &mut body).await?;
         self.take();
-        let submitted = pipeline.hand_over(decided, room, Waits::Waited).await;
+        let submitted = pipeline.hand_over(decided, room, AckMode::Waited).await;
         self.hand_over_ended();
         submitted.batch.done().await;
         let settled = self.settle(&places, &submitted.batch);
@@ -315,7 +315,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for SendPermit {
     /// A request that was refused takes nothing; one whose task was lost may be anywhere.
     fn drop(&mut self) {
         match self.stage {

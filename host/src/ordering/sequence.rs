@@ -7,11 +7,11 @@
 //!
 //! | It is | and | Answer |
 //! |---|---|---|
-//! | the next one | nobody has the turn | [`Answer::Turn`] |
+//! | the next one | nobody has the turn | [`Answer::Send`] |
 //! | the next one, or next behind those that wait | somebody has the turn, or there is no room yet | [`Answer::Wait`] |
 //! | remembered, no outcomes yet | | [`Answer::UnderWay`] |
 //! | remembered, all `acked` | | [`Answer::Settled`] |
-//! | remembered, not all `acked` | nobody has the turn | [`Answer::Turn`] with the outcomes so far |
+//! | remembered, not all `acked` | nobody has the turn | [`Answer::Send`] with the outcomes so far |
 //! | remembered | with other records | [`Refusal::Mismatch`] |
 //! | behind one with a `failed` or `unknown` record | that one is being sent again | [`Answer::Wait`] |
 //! | | it is not | [`Refusal::Blocked`] |
@@ -25,7 +25,7 @@
 //! The turn of a client goes round, over all its epochs; who has it is the only one that hands over:
 //!
 //! ```text
-//!          ask: Turn                take                       end_turn
+//!          ask: Send                take                       end_turn
 //!   free ───────────▶ reserved ───────────────▶ handing over ───────────▶ free
 //!    ▲                   │  the sequence is used
 //!    └───────────────────┘
@@ -96,7 +96,7 @@ impl From<&Limits> for Bounds {
 #[derive(Debug)]
 pub enum Answer<H> {
     /// Hand it over: [`Sequences::take`], then [`Sequences::end_turn`]. With outcomes: only what is not `acked` of them.
-    Turn(Option<Arc<Settled>>),
+    Send(Option<Arc<Settled>>),
     /// Ask again when something of the client has changed.
     Wait,
     /// Tell the outcomes of the one that is under way.
@@ -150,7 +150,7 @@ impl<H: Clone> Sequences<H> {
         self.bytes
     }
 
-    /// What is to be done for this request now? With [`Answer::Turn`] it has the turn.
+    /// What is to be done for this request now? With [`Answer::Send`] it has the turn.
     pub fn ask(&mut self, number: &Number, content: Content, now: Instant) -> Result<Answer<H>, Refusal> {
         self.forget_idle(now);
         if !self.clients.contains_key(&number.name) {
@@ -172,7 +172,7 @@ impl<H: Clone> Sequences<H> {
             Verdict::Wait => Ok(Answer::Wait),
             Verdict::Repeat(settled) => {
                 client.claim(number, content, true, 0);
-                Ok(Answer::Turn(Some(settled)))
+                Ok(Answer::Send(Some(settled)))
             }
             Verdict::New => {
                 let bytes = most_bytes(content.records);
@@ -184,7 +184,7 @@ impl<H: Clone> Sequences<H> {
                     self.bytes += bytes;
                     self.owned(number.name.owner).bytes += bytes;
                 }
-                Ok(Answer::Turn(None))
+                Ok(Answer::Send(None))
             }
         }
     }

@@ -69,7 +69,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
         max_plugin_ms: limits.max_plugin_ms,
         open: 0.into(),
         large: large_hand_overs(),
-        turns: Default::default(),
+        long_work: Default::default(),
     })
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn pipeline_with_topic(producer: &Arc<MemoryProducer>, limits: 
 }
 
 const WAITED: Mode = Mode {
-    answer: Answer::Waited,
+    ack: AckMode::Waited,
     trace: false,
 };
 

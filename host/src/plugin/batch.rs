@@ -41,10 +41,7 @@ impl Choice {
     /// As it would have been said for one record.
     pub fn into_decision(self, record: &Record) -> Decision {
         match self {
-            Self::OwnKey => match &record.key {
-                Some(key) => Decision::KeyHash(key.to_vec()),
-                None => Decision::Any,
-            },
+            Self::OwnKey => Decision::by_own_key(record.key.as_deref()),
             Self::Decision(decision) => decision,
         }
     }
@@ -60,7 +57,7 @@ struct Decisions {
 type Parameters<'a> = (&'a [u8], &'a [u32], u32);
 
 /// One instance's batch export, and the buffers of its calls.
-pub(super) struct Batch {
+pub(super) struct BatchExport {
     function: TypedFunc<Parameters<'static>, (Decisions,)>,
     keys: Vec<u8>,
     ends: Vec<u32>,
@@ -78,7 +75,7 @@ pub(super) fn export(component: &Component) -> Option<ComponentExportIndex> {
     component.get_export_index(Some(&interface), FUNCTION)
 }
 
-impl Batch {
+impl BatchExport {
     pub(super) fn new(
         instance: &Instance,
         store: &mut Store<State>,
@@ -102,7 +99,7 @@ impl Batch {
         self.size = next_size(self.size, us);
     }
 
-    /// Packs the keys, for [`Batch::call`].
+    /// Packs the keys, for [`BatchExport::call`].
     pub(super) fn pack(&mut self, records: &[Record]) {
         self.keys.clear();
         self.ends.clear();

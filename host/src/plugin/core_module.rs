@@ -29,7 +29,7 @@ enum Origin {
 
 /// What was seen.
 #[derive(Debug, Default)]
-struct Seen {
+struct Signs {
     /// It says itself which world it is for, so that only the last step is missing.
     describes_itself: bool,
     wasi: bool,
@@ -57,8 +57,8 @@ pub(crate) fn advice(module: &[u8]) -> String {
     format!("it is a core wasm module{made_with}, expected a component; {cure}{described}")
 }
 
-fn look(module: &[u8]) -> Seen {
-    let mut seen = Seen::default();
+fn look(module: &[u8]) -> Signs {
+    let mut seen = Signs::default();
     let mut parser = Parser::new(0);
     let mut rest = module;
     for _ in 0..MAX_ENTRIES {
@@ -90,7 +90,7 @@ fn look(module: &[u8]) -> Seen {
     seen
 }
 
-impl Seen {
+impl Signs {
     fn import(&mut self, module: &str, name: &str) {
         match (module, name) {
             ("wasi_snapshot_preview1" | "wasi_unstable", _) => self.wasi = true,

@@ -30,12 +30,12 @@ pub(super) struct Functions {
     bytes: Vec<u8>,
     /// By the compiler's key, where in `bytes` the code is.
     known: HashMap<Vec<u8>, Range<usize>>,
-    seen: Mutex<Seen>,
+    seen: Mutex<Usage>,
 }
 
 /// Of the compilation that is under way.
 #[derive(Debug, Default)]
-struct Seen {
+struct Usage {
     used: HashSet<Vec<u8>>,
     new: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -90,7 +90,7 @@ impl Functions {
         written
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Usage> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 use super::{
     CallError, Decision, Footprint,
     answer::bounded,
-    batch::{Batch, Choice},
+    batch::{BatchExport, Choice},
     bindings::Plugin,
     code::Code,
     imports::{Current, Records, State, TooMuch},
@@ -39,7 +39,7 @@ pub(super) struct Instance {
     store: Store<State>,
     plugin: Plugin,
     /// Its batch export, if it has one.
-    batch: Option<Batch>,
+    batch: Option<BatchExport>,
     calls: u32,
     /// What the engine's coarse clock said when the last call began.
     begun_ms: u64,
@@ -130,7 +130,7 @@ impl Instance {
 
     /// How many records to ask about in one call; 1: not by batches.
     pub(super) fn batch_size(&self) -> usize {
-        self.batch.as_ref().map_or(1, Batch::size)
+        self.batch.as_ref().map_or(1, BatchExport::size)
     }
 
     /// Asks for decisions about records of one topic, where there is a batch export. On an error the instance is poisoned, and
@@ -253,11 +253,11 @@ fn wrong_answer(code: &Code, reason: String) -> CallError {
     }
 }
 
-fn instantiate(code: &Code, store: &mut Store<State>) -> wasmtime::Result<(Plugin, Option<Batch>)> {
+fn instantiate(code: &Code, store: &mut Store<State>) -> wasmtime::Result<(Plugin, Option<BatchExport>)> {
     let instance = code.pre.instance_pre().instantiate(&mut *store)?;
     let plugin = Plugin::new(&mut *store, &instance)?;
     let batch = match &code.batch {
-        Some(export) => Some(Batch::new(&instance, store, export)?),
+        Some(export) => Some(BatchExport::new(&instance, store, export)?),
         None => None,
     };
     Ok((plugin, batch))

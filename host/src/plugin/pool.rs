@@ -13,11 +13,11 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-pub use self::lease::{Lease, Place};
+pub use self::lease::{InstancePermit, Lease};
 use super::{CallError, Code, Footprint, Limits, instance::Instance, limits::thread_cpu_time};
 use crate::{
     base::{
-        back_off::{Permission, SuspendLimits, Suspension, Verdict},
+        back_off::{FailureEffect, Permission, SuspendLimits, Suspension},
         metrics::{Metrics, PluginMetrics},
         record::Record,
     },
@@ -133,8 +133,8 @@ impl Pool {
     }
 
     /// A place for an instance; waits while all are taken. Those who wait are served in turn.
-    pub async fn place(self: &Arc<Self>) -> Place {
-        Place {
+    pub async fn permit(self: &Arc<Self>) -> InstancePermit {
+        InstancePermit {
             pool: Arc::clone(self),
             // The semaphore is never closed.
             permit: Arc::clone(&self.places).acquire_owned().await.ok(),
@@ -143,7 +143,7 @@ impl Pool {
 
     /// An instance on loan, for programs that do one thing at a time.
     pub fn lease_blocking(self: &Arc<Self>) -> Result<Lease, CallError> {
-        let place = Place {
+        let place = InstancePermit {
             pool: Arc::clone(self),
             permit: Arc::clone(&self.places).try_acquire_owned().ok(),
         };
@@ -197,7 +197,7 @@ impl Pool {
 
     fn failed(&self, probe: bool, error: &CallError, took: Duration) {
         let verdict = self.suspension.failed(probe, self.weight(took), Instant::now());
-        if let Verdict::Suspended { pause, was_open } = verdict {
+        if let FailureEffect::Suspended { pause, was_open } = verdict {
             self.metrics.suspensions.inc();
             if was_open {
                 self.metrics.suspended.inc();
@@ -215,7 +215,7 @@ impl Pool {
     /// A batch failed: it counts as a failed call, and for a while records are asked about one by one.
     fn batch_failed(&self, probe: bool, error: &CallError, took: Duration) {
         self.metrics.batch_failures.inc();
-        if let Verdict::Suspended { pause, was_open } = self.batches.failed(probe, 1, Instant::now()) {
+        if let FailureEffect::Suspended { pause, was_open } = self.batches.failed(probe, 1, Instant::now()) {
             if was_open {
                 self.metrics.batch_paused.inc();
             }

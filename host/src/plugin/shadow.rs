@@ -20,9 +20,9 @@ use super::{CallError, Decision, Pool};
 use crate::{
     base::{
         metrics::ShadowMetrics,
-        murmur2::partition_for_key,
         record::{Header, Record},
     },
+    plugin::Placement,
     topic::Partitions,
 };
 
@@ -55,24 +55,23 @@ struct Counts {
     last_difference: Mutex<Option<String>>,
 }
 
-/// What becomes of a record.
+/// What is compared of an answer: that a record is refused, not why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+enum Compared {
     Partition(u32),
     Any,
     Refused,
     Error,
 }
 
-impl Fate {
+impl Compared {
     fn of(answer: &Result<Decision, CallError>, partitions: u32) -> Self {
         match answer {
-            Ok(Decision::Partition(partition)) if *partition >= partitions => Self::Refused,
-            Ok(Decision::Partition(partition)) => Self::Partition(*partition),
-            Ok(Decision::KeyHash(bytes)) => Self::Partition(partition_for_key(bytes, partitions)),
-            Ok(Decision::Tenant(tenant)) => Self::Partition(partition_for_key(tenant.as_bytes(), partitions)),
-            Ok(Decision::Any) => Self::Any,
-            Ok(Decision::Reject(_)) => Self::Refused,
+            Ok(decision) => match decision.placement(partitions) {
+                Placement::Partition(partition) => Self::Partition(partition),
+                Placement::Anywhere => Self::Any,
+                Placement::OutOfRange(_) | Placement::Rejected(_) => Self::Refused,
+            },
             Err(_) => Self::Error,
         }
     }
@@ -93,7 +92,7 @@ struct Job {
     record: Record,
     bytes: usize,
     partitions: Arc<Partitions>,
-    decided: Fate,
+    decided: Compared,
 }
 
 /// The thread that asks candidates, started with the first of them.
@@ -158,7 +157,7 @@ impl Shadow {
             record: detached(record),
             bytes,
             partitions: Arc::clone(partitions),
-            decided: Fate::of(answer, partitions.count()),
+            decided: Compared::of(answer, partitions.count()),
         };
         if queue.try_send(job).is_err() {
             waiting.fetch_sub(bytes, Ordering::Relaxed);
@@ -191,23 +190,23 @@ impl Shadow {
         self.metrics.dropped.inc();
     }
 
-    fn compare(&self, record: Record, partitions: &Arc<Partitions>, decided: &Fate) {
+    fn compare(&self, record: Record, partitions: &Arc<Partitions>, decided: &Compared) {
         let begun = Instant::now();
         let answer = match self.pool.lease_blocking() {
             Ok(mut lease) => lease.partition(record, partitions).1,
             Err(error) => Err(error),
         };
         self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
-        let fate = Fate::of(&answer, partitions.count());
-        let (count, metric) = match &fate {
-            Fate::Error => (&self.counts.error, &self.metrics.error),
-            fate if fate == decided => (&self.counts.same, &self.metrics.same),
+        let compared = Compared::of(&answer, partitions.count());
+        let (count, metric) = match &compared {
+            Compared::Error => (&self.counts.error, &self.metrics.error),
+            compared if compared == decided => (&self.counts.same, &self.metrics.same),
             _ => (&self.counts.different, &self.metrics.different),
         };
         count.fetch_add(1, Ordering::Relaxed);
         metric.inc();
-        if fate != *decided {
-            let why = answer.err().map_or_else(|| fate.words(), |error| error.to_string());
+        if compared != *decided {
+            let why = answer.err().map_or_else(|| compared.words(), |error| error.to_string());
             let words = format!("decided: {}; candidate: {why}", decided.words());
             *self
                 .counts
@@ -272,14 +271,17 @@ mod tests {
 
     #[test]
     fn two_ways_to_say_the_same_partition_are_no_difference() {
-        let fate = |decision| Fate::of(&Ok(decision), 12);
-        let hashed = fate(Decision::KeyHash(b"a".to_vec()));
-        let Fate::Partition(partition) = hashed else {
+        let compared = |decision| Compared::of(&Ok(decision), 12);
+        let hashed = compared(Decision::KeyHash(b"a".to_vec()));
+        let Compared::Partition(partition) = hashed else {
             unreachable!("a hash is a partition")
         };
-        assert_eq!(fate(Decision::Partition(partition)), hashed);
-        assert_eq!(fate(Decision::Tenant("a".to_owned())), hashed);
-        assert_eq!(fate(Decision::Partition(12)), fate(Decision::Reject("no".to_owned())));
-        assert_ne!(fate(Decision::Any), hashed);
+        assert_eq!(compared(Decision::Partition(partition)), hashed);
+        assert_eq!(compared(Decision::Tenant("a".to_owned())), hashed);
+        assert_eq!(
+            compared(Decision::Partition(12)),
+            compared(Decision::Reject("no".to_owned()))
+        );
+        assert_ne!(compared(Decision::Any), hashed);
     }
 }

@@ -19,13 +19,13 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    admission::{Admission, Held, Lane},
+    admission::{Admission, PartitionQuota, Reservation},
     base::{
         clock::now_ms,
         metrics::Metrics,
         outcome::{Code, Kind, Outcome, RecordError},
     },
-    topic::{Destination, Partitions, Topic},
+    topic::{Destination, Topic, TopicView},
 };
 
 /// Of a request's records the first one is timed, and one in so many: the clock and the histogram cost more than all else that
@@ -37,7 +37,7 @@ pub const SLOT_BYTES: usize = size_of::<Slot>();
 
 /// Whether somebody waits for the outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum AckMode {
     /// `ack=all`: the reply carries every outcome.
     Waited,
     /// `ack=none`: what is lost after the hand-over is only counted.
@@ -46,29 +46,26 @@ pub enum Answer {
     Streamed,
 }
 
-/// A topic as a request saw it when its records were decided.
-pub type Seen = (Arc<Topic>, Arc<Partitions>);
-
 /// What a batch is for.
 #[derive(Debug)]
 pub struct Purpose {
     /// The producer's, when the hand-over began: a request never spans two.
     pub generation: u32,
     /// Who waits.
-    pub answer: Answer,
+    pub ack: AckMode,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Where room is given back.
     pub admission: Arc<Admission>,
     /// What the slots take: they are there until the last outcome is, whether or not somebody waits for it.
-    pub slots: Option<Held>,
+    pub slots: Option<Reservation>,
 }
 
 /// One request's records. See the [module](self).
 #[derive(Debug)]
 pub struct Batch {
     slots: Box<[Slot]>,
-    topics: Vec<Seen>,
+    topics: Vec<TopicView>,
     purpose: Purpose,
     /// Unfilled slots, and one for the hand-over itself.
     open: AtomicUsize,
@@ -103,7 +100,7 @@ impl Batch {
     /// [`Batch::handed_over`] is called.
     pub fn new(
         destinations: impl ExactSizeIterator<Item = Option<Destination>>,
-        topics: Vec<Seen>,
+        topics: Vec<TopicView>,
         purpose: Purpose,
     ) -> Arc<Self> {
         let batch = Arc::new(Self {
@@ -176,7 +173,7 @@ impl Batch {
         self.done.notified().await;
     }
 
-    /// Waits until some slot was filled since the last time. For one waiter, and for [`Answer::Streamed`] only.
+    /// Waits until some slot was filled since the last time. For one waiter, and for [`AckMode::Streamed`] only.
     pub async fn progress(&self) {
         self.done.notified().await;
     }
@@ -188,24 +185,24 @@ impl Batch {
 
     /// The topic of a destination.
     pub fn topic(&self, destination: Destination) -> &Arc<Topic> {
-        &self.topics[destination.topic as usize].0
+        &self.topics[destination.topic as usize].topic
     }
 
-    fn lane(&self, destination: Destination) -> &Lane {
-        &self.topics[destination.topic as usize].1.lanes[destination.partition as usize]
+    fn quota(&self, destination: Destination) -> &PartitionQuota {
+        &self.topics[destination.topic as usize].partitions.quotas[destination.partition as usize]
     }
 
     fn release(&self, destination: Destination) {
         self.purpose
             .admission
-            .release(self.lane(destination), destination.held as usize);
+            .release(self.quota(destination), destination.held as usize);
     }
 
     /// What the producer says of a record.
     fn complete(&self, index: usize, outcome: Outcome) {
         let Purpose {
             metrics,
-            answer,
+            ack,
             admission,
             ..
         } = &self.purpose;
@@ -214,7 +211,7 @@ impl Batch {
         if index.is_multiple_of(TIMED_ONE_IN) {
             metrics.ack_seconds.observe(self.started.elapsed().as_secs_f64());
         }
-        if *answer == Answer::Unwaited {
+        if *ack == AckMode::Unwaited {
             metrics.unwaited(kind);
         }
         if let Some(destination) = slot.destination {
@@ -240,7 +237,7 @@ impl Batch {
         let first = self.slots[index].outcome.set(outcome).is_ok();
         debug_assert!(first, "record {index} got a second outcome");
         if first {
-            if self.purpose.answer == Answer::Streamed {
+            if self.purpose.ack == AckMode::Streamed {
                 self.done.notify_one();
             }
             self.close_one();

@@ -27,7 +27,7 @@ use arc_swap::ArcSwapOption;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use self::client::Client;
-use super::{Health, MetadataError, NoSettings, Producer, Sender, fate, librdkafka::TopicHandle};
+use super::{Health, MetadataError, NoSettings, Producer, Sender, delivery_error, librdkafka::TopicHandle};
 use crate::{
     base::{outcome::Outcome, record::Record},
     produce::batch::Ticket,
@@ -328,7 +328,7 @@ struct KafkaSender {
 impl Sender for KafkaSender {
     fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
         let Some(current) = &self.current else {
-            return ticket.complete(Outcome::Failed(fate::generation_changed()));
+            return ticket.complete(Outcome::Failed(delivery_error::generation_changed()));
         };
         let client = current.client();
         if let Some((name, topic)) = &self.topic
@@ -341,7 +341,7 @@ impl Sender for KafkaSender {
                 client.send(&topic, record, partition, ticket);
                 self.topic = Some((Arc::clone(&record.topic), topic));
             }
-            Err(error) => ticket.complete(fate::of_refusal(error, &record.topic)),
+            Err(error) => ticket.complete(delivery_error::of_refusal(error, &record.topic)),
         }
     }
 }

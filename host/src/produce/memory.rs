@@ -18,7 +18,7 @@ use crate::{
 
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PlannedOutcome {
     /// Written and acknowledged.
     Acked,
     /// Not written, and known not to be.
@@ -31,7 +31,7 @@ pub enum Fate {
 }
 
 /// Decides a record's fate; the number counts all records that were sent, from 0.
-type Decide = Box<dyn FnMut(usize, &Record) -> Fate + Send>;
+type Decide = Box<dyn FnMut(usize, &Record) -> PlannedOutcome + Send>;
 
 /// Takes every record, in order, and answers at once, or when told: `acked`, unless told otherwise.
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl MemoryProducer {
     }
 
     /// From now on, this decides what becomes of each record.
-    pub fn decide(&self, decide: impl FnMut(usize, &Record) -> Fate + Send + 'static) {
+    pub fn decide(&self, decide: impl FnMut(usize, &Record) -> PlannedOutcome + Send + 'static) {
         self.state().decide = Some(Box::new(decide));
     }
 
@@ -116,11 +116,11 @@ impl State {
         let fate = self
             .decide
             .as_mut()
-            .map_or(Fate::Acked, |decide| decide(number, record));
+            .map_or(PlannedOutcome::Acked, |decide| decide(number, record));
         match fate {
-            Fate::Acked => Outcome::Acked(self.write(record, partition)),
-            Fate::Failed => Outcome::Failed(RecordError::new(Code::NotQueued, "as decided")),
-            Fate::Unknown { written } => {
+            PlannedOutcome::Acked => Outcome::Acked(self.write(record, partition)),
+            PlannedOutcome::Failed => Outcome::Failed(RecordError::new(Code::NotQueued, "as decided")),
+            PlannedOutcome::Unknown { written } => {
                 if written {
                     self.write(record, partition);
                 }

@@ -16,8 +16,8 @@ use crate::{
         record::Record,
     },
     config::{self, OnError},
-    plugin::{CallError, Choice, Decision, Lease, Pool, Shadow},
-    topic::{Partitions, Topic},
+    plugin::{CallError, Choice, Decision, Lease, Placement, Pool, Shadow},
+    topic::{Topic, TopicView},
 };
 
 /// A `[[route]]`, ready for use.
@@ -73,108 +73,85 @@ impl Route {
     }
 
     /// The partition of a record by the host's own key-hash.
-    pub fn by_key_hash(&self, record: &Record, topic: &Topic, partitions: &Arc<Partitions>) -> u32 {
+    pub fn by_key_hash(&self, record: &Record, view: &TopicView) -> u32 {
         if let Some(shadow) = &self.shadow {
-            let decision = match &record.key {
-                Some(key) => Decision::KeyHash(key.to_vec()),
-                None => Decision::Any,
-            };
-            shadow.offer(record, partitions, &Ok(decision));
+            let decision = Decision::by_own_key(record.key.as_deref());
+            shadow.offer(record, &view.partitions, &Ok(decision));
         }
-        key_hash(record, topic, partitions)
+        key_hash(record, view)
     }
 
     /// The partition of a record that names none itself. `lease` is an instance of this route's plugin; the record goes
     /// through it and comes back.
-    pub fn decide(
-        &self,
-        lease: &mut Lease,
-        record: Record,
-        topic: &Topic,
-        partitions: &Arc<Partitions>,
-    ) -> (Record, Result<u32, RecordError>) {
-        let (record, answer) = lease.partition(record, partitions);
+    pub fn decide(&self, lease: &mut Lease, record: Record, view: &TopicView) -> (Record, Result<u32, RecordError>) {
+        let (record, answer) = lease.partition(record, &view.partitions);
         if let Some(shadow) = &self.shadow {
-            shadow.offer(&record, partitions, &answer);
+            shadow.offer(&record, &view.partitions, &answer);
         }
         let decided = match answer {
-            Ok(decision) => interpret(decision, &record, topic, partitions),
-            Err(error) => self.without_plugin(error.into(), &record, topic, partitions),
+            Ok(decision) => place(&decision, &record, view),
+            Err(error) => self.without_plugin(error.into(), &record, view),
         };
         (record, decided)
     }
 
     /// The partition of a record by what its plugin has chosen in a batch.
-    pub fn chosen(
-        &self,
-        choice: Choice,
-        record: &Record,
-        topic: &Topic,
-        partitions: &Arc<Partitions>,
-    ) -> Result<u32, RecordError> {
+    pub fn chosen(&self, choice: Choice, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
         if let Some(shadow) = &self.shadow {
-            shadow.offer(record, partitions, &Ok(choice.clone().into_decision(record)));
+            shadow.offer(record, &view.partitions, &Ok(choice.clone().into_decision(record)));
         }
         match choice {
-            Choice::OwnKey => Ok(key_hash(record, topic, partitions)),
-            Choice::Decision(decision) => interpret(decision, record, topic, partitions),
+            Choice::OwnKey => Ok(key_hash(record, view)),
+            Choice::Decision(decision) => place(&decision, record, view),
         }
     }
 
     /// What a record gets when its plugin cannot decide.
-    pub fn without_plugin(
-        &self,
-        error: RecordError,
-        record: &Record,
-        topic: &Topic,
-        partitions: &Partitions,
-    ) -> Result<u32, RecordError> {
+    pub fn without_plugin(&self, error: RecordError, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
         match self.config.on_error {
             OnError::Reject => Err(error),
-            OnError::KeyHash => Ok(key_hash(record, topic, partitions)),
+            OnError::KeyHash => Ok(key_hash(record, view)),
         }
     }
 }
 
 /// A record's own choice, checked.
-pub fn explicit(partition: u32, topic: &Topic, partitions: &Partitions) -> Result<u32, RecordError> {
-    if partition < partitions.count() {
+pub fn explicit(partition: u32, view: &TopicView) -> Result<u32, RecordError> {
+    if partition < view.partitions.count() {
         return Ok(partition);
     }
-    Err(RecordError::new(
-        Code::PartitionOutOfRange,
-        format!(
-            "the record names partition {partition}, topic \"{}\" has 0 to {}",
-            topic.name,
-            partitions.count() - 1
-        ),
+    Err(out_of_range(
+        format!("the record names partition {partition}"),
+        view,
+        "",
     ))
 }
 
-fn interpret(decision: Decision, record: &Record, topic: &Topic, partitions: &Partitions) -> Result<u32, RecordError> {
-    let count = partitions.count();
-    match decision {
-        Decision::Partition(partition) if partition < count => Ok(partition),
-        Decision::Partition(partition) => Err(RecordError::new(
-            Code::PartitionOutOfRange,
-            format!(
-                "the plugin chose partition {partition}, topic \"{}\" has 0 to {}; correct the plugin",
-                topic.name,
-                count - 1
-            ),
-        )),
-        Decision::KeyHash(bytes) => Ok(partition_for_key(&bytes, count)),
-        Decision::Any => Ok(topic.any(partitions, record.wire_size())),
-        // Until there is a routing table, a tenant is as good as a key.
-        Decision::Tenant(tenant) => Ok(partition_for_key(tenant.as_bytes(), count)),
-        Decision::Reject(message) => Err(RecordError::new(Code::PluginRejected, message)),
+/// The partition that a decision comes to.
+fn place(decision: &Decision, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
+    match decision.placement(view.partitions.count()) {
+        Placement::Partition(partition) => Ok(partition),
+        Placement::OutOfRange(partition) => {
+            let chose = format!("the plugin chose partition {partition}");
+            Err(out_of_range(chose, view, "; correct the plugin"))
+        }
+        Placement::Anywhere => Ok(view.topic.any(&view.partitions, record.wire_size())),
+        Placement::Rejected(reason) => Err(RecordError::new(Code::PluginRejected, reason.to_owned())),
     }
 }
 
-fn key_hash(record: &Record, topic: &Topic, partitions: &Partitions) -> u32 {
+fn out_of_range(chose: String, view: &TopicView, advice: &str) -> RecordError {
+    let (topic, last) = (&view.topic.name, view.partitions.count() - 1);
+    RecordError::new(
+        Code::PartitionOutOfRange,
+        format!("{chose}, topic \"{topic}\" has 0 to {last}{advice}"),
+    )
+}
+
+fn key_hash(record: &Record, view: &TopicView) -> u32 {
     match &record.key {
-        Some(key) => partition_for_key(key, partitions.count()),
-        None => topic.any(partitions, record.wire_size()),
+        Some(key) => partition_for_key(key, view.partitions.count()),
+        None => view.topic.any(&view.partitions, record.wire_size()),
     }
 }
 

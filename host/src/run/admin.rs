@@ -19,7 +19,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-use self::serve::Place;
+use self::serve::AdminPlace;
 pub use self::serve::{Serving, bind, serve};
 use crate::{
     base::token,
@@ -57,13 +57,13 @@ pub struct Admin {
 }
 
 impl Admin {
-    async fn handle(&self, request: &Request<Incoming>, place: &Place) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: &Request<Incoming>, place: &AdminPlace) -> Response<Full<Bytes>> {
         self.answer(request, place)
             .await
             .unwrap_or_else(|problem| problem.response())
     }
 
-    async fn answer(&self, request: &Request<Incoming>, place: &Place) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn answer(&self, request: &Request<Incoming>, place: &AdminPlace) -> Result<Response<Full<Bytes>>, Problem> {
         let (method, path) = (request.method(), request.uri().path());
         if let Some(order) = order(path) {
             if method != Method::POST {

@@ -14,7 +14,7 @@ pub(super) struct Told {
     pub(super) client: u64,
     /// Its place in that.
     pub(super) number: u64,
-    pub(super) fate: Fate,
+    pub(super) outcome: ToldOutcome,
     pub(super) generation: u32,
     /// Whether its request was handed over at once, so that all of it must be of this generation.
     pub(super) whole: bool,
@@ -25,7 +25,7 @@ pub(super) struct Told {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum ToldOutcome {
     Acked {
         partition: u64,
         offset: Option<u64>,
@@ -37,7 +37,7 @@ pub(super) enum Fate {
     NotTold,
 }
 
-impl Fate {
+impl ToldOutcome {
     pub(super) fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Acked(ack) => Self::Acked {
@@ -103,13 +103,13 @@ impl Figures {
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct LogPosition {
     partition: u64,
     offset: u64,
     generation: u32,
 }
 
-type Places = HashMap<(u64, u64), Vec<Place>>;
+type LogPositions = HashMap<(u64, u64), Vec<LogPosition>>;
 
 /// The error is what was violated.
 pub(super) fn check(sidecar: &Sidecar, told: &[Told]) -> Result<Figures, String> {
@@ -126,10 +126,11 @@ pub(super) fn check(sidecar: &Sidecar, told: &[Told]) -> Result<Figures, String>
         let there = places.remove(&(told.client, told.number)).unwrap_or_default();
         check_one(told, &there)?;
         figures.count(told, &there);
-        let Fate::Acked { partition, offset } = told.fate else {
+        let ToldOutcome::Acked { partition, offset } = told.outcome else {
             continue;
         };
-        let is_it = |place: &&Place| place.partition == partition && offset.is_none_or(|offset| offset == place.offset);
+        let is_it =
+            |place: &&LogPosition| place.partition == partition && offset.is_none_or(|offset| offset == place.offset);
         let Some(place) = there.iter().find(is_it) else {
             return Err(format!("{told:?} was acked and is not there: {there:?}"));
         };
@@ -156,14 +157,14 @@ pub(super) fn check(sidecar: &Sidecar, told: &[Told]) -> Result<Figures, String>
     Ok(figures)
 }
 
-fn places(sidecar: &Sidecar) -> Places {
-    let mut places = Places::new();
+fn places(sidecar: &Sidecar) -> LogPositions {
+    let mut places = LogPositions::new();
     for (partition, log) in (0..).zip(sidecar.brokers.log()) {
         for (offset, written) in (0..).zip(log) {
             let text = String::from_utf8_lossy(&written.value).replace('"', "");
             let (client, number) = text.split_once(' ').expect("a record of a client");
             let record = (client.parse().expect("a number"), number.parse().expect("a number"));
-            places.entry(record).or_default().push(Place {
+            places.entry(record).or_default().push(LogPosition {
                 partition,
                 offset,
                 generation: written.generation,
@@ -173,8 +174,8 @@ fn places(sidecar: &Sidecar) -> Places {
     places
 }
 
-fn check_one(told: &Told, there: &[Place]) -> Result<(), String> {
-    if told.fate == Fate::NotWritten && !told.was_unknown && !there.is_empty() {
+fn check_one(told: &Told, there: &[LogPosition]) -> Result<(), String> {
+    if told.outcome == ToldOutcome::NotWritten && !told.was_unknown && !there.is_empty() {
         return Err(format!("{told:?} is there: {there:?}"));
     }
     if there.len() > 1 && !told.was_unknown {
@@ -187,11 +188,11 @@ fn check_one(told: &Told, there: &[Place]) -> Result<(), String> {
 }
 
 impl Figures {
-    fn count(&mut self, told: &Told, there: &[Place]) {
-        match told.fate {
-            Fate::Acked { .. } => self.acked += 1,
-            Fate::NotWritten => self.not_written += 1,
-            Fate::Unknown | Fate::NotTold => self.unknown += 1,
+    fn count(&mut self, told: &Told, there: &[LogPosition]) {
+        match told.outcome {
+            ToldOutcome::Acked { .. } => self.acked += 1,
+            ToldOutcome::NotWritten => self.not_written += 1,
+            ToldOutcome::Unknown | ToldOutcome::NotTold => self.unknown += 1,
         }
         self.late += usize::from(told.late);
         self.duplicates += there.len().saturating_sub(1);

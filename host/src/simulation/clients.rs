@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     PARTITIONS, Sidecar, TOPIC,
-    checker::{Fate, Told},
+    checker::{Told, ToldOutcome},
 };
 use crate::{
     base::{outcome::Outcome, record::Record},
@@ -28,7 +28,7 @@ use crate::{
         sequence::{Name, Number, Owner, Refusal, Settled},
     },
     pipeline::{Mode, Parsed},
-    produce::batch::Answer,
+    produce::batch::AckMode,
     tools::load::stream::Body,
 };
 
@@ -94,11 +94,11 @@ impl Plan {
         format!("{{{key}{partition}\"value\":{}}}\n", self.value())
     }
 
-    fn told(self, generation: u32, fate: Fate) -> Told {
+    fn told(self, generation: u32, outcome: ToldOutcome) -> Told {
         Told {
             client: self.client,
             number: self.number,
-            fate,
+            outcome,
             generation,
             whole: true,
             late: false,
@@ -134,10 +134,10 @@ async fn connection(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
     for _ in 0..rng.usize(1..12) {
         idle(&mut rng).await;
         let plans = plans(client, next, &mut rng);
-        let answer = if rng.u8(..) < 40 {
-            Answer::Unwaited
+        let ack = if rng.u8(..) < 40 {
+            AckMode::Unwaited
         } else {
-            Answer::Waited
+            AckMode::Waited
         };
         let patience = Duration::from_millis(if rng.u8(..) < 20 { 5 } else { 60_000 });
         let submitted = loop {
@@ -148,22 +148,22 @@ async fn connection(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
             if body.grow(plans.len() * (60 + RECORD_BYTES)).await.is_err() {
                 continue;
             }
-            let mode = Mode { answer, trace: false };
+            let mode = Mode { ack, trace: false };
             match sidecar.pipeline.submit(parsed(&plans), Some(body.whole()), mode).await {
                 Ok(submitted) => break submitted,
                 Err(_) => sleep(PAUSE).await,
             }
         };
         let batch = &submitted.batch;
-        if answer == Answer::Waited {
+        if ack == AckMode::Waited {
             let _ = timeout(patience, batch.done()).await;
         }
         for (index, plan) in plans.iter().enumerate() {
-            let fate = match (answer, batch.outcome(index)) {
-                (Answer::Waited, Some(outcome)) => Fate::of(outcome),
-                _ => Fate::NotTold,
+            let outcome = match (ack, batch.outcome(index)) {
+                (AckMode::Waited, Some(outcome)) => ToldOutcome::of(outcome),
+                _ => ToldOutcome::NotTold,
             };
-            told.push(plan.told(batch.generation(), fate));
+            told.push(plan.told(batch.generation(), outcome));
         }
         next += plans.len() as u64;
     }
@@ -206,7 +206,7 @@ async fn until_acked(sidecar: &Sidecar, sequence: u64, plans: &[Plan], mut rng: 
         let not_told = |plan: &Plan| Told {
             was_unknown: true,
             whole: false,
-            ..plan.told(0, Fate::NotTold)
+            ..plan.told(0, ToldOutcome::NotTold)
         };
         return plans.iter().map(not_told).collect();
     };
@@ -218,7 +218,7 @@ async fn until_acked(sidecar: &Sidecar, sequence: u64, plans: &[Plan], mut rng: 
             was_unknown: unknown.contains(&index),
             // A repeat leaves some records where they were.
             whole: !settled.records().iter().any(|stored| stored.late),
-            ..plan.told(settled.generation, Fate::of(&stored.outcome))
+            ..plan.told(settled.generation, ToldOutcome::of(&stored.outcome))
         })
         .collect()
 }
@@ -257,7 +257,7 @@ async fn send(sidecar: &Sidecar, sequence: u64, plans: &[Plan], unknown: &Unknow
     match sidecar.numbered.begin(number, content).await {
         Ok(Begun::Settled(settled)) => Sent::Told(settled),
         Ok(Begun::UnderWay(under_way)) => under_way.outcomes().await.into(),
-        Ok(Begun::Turn(turn)) => {
+        Ok(Begun::Send(turn)) => {
             let (pipeline, records) = (Arc::clone(&sidecar.pipeline), parsed(plans));
             // A task of its own, as the handler has it: who goes away cancels nothing.
             let unknown = Arc::clone(unknown);
@@ -334,14 +334,14 @@ fn read(plans: &[Plan], said: &str) -> Vec<Told> {
         told.push(Told {
             // A stream may span generations.
             whole: false,
-            ..plan.told(generation, Fate::told(line))
+            ..plan.told(generation, ToldOutcome::told(line))
         });
     }
     // Those after were not taken.
     told.extend(
         plans[outcomes.len()..]
             .iter()
-            .map(|plan| plan.told(0, Fate::NotWritten)),
+            .map(|plan| plan.told(0, ToldOutcome::NotWritten)),
     );
     told
 }

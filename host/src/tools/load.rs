@@ -23,7 +23,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::report::Seen;
+use self::report::Observed;
 pub use self::{process::Usage, report::Report};
 use crate::tools::cli::{Load, LoadFormat};
 
@@ -107,7 +107,7 @@ async fn measure(options: &Load) -> anyhow::Result<Report> {
     Ok(Report::new(options, seen, took, used))
 }
 
-async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Result<Seen> {
+async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Result<Observed> {
     let begin = Instant::now();
     let per_connection = options
         .rate
@@ -129,7 +129,7 @@ async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Re
             }
         });
     }
-    let mut all = Seen::new()?;
+    let mut all = Observed::new()?;
     while let Some(ended) = connections.join_next().await {
         all.add(&ended??)?;
     }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use self::component::place;
 pub use self::error::BuildError;
 pub use self::language::Language;
-use self::sysroot::Places;
+use self::sysroot::SearchPaths;
 
 mod c;
 mod component;
@@ -96,7 +96,7 @@ struct Tools {
     cargo: OsString,
     rustc: OsString,
     /// In the order in which they are asked whether they can do it.
-    c: Places,
+    c: SearchPaths,
     node: OsString,
     componentize_py: OsString,
     go: OsString,
@@ -108,7 +108,7 @@ impl Tools {
         Self {
             cargo: tool("CARGO", "cargo"),
             rustc: tool("RUSTC", "rustc"),
-            c: Places::of(sysroot, |variable| env::var_os(variable), &c::CLANGS),
+            c: SearchPaths::of(sysroot, |variable| env::var_os(variable), &c::CLANGS),
             node: "node".into(),
             componentize_py: "componentize-py".into(),
             go: "go".into(),

@@ -18,7 +18,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 
 use crate::{
-    base::{metrics::Metrics, murmur2::partition_for_key, record::Record},
+    base::{metrics::Metrics, record::Record},
     config,
     plugin::{
         CallError, Code, CompileLimits, Compiler, Decision, Engine, Lease, Limits, Pool, SMOKE_PARTITIONS,
@@ -88,28 +88,4 @@ fn parse_config(text: Option<&str>) -> anyhow::Result<serde_json::Value> {
         "--config {text}: expected a JSON object such as {{\"name\":\"tenant-id\"}}"
     );
     Ok(config)
-}
-
-/// Where a decision puts a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lands {
-    /// There; the topic may not have it.
-    On(u32),
-    /// Wherever the host likes.
-    Anywhere,
-    /// It is refused.
-    Nowhere,
-}
-
-impl Lands {
-    fn of(decision: &Decision, partitions: u32) -> Self {
-        match decision {
-            Decision::Partition(partition) => Self::On(*partition),
-            Decision::KeyHash(bytes) => Self::On(partition_for_key(bytes, partitions)),
-            // As long as there is no routing table.
-            Decision::Tenant(tenant) => Self::On(partition_for_key(tenant.as_bytes(), partitions)),
-            Decision::Any => Self::Anywhere,
-            Decision::Reject(_) => Self::Nowhere,
-        }
-    }
 }

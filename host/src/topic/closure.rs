@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::base::{
-    back_off::{Permission, SuspendLimits, Suspension, Verdict},
+    back_off::{FailureEffect, Permission, SuspendLimits, Suspension},
     outcome::{Code, Outcome, RecordError},
 };
 
@@ -66,8 +66,8 @@ impl Closure {
             Outcome::Failed(refusal) if is_for_good(refusal.code) => {
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
                 match self.suspension.failed(probe, 1, Instant::now()) {
-                    Verdict::Suspended { pause, .. } => Some(Change::Closed(pause)),
-                    Verdict::Noted => None,
+                    FailureEffect::Suspended { pause, .. } => Some(Change::Closed(pause)),
+                    FailureEffect::Noted => None,
                 }
             }
             // A probe that ended otherwise has found out nothing; another one follows after the pause.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::admission::Lane;
+use crate::admission::PartitionQuota;
 
 /// One partition of a topic, in the order of its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Partitions {
     /// Numbers of those without a leader, rising.
     pub leaderless: Vec<u32>,
     /// What the producer holds for each. They outlive a refresh.
-    pub lanes: Vec<Arc<Lane>>,
+    pub quotas: Vec<Arc<PartitionQuota>>,
 }
 
 impl Partitions {
@@ -25,30 +25,30 @@ impl Partitions {
     pub fn of(count: usize) -> Self {
         Self {
             leaderless: Vec::new(),
-            lanes: (0..count).map(|_| Arc::default()).collect(),
+            quotas: (0..count).map(|_| Arc::default()).collect(),
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> u32 {
-        self.lanes.len() as u32
+        self.quotas.len() as u32
     }
 
     /// Bytes queued now, by partition.
     pub fn queued_bytes(&self) -> Vec<u64> {
-        self.lanes.iter().map(|lane| lane.bytes() as u64).collect()
+        self.quotas.iter().map(|quota| quota.bytes() as u64).collect()
     }
 
     /// The next view: what is queued stays counted where it was.
     pub(super) fn refreshed(&self, infos: &[PartitionInfo]) -> Self {
-        let lanes = (0..infos.len())
-            .map(|index| self.lanes.get(index).cloned().unwrap_or_default())
+        let quotas = (0..infos.len())
+            .map(|index| self.quotas.get(index).cloned().unwrap_or_default())
             .collect();
         let leaderless = (0u32..)
             .zip(infos)
             .filter(|(_, info)| !info.has_leader)
             .map(|(index, _)| index)
             .collect();
-        Self { leaderless, lanes }
+        Self { leaderless, quotas }
     }
 }

@@ -72,12 +72,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::admission::Lane;
+    use crate::admission::PartitionQuota;
 
     fn partitions(count: usize) -> Partitions {
         Partitions {
             leaderless: Vec::new(),
-            lanes: (0..count).map(|_| Default::default()).collect(),
+            quotas: (0..count).map(|_| Default::default()).collect(),
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_long_queue_is_not_made_longer() {
         let mut partitions = partitions(2);
-        partitions.lanes[0] = Arc::new(Lane::holding(1_000_000));
+        partitions.quotas[0] = Arc::new(PartitionQuota::holding(1_000_000));
         let to_long = (0..1000)
             .filter(|_| Sticky::default().pick(&partitions, 1, Instant::now()) == 0)
             .count();

@@ -71,7 +71,7 @@ pub(super) struct Terms {
     refused_bytes: AtomicUsize,
     ahead_ms: AtomicI64,
     behind_ms: AtomicI64,
-    lane_bytes: AtomicUsize,
+    quota_bytes: AtomicUsize,
     // What the brokers have taken is not what they refuse a batch for.
     took_keyless: AtomicBool,
     largest_taken: AtomicU32,
@@ -128,7 +128,7 @@ impl Terms {
             refused_bytes: AtomicUsize::new(usize::MAX),
             ahead_ms: AtomicI64::new(i64::MAX),
             behind_ms: AtomicI64::new(i64::MAX),
-            lane_bytes: AtomicUsize::new(usize::MAX),
+            quota_bytes: AtomicUsize::new(usize::MAX),
             took_keyless: AtomicBool::new(false),
             largest_taken: AtomicU32::new(0),
         };
@@ -288,8 +288,8 @@ impl Terms {
 
     /// What one partition may have in the producer's queue, so that no batch gets larger than the topic takes, bytes as
     /// [`Record::wire_size`] counts; as much as there is, unless the producer's own batches are too large.
-    pub(super) fn lane_bytes(&self) -> usize {
-        self.lane_bytes.load(Relaxed)
+    pub(super) fn quota_bytes(&self) -> usize {
+        self.quota_bytes.load(Relaxed)
     }
 
     /// What follows for a look at each record.
@@ -309,13 +309,13 @@ impl Terms {
         };
         // With compression a larger one may fit, and only the broker can say.
         let batch = settings.max_batch_bytes.filter(|_| !self.rules.packing.compresses);
-        let lane = settings
+        let quota = settings
             .max_batch_bytes
             .into_iter()
             .chain(known.batch.map(|lesson| lesson.bound));
-        let lane = lane.min().filter(|most| *most < self.rules.packing.batch_bytes);
-        let lane = lane.map_or(usize::MAX, |most| most.saturating_sub(BATCH_HEADER));
-        self.lane_bytes.store(lane, Relaxed);
+        let quota = quota.min().filter(|most| *most < self.rules.packing.batch_bytes);
+        let quota = quota.map_or(usize::MAX, |most| most.saturating_sub(BATCH_HEADER));
+        self.quota_bytes.store(quota, Relaxed);
         self.needs_key.store(settings.needs_key || known.key.is_some(), Relaxed);
         self.batch_bytes.store(batch.unwrap_or(usize::MAX), Relaxed);
         self.refused_bytes

@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::Bytes;
 
-use crate::admission::{Admission, Busy, Held, Room};
+use crate::admission::{Admission, Busy, Reservation, Room};
 
 /// The least that is allocated.
 const LEAST: usize = 1 << 10;
@@ -94,7 +94,7 @@ impl Lines {
     }
 
     /// All lines that are whole, and what they take; the last one is, once there comes no more.
-    pub(super) fn cut(&mut self) -> Option<(Bytes, Held)> {
+    pub(super) fn cut(&mut self) -> Option<(Bytes, Reservation)> {
         let end = match self.has_ended {
             true => self.bytes.len(),
             false => {

@@ -16,14 +16,14 @@ use tokio::{
 
 use super::{End, Stream, Taken, WINDOW, Window, lines::Lines};
 use crate::{
-    admission::Held,
+    admission::Reservation,
     base::outcome::{Code, RecordError},
     ingest::{
         incoming::Source,
         parse::{self, Memory, memory::RECORD_BYTES},
     },
-    pipeline::{Decided, NotTaken, Parsed, Pipeline, Taken as Room},
-    produce::batch::Answer,
+    pipeline::{NotTaken, Parsed, Pipeline, RequestRoom, RoutedRequest},
+    produce::batch::AckMode,
 };
 
 /// How long what still comes is read, and forgotten, after a stream's end.
@@ -158,7 +158,7 @@ impl Stream {
         let mut room = self.window_room(lines, taken, window).await?;
         let mut rest = vec![(part, lines)];
         while let Some((part, lines)) = rest.pop() {
-            let mut held = self.pipeline.admission.held();
+            let mut held = self.pipeline.admission.reservation();
             let Some(records) = self.parse(&part, lines, most, &mut held).await? else {
                 // Its headers take more than that many records may: fewer at a time.
                 let (first, second) = halves(&part);
@@ -183,12 +183,12 @@ impl Stream {
         part: &Bytes,
         count: usize,
         most: usize,
-        held: &mut Held,
+        held: &mut Reservation,
     ) -> Result<Option<Vec<Parsed>>, End> {
         let mut may = (count * (RECORD_BYTES + SLACK)).min(most);
         loop {
             self.wait_for(held, may).await?;
-            let turn = self.pipeline.turns.take(count > LONG).await;
+            let turn = self.pipeline.long_work.permit(count > LONG).await;
             let context = parse::Context {
                 topic: Some(Arc::clone(&self.topic)),
                 limits: &self.limits,
@@ -229,7 +229,7 @@ impl Stream {
     async fn hand_over(
         &self,
         records: Vec<Parsed>,
-        held: Held,
+        held: Reservation,
         room: OwnedSemaphorePermit,
         taken: &mpsc::Sender<Taken>,
     ) -> Result<(), End> {
@@ -240,7 +240,7 @@ impl Stream {
             Err(NotTaken::Busy(busy)) => return Err(End::Error("busy", busy.to_string())),
         };
         let place = self.make_room(pipeline, &decided, &mut Some(held)).await?;
-        let submitted = pipeline.hand_over(decided, place, Answer::Streamed).await;
+        let submitted = pipeline.hand_over(decided, place, AckMode::Streamed).await;
         match taken.send(Taken { submitted, room }).await {
             Ok(()) => Ok(()),
             Err(_) => Err(End::ClientNotReading),
@@ -252,9 +252,9 @@ impl Stream {
     async fn make_room(
         &self,
         pipeline: &Pipeline,
-        decided: &Decided<'_>,
-        body: &mut Option<Held>,
-    ) -> Result<Room, End> {
+        decided: &RoutedRequest<'_>,
+        body: &mut Option<Reservation>,
+    ) -> Result<RequestRoom, End> {
         let begun = Instant::now();
         loop {
             match pipeline.make_room(decided, body).await {
@@ -272,7 +272,7 @@ impl Stream {
         }
     }
 
-    async fn wait_for(&self, held: &mut Held, bytes: usize) -> Result<(), End> {
+    async fn wait_for(&self, held: &mut Reservation, bytes: usize) -> Result<(), End> {
         while held.grow(bytes).await.is_err() {
             if *self.drain.borrow() {
                 return Err(End::Drain);

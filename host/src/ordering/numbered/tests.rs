@@ -7,12 +7,12 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    admission::Load,
+    admission::PartitionLoad,
     base::record::Record,
     config::Limits,
     ordering::sequence::Owner,
     pipeline::tests::pipeline,
-    produce::memory::{Fate, MemoryProducer},
+    produce::memory::{MemoryProducer, PlannedOutcome},
 };
 
 const PARTITIONS: u32 = 3;
@@ -74,9 +74,9 @@ impl Rig {
         self.numbered.begin(number.clone(), content).await
     }
 
-    async fn turn(&self, number: &Number, count: usize) -> Turn {
+    async fn turn(&self, number: &Number, count: usize) -> SendPermit {
         match self.begin(number, count).await {
-            Ok(Begun::Turn(turn)) => turn,
+            Ok(Begun::Send(turn)) => turn,
             Ok(_) => panic!("{number:?} is a repeat"),
             Err(error) => panic!("{number:?}: {error}"),
         }
@@ -85,7 +85,7 @@ impl Rig {
     /// As a client is told it: the outcomes, or why not.
     async fn send(&self, number: &Number, count: usize) -> Result<Arc<Settled>, String> {
         match self.begin(number, count).await.map_err(|error| error.to_string())? {
-            Begun::Turn(turn) => {
+            Begun::Send(turn) => {
                 let produced = turn.produce(&self.pipeline, records(number, count), None, false).await;
                 Ok(produced.map_err(|error| error.to_string())?.settled)
             }
@@ -138,12 +138,12 @@ fn check_order(written: &[(u32, String)], late: &HashSet<String>) {
 }
 
 /// One of eleven records is lost in one of three ways.
-fn fate() -> impl Strategy<Value = Fate> {
+fn planned_outcome() -> impl Strategy<Value = PlannedOutcome> {
     prop_oneof![
-        30 => Just(Fate::Acked),
-        1 => Just(Fate::Failed),
-        1 => Just(Fate::Unknown { written: true }),
-        1 => Just(Fate::Unknown { written: false }),
+        30 => Just(PlannedOutcome::Acked),
+        1 => Just(PlannedOutcome::Failed),
+        1 => Just(PlannedOutcome::Unknown { written: true }),
+        1 => Just(PlannedOutcome::Unknown { written: false }),
     ]
 }
 
@@ -155,7 +155,7 @@ proptest! {
     fn requests_sent_in_any_order_stand_in_theirs_and_no_acked_record_twice(
         counts in vec(1..6_usize, 1..12),
         arrival in any::<u64>(),
-        fates in vec(fate(), 0..60),
+        fates in vec(planned_outcome(), 0..60),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
@@ -164,8 +164,8 @@ proptest! {
             rig.producer.decide({
                 let unknown = Arc::clone(&unknown);
                 move |sent, record| {
-                    let fate = fates.get(sent).copied().unwrap_or(Fate::Acked);
-                    if matches!(fate, Fate::Unknown { .. }) {
+                    let fate = fates.get(sent).copied().unwrap_or(PlannedOutcome::Acked);
+                    if matches!(fate, PlannedOutcome::Unknown { .. }) {
                         let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
                         unknown.lock().expect("no panic").insert(value);
                     }
@@ -266,14 +266,14 @@ async fn the_next_request_does_not_wait_for_outcomes_and_a_repeat_waits_for_noth
 async fn a_repeat_sends_what_is_missing_and_says_that_it_is_late() {
     let rig = rig(&Limits::default());
     let fates = [
-        Fate::Acked,
-        Fate::Failed,
-        Fate::Unknown { written: true },
-        Fate::Failed,
-        Fate::Acked,
+        PlannedOutcome::Acked,
+        PlannedOutcome::Failed,
+        PlannedOutcome::Unknown { written: true },
+        PlannedOutcome::Failed,
+        PlannedOutcome::Acked,
     ];
     rig.producer
-        .decide(move |sent, _| fates.get(sent).copied().unwrap_or(Fate::Acked));
+        .decide(move |sent, _| fates.get(sent).copied().unwrap_or(PlannedOutcome::Acked));
     let one = number(0, 1);
     let first = rig.send(&one, 3).await.expect("taken");
     assert_eq!(
@@ -311,8 +311,8 @@ async fn what_was_not_taken_for_lack_of_room_is_still_expected() {
     let rig = rig(&limits);
     rig.knows_topic().await;
     rig.send(&number(0, 1), 1).await.expect("taken");
-    let all = Load {
-        lane: Arc::default(),
+    let all = PartitionLoad {
+        quota: Arc::default(),
         records: 40_000,
         bytes: 0,
     };
@@ -394,8 +394,13 @@ async fn a_task_that_is_lost_leaves_its_records_unknown_and_its_client_not_stuck
 #[tokio::test]
 async fn a_new_epoch_stands_behind_the_old_one_and_is_not_held_up_by_its_losses() {
     let rig = rig(&Limits::default());
-    rig.producer
-        .decide(|sent, _| if sent == 0 { Fate::Failed } else { Fate::Acked });
+    rig.producer.decide(|sent, _| {
+        if sent == 0 {
+            PlannedOutcome::Failed
+        } else {
+            PlannedOutcome::Acked
+        }
+    });
     rig.send(&number(0, 1), 1).await.expect("taken");
     let old = number(0, 2);
     assert!(rig.send(&old, 1).await.is_err(), "blocked");

@@ -233,7 +233,7 @@ impl World {
             .min()
             .filter(|_| here);
         match &answer {
-            Ok(Answer::Turn(before)) => {
+            Ok(Answer::Send(before)) => {
                 let others = self.jobs.iter().filter(|(_, job)| job.number.name == number.name);
                 assert!(
                     others.clone().all(|(_, job)| job.stage == Stage::UnderWay),
@@ -417,7 +417,7 @@ impl World {
         for (number, is_blocked) in self.next_numbers() {
             let answer = self.sequences.ask(&number, content(1), self.now);
             let fine = match &answer {
-                Ok(Answer::Turn(None)) => !is_blocked,
+                Ok(Answer::Send(None)) => !is_blocked,
                 Err(Refusal::Blocked { .. }) => is_blocked,
                 // Time has passed.
                 Err(Refusal::Resync { .. }) => true,

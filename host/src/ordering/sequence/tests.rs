@@ -47,7 +47,7 @@ impl One {
     }
 
     fn has_turn(&mut self, number: &Number) -> bool {
-        matches!(self.ask(number), Ok(Answer::Turn(_)))
+        matches!(self.ask(number), Ok(Answer::Send(_)))
     }
 
     /// Hands over what must have its turn.
@@ -310,7 +310,7 @@ fn clients_that_all_send_do_not_keep_forgetting_one_another() {
         for client in 0..100 {
             let number = number(&client.to_string(), 0, sequence);
             let answer = sequences.ask(&number, content(1), now);
-            assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+            assert!(matches!(answer, Ok(Answer::Send(None))), "{number:?}: {answer:?}");
             sequences.take(&number.name, sequence);
             sequences.end_turn(&number.name);
             sequences.settle(&number, settled(&[Kind::Acked]), now);
@@ -358,7 +358,7 @@ fn who_invents_clients_makes_only_its_own_be_forgotten() {
     });
     let mut done = |number: &Number| {
         let answer = sequences.ask(number, content(1), now);
-        assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+        assert!(matches!(answer, Ok(Answer::Send(None))), "{number:?}: {answer:?}");
         sequences.take(&number.name, 0);
         sequences.end_turn(&number.name);
         sequences.settle(number, settled(&[Kind::Acked]), now);
@@ -395,7 +395,7 @@ fn who_fills_the_memory_makes_only_its_own_be_forgotten() {
     });
     let mut done = |number: &Number| {
         let answer = sequences.ask(number, content(20), now);
-        assert!(matches!(answer, Ok(Answer::Turn(None))), "{number:?}: {answer:?}");
+        assert!(matches!(answer, Ok(Answer::Send(None))), "{number:?}: {answer:?}");
         sequences.take(&number.name, 0);
         sequences.end_turn(&number.name);
         sequences.settle(number, settled(&[Kind::Acked; 20]), now);

@@ -15,12 +15,12 @@ use crate::{
 };
 
 /// The right to one instance.
-pub struct Place {
+pub struct InstancePermit {
     pub(super) pool: Arc<Pool>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Place {
+impl InstancePermit {
     /// An instance on loan: an idle one, or one that is made now, on a thread that may block: `configure` is the plugin's own
     /// code and may take its time.
     pub async fn lease(self) -> Result<Lease, CallError> {

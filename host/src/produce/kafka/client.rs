@@ -21,7 +21,7 @@ use rdkafka::{
 
 use super::{
     super::{
-        Health, MetadataError, NoSettings, fate,
+        Health, MetadataError, NoSettings, delivery_error,
         librdkafka::{self, Opaque, TopicHandle},
     },
     refused::Refused,
@@ -129,7 +129,7 @@ impl Client {
         };
         let sent = librdkafka::produce(&self.producer, topic, partition, record, timestamp, ticket);
         if let Err((refused, ticket)) = sent {
-            ticket.complete(fate::of_refusal(refused, &record.topic));
+            ticket.complete(delivery_error::of_refusal(refused, &record.topic));
         }
     }
 
@@ -322,10 +322,10 @@ impl ProducerContext for Context {
                 Err((error, message)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                     let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
-                    if persisted_no && fate::is_for_content(code) {
+                    if persisted_no && delivery_error::is_for_content(code) {
                         return self.refused.push(code, ticket);
                     }
-                    ticket.complete(fate::of_report(code, persisted_no, message.topic()));
+                    ticket.complete(delivery_error::of_report(code, persisted_no, message.topic()));
                 }
             }
         }));

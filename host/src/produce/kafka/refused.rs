@@ -12,7 +12,7 @@ use std::sync::{
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::fate;
+use super::super::delivery_error;
 use crate::{
     base::outcome::{Code, Outcome},
     produce::batch::Ticket,
@@ -81,12 +81,12 @@ fn settle_batch(reports: Vec<Report>) {
         let Some((topic, _)) = ticket.destination() else {
             continue;
         };
-        let told = fate::of_report(error, true, &topic.name);
+        let told = delivery_error::of_report(error, true, &topic.name);
         let is_size = told.error().is_some_and(|error| error.code == Code::RecordTooLarge);
         let outcome = match guilty.contains(&index) {
             true => told,
-            false if !guilty.is_empty() => Outcome::Failed(fate::batch_refused(&topic.name)),
-            false if is_size => Outcome::Failed(fate::batch_too_large(&topic.name)),
+            false if !guilty.is_empty() => Outcome::Failed(delivery_error::batch_refused(&topic.name)),
+            false if is_size => Outcome::Failed(delivery_error::batch_too_large(&topic.name)),
             false => told,
         };
         ticket.complete(outcome);
@@ -99,7 +99,7 @@ fn guilty(reports: &[Report]) -> Vec<usize> {
     let Some((topic, _)) = reports.first().and_then(|first| first.ticket.destination()) else {
         return Vec::new();
     };
-    let error = fate::of_report(reports[0].error, true, &topic.name);
+    let error = delivery_error::of_report(reports[0].error, true, &topic.name);
     let destinations: Vec<Destination> = reports
         .iter()
         .filter_map(|report| Some(report.ticket.destination()?.1))

@@ -7,7 +7,7 @@ use rdkafka::types::RDKafkaRespErr as E;
 
 use super::*;
 use crate::{
-    admission::{Admission, Load},
+    admission::{Admission, PartitionLoad},
     base::{
         metrics::Metrics,
         outcome::{Code, Kind},
@@ -16,14 +16,14 @@ use crate::{
     config::{self, Limits},
     pipeline::{self, Mode, NotTaken, Pipeline, Submitted},
     produce::{
-        batch::{Answer, Batch, Purpose},
+        batch::{AckMode, Batch, Purpose},
         embedded::EmbeddedBroker,
     },
     routing::{
         route::{Decider, Route, Routes, Table},
         topics::{TopicLimits, Topics},
     },
-    topic::{Destination, Rules},
+    topic::{Destination, Rules, TopicView},
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -69,7 +69,7 @@ impl Bench {
             max_plugin_ms: 1_000,
             open: 0.into(),
             large: pipeline::large_hand_overs(),
-            turns: Default::default(),
+            long_work: Default::default(),
         };
         Self { pipeline, broker }
     }
@@ -88,7 +88,7 @@ impl Bench {
             timestamp: None,
         };
         let mode = Mode {
-            answer: Answer::Waited,
+            ack: AckMode::Waited,
             trace: false,
         };
         self.pipeline
@@ -166,20 +166,24 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
     };
     let purpose = Purpose {
         generation: 7,
-        answer: Answer::Waited,
+        ack: AckMode::Waited,
         metrics: Arc::clone(&bench.pipeline.metrics),
         admission: Arc::clone(&bench.pipeline.admission),
         slots: None,
     };
     let partitions = topic.partitions();
-    let load = Load {
-        lane: Arc::clone(&partitions.lanes[0]),
+    let load = PartitionLoad {
+        quota: Arc::clone(&partitions.quotas[0]),
         records: 1,
         bytes: 10,
     };
     let room = bench.pipeline.admission.queue(vec![load], &mut None).await;
     room.expect("room").hand_on();
-    let batch = Batch::new([Some(place)].into_iter(), vec![(topic, partitions)], purpose);
+    let batch = Batch::new(
+        [Some(place)].into_iter(),
+        vec![TopicView { topic, partitions }],
+        purpose,
+    );
     let ticket = Ticket::new(&batch, 0, false);
     let record = Record {
         topic: Arc::from("t"),
@@ -280,7 +284,7 @@ async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back()
     }));
     let count = records.len();
     let mode = Mode {
-        answer: Answer::Waited,
+        ack: AckMode::Waited,
         trace: false,
     };
     let submitted = bench.pipeline.submit(records, None, mode).await.expect("taken");

@@ -80,7 +80,7 @@ pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<Serving
 }
 
 async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
-    let places = Arc::new(Places::default());
+    let places = Arc::new(AdminPlaces::default());
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -97,7 +97,7 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
     }
 }
 
-async fn connection(admin: Arc<Admin>, stream: TcpStream, place: Place) {
+async fn connection(admin: Arc<Admin>, stream: TcpStream, place: AdminPlace) {
     let longest_order = admin.longest_drain;
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let (admin, place) = (Arc::clone(&admin), place.clone());
@@ -125,10 +125,10 @@ async fn connection(admin: Arc<Admin>, stream: TcpStream, place: Place) {
 
 /// Who is connected.
 #[derive(Default)]
-struct Places(Mutex<Taken>);
+struct AdminPlaces(Mutex<TakenPlaces>);
 
 #[derive(Default)]
-struct Taken {
+struct TakenPlaces {
     next: u64,
     by_id: HashMap<u64, Guest>,
     orders: usize,
@@ -145,15 +145,15 @@ struct Guest {
 
 /// A connection's place.
 #[derive(Clone)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct AdminPlace {
+    places: Arc<AdminPlaces>,
     id: u64,
     wanted: Arc<Notify>,
 }
 
-impl Places {
+impl AdminPlaces {
     /// A place for who has just come, if need be that of who has asked nothing for longest.
-    fn take(self: &Arc<Self>) -> Place {
+    fn take(self: &Arc<Self>) -> AdminPlace {
         let mut taken = self.taken();
         if taken.by_id.len() >= MAX_CONNECTIONS {
             let quiet = taken.by_id.iter().filter(|(_, guest)| !guest.waits);
@@ -173,7 +173,7 @@ impl Places {
                 wanted: Arc::clone(&wanted),
             },
         );
-        Place {
+        AdminPlace {
             places: Arc::clone(self),
             id,
             wanted,
@@ -181,12 +181,12 @@ impl Places {
     }
 
     // A std mutex: it is held for a look at few entries, never over an await.
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl AdminPlace {
     fn asked(&self) {
         if let Some(guest) = self.places.taken().by_id.get_mut(&self.id) {
             guest.asked = Instant::now();
@@ -218,7 +218,7 @@ impl Place {
 }
 
 /// A place that is kept until this is dropped.
-pub(super) struct Waiting<'a>(&'a Place);
+pub(super) struct Waiting<'a>(&'a AdminPlace);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
@@ -234,13 +234,13 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
-    fn is_wanted(place: &Place) -> bool {
+    fn is_wanted(place: &AdminPlace) -> bool {
         !place.places.taken().by_id.contains_key(&place.id)
     }
 
     #[test]
     fn who_asked_last_keeps_its_place_before_who_never_did() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(AdminPlaces::default());
         let probe = places.take();
         let silent: Vec<_> = (1..MAX_CONNECTIONS).map(|_| places.take()).collect();
         probe.asked();
@@ -253,9 +253,9 @@ mod tests {
 
     #[test]
     fn those_that_wait_for_an_order_keep_their_places_and_leave_some_for_probes() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(AdminPlaces::default());
         let all: Vec<_> = (0..MAX_CONNECTIONS).map(|_| places.take()).collect();
-        let waiting: Vec<_> = all.iter().filter_map(Place::wait).collect();
+        let waiting: Vec<_> = all.iter().filter_map(AdminPlace::wait).collect();
         assert_eq!(waiting.len(), MAX_ORDERS);
         for _ in 0..2 * MAX_CONNECTIONS {
             places.take();
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn who_has_left_takes_nobodys_place() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(AdminPlaces::default());
         for _ in 0..2 * MAX_CONNECTIONS {
             places.take().leave();
         }

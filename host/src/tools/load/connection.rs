@@ -8,7 +8,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{Plan, Socket, report::Seen};
+use super::{Plan, Socket, report::Observed};
 
 /// Sends the requests in turn until the plan ends, and waits for all answers.
 pub(super) async fn drive(
@@ -16,7 +16,7 @@ pub(super) async fn drive(
     requests: &[Vec<u8>],
     batch: usize,
     plan: Plan,
-) -> anyhow::Result<Seen> {
+) -> anyhow::Result<Observed> {
     let (reading, writing) = tokio::io::split(socket);
     let state = State {
         room: Semaphore::new(plan.in_flight),
@@ -68,9 +68,9 @@ async fn write(
     Ok(())
 }
 
-async fn read(reading: impl AsyncRead + Unpin, batch: usize, state: &State) -> anyhow::Result<Seen> {
+async fn read(reading: impl AsyncRead + Unpin, batch: usize, state: &State) -> anyhow::Result<Observed> {
     let mut reading = BufReader::with_capacity(64 << 10, reading);
-    let (mut seen, mut line, mut body) = (Seen::new()?, String::new(), Vec::new());
+    let (mut seen, mut line, mut body) = (Observed::new()?, String::new(), Vec::new());
     loop {
         state.sent.acquire().await?.forget();
         let due = state.due.lock().ok().and_then(|mut queue| queue.pop_front());

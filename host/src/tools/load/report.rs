@@ -13,7 +13,7 @@ const LONGEST_US: u64 = 60_000_000;
 
 /// What connections saw.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     /// Of answers, µs.
     latencies: Histogram<u64>,
     pub(super) records: u64,
@@ -22,7 +22,7 @@ pub(super) struct Seen {
     pub(super) others: BTreeMap<String, u64>,
 }
 
-impl Seen {
+impl Observed {
     pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, LONGEST_US, 3)?,
@@ -100,7 +100,7 @@ pub struct Latency {
 }
 
 impl Report {
-    pub(super) fn new(options: &Load, seen: Seen, took: Duration, used: Option<Usage>) -> Self {
+    pub(super) fn new(options: &Load, seen: Observed, took: Duration, used: Option<Usage>) -> Self {
         let at = |share: f64| seen.latencies.value_at_quantile(share) as f64 / 1e3;
         let seconds = took.as_secs_f64();
         Self {

@@ -16,7 +16,7 @@ use hyper::{Request, body::Frame, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
-use super::{Plan, Socket, report::Seen, request};
+use super::{Plan, Socket, report::Observed, request};
 use crate::tools::cli::Load;
 
 /// Pieces of the body between the sender and the connection.
@@ -40,7 +40,12 @@ impl hyper::body::Body for Body {
 }
 
 /// Sends pieces of `batch` records until the plan ends, and reads all outcomes.
-pub(super) async fn drive(socket: Box<dyn Socket>, options: &Load, number: usize, plan: Plan) -> anyhow::Result<Seen> {
+pub(super) async fn drive(
+    socket: Box<dyn Socket>,
+    options: &Load,
+    number: usize,
+    plan: Plan,
+) -> anyhow::Result<Observed> {
     let (mut client, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let connection = tokio::spawn(connection);
     let (pieces, body) = mpsc::channel(PIECES);
@@ -66,7 +71,7 @@ pub(super) async fn drive(socket: Box<dyn Socket>, options: &Load, number: usize
         let text = answer.into_body().collect().await?.to_bytes();
         bail!("the stream was refused: {}", String::from_utf8_lossy(&text));
     }
-    let (mut seen, mut lines) = (Seen::new()?, Vec::new());
+    let (mut seen, mut lines) = (Observed::new()?, Vec::new());
     while let Some(frame) = answer.frame().await {
         lines.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
         let Some(end) = lines.iter().rposition(|&byte| byte == b'\n') else {
@@ -112,7 +117,7 @@ async fn send(
     }
 }
 
-fn take(line: &[u8], due: &Due, seen: &mut Seen) -> anyhow::Result<()> {
+fn take(line: &[u8], due: &Due, seen: &mut Observed) -> anyhow::Result<()> {
     const ACKED: &[u8] = b"\"outcome\":\"acked\"";
     if line.starts_with(b"{\"index\"") {
         let mut due = due.lock().ok().context("no panic")?;

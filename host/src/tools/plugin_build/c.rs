@@ -12,7 +12,7 @@ use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 use super::component::{Component, check, encode};
-use super::sysroot::{Places, Sysroot, looked_for};
+use super::sysroot::{SearchPaths, Sysroot, looked_for};
 use super::{BuildError, Language, Tools, checked_name, interface, tool};
 
 /// The names of clang that are tried. The plain one last: it may be of any age, and without the libraries.
@@ -85,7 +85,7 @@ struct Compiler {
 }
 
 /// The first clang that has all that it needs. If none has, what the first that runs at all lacks is told.
-fn compiler(places: &Places) -> Result<Compiler, BuildError> {
+fn compiler(places: &SearchPaths) -> Result<Compiler, BuildError> {
     let sysroots = places.found();
     if let (Some(named), [folder], []) = (places.named, &*places.sysroots, &*sysroots) {
         return Err(BuildError::NoSysroot {
@@ -119,7 +119,7 @@ fn compiler(places: &Places) -> Result<Compiler, BuildError> {
     Err(lacking.unwrap_or_else(|| no_clang(places, looked_at())))
 }
 
-fn no_clang(places: &Places, looked_at: Option<String>) -> BuildError {
+fn no_clang(places: &SearchPaths, looked_at: Option<String>) -> BuildError {
     if let Some(sdk) = &places.sdk {
         return BuildError::NoSdk { sdk: sdk.clone() };
     }

@@ -24,7 +24,7 @@ const FOLDERS: [&str; 6] = [
 
 /// The compilers and C libraries to choose among.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct SearchPaths {
     pub(super) clangs: Vec<OsString>,
     pub(super) sysroots: Vec<PathBuf>,
     /// What names the one C library to take.
@@ -40,7 +40,7 @@ pub(super) struct Sysroot {
     pub(super) target: &'static str,
 }
 
-impl Places {
+impl SearchPaths {
     /// `option` is `--sysroot`, which wins over the environment. An SDK that is named brings both compiler and library.
     pub(super) fn of(option: Option<&Path>, environment: impl Fn(&str) -> Option<OsString>, clangs: &[&str]) -> Self {
         let variable = |name| environment(name).filter(|value| !value.is_empty());
@@ -118,14 +118,14 @@ fn clang_of(sdk: &Path) -> OsString {
 mod tests {
     use super::*;
 
-    fn places(option: Option<&str>, environment: &[(&str, &str)]) -> Places {
+    fn places(option: Option<&str>, environment: &[(&str, &str)]) -> SearchPaths {
         let variable = |name: &str| {
             environment
                 .iter()
                 .find(|(given, _)| *given == name)
                 .map(|(_, value)| value.into())
         };
-        Places::of(option.map(Path::new), variable, &["clang-19"])
+        SearchPaths::of(option.map(Path::new), variable, &["clang-19"])
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Bench {
         let tools = Tools {
             cargo: nothing.clone(),
             rustc: nothing.clone(),
-            c: Places {
+            c: SearchPaths {
                 clangs: vec![nothing.clone()],
                 sysroots: vec![folder.path().join("nowhere"), folder.path().join("sysroot")],
                 named: None,

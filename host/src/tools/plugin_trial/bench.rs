@@ -13,12 +13,12 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use serde_json::json;
 
-use super::{Failed, Lands, ask, configure, load, parse_config, said::Said, style::Style};
+use super::{Failed, ask, configure, load, parse_config, said::Said, style::Style};
 use crate::{
     base::record::{Header, Record},
     config::Limits,
     ingest::parse::{Context, Format, Memory},
-    plugin::{CallError, Lease},
+    plugin::{CallError, Lease, Placement},
     topic::Partitions,
 };
 
@@ -185,11 +185,11 @@ fn spread(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -
             }
         };
         measured.said.and(said);
-        match Lands::of(&decision, count) {
-            Lands::On(partition) if partition < count => measured.by_partition[partition as usize] += 1,
-            Lands::On(_) => measured.out_of_range += 1,
-            Lands::Anywhere => measured.any += 1,
-            Lands::Nowhere => measured.rejected += 1,
+        match decision.placement(count) {
+            Placement::Partition(partition) => measured.by_partition[partition as usize] += 1,
+            Placement::OutOfRange(_) => measured.out_of_range += 1,
+            Placement::Anywhere => measured.any += 1,
+            Placement::Rejected(_) => measured.rejected += 1,
         }
     }
     Ok(measured)

@@ -14,7 +14,7 @@ use toml::{
 };
 
 use crate::{
-    admission::Lane,
+    admission::PartitionQuota,
     base::record::{Header, Record},
     topic::Partitions,
 };
@@ -288,8 +288,8 @@ impl Case {
         let queued = |index: usize| self.queued_bytes.get(index).copied().unwrap_or_default();
         Partitions {
             leaderless: self.leaderless.clone(),
-            lanes: (0..self.partitions as usize)
-                .map(|index| Arc::new(Lane::holding(queued(index) as usize)))
+            quotas: (0..self.partitions as usize)
+                .map(|index| Arc::new(PartitionQuota::holding(queued(index) as usize)))
                 .collect(),
         }
     }

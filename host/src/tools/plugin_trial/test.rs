@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
-    Failed, Lands, ask,
+    Failed, ask,
     cases::{Case, Cases, Expect},
     configure,
     failed::{frames, trace},
@@ -14,7 +14,7 @@ use super::{
     shown,
     style::{Style, foreign},
 };
-use crate::plugin::{CallError, Decision, Pool};
+use crate::plugin::{CallError, Decision, Placement, Pool};
 
 /// Most of a line about a decision: what is foreign in it has been cut before, but may be written with many escapes.
 const LINE_BYTES: usize = 8_192;
@@ -100,7 +100,10 @@ fn run(pool: &Arc<Pool>, case: &Case) -> anyhow::Result<Outcome> {
 
 fn meets(decision: &Decision, expect: &Expect, partitions: u32) -> bool {
     match expect {
-        Expect::Partition(wanted) => Lands::of(decision, partitions) == Lands::On(*wanted),
+        Expect::Partition(wanted) => match decision.placement(partitions) {
+            Placement::Partition(partition) | Placement::OutOfRange(partition) => partition == *wanted,
+            Placement::Anywhere | Placement::Rejected(_) => false,
+        },
         Expect::KeyHash(_) | Expect::Any | Expect::Tenant(_) | Expect::Reject(_) => *expect == exactly(decision),
     }
 }
@@ -131,9 +134,9 @@ fn decided(answer: &Result<Decision, CallError>, partitions: u32) -> String {
         Ok(decision) => decision,
         Err(error) => return error.to_string(),
     };
-    let lands = || match Lands::of(decision, partitions) {
-        Lands::On(partition) => format!(" (partition {partition})"),
-        Lands::Anywhere | Lands::Nowhere => String::new(),
+    let lands = || match decision.placement(partitions) {
+        Placement::Partition(partition) | Placement::OutOfRange(partition) => format!(" (partition {partition})"),
+        Placement::Anywhere | Placement::Rejected(_) => String::new(),
     };
     match decision {
         Decision::Partition(partition) if *partition >= partitions => {
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn a_partition_counts_however_the_plugin_said_it() {
         let key_hash = Decision::KeyHash(b"a".to_vec());
-        let Lands::On(lands) = Lands::of(&key_hash, 12) else {
+        let Placement::Partition(lands) = key_hash.placement(12) else {
             panic!("a key hash lands nowhere");
         };
         assert!(meets(&key_hash, &Expect::Partition(lands), 12));

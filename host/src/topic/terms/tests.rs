@@ -190,7 +190,7 @@ fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
             .is_empty()
     );
     // Nobody is to blame for many small ones but their number: batches get smaller, step by step.
-    assert_eq!(terms.lane_bytes(), usize::MAX);
+    assert_eq!(terms.quota_bytes(), usize::MAX);
     assert_eq!(
         terms.learn(Code::BatchTooLarge, destination(100, true, None), now, NOW_MS),
         Learned::New
@@ -199,14 +199,14 @@ fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
         terms.learn(Code::BatchTooLarge, destination(100, true, None), now, NOW_MS),
         Learned::Known
     );
-    assert_eq!(terms.lane_bytes(), 500_000 - BATCH_HEADER);
+    assert_eq!(terms.quota_bytes(), 500_000 - BATCH_HEADER);
     let mut later = now;
     let mut last = Learned::New;
     while last == Learned::New {
         later += EPISODE;
         last = terms.learn(Code::BatchTooLarge, destination(100, true, None), later, NOW_MS);
     }
-    assert_eq!((last, terms.lane_bytes()), (Learned::Nothing, 5_000));
+    assert_eq!((last, terms.quota_bytes()), (Learned::Nothing, 5_000));
     assert_eq!(
         refused(&terms, &record(true, 900_000, None)),
         None,
@@ -272,7 +272,7 @@ fn no_partition_holds_more_than_a_batch_where_the_topic_takes_less_than_the_prod
             max_batch_bytes: Some(bytes),
             ..TopicSettings::default()
         });
-        terms.lane_bytes()
+        terms.quota_bytes()
     };
     assert_eq!(configured(1_048_588), usize::MAX);
     assert_eq!(configured(100_000), 100_000 - BATCH_HEADER);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     base::record::Record,
-    plugin::{CallError, Decision},
-    tools::plugin_trial::{Lands, configure, load, test::Outcome},
+    plugin::{CallError, Decision, Placement},
+    tools::plugin_trial::{configure, load, test::Outcome},
     topic::Partitions,
 };
 
@@ -43,7 +43,7 @@ pub(super) fn cases(before: &[Outcome], after: &[Outcome]) -> Vec<CaseChange> {
 
 /// Where a record goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum WhereTo {
     /// To this partition.
     On(u32),
     /// Wherever the host likes.
@@ -54,13 +54,13 @@ pub(super) enum Place {
     Failed,
 }
 
-impl Place {
+impl WhereTo {
     fn of(answer: &Result<Decision, CallError>, partitions: u32) -> Self {
         match answer {
-            Ok(decision) => match Lands::of(decision, partitions) {
-                Lands::On(partition) => Self::On(partition),
-                Lands::Anywhere => Self::Anywhere,
-                Lands::Nowhere => Self::Rejected,
+            Ok(decision) => match decision.placement(partitions) {
+                Placement::Partition(partition) | Placement::OutOfRange(partition) => Self::On(partition),
+                Placement::Anywhere => Self::Anywhere,
+                Placement::Rejected(_) => Self::Rejected,
             },
             Err(_) => Self::Failed,
         }
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for WhereTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::On(partition) => write!(f, "partition {partition}"),
@@ -86,13 +86,13 @@ impl fmt::Display for Place {
 }
 
 /// Where a plugin puts records, each one where the one before has left it.
-pub(super) fn places(file: &Path, config: &Value, records: &[Record], partitions: u32) -> anyhow::Result<Vec<Place>> {
+pub(super) fn places(file: &Path, config: &Value, records: &[Record], partitions: u32) -> anyhow::Result<Vec<WhereTo>> {
     let (code, limits) = load(file)?;
     let (pool, _) = configure(&code, limits, config)?;
     let topology = Arc::new(Partitions::of(partitions as usize));
     let place = |record: &Record| {
         let (_, answer) = pool.lease_blocking()?.partition(record.clone(), &topology);
-        Ok(Place::of(&answer, partitions))
+        Ok(WhereTo::of(&answer, partitions))
     };
     records.iter().map(place).collect()
 }
@@ -114,12 +114,12 @@ pub(super) struct Move {
     /// From 1.
     pub(super) record: usize,
     pub(super) key: Option<String>,
-    pub(super) before: Place,
-    pub(super) after: Place,
+    pub(super) before: WhereTo,
+    pub(super) after: WhereTo,
 }
 
 /// Records that go elsewhere.
-pub(super) fn moves(records: &[Record], before: &[Place], after: &[Place]) -> Moves {
+pub(super) fn moves(records: &[Record], before: &[WhereTo], after: &[WhereTo]) -> Moves {
     let mut moves = Moves {
         all: records.len(),
         moved: 0,
@@ -284,8 +284,20 @@ mod tests {
             .into_iter()
             .map(record)
             .collect();
-        let before = [Place::On(1), Place::On(2), Place::Anywhere, Place::On(4), Place::On(5)];
-        let after = [Place::On(3), Place::On(2), Place::Rejected, Place::On(9), Place::Failed];
+        let before = [
+            WhereTo::On(1),
+            WhereTo::On(2),
+            WhereTo::Anywhere,
+            WhereTo::On(4),
+            WhereTo::On(5),
+        ];
+        let after = [
+            WhereTo::On(3),
+            WhereTo::On(2),
+            WhereTo::Rejected,
+            WhereTo::On(9),
+            WhereTo::Failed,
+        ];
         let moves = moves(&records, &before, &after);
         assert_eq!((moves.all, moves.moved), (5, 4));
         let changes = Changes {

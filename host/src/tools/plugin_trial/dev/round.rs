@@ -18,7 +18,7 @@ use super::{
     changes::{self, Changes},
     ending::Ending,
     event::Event,
-    sidecar::{Sidecar, Verdict},
+    sidecar::{ComponentState, Sidecar},
 };
 use crate::{
     base::record::Record,
@@ -217,21 +217,21 @@ impl<'a> Rounds<'a> {
         let (name, address) = (&*built.name, &*self.admin.address.to_string());
         let verdict = sidecar.wait(name, &built.sha256, self.ending)?;
         let event = match &verdict {
-            Verdict::Decides { topics } => Event::Live {
+            ComponentState::Decides { topics } => Event::Live {
                 address,
                 digest: &built.sha256,
                 topics,
                 seconds: changed.elapsed().as_secs_f64(),
                 since: if self.rounds > 1 { "save" } else { "start" },
             },
-            Verdict::NoRoute => Event::NoRoute { address, name, file },
-            Verdict::Refused { problem } => Event::Refused { address, problem },
-            Verdict::RolledBack => Event::RolledBack { address, name },
-            Verdict::Pending if self.ending.has_begun() => return Ok(false),
-            Verdict::Pending => Event::Overlooked { address, file },
+            ComponentState::NoRoute => Event::NoRoute { address, name, file },
+            ComponentState::Refused { problem } => Event::Refused { address, problem },
+            ComponentState::RolledBack => Event::RolledBack { address, name },
+            ComponentState::Pending if self.ending.has_begun() => return Ok(false),
+            ComponentState::Pending => Event::Overlooked { address, file },
         };
         tell(&event);
-        Ok(matches!(verdict, Verdict::Decides { .. }))
+        Ok(matches!(verdict, ComponentState::Decides { .. }))
     }
 
     fn compare(&self, built: &Built, tables: &[PathBuf], tell: &mut Tell<'_>) -> anyhow::Result<()> {

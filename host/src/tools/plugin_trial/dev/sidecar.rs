@@ -56,7 +56,7 @@ struct Active {
 
 /// What has become of a component.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ComponentState {
     /// It decides, for these topics.
     Decides { topics: Vec<String> },
     /// No route names the plugin.
@@ -70,9 +70,9 @@ pub(super) enum Verdict {
 }
 
 impl Shown {
-    pub(super) fn verdict(&self, name: &str, digest: &str) -> Verdict {
+    pub(super) fn verdict(&self, name: &str, digest: &str) -> ComponentState {
         let Some(plugin) = self.plugins.iter().find(|plugin| plugin.name == name) else {
-            return Verdict::NoRoute;
+            return ComponentState::NoRoute;
         };
         let routes = || {
             let named = |route: &&Route| route.plugin.as_ref().is_some_and(|plugin| plugin.name == name);
@@ -84,16 +84,16 @@ impl Shown {
         };
         if plugin.active.as_ref().is_some_and(|active| active.digest == digest) && routes().all(decides) {
             let topics = routes().flat_map(|route| route.topics.clone()).collect();
-            return Verdict::Decides { topics };
+            return ComponentState::Decides { topics };
         }
         if plugin.ignored_digest.as_deref() == Some(digest) {
-            return Verdict::RolledBack;
+            return ComponentState::RolledBack;
         }
         match &plugin.problem {
-            Some(problem) if plugin.file_digest.as_deref() == Some(digest) => Verdict::Refused {
+            Some(problem) if plugin.file_digest.as_deref() == Some(digest) => ComponentState::Refused {
                 problem: problem.clone(),
             },
-            _ => Verdict::Pending,
+            _ => ComponentState::Pending,
         }
     }
 
@@ -159,13 +159,13 @@ impl<'a> Sidecar<'a> {
     }
 
     /// Waits until the component decides, or it is clear that it will not.
-    pub(super) fn wait(&mut self, name: &str, digest: &str, ending: &Ending) -> anyhow::Result<Verdict> {
+    pub(super) fn wait(&mut self, name: &str, digest: &str, ending: &Ending) -> anyhow::Result<ComponentState> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let (status, body) = admin_client::ask(self.admin, Method::GET, "/plugins", ANSWER)?;
             self.shown = read(self.admin, status, &body)?;
             let verdict = self.shown.verdict(name, digest);
-            if verdict != Verdict::Pending || ending.has_begun() || Instant::now() > deadline {
+            if verdict != ComponentState::Pending || ending.has_begun() || Instant::now() > deadline {
                 return Ok(verdict);
             }
             thread::sleep(ASK_AGAIN);
@@ -224,24 +224,24 @@ mod tests {
             shown(&active, &missing),
         ];
         for (number, shown) in pending.iter().enumerate() {
-            assert_eq!(shown.verdict("p", "new"), Verdict::Pending, "{number}");
+            assert_eq!(shown.verdict("p", "new"), ComponentState::Pending, "{number}");
         }
         let topics = vec!["orders".to_owned(), "o.*".to_owned()];
         let decides = shown(&active, &decided_by("new")).verdict("p", "new");
-        assert_eq!(decides, Verdict::Decides { topics });
+        assert_eq!(decides, ComponentState::Decides { topics });
         let refused = shown(&json!({"file_digest": "new", "problem": "bad"}), &decided_by("old"));
         assert_eq!(
             refused.verdict("p", "new"),
-            Verdict::Refused {
+            ComponentState::Refused {
                 problem: "bad".to_owned()
             }
         );
         let rolled_back = json!({"file_digest": "new", "ignored_digest": "new"});
         assert_eq!(
             shown(&rolled_back, &decided_by("old")).verdict("p", "new"),
-            Verdict::RolledBack
+            ComponentState::RolledBack
         );
-        assert_eq!(refused.verdict("other", "new"), Verdict::NoRoute);
+        assert_eq!(refused.verdict("other", "new"), ComponentState::NoRoute);
     }
 
     #[test]

@@ -10,13 +10,13 @@ use super::{
 
 /// Bytes of a request: of its body, of what reading made of it, of its slots, of its reply. Given back when this is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct Reservation {
     gate: Arc<Gate>,
     max_wait: Duration,
     bytes: usize,
 }
 
-impl Held {
+impl Reservation {
     pub(super) fn none(gate: &Arc<Gate>, max_wait: Duration) -> Self {
         Self {
             gate: Arc::clone(gate),
@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.gate.give_back_bytes(self.bytes);
     }

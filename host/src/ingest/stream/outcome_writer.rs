@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{super::reply, Window};
-use crate::{admission::Held, pipeline::Submitted};
+use crate::{admission::Reservation, pipeline::Submitted};
 
 /// How long nobody may read the answer while the window is full.
 pub(super) const NOBODY_READS: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 16 << 10;
 pub(super) struct NotReading;
 
 /// Writes outcomes, in pieces that are worth sending.
-pub(super) struct Teller {
+pub(super) struct OutcomeWriter {
     pieces: mpsc::Sender<Bytes>,
     trace: bool,
     window: Arc<Window>,
@@ -36,7 +36,7 @@ pub(super) struct Teller {
 struct Piece {
     text: Vec<u8>,
     window: Arc<Window>,
-    _held: Option<Held>,
+    _held: Option<Reservation>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -52,7 +52,7 @@ impl Drop for Piece {
     }
 }
 
-impl Teller {
+impl OutcomeWriter {
     pub(super) fn new(pieces: mpsc::Sender<Bytes>, trace: bool, window: Arc<Window>) -> Self {
         Self {
             pieces,

@@ -10,13 +10,13 @@ use tokio::{
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Turns(Semaphore);
+pub struct LongWork(Semaphore);
 
 /// A turn, or the right to go without one.
 #[derive(Debug)]
-pub struct Turn<'t>(Option<SemaphorePermit<'t>>);
+pub struct LongWorkPermit<'t>(Option<SemaphorePermit<'t>>);
 
-impl Default for Turns {
+impl Default for LongWork {
     /// As many as there are processors.
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -24,10 +24,10 @@ impl Default for Turns {
     }
 }
 
-impl Turns {
+impl LongWork {
     /// Waits for a turn, for work that is long; other work needs none.
-    pub async fn take(&self, is_long: bool) -> Turn<'_> {
-        Turn(match is_long {
+    pub async fn permit(&self, is_long: bool) -> LongWorkPermit<'_> {
+        LongWorkPermit(match is_long {
             // Never closed.
             true => self.0.acquire().await.ok(),
             false => None,
@@ -35,7 +35,7 @@ impl Turns {
     }
 }
 
-impl Turn<'_> {
+impl LongWorkPermit<'_> {
     /// The work is done: others first, then the next one.
     pub async fn end(self) {
         if self.0.is_some() {

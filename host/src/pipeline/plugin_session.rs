@@ -12,7 +12,7 @@ use crate::{
         route::{Decider, Route, Routes, Table},
         topics::no_route,
     },
-    topic::{Partitions, Topic},
+    topic::{Topic, TopicView},
 };
 
 /// Plugin time after which a request lets others run, ms.
@@ -20,7 +20,7 @@ const PLUGIN_MS_BETWEEN_YIELDS: u64 = 1;
 
 /// A request's use of plugins: a table of routes and one instance on loan, both given back whenever others may run, and a
 /// budget.
-pub(super) struct Turn<'r> {
+pub(super) struct PluginSession<'r> {
     routes: &'r Routes,
     /// Taken anew after each pause: what was swapped in meanwhile decides from then on, and never what was before.
     table: Arc<Table>,
@@ -33,7 +33,7 @@ pub(super) struct Turn<'r> {
     budget_ms: u64,
 }
 
-impl<'r> Turn<'r> {
+impl<'r> PluginSession<'r> {
     pub(super) fn new(routes: &'r Routes, budget_ms: u64) -> Self {
         Self {
             routes,
@@ -65,7 +65,7 @@ impl<'r> Turn<'r> {
     /// Gets an instance. Waiting for one that others use is not this request's doing; making one is.
     pub(super) async fn lease(&mut self, pool: Arc<Pool>) {
         self.pause();
-        let place = pool.place().await;
+        let place = pool.permit().await;
         self.begun = Some((Arc::clone(&pool), pool.coarse_ms()));
         match place.lease().await {
             Ok(lease) => self.lease = Some(lease),
@@ -73,36 +73,31 @@ impl<'r> Turn<'r> {
         }
     }
 
-    /// Decides a record after [`Turn::wants_lease`] has been asked about it.
-    pub(super) fn decide(
-        &mut self,
-        record: Record,
-        topic: &Topic,
-        partitions: &Arc<Partitions>,
-    ) -> (Record, Result<u32, RecordError>) {
-        let Some(route) = route_of(&self.table, topic) else {
-            return (record, Err(no_route(&topic.name)));
+    /// Decides a record after [`PluginSession::wants_lease`] has been asked about it.
+    pub(super) fn decide(&mut self, record: Record, view: &TopicView) -> (Record, Result<u32, RecordError>) {
+        let Some(route) = route_of(&self.table, &view.topic) else {
+            return (record, Err(no_route(&view.topic.name)));
         };
         let error = match (&route.decider, &mut self.lease) {
             (Decider::KeyHash, _) => {
-                let decided = route.by_key_hash(&record, topic, partitions);
+                let decided = route.by_key_hash(&record, view);
                 return (record, Ok(decided));
             }
             (Decider::Missing, _) => missing(route),
             (Decider::Plugin(pool), lease) => match (self.refused.take(), lease) {
                 (Some(error), _) => error.into(),
                 (None, Some(lease)) if Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent() => {
-                    return route.decide(lease, record, topic, partitions);
+                    return route.decide(lease, record, view);
                 }
                 (None, _) => self.spent(pool),
             },
         };
-        let decided = route.without_plugin(error, &record, topic, partitions);
+        let decided = route.without_plugin(error, &record, view);
         (record, decided)
     }
 
-    /// How many records of this topic to decide in one call, after [`Turn::wants_lease`] has been asked about the first; 1: by
-    /// [`Turn::decide`].
+    /// How many records of this topic to decide in one call, after [`PluginSession::wants_lease`] has been asked about the first; 1: by
+    /// [`PluginSession::decide`].
     pub(super) fn batch_size(&mut self, topic: &Topic) -> usize {
         let plugin = route_of(&self.table, topic).and_then(|route| route.plugin());
         match (plugin, &mut self.lease) {
@@ -115,22 +110,21 @@ impl<'r> Turn<'r> {
         route_of(&self.table, topic)?.plugin()
     }
 
-    /// Decides records of one topic, no more than [`Turn::batch_size`] has just said. Without the partitions something went
+    /// Decides records of one topic, no more than [`PluginSession::batch_size`] has just said. Without the partitions something went
     /// wrong, and they are to be decided one by one.
     pub(super) fn decide_batch(
         &mut self,
         records: Vec<Record>,
-        topic: &Topic,
-        partitions: &Arc<Partitions>,
+        view: &TopicView,
     ) -> (Vec<Record>, Option<Vec<Result<u32, RecordError>>>) {
-        let (Some(route), Some(lease)) = (route_of(&self.table, topic), &mut self.lease) else {
+        let (Some(route), Some(lease)) = (route_of(&self.table, &view.topic), &mut self.lease) else {
             return (records, None);
         };
-        let (records, choices) = lease.partition_batch(records, partitions);
+        let (records, choices) = lease.partition_batch(records, &view.partitions);
         let decided = choices.map(|choices| {
             let chosen = choices.into_iter().zip(&records);
             chosen
-                .map(|(choice, record)| route.chosen(choice, record, topic, partitions))
+                .map(|(choice, record)| route.chosen(choice, record, view))
                 .collect()
         });
         (records, decided)

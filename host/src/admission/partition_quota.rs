@@ -9,7 +9,7 @@ use std::sync::{
 /// shared-memory switches (Choudhury and Hahne, 1998): alone it gets half, and n partitions that nobody takes anything from leave
 /// 1/(n + 1) free.
 #[derive(Debug)]
-pub struct Lane {
+pub struct PartitionQuota {
     records: AtomicUsize,
     bytes: AtomicUsize,
     /// More than this it never holds, unless one request brings it.
@@ -20,16 +20,16 @@ pub struct Lane {
 
 /// What a request brings to one partition.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub struct PartitionLoad {
     /// Where to.
-    pub lane: Arc<Lane>,
+    pub quota: Arc<PartitionQuota>,
     /// At least one.
     pub records: usize,
     /// As Kafka's format counts them.
     pub bytes: usize,
 }
 
-impl Default for Lane {
+impl Default for PartitionQuota {
     fn default() -> Self {
         Self {
             records: AtomicUsize::new(0),
@@ -40,7 +40,7 @@ impl Default for Lane {
     }
 }
 
-impl Lane {
+impl PartitionQuota {
     /// With this many bytes in it, for whoever wants to see how it is taken into account.
     pub fn holding(bytes: usize) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Lane {
     }
 
     /// Whether this much more may be held. An empty one takes whatever the whole has room for.
-    pub(super) fn fits(&self, load: &Load, free_records: usize, free_bytes: usize) -> bool {
+    pub(super) fn fits(&self, load: &PartitionLoad, free_records: usize, free_bytes: usize) -> bool {
         let records = self.records();
         let free_bytes = free_bytes.min(self.most_bytes.load(Ordering::Relaxed));
         records == 0 || (records + load.records <= free_records && self.bytes() + load.bytes <= free_bytes)
@@ -95,19 +95,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bounded_lane_holds_no_more_than_its_bound_but_for_one_request() {
-        let load = |bytes| Load {
-            lane: Arc::default(),
+    fn a_bounded_quota_holds_no_more_than_its_bound_but_for_one_request() {
+        let load = |bytes| PartitionLoad {
+            quota: Arc::default(),
             records: 1,
             bytes,
         };
-        let lane = Lane::default();
-        lane.bound(100);
-        assert!(lane.fits(&load(1_000), 10, 10_000), "an empty one takes any request");
-        lane.add(1, 60);
-        assert!(lane.fits(&load(40), 10, 10_000));
-        assert!(!lane.fits(&load(41), 10, 10_000));
-        lane.bound(usize::MAX);
-        assert!(lane.fits(&load(41), 10, 10_000));
+        let quota = PartitionQuota::default();
+        quota.bound(100);
+        assert!(quota.fits(&load(1_000), 10, 10_000), "an empty one takes any request");
+        quota.add(1, 60);
+        assert!(quota.fits(&load(40), 10, 10_000));
+        assert!(!quota.fits(&load(41), 10, 10_000));
+        quota.bound(usize::MAX);
+        assert!(quota.fits(&load(41), 10, 10_000));
     }
 }

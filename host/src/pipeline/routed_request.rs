@@ -1,17 +1,22 @@
 //! A request whose partitions are known, and of which nothing has been taken yet.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use super::Open;
 use crate::{
-    admission::{Busy, Lane, Load},
+    admission::{Busy, PartitionLoad, PartitionQuota},
     base::{
         outcome::{REPLY_BYTES_A_RECORD, RecordError},
         record::Record,
     },
     plugin::Pool,
-    produce::batch::{Batch, SLOT_BYTES, Seen},
-    topic::{Destination, Topic},
+    produce::batch::{Batch, SLOT_BYTES},
+    topic::{Destination, Topic, TopicView},
 };
 
 /// A reply's head and what is around its records.
@@ -20,13 +25,13 @@ const REPLY_BYTES: usize = 256;
 const TRACE_BYTES: usize = 112;
 
 /// See the [module](self).
-pub struct Decided<'a> {
+pub struct RoutedRequest<'a> {
     pub(super) records: Vec<Result<Placed, Refused>>,
-    pub(super) topics: Vec<Seen>,
+    pub(super) topics: Vec<TopicView>,
     /// By record, the plugin that was asked; empty unless a trace was wanted.
     pub(super) trace: Vec<Option<Arc<Pool>>>,
     traces: bool,
-    pub(super) _open: Open<'a>,
+    pub(super) _open: OpenRequest<'a>,
 }
 
 /// A record that knows where it goes.
@@ -41,8 +46,8 @@ pub(super) struct Refused {
     pub(super) error: RecordError,
 }
 
-impl<'a> Decided<'a> {
-    pub(super) fn new(records: usize, trace: bool, open: Open<'a>) -> Self {
+impl<'a> RoutedRequest<'a> {
+    pub(super) fn new(records: usize, trace: bool, open: OpenRequest<'a>) -> Self {
         Self {
             records: Vec::with_capacity(records),
             topics: Vec::new(),
@@ -89,7 +94,7 @@ impl<'a> Decided<'a> {
     }
 
     /// What it brings to each partition.
-    pub(super) fn loads(&self) -> Vec<Load> {
+    pub(super) fn loads(&self) -> Vec<PartitionLoad> {
         let places = || self.records.iter().flatten().map(|placed| placed.destination);
         let mut loads = Vec::new();
         let mut index = Index::new(&self.topics, self.records.len());
@@ -98,8 +103,8 @@ impl<'a> Decided<'a> {
             match loads.get_mut(*at as usize) {
                 None => {
                     *at = loads.len() as u32;
-                    loads.push(Load {
-                        lane: Arc::clone(self.lane(destination)),
+                    loads.push(PartitionLoad {
+                        quota: Arc::clone(self.quota(destination)),
                         records: 1,
                         bytes: destination.held as usize,
                     });
@@ -115,24 +120,24 @@ impl<'a> Decided<'a> {
 
     /// Says which partition is full.
     pub(super) fn explain(&self, mut busy: Busy) -> Busy {
-        let full = busy.lane.take();
+        let full = busy.quota.take();
         let places = self.records.iter().flatten().map(|placed| placed.destination);
         let named = full.and_then(|full| {
             places
                 .into_iter()
-                .find(|&destination| Arc::ptr_eq(self.lane(destination), &full))
+                .find(|&destination| Arc::ptr_eq(self.quota(destination), &full))
         });
         if let Some(destination) = named {
             busy.bound = format!(
                 "what partition {} of topic \"{}\" may have of the producer's queue",
-                destination.partition, self.topics[destination.topic as usize].0.name
+                destination.partition, self.topics[destination.topic as usize].topic.name
             );
         }
         busy
     }
 
-    fn lane(&self, destination: Destination) -> &Arc<Lane> {
-        &self.topics[destination.topic as usize].1.lanes[destination.partition as usize]
+    fn quota(&self, destination: Destination) -> &Arc<PartitionQuota> {
+        &self.topics[destination.topic as usize].partitions.quotas[destination.partition as usize]
     }
 }
 
@@ -147,11 +152,11 @@ enum Index {
 const NOWHERE: u32 = u32::MAX;
 
 impl Index {
-    fn new(topics: &[Seen], records: usize) -> Self {
+    fn new(topics: &[TopicView], records: usize) -> Self {
         let mut partitions = 0_usize;
-        let first = topics.iter().map(|(_, seen)| {
+        let first = topics.iter().map(|view| {
             let first = partitions as u32;
-            partitions += seen.lanes.len();
+            partitions += view.partitions.quotas.len();
             first
         });
         let first = first.collect();
@@ -167,5 +172,21 @@ impl Index {
             Self::Dense { first, at } => &mut at[(first[destination.topic as usize] + destination.partition) as usize],
             Self::Sparse(at) => at.entry((destination.topic, destination.partition)).or_insert(NOWHERE),
         }
+    }
+}
+
+/// A request being handed over, until this is dropped.
+pub(super) struct OpenRequest<'a>(&'a AtomicUsize);
+
+impl<'a> OpenRequest<'a> {
+    pub(super) fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for OpenRequest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -4,21 +4,20 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     base::{outcome::RecordError, record::Record},
-    produce::batch::Seen,
-    topic::{Destination, Topic},
+    topic::{Destination, Topic, TopicView},
 };
 
 /// A request's topics.
 #[derive(Default)]
-pub(super) struct Resolved {
-    /// Each found, by its destination in `seen`, or refused.
+pub(super) struct RequestTopics {
+    /// Each found, by its place in `views`, or refused.
     by_name: HashMap<Arc<str>, Result<u32, RecordError>>,
-    pub(super) seen: Vec<Seen>,
+    pub(super) views: Vec<TopicView>,
     /// The first one: nearly all requests have one topic, and then its name is one string.
     first: Option<(Arc<str>, Result<u32, RecordError>)>,
 }
 
-impl Resolved {
+impl RequestTopics {
     pub(super) fn knows(&self, name: &Arc<str>) -> bool {
         self.is_first(name) || self.by_name.contains_key(name)
     }
@@ -29,10 +28,9 @@ impl Resolved {
 
     pub(super) fn add(&mut self, name: &Arc<str>, found: Result<Arc<Topic>, RecordError>) {
         let found = found.map(|topic| {
-            let partitions = topic.partitions();
-            self.seen.push((topic, partitions));
+            self.views.push(topic.view());
             // As many as a request has records, at most.
-            self.seen.len() as u32 - 1
+            self.views.len() as u32 - 1
         });
         if self.first.is_none() {
             self.first = Some((Arc::clone(name), found.clone()));
@@ -50,11 +48,15 @@ impl Resolved {
 }
 
 /// A record that may be decided, its destination as far as that is known, and its topic.
-pub(super) struct Sendable<'t>(pub(super) Record, pub(super) Destination, pub(super) &'t Seen);
+pub(super) struct Sendable<'t> {
+    pub(super) record: Record,
+    pub(super) destination: Destination,
+    pub(super) view: &'t TopicView,
+}
 
 impl Sendable<'_> {
     /// Whether it may be decided in one call with a record of this destination.
     pub(super) fn continues(&self, first: &Destination) -> bool {
-        self.0.partition.is_none() && self.1.topic == first.topic
+        self.record.partition.is_none() && self.destination.topic == first.topic
     }
 }

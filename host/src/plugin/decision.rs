@@ -1,0 +1,72 @@
+//! What a plugin decides, and what that means for a record: said here, once, for all who act on it, compare it or show it.
+
+use crate::base::murmur2::partition_for_key;
+
+/// What a plugin decided for one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// This partition, 0-based; not yet checked against the topic.
+    Partition(u32),
+    /// Java's murmur2 of these bytes.
+    KeyHash(Vec<u8>),
+    /// The host picks.
+    Any,
+    /// The routing table decides for this tenant.
+    Tenant(String),
+    /// The record is refused with this message, cut to a bounded length.
+    Reject(String),
+}
+
+/// Where a decision sends a record of a topic with a known number of partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement<'d> {
+    /// To this partition, which is there.
+    Partition(u32),
+    /// To one that the topic does not have.
+    OutOfRange(u32),
+    /// Wherever the host likes.
+    Anywhere,
+    /// Nowhere, for this reason.
+    Rejected(&'d str),
+}
+
+impl Decision {
+    /// As Kafka's own partitioner decides about a record with this key.
+    pub fn by_own_key(key: Option<&[u8]>) -> Self {
+        match key {
+            Some(key) => Self::KeyHash(key.to_vec()),
+            None => Self::Any,
+        }
+    }
+
+    /// Where it sends a record of a topic with so many partitions, at least one.
+    pub fn placement(&self, partitions: u32) -> Placement<'_> {
+        match self {
+            Self::Partition(partition) if *partition < partitions => Placement::Partition(*partition),
+            Self::Partition(partition) => Placement::OutOfRange(*partition),
+            Self::KeyHash(bytes) => Placement::Partition(partition_for_key(bytes, partitions)),
+            // Until there is a routing table, a tenant is as good as a key.
+            Self::Tenant(tenant) => Placement::Partition(partition_for_key(tenant.as_bytes(), partitions)),
+            Self::Any => Placement::Anywhere,
+            Self::Reject(reason) => Placement::Rejected(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decisions_that_put_a_record_on_the_same_partition_mean_the_same() {
+        let hashed = Decision::KeyHash(b"a".to_vec());
+        let Placement::Partition(partition) = hashed.placement(12) else {
+            unreachable!("a hash is always a partition")
+        };
+        assert_eq!(Decision::Partition(partition).placement(12), hashed.placement(12));
+        assert_eq!(Decision::Tenant("a".to_owned()).placement(12), hashed.placement(12));
+        assert_eq!(Decision::by_own_key(Some(b"a")).placement(12), hashed.placement(12));
+        assert_eq!(Decision::by_own_key(None).placement(12), Placement::Anywhere);
+        assert_eq!(Decision::Partition(12).placement(12), Placement::OutOfRange(12));
+    }
+}
