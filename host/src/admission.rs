@@ -32,7 +32,8 @@ pub use self::{
     partition_quota::{PartitionLoad, PartitionQuota},
     readers::Standing,
     reservation::Reservation,
-    room::{Room, SMALL},
+    room::Room,
+    wants::SMALL,
 };
 use self::{
     gate::Gate,
@@ -132,7 +133,7 @@ impl Admission {
 
     /// A reply of so many bytes that waits to be read: it has to give way where it stands still while others need its room.
     pub fn standing(&self, bytes: usize) -> Standing {
-        Standing::new(&self.gate, bytes)
+        Standing::new(self.gate.readers(), bytes)
     }
 
     /// The answer to something else that a request waits for; none when it takes longer than the wait for room may.

@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod http2;
 pub(crate) mod incoming;
+mod life;
 pub mod listen;
 pub(crate) mod numbering;
 pub(crate) mod origin;

@@ -14,36 +14,39 @@ mod commands;
 mod compiling;
 mod config_file;
 mod look;
+mod message;
 mod reconcile;
+mod reconfigure;
+mod reloader;
 mod show;
 mod state;
 pub(crate) mod watch;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use tokio::sync::oneshot;
 
 use self::{
     commands::Order,
     compiling::Due,
-    look::Looker,
+    message::Message,
     state::{Found, State},
     watch::Watch,
 };
 pub use self::{
-    commands::{CommandError, Done},
     config_file::ConfigFile,
+    message::{CommandError, Done},
+    reloader::Reloader,
 };
 use crate::{
     base::metrics::Metrics,
     config::Config,
-    plugin::{Cache, Compiler, Limits, NoCache, ShadowWorker, file::Folder},
+    plugin::{Cache, Compiler, Limits, NoCache, file::Folder},
     routing::route::Routes,
 };
 
@@ -55,36 +58,6 @@ const QUIET: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// Added to the thread's niceness: traffic goes first.
 const NICENESS: i32 = 10;
-
-/// What the thread is told.
-enum Message {
-    /// Something in a watched folder changed.
-    Hint,
-    /// Look at this plugin's file, whatever is known of it, and say what came of it.
-    Reload(String, oneshot::Sender<Result<Done, CommandError>>),
-    /// What this plugin's file held is compiled, or cannot be.
-    Compiled(String, Found),
-    /// Come to an end.
-    Stop,
-}
-
-/// Everything that decides about plugins. Built once; the thread and the admin listener share it.
-pub struct Reloader {
-    routes: Arc<Routes>,
-    metrics: Arc<Metrics>,
-    compiler: Compiler,
-    limits: Limits,
-    dir: PathBuf,
-    folder: Folder,
-    poll: Duration,
-    config_file: ConfigFile,
-    /// Brief locks only: the admin listener reads it.
-    state: Mutex<State>,
-    /// Held while a table is built and put in place, so that two changes never build upon the same old one.
-    building: Mutex<()>,
-    shadow_worker: Arc<ShadowWorker>,
-    mailbox: mpsc::SyncSender<Message>,
-}
 
 /// The thread; it is told to end when this is dropped.
 pub struct Running(Arc<Reloader>);
@@ -186,14 +159,6 @@ impl Reloader {
         }
     }
 
-    fn looker(&self) -> Looker<'_> {
-        Looker {
-            compiler: &self.compiler,
-            limits: &self.limits,
-            folder: &self.folder,
-        }
-    }
-
     /// Takes note of what a plugin's file holds. Whether it is news.
     fn found(&self, name: &str, found: Found, ordered: bool) -> bool {
         let news = self.state().found(name, found, ordered);
@@ -201,18 +166,6 @@ impl Reloader {
             news.tell(&self.metrics);
         }
         news.is_some()
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.wasm"))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn build_lock(&self) -> MutexGuard<'_, ()> {
-        self.building.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

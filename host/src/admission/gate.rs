@@ -20,8 +20,7 @@ use super::{
     line::{Lack, Line, Short, Waiter},
     partition_quota::{PartitionLoad, PartitionQuota},
     readers::Readers,
-    room::SMALL,
-    wants::{Bounds, For, Wants},
+    wants::{Bounds, For, SMALL, Wants},
 };
 
 /// A request of no more records has few.
@@ -56,7 +55,7 @@ pub(super) struct Gate {
     queued: AtomicUsize,
     records: AtomicUsize,
     line: Mutex<Line>,
-    readers: Readers,
+    readers: Arc<Readers>,
 }
 
 impl Gate {
@@ -71,7 +70,7 @@ impl Gate {
             queued: AtomicUsize::new(0),
             records: AtomicUsize::new(0),
             line: Mutex::new(line),
-            readers: Readers::default(),
+            readers: Arc::default(),
         }
     }
 
@@ -79,7 +78,7 @@ impl Gate {
         self.requests.load(Ordering::Relaxed) + self.queued()
     }
 
-    pub(super) fn readers(&self) -> &Readers {
+    pub(super) fn readers(&self) -> &Arc<Readers> {
         &self.readers
     }
 

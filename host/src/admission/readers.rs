@@ -15,8 +15,6 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::gate::Gate;
-
 /// How long one stands still before it may have to give way.
 const STILL: Duration = Duration::from_secs(1);
 /// This much within that time is a move, however much is held.
@@ -34,7 +32,7 @@ pub(super) struct Readers {
 /// One body or reply, as long as this is there.
 #[derive(Debug)]
 pub struct Standing {
-    gate: Arc<Gate>,
+    readers: Arc<Readers>,
     reader: Arc<Reader>,
 }
 
@@ -106,8 +104,7 @@ impl Readers {
 
 impl Standing {
     /// It begins, and holds so many bytes.
-    pub(super) fn new(gate: &Arc<Gate>, held: usize) -> Self {
-        let readers = gate.readers();
+    pub(super) fn new(readers: &Arc<Readers>, held: usize) -> Self {
         let reader = Arc::new(Reader {
             number: readers.next.fetch_add(1, Ordering::Relaxed),
             held: AtomicUsize::new(held),
@@ -121,7 +118,7 @@ impl Standing {
         });
         readers.readers().insert(reader.number, Arc::clone(&reader));
         Self {
-            gate: Arc::clone(gate),
+            readers: Arc::clone(readers),
             reader,
         }
     }
@@ -156,7 +153,7 @@ impl Standing {
 
 impl Drop for Standing {
     fn drop(&mut self) {
-        self.gate.readers().readers().remove(&self.reader.number);
+        self.readers.readers().remove(&self.reader.number);
     }
 }
 

@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     gate::{Busy, Gate},
-    room::SMALL,
-    wants::Wants,
+    wants::{SMALL, Wants},
 };
 
 /// Bytes of a request: of its body, of what reading made of it, of its slots, of its reply. Given back when this is dropped.

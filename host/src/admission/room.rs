@@ -4,11 +4,8 @@ use super::{
     gate::Busy,
     readers::{Standing, Waits},
     reservation::Reservation,
-    wants::Wants,
+    wants::{SMALL, Wants},
 };
-
-/// A body up to this size is small: it has room that large ones cannot take.
-pub const SMALL: usize = 64 << 10;
 
 /// What a body being read holds, or the lines of a stream that have come. It counts among what is being read until it is whole.
 #[derive(Debug)]
@@ -56,7 +53,9 @@ impl Room {
     /// until then nobody minds it.
     pub async fn gives_way(&mut self) {
         let (gate, bytes) = (self.held.gate(), self.held.bytes());
-        let standing = self.standing.get_or_insert_with(|| Standing::new(gate, bytes));
+        let standing = self
+            .standing
+            .get_or_insert_with(|| Standing::new(gate.readers(), bytes));
         standing.told().await;
     }
 

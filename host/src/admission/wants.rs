@@ -2,6 +2,8 @@
 
 use super::partition_quota::PartitionLoad;
 
+/// A body up to this size is small: it has room that large ones cannot take.
+pub const SMALL: usize = 64 << 10;
 /// Places in the producer's queue that are kept for requests of few records.
 pub(super) const SPARE_RECORDS: usize = 2_000;
 

@@ -14,7 +14,7 @@ use hyper::{
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     body,
@@ -56,9 +56,6 @@ const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
 /// Writing a reply about more records takes so long that it has to wait for its turn.
 const LONG_REPLY: usize = 512;
-
-/// A request's place among those that the process has at once.
-pub(super) type Permit = OwnedSemaphorePermit;
 
 /// What a request's connection adds to it.
 pub(super) struct Connection {

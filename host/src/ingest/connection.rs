@@ -2,36 +2,26 @@
 //!
 //! Most connections of a pool say nothing most of the time, and hyper keeps 16 KiB of buffers for each that has ever said
 //! something. So a connection is hyper's only while it is used: before its first byte, and once it has been idle for a
-//! [while](ASLEEP_AFTER), it is a socket that is waited for, and no more. HTTP/2 has a [place of its own](super::http2).
+//! [while](super::life::ASLEEP_AFTER), it is a socket that is waited for, and no more. HTTP/2 has a [place of its own](super::http2).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming as HyperIncoming, service::Service, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
-    sync::watch,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{io::AsyncReadExt as _, sync::watch};
 
 use super::{
     api::Connection,
     incoming::Incoming,
+    life::{ASLEEP_AFTER, Http, Life, Socket, look_again},
     outgoing::Reply,
-    serve::Server,
     timed::{Phase, Timed},
 };
 use crate::{admission::Standing, ordering::sequence::Owner};
 
-/// How long a connection is idle before its buffers are given up.
-const ASLEEP_AFTER: Duration = Duration::from_secs(1);
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Whatever connections are made of.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
 
 /// What answers requests of HTTP/1.1.
 trait Handler:
@@ -46,15 +36,7 @@ impl<H> Handler for H where
 {
 }
 
-/// One connection's.
-pub(super) struct Life<'a> {
-    pub(super) server: &'a Server,
-    pub(super) owner: Owner,
-    pub(super) phase: Phase,
-    pub(super) drain: watch::Receiver<bool>,
-}
-
-impl Server {
+impl Http {
     /// Serves a connection until it ends, its time is over, its place is needed, or the process drains.
     pub(super) async fn connection<S: Socket>(
         self: &Arc<Self>,
@@ -76,7 +58,7 @@ impl Server {
         });
         let stream = Timed::new(stream, phase.clone());
         let mut life = Life {
-            server: self,
+            http: self,
             owner,
             phase,
             drain,
@@ -139,24 +121,10 @@ impl Life<'_> {
         read > 0
     }
 
-    /// What is waited for while nothing is asked; none when the connection is over.
-    pub(super) async fn in_time<T>(&mut self, waiting: impl Future<Output = T>) -> Option<T> {
-        let deadline = self.phase.deadline()?;
-        tokio::select! {
-            biased;
-            done = waiting => Some(done),
-            () = sleep_until(deadline) => None,
-            () = self.phase.evicted() => None,
-            _ = self.drain.wait_for(|drain| *drain) => None,
-        }
-    }
-
     /// HTTP/1.1, until it ends, or is idle: then it is given back.
     async fn serve_http1<S: Socket>(&mut self, stream: Timed<S>, handler: impl Handler) -> Option<Timed<S>> {
-        let Self {
-            server, phase, drain, ..
-        } = self;
-        let mut connection = server.http1.serve_connection(TokioIo::new(stream), handler);
+        let Self { http, phase, drain, .. } = self;
+        let mut connection = http.http1.serve_connection(TokioIo::new(stream), handler);
         let mut draining = false;
         let mut unread = Unread::default();
         loop {
@@ -169,7 +137,7 @@ impl Life<'_> {
                         // Dropping the connection closes it.
                         return None;
                     }
-                    unread.look(server, phase);
+                    unread.look(http, phase);
                     if !draining && phase.is_idle(ASLEEP_AFTER) {
                         let parts = connection.into_parts();
                         let mut stream = parts.io.into_inner();
@@ -206,14 +174,14 @@ struct Unread {
 const SOME: usize = 64 << 10;
 
 impl Unread {
-    fn look(&mut self, server: &Server, phase: &Phase) {
+    fn look(&mut self, http: &Http, phase: &Phase) {
         let Some(written) = phase.blocked() else {
             self.standing = None;
             return;
         };
         let standing = self
             .standing
-            .get_or_insert_with(|| server.api.pipeline().admission.standing(SOME));
+            .get_or_insert_with(|| http.api.pipeline().admission.standing(SOME));
         standing.moves(written - self.written);
         self.written = written;
     }
@@ -224,13 +192,6 @@ impl Unread {
             None => std::future::pending().await,
         }
     }
-}
-
-/// A header may begin at any time, and idleness too.
-pub(super) fn look_again(phase: &Phase) -> Sleep {
-    let at = Instant::now() + ASLEEP_AFTER;
-    let at = phase.deadline().map_or(at, |deadline| deadline.min(at));
-    sleep_until(at)
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@
 //! |---|---|
 //! | [`Bounds::window`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
 //! | [`Bounds::frames`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
-//! | [`TURN`] bytes are read in one go | what has come is [taken](Arriving) by the requests before more is read |
+//! | [`TURN`](bounds::TURN) bytes are read in one go | what has come is [taken](Arriving) by the requests before more is read |
 
 mod arriving;
+pub(super) mod bounds;
 
 use std::{
     future::poll_fn,
@@ -18,10 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{
-    Reason, RecvStream, SendStream,
-    server::{Builder, SendResponse},
-};
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use hyper::{
     HeaderMap, Request, Response,
     header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue},
@@ -30,10 +28,11 @@ use hyper::{
 use tokio::time::timeout;
 
 pub(super) use self::arriving::Arriving;
+use self::bounds::Bounds;
 use super::{
     api::{Api, Connection},
-    connection::{Life, Socket, look_again},
     incoming::Incoming,
+    life::{Life, Socket, look_again},
     outgoing::Reply,
     problem::Problem,
     stream,
@@ -41,60 +40,10 @@ use super::{
 };
 use crate::admission::{Admission, Busy, Reservation, Standing};
 
-/// Requests at once on one connection.
-const STREAMS: u32 = 200;
-/// What small frames of a turn may take until somebody has taken them: 256 bytes less their own for each.
-const FRAMES: usize = 128 << 10;
-/// What the library may spend on them before it ends the connection. Turns follow each other where something wakes the connection
-/// before its requests, but not for long.
-const MOST_FRAMES: usize = 8 * FRAMES;
-/// What a connection's window is without a word about it (RFC 9113, 6.9.2); it cannot be made smaller.
-const DEFAULT_WINDOW: u32 = 65_535;
-/// Bytes that are read before others have their turn, so that small frames do not pile up.
-pub(super) const TURN: usize = 5 << 10;
-/// The least that a frame with data takes on the wire, and what it is taken for until it is read.
-const SMALLEST_FRAME: (usize, usize) = (10, 255);
-const _: () = assert!((TURN / SMALLEST_FRAME.0 + 1) * SMALLEST_FRAME.1 <= FRAMES);
-/// Of a reply, what the library may have that is not written.
-const SEND_BUFFER: usize = 64 << 10;
 /// How long a client that was told of the end may take to say that it has heard.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Between two looks whether a stream has ended whose answer nobody reads.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What one client may make the library hold; a small part of all there is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    /// What a request's client may send that has not been looked at. All requests of a connection together may have as much each:
-    /// one that stands still must not stop the others.
-    window: u32,
-    /// What counts for small frames that nobody has taken yet.
-    frames: usize,
-}
-
-impl Bounds {
-    /// `max_buffered_bytes` is what there is.
-    pub(super) fn of(max_buffered_bytes: usize) -> Self {
-        let window = (max_buffered_bytes / 64).clamp(1 << 10, 32 << 10);
-        Self {
-            window: window as u32,
-            frames: (max_buffered_bytes / 16).clamp(4 << 10, FRAMES),
-        }
-    }
-
-    /// How HTTP/2 is spoken here. `header_bytes` is the most that a header may have.
-    pub(super) fn builder(self, header_bytes: usize) -> Builder {
-        let mut builder = Builder::new();
-        builder
-            .initial_window_size(self.window)
-            .initial_connection_window_size((STREAMS * self.window).max(DEFAULT_WINDOW))
-            .data_frame_budget(MOST_FRAMES)
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-            .max_send_buffer_size(SEND_BUFFER);
-        builder
-    }
-}
 
 /// What small frames of a connection may take, shared by its requests that have a body.
 #[derive(Default)]
@@ -122,13 +71,13 @@ impl Life<'_> {
     /// Serves a connection of HTTP/2 to its end.
     pub(super) async fn serve_http2(&mut self, mut stream: Timed<impl Socket>) {
         stream.in_turns();
-        let handshake = self.server.http2.handshake::<_, Bytes>(stream);
+        let handshake = self.http.http2.handshake::<_, Bytes>(stream);
         let Some(Ok(mut connection)) = self.in_time(handshake).await else {
             return;
         };
         let frames = Arc::new(Frames::default());
         let Self {
-            server,
+            http,
             owner,
             phase,
             drain,
@@ -146,9 +95,9 @@ impl Life<'_> {
                     // An error is the client's: it went away, or spoke something else.
                     let Some(Ok((request, respond))) = accepted else { return };
                     let from = Connection::new(*owner, phase, true, &asking);
-                    let (api, frames) = (Arc::clone(&server.api), Arc::clone(&frames));
-                    let write = server.limits.write_timeout();
-                    let bounds = server.http2_bounds;
+                    let (api, frames) = (Arc::clone(&http.api), Arc::clone(&frames));
+                    let write = http.limits.write_timeout();
+                    let bounds = http.http2_bounds;
                     // Its connection is in use until the reply is written.
                     let in_use = phase.request(true);
                     tokio::spawn(async move {
@@ -326,7 +275,7 @@ async fn send(
 /// While a stream goes on, it is itself that notices whether anybody reads.
 async fn send_stream(
     stream: &mut SendStream<Bytes>,
-    mut body: stream::Body,
+    mut body: stream::body::Body,
     admission: &Admission,
     write: Duration,
 ) -> Result<(), NotWritten> {
@@ -341,7 +290,7 @@ async fn send_stream(
 }
 
 /// Waits until the stream has ended, and so long after that.
-async fn unread(body: &stream::Body, write: Duration) {
+async fn unread(body: &stream::body::Body, write: Duration) {
     while !body.has_ended() {
         tokio::time::sleep(LOOK).await;
     }

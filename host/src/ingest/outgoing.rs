@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::stream;
+use super::stream::body::Body as StreamBody;
 use crate::admission::Reservation;
 
 /// A reply: whole, or the answer of a stream.
 pub(super) enum Reply {
     Whole(Bytes),
-    Stream(stream::Body),
+    Stream(StreamBody),
 }
 
 /// A reply's text with the room that it takes, until the last byte of it is written.

@@ -3,13 +3,12 @@
 //! A body that cannot be read at all is a [`Problem`]; a record that cannot be read in a body that can is that record's own
 //! refusal.
 
+mod context;
 mod json;
 pub(crate) mod memory;
 mod octet;
 mod packed;
 mod wire;
-
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::{
@@ -17,9 +16,10 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-pub use self::memory::Memory;
+pub(super) use self::context::no_memory;
+pub use self::{context::Context, memory::Memory};
 use super::problem::Problem;
-use crate::{config::Limits, pipeline::Parsed};
+use crate::pipeline::Parsed;
 
 /// The types that are taken, as messages name them.
 const ACCEPTED: &str =
@@ -38,17 +38,6 @@ pub enum Format {
     Octet,
     /// Records as bytes with their lengths before them.
     Packed,
-}
-
-/// What parsing needs to know beside the body.
-#[derive(Debug, Clone)]
-pub struct Context<'a> {
-    /// The path's topic; none: each record names its own.
-    pub topic: Option<Arc<str>>,
-    /// The bounds.
-    pub limits: &'a Limits,
-    /// What it may allocate.
-    pub memory: Memory,
 }
 
 impl Format {
@@ -114,38 +103,4 @@ impl Format {
 /// One R a line, as many as there are: for who has cut them off and counted them.
 pub(super) fn lines(lines: &Bytes, context: &Context<'_>) -> Option<Vec<Parsed>> {
     json::all_lines(lines, context)
-}
-
-/// 400: a batch without records.
-fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
-    if records.is_empty() {
-        return Err(Problem::bad_request(
-            "empty_body",
-            "the batch has no records; send at least one",
-        ));
-    }
-    Ok(records)
-}
-
-/// 413: what is made of the body takes more than a request may hold. Where the [`Memory`] was smaller than that, the body is read
-/// again with more.
-pub(super) fn no_memory() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too_many_records",
-        "the request's records and headers take more memory than three quarters of limits.max_buffered_bytes; send it in parts, or \
-         raise that; nothing was taken",
-    )
-}
-
-/// 413: more records than a request may have.
-fn too_many(limits: &Limits) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too_many_records",
-        format!(
-            "the request has more than limits.max_records ({}) records; send it in parts, or raise that; nothing was taken",
-            limits.max_records
-        ),
-    )
 }

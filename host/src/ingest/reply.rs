@@ -1,6 +1,7 @@
 //! What a request is told: one outcome for each record, in the order of the request.
 
 mod packed;
+mod told;
 
 use std::{borrow::Cow, io::Write as _, sync::Arc};
 
@@ -10,6 +11,7 @@ use hyper::{
     header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
 
+use self::told::Told;
 use super::{outgoing::counted, parse::PACKED};
 use crate::{
     admission::Reservation,
@@ -52,16 +54,6 @@ impl Form {
             Self::Json
         }
     }
-}
-
-/// What is told of one record.
-struct Told<'o> {
-    index: usize,
-    outcome: &'o Outcome,
-    /// Handed over by a repeat.
-    late: bool,
-    /// That was asked, where that is wanted.
-    plugin: Option<&'o Pool>,
 }
 
 /// `ack=all`: every outcome.

@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use hyper::server::conn::http1;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, UnixStream},
@@ -12,17 +11,13 @@ use tokio::{
 
 use super::{
     api::Api,
-    connection::Socket,
-    http2,
+    life::{Http, Socket},
     listen::Listener,
     places::Places,
-    timed::{Phase, Timeouts},
     workers::Share,
 };
 use crate::{base::metrics::GaugeGuard, config::Limits, ordering::sequence::Owner};
 
-/// hyper takes no smaller buffer.
-const HYPER_MIN_BUFFER: usize = 8 << 10;
 /// How long to wait after a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a connection over `limits.max_connections` is told.
@@ -34,12 +29,8 @@ const HEAR_OUT: Duration = Duration::from_secs(1);
 
 /// Serves every ingest listener. Built once.
 pub struct Server {
-    pub(super) api: Arc<Api>,
+    pub(super) http: Arc<Http>,
     workers: Share,
-    pub(super) http1: http1::Builder,
-    pub(super) http2: h2::server::Builder,
-    pub(super) http2_bounds: http2::Bounds,
-    pub(super) limits: Limits,
     /// User ids that may use the Unix socket.
     allow_uids: Option<Vec<u32>>,
     places: Arc<Places>,
@@ -51,25 +42,12 @@ pub struct Server {
 impl Server {
     /// A server for this handler.
     pub fn new(api: Arc<Api>, workers: Share, limits: Limits, allow_uids: Option<Vec<u32>>) -> Self {
-        // Twice the limit, so that a header somewhat over it is told so in full; far over it, a bare 431 has to do.
-        let header_bytes = limits.max_header_bytes * 2;
-        let mut http1 = http1::Builder::new();
-        http1
-            .max_buf_size(header_bytes.max(HYPER_MIN_BUFFER))
-            .header_read_timeout(None)
-            // A client that has said all that it has to say may close its side, and still wants to hear.
-            .half_close(true);
-        let http2_bounds = http2::Bounds::of(limits.max_buffered_bytes);
         let instance = api.instance().to_str().unwrap_or_default();
         Self {
             full: full(instance).into_bytes().into(),
-            api,
             workers,
-            http1,
-            http2: http2_bounds.builder(header_bytes),
-            http2_bounds,
             places: Places::new(limits.max_connections),
-            limits,
+            http: Arc::new(Http::new(api, limits)),
             allow_uids,
             heard_out: Semaphore::new(HEARD_OUT),
         }
@@ -94,15 +72,6 @@ impl Server {
     /// Waits until every connection has ended.
     pub async fn closed(&self) {
         self.places.all_ended().await;
-    }
-
-    /// Of a connection that begins now.
-    pub(super) fn phase(&self) -> Phase {
-        Phase::new(Timeouts {
-            header: self.limits.header_timeout(),
-            idle: self.limits.idle_timeout(),
-            write: self.limits.write_timeout(),
-        })
     }
 
     async fn accept_one(self: &Arc<Self>, listener: &Listener, drain: &watch::Receiver<bool>) -> io::Result<()> {
@@ -152,7 +121,7 @@ impl Server {
         owner: Owner,
         drain: &watch::Receiver<bool>,
     ) {
-        let phase = self.phase();
+        let phase = self.http.phase();
         let place = self.places.take(owner.is_tcp(), &phase);
         let (server, drain) = (Arc::clone(self), drain.clone());
         self.workers.serve(async move {
@@ -164,8 +133,8 @@ impl Server {
                 // In a box, so that no other connection's task has room for it.
                 return Box::pin(server.refuse(stream)).await;
             };
-            let _open = GaugeGuard::begin(&server.api.pipeline().metrics.connections);
-            server.connection(stream, owner, phase, drain).await;
+            let _open = GaugeGuard::begin(&server.http.api.pipeline().metrics.connections);
+            server.http.connection(stream, owner, phase, drain).await;
         });
     }
 

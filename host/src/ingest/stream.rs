@@ -5,16 +5,15 @@
 //! the window is given back when an outcome has been written to the client, so a client that does not read stops being read.
 //! The last line says how it ended and how many outcomes were told; records after those were not taken.
 
+pub(super) mod body;
 mod lines;
 mod outcome_writer;
 mod reader;
+mod window;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -27,9 +26,12 @@ use tokio::{
     time::timeout,
 };
 
-use self::outcome_writer::{NOBODY_READS, OutcomeWriter};
+use self::{
+    body::Body,
+    outcome_writer::{NOBODY_READS, OutcomeWriter},
+    window::{WINDOW, Window},
+};
 use super::{
-    api::Permit,
     incoming::{Incoming, Source},
     outgoing::Reply,
     parse::Format,
@@ -42,34 +44,8 @@ use crate::{
     pipeline::{Pipeline, Submitted},
 };
 
-/// Outcomes that may be outstanding, or told and not yet written to the connection.
-const WINDOW: usize = 1_000;
 /// Pieces of the answer between the writer and the connection.
 const PIECES: usize = 16;
-
-/// The answer of a stream while it is being made.
-pub(super) struct Body {
-    pieces: mpsc::Receiver<Bytes>,
-    /// The connection is in a request as long as this is there, and the process too.
-    _in_request: InRequest,
-    _permit: Permit,
-}
-
-impl Body {
-    /// The next piece; none at its end.
-    pub(super) async fn piece(&mut self) -> Option<Bytes> {
-        self.pieces.recv().await
-    }
-
-    pub(super) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.pieces.poll_recv(context)
-    }
-
-    /// Whether nothing is added any more.
-    pub(super) fn has_ended(&self) -> bool {
-        self.pieces.is_closed()
-    }
-}
 
 /// Everything that a stream needs.
 pub(crate) struct Stream {
@@ -101,18 +77,9 @@ struct Taken {
     room: OwnedSemaphorePermit,
 }
 
-/// The outcomes that are outstanding or unread.
-struct Window {
-    room: Arc<Semaphore>,
-    /// The reader waits for room.
-    is_full: AtomicBool,
-    /// Pieces of the answer that have been written.
-    written: AtomicU64,
-}
-
 impl Stream {
     /// Begins it. The answer's header goes out at once.
-    pub(super) fn begin(self, body: Incoming, in_request: InRequest, permit: Permit) -> Response<Reply> {
+    pub(super) fn begin(self, body: Incoming, in_request: InRequest, permit: OwnedSemaphorePermit) -> Response<Reply> {
         let mut response = Response::new(Reply::Stream(Body {
             pieces: self.run(body),
             _in_request: in_request,

@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::http2::TURN;
+use super::http2::bounds::TURN;
 
 /// How long each may take.
 #[derive(Debug, Clone, Copy)]

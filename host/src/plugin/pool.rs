@@ -132,26 +132,6 @@ impl Pool {
         self.code.engine.coarse_ms()
     }
 
-    /// A place for an instance; waits while all are taken. Those who wait are served in turn.
-    pub async fn permit(self: &Arc<Self>) -> InstancePermit {
-        InstancePermit {
-            pool: Arc::clone(self),
-            // The semaphore is never closed.
-            permit: Arc::clone(&self.places).acquire_owned().await.ok(),
-        }
-    }
-
-    /// An instance on loan, for programs that do one thing at a time.
-    pub fn lease_blocking(self: &Arc<Self>) -> Result<Lease, CallError> {
-        let place = InstancePermit {
-            pool: Arc::clone(self),
-            permit: Arc::clone(&self.places).try_acquire_owned().ok(),
-        };
-        let probe = self.admit()?;
-        let instance = self.pop().map_or_else(|| self.make(), Ok);
-        place.lend(probe, instance)
-    }
-
     /// Whether the next call is one that finds out whether a suspended plugin is well again.
     fn admit(&self) -> Result<bool, CallError> {
         match self.suspension.admit(Instant::now) {

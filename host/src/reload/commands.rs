@@ -2,49 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Message, Reloader};
+use super::{
+    message::{CommandError, Done, Message},
+    reloader::Reloader,
+};
 
 /// How long a reload is waited for; it goes on after that.
 const WAIT: Duration = Duration::from_secs(20);
-
-/// What a command did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Done {
-    /// The plugin.
-    pub plugin: String,
-    /// `loaded`, `unchanged` or `rolled_back`.
-    pub result: &'static str,
-    /// What decides now.
-    pub digest: Option<String>,
-    /// After a rollback: what is ignored until the file changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ignored_digest: Option<String>,
-}
-
-/// Why a command did nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// No route names it.
-    #[error("no route names a plugin \"{0}\"; GET /plugins lists them")]
-    Unknown(String),
-    /// Nothing to go back to.
-    #[error("plugin \"{0}\" has no version before the one that decides; deploy the file that is wanted")]
-    NothingBefore(String),
-    /// It was tried.
-    #[error("plugin \"{plugin}\": {reason}; what decided before goes on")]
-    Failed {
-        /// The plugin.
-        plugin: String,
-        /// Why.
-        reason: String,
-    },
-    /// It takes long, or many others wait.
-    #[error("plugin \"{0}\" is still being looked at; GET /plugins shows what comes of it")]
-    Late(String),
-}
 
 impl Reloader {
     /// Takes what the plugin's file holds, also if it was rolled back or has failed before.

@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
-    Message, Reloader,
     commands::Order,
     look::Look,
+    message::Message,
+    reloader::Reloader,
     state::{Cause, Compiling, Found, Known},
 };
 use crate::plugin::file::{Content, Signature};

@@ -14,7 +14,7 @@ use notify::{
     event::{AccessKind, AccessMode},
 };
 
-use super::Message;
+use super::message::Message;
 
 /// A folder's identity: a folder that was replaced under its name is another one, and the watch stays with the old one.
 type Identity = (u64, u64);

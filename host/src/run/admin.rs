@@ -1,5 +1,6 @@
 //! The admin listener: on a thread of its own, so that it answers whatever the ingest side is doing.
 
+mod places;
 mod serve;
 
 use std::{
@@ -19,7 +20,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-use self::serve::AdminPlace;
+use self::places::AdminPlace;
 pub use self::serve::{Serving, bind, serve};
 use crate::{
     base::token,

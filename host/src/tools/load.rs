@@ -6,6 +6,7 @@
 //! the one before let them: what a slow answer makes others wait is in it (no coordinated omission).
 
 mod connection;
+mod plan;
 mod process;
 mod report;
 mod request;
@@ -18,12 +19,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     task::JoinSet,
 };
 
-use self::report::Observed;
+use self::{
+    plan::{Plan, Socket},
+    report::Observed,
+};
 pub use self::{process::Usage, report::Report};
 use crate::tools::cli::{Load, LoadFormat};
 
@@ -33,9 +36,6 @@ enum Target {
     Unix(PathBuf),
     Tcp(String),
 }
-
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 impl Target {
     fn of(options: &Load) -> anyhow::Result<Self> {
@@ -62,17 +62,6 @@ impl Target {
             }
         }
     }
-}
-
-/// When requests are sent.
-#[derive(Debug, Clone, Copy)]
-struct Plan {
-    begin: Instant,
-    end: Instant,
-    /// Between two requests of one connection; none: as soon as there is room for one.
-    interval: Option<Duration>,
-    /// Of one connection.
-    in_flight: usize,
 }
 
 /// Warms up, measures, and says what it gave.

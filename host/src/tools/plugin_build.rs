@@ -4,41 +4,30 @@
 //! Each language has a file of its own, which says what its tools are. The step from module to component, which is usually
 //! a tool as well, happens in this process.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
+pub use self::component::Built;
 use self::component::place;
 pub use self::error::BuildError;
 pub use self::language::Language;
-use self::sysroot::SearchPaths;
+use self::programs::Programs;
 
 mod c;
 mod component;
+mod detect;
 mod error;
 mod go;
 mod interface;
 mod js;
 mod language;
+mod programs;
 mod python;
 mod rust;
 mod sysroot;
 mod tool;
-
-/// A component that was built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
-    /// The project's name, by which a route names the plugin.
-    pub name: String,
-    /// The component's file.
-    pub file: PathBuf,
-    /// The component's size in bytes.
-    pub bytes: u64,
-    /// The SHA-256 of the component in lower-case hexadecimal, fit for a route's `sha256`.
-    pub sha256: String,
-}
 
 /// Builds the partitioner in `dir`, or all of them if that is a cargo workspace, each to `<out>/<name>.wasm`; without
 /// `out`, to the folder `dist` in `dir`. What lies in `dir` tells the language, see [`Language::of`]. What a compiler has to
@@ -59,11 +48,11 @@ pub fn build(
     sysroot: Option<&Path>,
     progress: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Vec<Built>> {
-    build_with(&Tools::of_this_machine(sysroot), dir, out, progress)
+    build_with(&Programs::of_this_machine(sysroot), dir, out, progress)
 }
 
 fn build_with(
-    tools: &Tools,
+    tools: &Programs,
     dir: &Path,
     out: Option<&Path>,
     progress: &mut dyn FnMut(&str),
@@ -89,48 +78,6 @@ pub(crate) fn put(file: &Path, name: &str, out: &Path) -> anyhow::Result<Built> 
     fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let name = name.to_owned();
     place(component::Component { name, bytes }, out)
-}
-
-/// The programs to run; of a test's own in tests.
-struct Tools {
-    cargo: OsString,
-    rustc: OsString,
-    /// In the order in which they are asked whether they can do it.
-    c: SearchPaths,
-    node: OsString,
-    componentize_py: OsString,
-    go: OsString,
-}
-
-impl Tools {
-    fn of_this_machine(sysroot: Option<&Path>) -> Self {
-        let tool = |variable, default: &str| env::var_os(variable).unwrap_or_else(|| default.into());
-        Self {
-            cargo: tool("CARGO", "cargo"),
-            rustc: tool("RUSTC", "rustc"),
-            c: SearchPaths::of(sysroot, |variable| env::var_os(variable), &c::CLANGS),
-            node: "node".into(),
-            componentize_py: "componentize-py".into(),
-            go: "go".into(),
-        }
-    }
-}
-
-/// Whether a name can be a file's, and a plugin's in a route.
-fn checked_name(name: &str, file: &Path) -> Result<String, BuildError> {
-    let fit = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(fit) {
-        return Err(BuildError::BadName {
-            name: name.to_owned(),
-            file: file.to_owned(),
-        });
-    }
-    Ok(name.to_owned())
-}
-
-/// The command as a person would type it, for messages.
-fn shown(program: &OsStr) -> String {
-    program.display().to_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Settings of the Java producer that need more than a name: time-outs, ages, compression levels, and what the host does
 //! itself.
 
-use super::{Draft, Given, PropertyError, shown};
+use super::draft::{Draft, Given, PropertyError, shown};
 
 /// librdkafka's own defaults, needed where one value must not exceed the other.
 const RECONNECT_BACKOFF_MS: i64 = 100;

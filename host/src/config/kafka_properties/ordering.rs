@@ -2,7 +2,7 @@
 //!
 //! The names in here are those that the translation leaves: each setting has one.
 
-use super::{Draft, Ordering, PropertyError};
+use super::draft::{Draft, Ordering, PropertyError};
 
 const IDEMPOTENCE: &str = "enable.idempotence";
 const ACKS: &str = "acks";

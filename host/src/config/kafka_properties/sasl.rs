@@ -1,7 +1,7 @@
 //! Who logs in at the brokers, and how.
 
+use super::draft::{Draft, Given, PropertyError, value_of};
 use super::jaas::{self, Family};
-use super::{Draft, Given, PropertyError, value_of};
 
 const JAAS: &str = "sasl.jaas.config";
 const MECHANISM: &str = "sasl.mechanism";

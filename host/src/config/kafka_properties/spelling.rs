@@ -1,6 +1,9 @@
 //! What an unknown key was meant to be.
 
-use super::{PropertyError, is_secret, librdkafka, names};
+use super::{
+    draft::{PropertyError, is_secret},
+    librdkafka, names,
+};
 
 /// Longer keys are compared by their beginning: the comparison takes the product of both lengths.
 const COMPARED_CHARS: usize = 80;

@@ -3,7 +3,10 @@
 //! OpenSSL reads PEM, and PKCS12 for the client's own key. Java's default, JKS, only Java reads: for it the error holds the
 //! command that converts the very file.
 
-use super::{Draft, Given, PropertyError, pem, shown, value_of};
+use super::{
+    draft::{Draft, Given, PropertyError, shown, value_of},
+    pem,
+};
 
 const TRUST_LOCATION: &str = "ssl.truststore.location";
 const TRUST_TYPE: &str = "ssl.truststore.type";

@@ -5,14 +5,18 @@ use std::{
     pin::Pin,
     sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
-use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex},
+    time::Instant,
+};
 
 use super::*;
 use crate::{
     config::Limits,
-    ingest::{api::Api, workers::Workers},
+    ingest::{api::Api, serve::Server, workers::Workers},
     pipeline,
     produce::memory::MemoryProducer,
 };
@@ -71,8 +75,8 @@ impl Client {
             socket: theirs,
             buffer: Arc::clone(&buffer),
         };
-        let phase = server.phase();
-        tokio::spawn(async move { server.connection(watched, Owner::User(0), phase, draining).await });
+        let phase = server.http.phase();
+        tokio::spawn(async move { server.http.connection(watched, Owner::User(0), phase, draining).await });
         Self {
             socket: ours,
             buffer,

@@ -13,10 +13,13 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    Context, Problem, no_memory, some, too_many,
+    context::{Context, no_memory, some, too_many},
     wire::{Object, malformed},
 };
-use crate::{ingest::problem::told, pipeline::Parsed};
+use crate::{
+    ingest::problem::{Problem, told},
+    pipeline::Parsed,
+};
 
 /// `{"records":[R…]}` or one R.
 pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {

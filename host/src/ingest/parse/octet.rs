@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::HeaderMap;
 
-use super::{Context, Problem, no_memory};
+use super::context::{Context, no_memory};
 use crate::{
     base::record::{Header, Record},
-    ingest::numbering::one,
+    ingest::{numbering::one, problem::Problem},
     pipeline::Parsed,
 };
 

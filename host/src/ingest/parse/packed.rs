@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Context, Problem, no_memory, some, too_many,
+    context::{Context, no_memory, some, too_many},
     wire::{MAX_HEADERS, malformed, timestamp, topic},
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         outcome::RecordError,
         record::{Header, Record},
     },
+    ingest::problem::Problem,
     pipeline::Parsed,
 };
 

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::Context;
+use super::context::Context;
 use crate::base::{
     outcome::{Code, RecordError},
     record::{Header, Record, valid_topic},

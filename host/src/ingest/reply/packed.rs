@@ -1,6 +1,6 @@
 //! Outcomes as packed records are: `application/vnd.pointsman.records`. The README has the layout, byte by byte.
 
-use super::Told;
+use super::told::Told;
 use crate::base::outcome::{Ack, Outcome};
 
 /// What a reply begins with; the last byte is the layout's version.

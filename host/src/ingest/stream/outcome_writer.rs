@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{super::reply, Window};
+use super::{super::reply, window::Window};
 use crate::{admission::Reservation, pipeline::Submitted};
 
 /// How long nobody may read the answer while the window is full.

@@ -14,7 +14,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{End, Stream, Taken, WINDOW, Window, lines::Lines};
+use super::{
+    End, Stream, Taken,
+    lines::Lines,
+    window::{WINDOW, Window},
+};
 use crate::{
     admission::Reservation,
     base::outcome::{Code, RecordError},

@@ -8,7 +8,10 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{Plan, Socket, report::Observed};
+use super::{
+    plan::{Plan, Socket},
+    report::Observed,
+};
 
 /// Sends the requests in turn until the plan ends, and waits for all answers.
 pub(super) async fn drive(

@@ -16,7 +16,11 @@ use hyper::{Request, body::Frame, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
-use super::{Plan, Socket, report::Observed, request};
+use super::{
+    plan::{Plan, Socket},
+    report::Observed,
+    request,
+};
 use crate::tools::cli::Load;
 
 /// Pieces of the body between the sender and the connection.

@@ -13,12 +13,13 @@ use wit_parser::Resolve;
 
 use super::component::{Component, check, encode};
 use super::sysroot::{SearchPaths, Sysroot, looked_for};
-use super::{BuildError, Language, Tools, checked_name, interface, tool};
-
-/// The names of clang that are tried. The plain one last: it may be of any age, and without the libraries.
-pub(super) const CLANGS: [&str; 8] = [
-    "clang-19", "clang-18", "clang-17", "clang-16", "clang-20", "clang-21", "clang-22", "clang",
-];
+use super::{
+    error::BuildError,
+    interface,
+    language::Language,
+    programs::{Programs, checked_name},
+    tool,
+};
 
 /// What is advised where there is no clang at all.
 const ADVISED: u32 = 19;
@@ -29,7 +30,7 @@ const OLDEST: u32 = 16;
 /// The module in which wasi-libc looks for the system.
 const SYSTEM: &str = "wasi_snapshot_preview1";
 
-pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
+pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
     let sources = sources(dir).with_context(|| format!("cannot read the folder {}", dir.display()))?;
     let compiler = compiler(&tools.c)?;
@@ -209,7 +210,7 @@ fn compile(compiler: &Compiler, dir: &Path, sources: &[PathBuf], scratch: &Path)
         .with_context(|| format!("cannot run {}", clang.display()))?;
     if !status.success() {
         return Err(BuildError::Tool {
-            program: super::shown(clang),
+            program: super::programs::shown(clang),
             dir: dir.to_owned(),
             status,
             said: None,

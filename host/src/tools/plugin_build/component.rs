@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use super::{BuildError, Built, Language};
+use super::{error::BuildError, language::Language};
 use crate::plugin::PACKAGE;
 
 /// What makes a component a partitioner, in whatever version.
@@ -82,4 +82,17 @@ pub(super) fn place(Component { name, bytes }: Component, out: &Path) -> anyhow:
         bytes: bytes.len() as u64,
         sha256: format!("{:x}", Sha256::digest(&bytes)),
     })
+}
+
+/// A component that was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The project's name, by which a route names the plugin.
+    pub name: String,
+    /// The component's file.
+    pub file: PathBuf,
+    /// The component's size in bytes.
+    pub bytes: u64,
+    /// The SHA-256 of the component in lower-case hexadecimal, fit for a route's `sha256`.
+    pub sha256: String,
 }

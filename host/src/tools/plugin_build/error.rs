@@ -3,8 +3,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use super::Language;
-use super::rust::TARGET;
+use super::language::{Language, TARGET};
 use crate::plugin::core_module;
 
 /// How much of a file is looked at that was given in place of a folder: no component may be larger.

@@ -12,7 +12,13 @@ use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
 use super::component::{Component, check};
-use super::{BuildError, Language, Tools, checked_name, interface, tool};
+use super::{
+    error::BuildError,
+    interface,
+    language::Language,
+    programs::{Programs, checked_name},
+    tool,
+};
 
 /// The first Go that lets a host call into a module more than once (`-buildmode=c-shared`, `//go:wasmexport`).
 const OLDEST: (u32, u32) = (1, 24);
@@ -27,7 +33,7 @@ pub(super) const STAND_IN: &[u8] = include_bytes!("go/system.wasm");
 /// What the stand-in itself imports.
 const STAND_IN_WORLD: &str = "package pointsman:go; world system { import pointsman:partitioner/log@1.0.0; }";
 
-pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
+pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
     check_version(tools, dir)?;
     progress(&format!("compiling {} ({})", dir.display(), tools.go.display()));
@@ -77,14 +83,14 @@ fn is_major_version(part: &str) -> bool {
 
 /// An older go would fail with a message about its own flags. What is asked is the one that builds in this folder: a go may
 /// fetch the one that go.mod names.
-fn check_version(tools: &Tools, dir: &Path) -> anyhow::Result<()> {
+fn check_version(tools: &Programs, dir: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(&tools.go);
     command.args(["env", "GOVERSION"]);
     let said = run(tools, command, dir)?;
     let version = said.trim().trim_start_matches("go");
     match major_and_minor(version) {
         Some(known) if known < OLDEST => Err(BuildError::OldGo {
-            program: super::shown(&tools.go),
+            program: super::programs::shown(&tools.go),
             version: version.to_owned(),
             oldest: OLDEST_SHOWN,
         }
@@ -100,7 +106,7 @@ fn major_and_minor(version: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-fn compile(tools: &Tools, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
+fn compile(tools: &Programs, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let file = scratch.join("module.wasm");
     let mut command = Command::new(&tools.go);
     command.env("GOOS", "wasip1").env("GOARCH", "wasm");
@@ -120,9 +126,9 @@ fn compile(tools: &Tools, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>>
 }
 
 /// What the command wrote to standard output. What it has to say else goes where ours goes.
-fn run(tools: &Tools, mut command: Command, dir: &Path) -> anyhow::Result<String> {
+fn run(tools: &Programs, mut command: Command, dir: &Path) -> anyhow::Result<String> {
     command.current_dir(dir).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let program = super::shown(&tools.go);
+    let program = super::programs::shown(&tools.go);
     let output = match command.output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {

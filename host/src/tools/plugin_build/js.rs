@@ -9,12 +9,17 @@ use serde::Deserialize;
 
 use super::component::{Component, check};
 use super::tool::{componentize, need_source};
-use super::{BuildError, Language, Tools, checked_name, interface};
+use super::{
+    error::BuildError,
+    interface,
+    language::Language,
+    programs::{Programs, checked_name},
+};
 
 const ENTRY: &str = "plugin.js";
 const COMPONENTIZE: &str = "node_modules/.bin/componentize-qjs";
 
-pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
+pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
     need_source(dir.join(ENTRY), Language::Js)?;
     if !dir.join(COMPONENTIZE).exists() {
@@ -40,7 +45,7 @@ pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -
             command.arg(out);
         },
         || BuildError::NoTool {
-            program: super::shown(&tools.node),
+            program: super::programs::shown(&tools.node),
             purpose: "runs componentize-qjs",
             cure:
                 "install Node.js 18 or newer (https://nodejs.org); on Debian or Ubuntu: sudo apt-get install nodejs npm"

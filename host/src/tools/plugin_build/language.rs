@@ -1,8 +1,9 @@
-use std::fmt;
-use std::path::Path;
+//! The languages of plugins.
 
-use super::BuildError;
-use super::c;
+use std::fmt;
+
+/// What Rust compiles plugins for.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A language in which partitioners can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,29 +21,6 @@ pub enum Language {
 }
 
 impl Language {
-    /// The language of the project in `dir`: a Cargo.toml is Rust's, a package.json JavaScript's, a pyproject.toml Python's,
-    /// a go.mod Go's, and a `.c` file C's. The first of these decides, because a crate may well have C in it.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError::NoProject`] when there is none of them.
-    pub fn of(dir: &Path) -> Result<Self, BuildError> {
-        let has = |file| dir.join(file).is_file();
-        if has("Cargo.toml") {
-            Ok(Self::Rust)
-        } else if has("package.json") {
-            Ok(Self::Js)
-        } else if has("pyproject.toml") {
-            Ok(Self::Python)
-        } else if has("go.mod") {
-            Ok(Self::Go)
-        } else if c::sources(dir).is_ok_and(|sources| !sources.is_empty()) {
-            Ok(Self::C)
-        } else {
-            Err(BuildError::NoProject { dir: dir.to_owned() })
-        }
-    }
-
     /// What a project must do so that its component exports a partitioner.
     pub(super) fn export(self) -> &'static str {
         match self {

@@ -10,11 +10,16 @@ use serde::Deserialize;
 
 use super::component::{Component, check};
 use super::tool::{componentize, need_source};
-use super::{BuildError, Language, Tools, checked_name, interface};
+use super::{
+    error::BuildError,
+    interface,
+    language::Language,
+    programs::{Programs, checked_name},
+};
 
 const ENTRY: &str = "app.py";
 
-pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
+pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
     let name = name(dir)?;
     need_source(dir.join(ENTRY), Language::Python)?;
     progress(&format!("making a component of {name} (componentize-py)"));
@@ -31,7 +36,7 @@ pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -
             command.args([ENTRY.trim_end_matches(".py"), "-s", "-o"]).arg(out);
         },
         || BuildError::NoTool {
-            program: super::shown(&program),
+            program: super::programs::shown(&program),
             purpose: "puts Python into a component",
             cure: format!(
                 "run `python3 -m venv .venv && .venv/bin/pip install componentize-py==0.25.1` in {}, or `pip install \
@@ -44,7 +49,7 @@ pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -
 }
 
 /// The project's own environment comes first, so that it need not be active.
-fn program(tools: &Tools, dir: &Path) -> OsString {
+fn program(tools: &Programs, dir: &Path) -> OsString {
     let own = dir.join(".venv/bin/componentize-py");
     match fs::canonicalize(own) {
         Ok(own) => own.into(),

@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::component::{Component, check, encode};
-use super::{BuildError, Language, Tools};
-
-/// The one target whose standard library asks nothing of the host: those for WASI import clocks, files and environment.
-pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+use super::{
+    error::BuildError,
+    language::{Language, TARGET},
+    programs::Programs,
+};
 
 /// A module that cargo made.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ pub(super) struct Module {
     pub(super) file: PathBuf,
 }
 
-pub(super) fn build(tools: &Tools, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Component>> {
+pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Component>> {
     progress(&format!("compiling {} for {TARGET}", dir.display()));
     let modules = modules_in(&cargo_build(tools, dir)?);
     if modules.is_empty() {
@@ -55,7 +56,7 @@ fn component_of(name: String, module: &[u8]) -> anyhow::Result<Component> {
 }
 
 /// Runs cargo and gives back what it wrote to standard output: a JSON message a line.
-fn cargo_build(tools: &Tools, dir: &Path) -> anyhow::Result<Vec<u8>> {
+fn cargo_build(tools: &Programs, dir: &Path) -> anyhow::Result<Vec<u8>> {
     let mut cargo = Command::new(&tools.cargo);
     cargo
         .args([
@@ -116,7 +117,7 @@ pub(super) fn tells_of_another_build(variable: &str) -> bool {
 }
 
 /// Asked only after a failure: without the target the compiler's own message is about a missing crate `core`.
-fn lacks_target(tools: &Tools, dir: &Path) -> bool {
+fn lacks_target(tools: &Programs, dir: &Path) -> bool {
     let libraries = Command::new(&tools.rustc)
         .args(["--print", "target-libdir", "--target", TARGET])
         .current_dir(dir)

@@ -1,5 +1,6 @@
 //! The build, with programs that stand in for the tool chains; for Rust also once with the real one.
 
+use std::ffi::OsString;
 use std::process::Command;
 
 use super::component::Component;
@@ -18,17 +19,17 @@ const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 /// A project, and beside it programs that stand in for the tools. None is there until a test says what it is.
 struct Bench {
     folder: tempfile::TempDir,
-    tools: Tools,
+    tools: Programs,
 }
 
 impl Bench {
     fn with(file: &str, text: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("mine").tempdir()?;
         let nothing = OsString::from("no-such-program-anywhere");
-        let tools = Tools {
+        let tools = Programs {
             cargo: nothing.clone(),
             rustc: nothing.clone(),
-            c: SearchPaths {
+            c: super::sysroot::SearchPaths {
                 clangs: vec![nothing.clone()],
                 sysroots: vec![folder.path().join("nowhere"), folder.path().join("sysroot")],
                 named: None,

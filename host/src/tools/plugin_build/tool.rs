@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::{BuildError, Language, interface};
+use super::{error::BuildError, interface, language::Language};
 
 /// How many bytes of what a failed program said are told: an interpreter's trace is long, and its end matters most.
 const MAX_SAID: usize = 8 * 1024;

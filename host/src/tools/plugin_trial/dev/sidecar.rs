@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::Ending;
+use super::ending::Ending;
 use crate::tools::admin_client::{self, Admin};
 
 /// How long an answer is waited for.
