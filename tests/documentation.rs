@@ -10,8 +10,8 @@
 //! | `json`, `toml` | parsed; `toml` also has to be a configuration or a table of cases |
 //! | `rust` | built: `<!-- file: PATH -->` above a block writes it into that file, for the `sh` blocks after it |
 //!
-//! The shell stands in a folder laid out like a checkout after `make run`. Only the two addresses and the path of the
-//! configuration are others there, so that tests can run side by side.
+//! The shell stands in a folder laid out like a checkout in which `make run` runs. Only the addresses, the socket and the
+//! configuration file are others, so that pages disturb neither each other nor whoever works in the checkout.
 
 mod expected;
 mod links;
@@ -24,7 +24,7 @@ use pointsman::config::{Config, Overrides};
 
 use self::expected::json_values;
 use self::pages::{Block, Page, markdown_files};
-use crate::support::sidecar::root;
+use crate::support::sidecar::{Builder, root};
 
 /// The shell blocks that are not run: page, how they begin, and why.
 const NOT_RUN: &[(&str, &str, &str)] = &[
@@ -155,6 +155,21 @@ fn the_configuration_page_lists_every_key_with_its_true_default() {
                 "docs/configuration.md does not list {key}"
             );
         }
+    }
+}
+
+#[test]
+fn the_manual_lists_every_metric() {
+    let sidecar = Builder::embedded().route("*", "key-hash", "").start();
+    let reply = sidecar.tcp().json("/v1/topics/t/records", "{\"key\":\"a\"}");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let page = Page::read("docs/metrics.md");
+    let metrics = sidecar.admin("/metrics").text();
+    let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 10, "{metrics}");
+    for name in names {
+        assert!(page.text.contains(&format!("`{name}`")), "docs/metrics.md lacks {name}");
     }
 }
 
