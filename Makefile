@@ -93,12 +93,13 @@ manifests: ## Check the Kubernetes manifests by its schemas and the configuratio
 image-binary: ## Build the binary of the container image, and check that it needs nothing but glibc
 	@examples/kubernetes/binary
 
-docs: ## Build the documentation of the sidecar and of the plugin SDK
+docs: ## Build the documentation of the sidecar and of the plugin SDK, and the manual as a book where mdBook is installed
 	@.ci/need cc make openssl rust
 	@$(STEP) "documentation" $(DOC)
 	@cd plugins && ../$(STEP) "documentation of the plugins" cargo doc --locked -p pointsman-plugin --no-deps
 	@echo "target/doc/pointsman/index.html"
 	@echo "plugins/target/doc/pointsman_plugin/index.html"
+	@.ci/book
 
 deny: ## Check licences, sources and duplicates of all dependencies
 	@.ci/need cc make rust

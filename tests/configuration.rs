@@ -226,20 +226,20 @@ fn a_secret_from_a_file_is_used_and_never_shown() {
 }
 
 #[test]
-fn the_readme_lists_every_property_as_it_is_translated() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+fn the_manual_lists_every_property_as_it_is_translated() {
+    let page = std::fs::read_to_string(root().join("docs/kafka-properties.md")).unwrap();
     assert!(
-        readme.contains(&pointsman::config::kafka_properties::markdown_table()),
-        "the table of [kafka.properties] in README.md differs from the code's; it has to be:\n{}",
+        page.contains(&pointsman::config::kafka_properties::markdown_table()),
+        "the table in docs/kafka-properties.md differs from the code's; it has to be:\n{}",
         pointsman::config::kafka_properties::markdown_table()
     );
 }
 
 #[test]
-fn the_readme_lists_every_error_code_that_a_record_can_have() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+fn the_manual_lists_every_error_code_that_a_record_can_have() {
+    let page = std::fs::read_to_string(root().join("docs/error-codes.md")).unwrap();
     for code in pointsman::base::outcome::Code::ALL {
-        assert!(readme.contains(&format!("| `{}` |", code.as_str())), "{code:?}");
+        assert!(page.contains(&format!("| `{}` |", code.as_str())), "{code:?}");
     }
 }
 

@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 HERE = Path(__file__).resolve().parent
-README = HERE / "../../README.md"
+CONFIGURATION = HERE / "../../docs/configuration.md"
 TOOLCHAIN = HERE / "../../rust-toolchain.toml"
 
 # What each file is for, and the versions whose schemas it must fit: the oldest one that it names, and the newest there is.
@@ -314,18 +314,17 @@ def named_files(pod, _variant):
 
 
 def keys(pod, _variant):
-    known = readme_keys()
+    known = listed_keys()
     for table, content in pod.config.items():
         for entry in content if isinstance(content, list) else [content]:
             for key in entry:
                 if key not in known.get(table, set()) and table != "kafka.properties":
-                    yield f"[{table}] {key} is no key of README.md's configuration"
+                    yield f"[{table}] {key} is no key of docs/configuration.md"
 
 
-def readme_keys():
-    """Table and keys of the configuration that the README lists, those that are commented out included."""
-    section = README.read_text().split("\n## Configuration\n")[1].split("\n## ")[0]
-    listing = section.split("```toml\n")[1].split("```")[0]
+def listed_keys():
+    """Table and keys of the configuration that the manual lists, those that are commented out included."""
+    listing = CONFIGURATION.read_text().split("```toml\n")[1].split("```")[0]
     known, table = {}, None
     for line in listing.splitlines():
         if heading := re.match(r"\[+([\w.]+)\]+", line):
@@ -482,7 +481,7 @@ def main():
         for finding in wrong:
             print(f"check: {finding}", file=sys.stderr)
         if not wrong:
-            how = "and a sidecar ran with each configuration" if program else "their configuration's keys by the README"
+            how = "and a sidecar ran with each configuration" if program else "their configuration's keys by the manual"
             print(f"✓ {len(FILES)} manifests checked, {how}")
     if "--self-test" in asked and not wrong:
         missed = list(self_test())

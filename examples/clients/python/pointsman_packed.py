@@ -1,6 +1,6 @@
 """Packed records, the fastest way in, and the outcomes that come back in the same way: application/vnd.pointsman.records.
 
-Bytes and no connection; standard library only. The README of the project has the layout.
+Bytes and no connection; standard library only. docs/packed-records.md of the project has the layout.
 """
 
 import base64

@@ -1,5 +1,5 @@
 //! Packed records, the fastest way in, and the outcomes that come back in the same way: `application/vnd.pointsman.records`.
-//! Bytes and no connection; the README of the project has the layout.
+//! Bytes and no connection; docs/packed-records.md of the project has the layout.
 #![allow(
     unreachable_pub,
     dead_code,

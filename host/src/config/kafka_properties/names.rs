@@ -1,6 +1,6 @@
 //! The Java producer's settings, and what becomes of each.
 //!
-//! The names are those of Kafka 4.3's `ProducerConfig`, and older ones that are still found in the wild. The README
+//! The names are those of Kafka 4.3's `ProducerConfig`, and older ones that are still found in the wild. The manual
 //! shows this table; [`markdown_table`] writes it.
 
 use super::librdkafka;
@@ -48,7 +48,7 @@ impl Treatment {
     }
 }
 
-/// The table of the README: Java name, what Pointsman does, remark.
+/// The table of docs/kafka-properties.md: Java name, what Pointsman does, remark.
 pub fn markdown_table() -> String {
     let mut table = "| Java name | What Pointsman does | Remark |\n|---|---|---|\n".to_owned();
     for entry in NAMES {

@@ -1,4 +1,4 @@
-//! `application/vnd.pointsman.records`: packed records. The README has the layout, byte by byte.
+//! `application/vnd.pointsman.records`: packed records, laid out in docs/packed-records.md.
 //!
 //! What frames the records, the batch's head and each record's size, must be right: else nothing after it can be found, and the
 //! request is refused. What a frame holds is that record's own matter.

@@ -1,4 +1,4 @@
-//! Outcomes as packed records are: `application/vnd.pointsman.records`. The README has the layout, byte by byte.
+//! Outcomes as packed records are: `application/vnd.pointsman.records`, laid out in docs/packed-records.md.
 
 use super::told::Told;
 use crate::base::outcome::{Ack, Outcome};

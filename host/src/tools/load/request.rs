@@ -63,7 +63,7 @@ fn body(options: &Load, connection: usize) -> (&'static str, Vec<u8>) {
     }
 }
 
-/// The README's layout: key and value only.
+/// The layout of docs/packed-records.md: key and value only.
 fn packed(options: &Load, connection: usize) -> Vec<u8> {
     let value = value(options);
     let number = |number: usize| (number as u32).to_le_bytes();
