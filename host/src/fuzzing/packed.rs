@@ -18,15 +18,17 @@ pub fn packed(data: &[u8]) {
     for topic in [Some(TOPIC), None] {
         let parsed = match parse(Format::Packed, &body, &HeaderMap::new(), topic, &limits) {
             Ok(parsed) => parsed,
-            Err(problem) => {
-                let is_placed = problem.offset().is_some_and(|offset| offset <= body.len());
+            Err(error) => {
+                let is_placed = error.problem().offset().is_some_and(|offset| offset <= body.len());
                 let is_counted = [
                     "the body is empty",
                     "the batch has no records",
                     "the request has more than",
                 ];
-                let is_counted = is_counted.iter().any(|start| problem.detail().starts_with(start));
-                assert!(is_placed || is_counted, "{problem:?}");
+                let is_counted = is_counted
+                    .iter()
+                    .any(|start| error.problem().detail().starts_with(start));
+                assert!(is_placed || is_counted, "{error:?}");
                 continue;
             }
         };

@@ -12,8 +12,8 @@ use crate::{
     },
     config::Limits,
     ingest::{
+        error::IngestError,
         parse::{Context, Format, Memory},
-        problem::Problem,
     },
     pipeline::Parsed,
 };
@@ -42,7 +42,7 @@ pub(super) fn parse(
     headers: &HeaderMap,
     topic: Option<&str>,
     limits: &Limits,
-) -> Result<Vec<Parsed>, Problem> {
+) -> Result<Vec<Parsed>, IngestError> {
     let read = |limits: &Limits| {
         let context = Context {
             topic: topic.map(Arc::from),
@@ -66,13 +66,13 @@ pub(super) fn parse(
                 }
             }
         }
-        Err(problem) => check_problem(problem),
+        Err(error) => check_problem(error),
     }
     parsed
 }
 
 /// A limit refuses a request as a whole, or a value that is too deep, and changes nothing else.
-fn check_limits(parsed: &Result<Vec<Parsed>, Problem>, wide: &Result<Vec<Parsed>, Problem>, limits: &Limits) {
+fn check_limits(parsed: &Result<Vec<Parsed>, IngestError>, wide: &Result<Vec<Parsed>, IngestError>, limits: &Limits) {
     match (parsed, wide) {
         (Ok(records), Ok(all)) => {
             assert!(
@@ -88,11 +88,11 @@ fn check_limits(parsed: &Result<Vec<Parsed>, Problem>, wide: &Result<Vec<Parsed>
                 assert!(is_too_deep || record == unlimited, "{record:?}, and not {unlimited:?}");
             }
         }
-        (Err(problem), Ok(all)) => {
-            assert!(all.len() > limits.max_records, "{} records: {problem:?}", all.len());
-            assert_eq!(problem.response().status(), StatusCode::PAYLOAD_TOO_LARGE);
+        (Err(error), Ok(all)) => {
+            assert!(all.len() > limits.max_records, "{} records: {error:?}", all.len());
+            assert_eq!(error.problem().response().status(), StatusCode::PAYLOAD_TOO_LARGE);
         }
-        (Ok(records), Err(problem)) => panic!("{problem:?}, and with smaller limits {records:?}"),
+        (Ok(records), Err(error)) => panic!("{error:?}, and with smaller limits {records:?}"),
         (Err(_), Err(_)) => {}
     }
 }
@@ -130,13 +130,13 @@ fn check_error(error: &RecordError) {
 }
 
 /// What it says is bounded, and its document is one.
-pub(super) fn check_problem(problem: &Problem) {
+pub(super) fn check_problem(error: &IngestError) {
     assert!(
-        (1..=LONGEST_MESSAGE).contains(&problem.detail().len()),
+        (1..=LONGEST_MESSAGE).contains(&error.problem().detail().len()),
         "{} bytes of detail",
-        problem.detail().len()
+        error.problem().detail().len()
     );
-    assert!(problem.response().status().is_client_error(), "{problem:?}");
+    assert!(error.problem().response().status().is_client_error(), "{error:?}");
 }
 
 /// Whether it is these very bytes, and no copy.

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response,
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
@@ -18,11 +18,11 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     body,
+    error::IngestError,
     incoming::Incoming,
     numbering,
     outgoing::Reply,
     parse::{self, Format, Memory},
-    problem::Problem,
     records,
     reply::{self, Form},
     stream::{self, Stream},
@@ -133,35 +133,35 @@ impl Api {
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
-            return self.told(self.too_many().document().map(Reply::Whole), begun);
+            return self.told(self.too_many().problem().document().map(Reply::Whole), begun);
         };
         let (head, mut body) = request.into_parts();
         let answered = match target::stream_topic(head.uri.path()) {
             Some(topic) => match self.stream(&head, topic, &from).await {
                 Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
-                Err(problem) => Err((problem, body)),
+                Err(error) => Err((error, body)),
             },
             None => match self.produce(&head, &mut body, from.owner).await {
                 Ok(response) => Ok(response.map(Reply::Whole)),
-                Err(problem) => Err((problem, body)),
+                Err(error) => Err((error, body)),
             },
         };
         let response = match answered {
             Ok(response) => response,
-            Err((problem, mut body)) => {
+            Err((error, mut body)) => {
                 // Whoever waits for 100 Continue has sent nothing yet, and reading would ask for it.
                 if !head.headers.contains_key(EXPECT) {
                     body::discard(&mut body, &self.limits).await;
                 }
-                problem.document().map(Reply::Whole)
+                error.problem().document().map(Reply::Whole)
             }
         };
         self.told(response, begun)
     }
 
     /// Answers a request of which nothing can be looked at.
-    pub(super) fn refuse(&self, problem: &Problem) -> Response<Reply> {
-        self.told(problem.document().map(Reply::Whole), Instant::now())
+    pub(super) fn refuse(&self, error: &IngestError) -> Response<Reply> {
+        self.told(error.problem().document().map(Reply::Whole), Instant::now())
     }
 
     /// What every reply has, and counts for.
@@ -178,36 +178,31 @@ impl Api {
         response
     }
 
-    fn too_many(&self) -> Problem {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
-            format!(
-                "{} requests are under way (limits.max_requests); send fewer at once, or retry later; nothing was taken",
-                self.limits.requests()
-            ),
-        )
+    fn too_many(&self) -> IngestError {
+        IngestError::Busy(format!(
+            "{} requests are under way (limits.max_requests); send fewer at once, or retry later",
+            self.limits.requests()
+        ))
     }
 
     /// A stream, checked as far as it can be before its first record.
-    async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, Problem> {
+    async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, IngestError> {
         if from.owner.is_tcp() {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
         if head.method != Method::POST {
-            return Err(Problem::method("POST"));
+            return Err(IngestError::MethodNotAllowed("POST"));
         }
         if head.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Err(Problem::bad_request(
-                "bad_query",
-                "a stream has no query; its outcomes come as they are known",
+            return Err(IngestError::BadQuery(
+                "a stream has no query; its outcomes come as they are known".to_owned(),
             ));
         }
         if numbering::of(&head.headers, from.owner)?.is_some() {
-            return Err(Problem::bad_request(
-                "bad_header",
-                "a stream is not numbered: it is one ordered stream by itself; leave away Pointsman-Sequence",
+            return Err(IngestError::BadHeader(
+                "a stream is not numbered: it is one ordered stream by itself; leave away Pointsman-Sequence"
+                    .to_owned(),
             ));
         }
         let topic = self.topic(topic).await?;
@@ -221,7 +216,7 @@ impl Api {
         })
     }
 
-    async fn produce(&self, head: &Parts, body: &mut Incoming, owner: Owner) -> Result<Response<Bytes>, Problem> {
+    async fn produce(&self, head: &Parts, body: &mut Incoming, owner: Owner) -> Result<Response<Bytes>, IngestError> {
         if owner.is_tcp() {
             self.authorize(&head.headers)?;
         }
@@ -235,10 +230,8 @@ impl Api {
         };
         let ack = target.ack;
         if number.is_some() && ack == AckMode::Unwaited {
-            return Err(Problem::bad_request(
-                "bad_query",
-                "a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; leave \
-                 away ack=none, or the number",
+            return Err(IngestError::BadQuery("a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; leave \
+                 away ack=none, or the number".to_owned(),
             ));
         }
         let format = Format::of(&head.headers)?;
@@ -265,7 +258,7 @@ impl Api {
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
             let submitting = pipeline.submit(records, Some(room), Mode { ack, trace });
-            Ok::<_, Problem>(submitting.await?)
+            Ok::<_, IngestError>(submitting.await?)
         })
         .await?;
         if ack == AckMode::Waited {
@@ -301,7 +294,7 @@ impl Api {
         room: Reservation,
         trace: bool,
         form: Form,
-    ) -> Result<Response<Bytes>, Problem> {
+    ) -> Result<Response<Bytes>, IngestError> {
         let turn = match begun {
             Begun::Send(turn) => turn,
             Begun::Settled(settled) => {
@@ -320,53 +313,51 @@ impl Api {
         let pipeline = Arc::clone(&self.pipeline);
         let produced = detached(async move {
             let produced = turn.produce(&pipeline, records, Some(room), trace).await?;
-            Ok::<_, Problem>(produced)
+            Ok::<_, IngestError>(produced)
         })
         .await?;
         Ok(reply::settled(&produced.settled, &produced.trace, form, produced.reply))
     }
 
     /// How long the outcomes of this request are waited for.
-    fn timeout(&self, headers: &HeaderMap) -> Result<Duration, Problem> {
+    fn timeout(&self, headers: &HeaderMap) -> Result<Duration, IngestError> {
         let Some(given) = headers.get(TIMEOUT) else {
             return Ok(self.timeout);
         };
         let ms = given.to_str().ok().and_then(|given| given.parse().ok());
         match ms.filter(|ms| (1..=MAX_TIMEOUT_MS).contains(ms)) {
             Some(ms) => Ok(Duration::from_millis(ms)),
-            None => Err(Problem::bad_request(
-                "bad_header",
-                format!("Pointsman-Timeout-Ms is no number from 1 to {MAX_TIMEOUT_MS}"),
-            )),
+            None => Err(IngestError::BadHeader(format!(
+                "Pointsman-Timeout-Ms is no number from 1 to {MAX_TIMEOUT_MS}"
+            ))),
         }
     }
 
     /// The path's topic, before any of the body is read.
-    async fn topic(&self, name: &str) -> Result<Arc<str>, Problem> {
-        valid_topic(name).map_err(|problem| Problem::topic(&RecordError::new(Code::InvalidTopic, problem)))?;
+    async fn topic(&self, name: &str) -> Result<Arc<str>, IngestError> {
+        valid_topic(name).map_err(|problem| IngestError::Topic(RecordError::new(Code::InvalidTopic, problem)))?;
         let name: Arc<str> = Arc::from(name);
         match self.pipeline.topics.get(&name).await {
             Ok(_) => Ok(name),
-            Err(TopicError::Refused(error)) => Err(Problem::topic(&error)),
+            Err(TopicError::Refused(error)) => Err(IngestError::Topic(error)),
             Err(TopicError::Unavailable(reason)) => Err(NotTaken::without_partitions(&name, &reason).into()),
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), IngestError> {
         let Some(token) = &self.token else {
-            return origin::check(headers);
+            return Ok(origin::check(headers)?);
         };
         match headers.get(AUTHORIZATION) {
             Some(given) if token::is_bearer(given.as_bytes(), token) => Ok(()),
-            _ => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.token_file>",
+            _ => Err(IngestError::Unauthorized(
+                "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.token_file>"
+                    .to_owned(),
             )),
         }
     }
 
-    fn check_header_size(&self, head: &Parts) -> Result<(), Problem> {
+    fn check_header_size(&self, head: &Parts) -> Result<(), IngestError> {
         // Each line has a colon, a blank and a line break; the first has the method, two blanks and the version.
         let lines: usize = head
             .headers
@@ -377,22 +368,18 @@ impl Api {
         if lines + first <= self.limits.max_header_bytes {
             return Ok(());
         }
-        Err(Problem::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "header_too_large",
-            format!(
-                "the header block is over limits.max_header_bytes ({}); send less in it, or raise that",
-                self.limits.max_header_bytes
-            ),
-        ))
+        Err(IngestError::HeaderTooLarge(format!(
+            "the header block is over limits.max_header_bytes ({}); send less in it, or raise that",
+            self.limits.max_header_bytes
+        )))
     }
 }
 
 /// Runs to its end whatever the client does: its going away drops the request's future, and must not cancel what was accepted.
 /// Nearly all work is done without waiting, right here; what has to wait goes on in a task of its own.
 async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
+    work: impl Future<Output = Result<T, IngestError>> + Send + 'static,
+) -> Result<T, IngestError> {
     let mut work = Box::pin(work);
     let begun = poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
@@ -411,12 +398,8 @@ async fn detached<T: Send + 'static>(
     }
 }
 
-fn lost() -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "the request met a mistake in the sidecar; its records may or may not be written",
-    )
+fn lost() -> IngestError {
+    IngestError::Internal("the request met a mistake in the sidecar; its records may or may not be written".to_owned())
 }
 
 /// No two processes have the same one.
@@ -427,22 +410,18 @@ fn instance() -> HeaderValue {
 }
 
 /// A numbered request need not be told that its outcomes are unknown: it can ask again.
-fn still_unknown() -> Problem {
-    Problem::new(
-        StatusCode::GATEWAY_TIMEOUT,
-        "request_timeout",
-        "the request is under way, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
-         be written; send it again with the same sequence to hear of them",
+fn still_unknown() -> IngestError {
+    IngestError::OutcomesLate("the request is under way, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
+         be written; send it again with the same sequence to hear of them".to_owned(),
     )
 }
 
-/// Who gives up the wait for its turn has taken none.
-fn turn_did_not_come() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "busy",
+/// A client that gives up the wait for its turn has had nothing taken.
+fn turn_did_not_come() -> IngestError {
+    IngestError::Busy(
         "the request's turn did not come within its time (Pointsman-Timeout-Ms), since earlier ones of its client are still on \
-         their way; nothing was taken; send it again",
+         their way; send it again"
+            .to_owned(),
     )
 }
 

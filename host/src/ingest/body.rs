@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::StatusCode;
 
 use super::{
+    error::IngestError,
     incoming::{Incoming, Source as _},
-    problem::Problem,
 };
 use crate::{
     admission::{Admission, Reservation, Room, SMALL},
@@ -26,7 +25,7 @@ pub(super) struct Whole {
 }
 
 /// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.
-pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admission) -> Result<Whole, Problem> {
+pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admission) -> Result<Whole, IngestError> {
     let length = match body.length().map(usize::try_from) {
         Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
         Some(_) => return Err(too_large(limits)),
@@ -63,7 +62,7 @@ async fn collect(
     length: Option<usize>,
     limits: &Limits,
     mut room: Room,
-) -> Result<Whole, Problem> {
+) -> Result<Whole, IngestError> {
     let mut bytes = Vec::new();
     loop {
         let data = tokio::select! {
@@ -75,12 +74,8 @@ async fn collect(
             }
         };
         let Some(data) = data else { break };
-        let data = data.map_err(|error| {
-            Problem::bad_request(
-                "incomplete_body",
-                format!("the body broke off: {error}; nothing was taken"),
-            )
-        })?;
+        let data = data
+            .map_err(|error| IngestError::IncompleteBody(format!("the body broke off: {error}; nothing was taken")))?;
         let size = bytes.len() + data.len();
         if size > limits.max_body_bytes {
             return Err(too_large(limits));
@@ -111,23 +106,15 @@ fn capacity(size: usize, before: usize, length: Option<usize>, most: usize) -> u
     }
 }
 
-fn timeout(what: impl std::fmt::Display) -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "body_timeout",
-        format!("{what}; nothing was taken"),
-    )
+fn timeout(what: impl std::fmt::Display) -> IngestError {
+    IngestError::BodyTimeout(format!("{what}; nothing was taken"))
 }
 
-fn too_large(limits: &Limits) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        format!(
-            "the body is over limits.max_body_bytes ({}); send it in parts, or raise that; nothing was taken",
-            limits.max_body_bytes
-        ),
-    )
+fn too_large(limits: &Limits) -> IngestError {
+    IngestError::BodyTooLarge(format!(
+        "the body is over limits.max_body_bytes ({}); send it in parts, or raise that; nothing was taken",
+        limits.max_body_bytes
+    ))
 }
 
 #[cfg(test)]

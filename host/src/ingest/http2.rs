@@ -31,10 +31,10 @@ pub(super) use self::arriving::Arriving;
 use self::bounds::Bounds;
 use super::{
     api::{Api, Connection},
+    error::IngestError,
     incoming::Incoming,
     life::{Life, Socket, look_again},
     outgoing::Reply,
-    problem::Problem,
     stream,
     timed::Timed,
 };
@@ -169,7 +169,7 @@ async fn answer(
             drop(holds);
             response
         }
-        Err(busy) => api.refuse(&Problem::from(busy)),
+        Err(busy) => api.refuse(&IngestError::from(busy)),
     };
     let (mut head, reply) = response.into_parts();
     dress(&mut head.headers, &reply);

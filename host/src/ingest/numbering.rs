@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use hyper::{HeaderMap, StatusCode};
+use hyper::HeaderMap;
 
-use super::problem::Problem;
-use crate::ordering::{
-    numbered::NotBegun,
-    sequence::{Name, Number, Owner, Refusal},
-};
+use super::error::IngestError;
+use crate::ordering::sequence::{Name, Number, Owner};
 
 const CLIENT: &str = "pointsman-client";
 const EPOCH: &str = "pointsman-epoch";
@@ -20,7 +17,7 @@ const MAX_CLIENT: usize = 128;
 const MAX_SEQUENCE: u64 = u64::MAX - 1;
 
 /// The request's number, if it has one: 400 for headers that make none. The name is the owner's own.
-pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, Problem> {
+pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, IngestError> {
     let client_name = one(headers, CLIENT)?;
     let sequence = one(headers, SEQUENCE)?;
     let epoch = one(headers, EPOCH)?;
@@ -56,7 +53,7 @@ pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, Pr
 }
 
 /// A header's only value: 400 where it has more than one.
-pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, Problem> {
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, IngestError> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.map(|value| value.as_bytes())),
@@ -64,7 +61,7 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Opti
     }
 }
 
-fn client(given: &[u8]) -> Result<Arc<str>, Problem> {
+fn client(given: &[u8]) -> Result<Arc<str>, IngestError> {
     match std::str::from_utf8(given) {
         Ok(name) if (1..=MAX_CLIENT).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Ok(Arc::from(name))
@@ -75,7 +72,7 @@ fn client(given: &[u8]) -> Result<Arc<str>, Problem> {
     }
 }
 
-fn number(header: &str, given: &[u8], least: u64, most: u64) -> Result<u64, Problem> {
+fn number(header: &str, given: &[u8], least: u64, most: u64) -> Result<u64, IngestError> {
     let digits = std::str::from_utf8(given)
         .ok()
         .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -88,23 +85,8 @@ fn number(header: &str, given: &[u8], least: u64, most: u64) -> Result<u64, Prob
     })
 }
 
-fn bad(detail: impl Into<String>) -> Problem {
-    Problem::bad_request("bad_header", detail)
-}
-
-impl From<NotBegun> for Problem {
-    fn from(error: NotBegun) -> Self {
-        let (status, code) = match &error {
-            NotBegun::Refused(refusal) if refusal.is_conflict() => {
-                return Self::new(StatusCode::CONFLICT, refusal.code(), error.to_string())
-                    .expecting(refusal.expected());
-            }
-            NotBegun::Refused(refusal @ Refusal::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, refusal.code()),
-            NotBegun::Refused(refusal) => (StatusCode::SERVICE_UNAVAILABLE, refusal.code()),
-            NotBegun::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-        };
-        Self::new(status, code, format!("{error}; nothing was taken"))
-    }
+fn bad(detail: impl Into<String>) -> IngestError {
+    IngestError::BadHeader(detail.into())
 }
 
 #[cfg(test)]

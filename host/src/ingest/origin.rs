@@ -19,9 +19,21 @@ const FETCH_SITE: &str = "sec-fetch-site";
 /// What a browser sends to another site without asking it first.
 const FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
+/// Why a request looks like one of a web page.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the request looks like one of a web page: {0}")]
+pub struct ForeignPage(&'static str);
+
+impl ForeignPage {
+    /// What its client is told.
+    pub(crate) fn problem(self) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, "foreign_origin", self.to_string())
+    }
+}
+
 /// For what takes bodies that no page can send unasked: only a page of this very address may send it, and there is none.
 /// Whatever `Host` a program sends is fine.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), ForeignPage> {
     let origins: Vec<_> = headers.get_all(ORIGIN).iter().collect();
     match origins[..] {
         [] => Ok(()),
@@ -33,7 +45,7 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// For what shows or changes something without a body.
-pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ForeignPage> {
     let mut hosts = headers.get_all(HOST).iter();
     let named = hosts.all(|host| authority(host.as_bytes()).is_some_and(|host| is_local(&host)));
     if !named || !uri.authority().is_none_or(is_local) {
@@ -87,12 +99,8 @@ fn is_form(content_type: &[u8]) -> bool {
     FORMS.iter().any(|form| essence.eq_ignore_ascii_case(form.as_bytes()))
 }
 
-fn foreign(what: &str) -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "foreign_origin",
-        format!("the request looks like one of a web page: {what}"),
-    )
+fn foreign(what: &'static str) -> ForeignPage {
+    ForeignPage(what)
 }
 
 #[cfg(test)]

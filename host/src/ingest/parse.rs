@@ -1,6 +1,6 @@
 //! From a body to records, whose bytes stay those of the body.
 //!
-//! A body that cannot be read at all is a [`Problem`]; a record that cannot be read in a body that can is that record's own
+//! A body that cannot be read at all is an [`IngestError`]; a record that cannot be read in a body that can is that record's own
 //! refusal.
 
 mod context;
@@ -12,13 +12,13 @@ mod wire;
 
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, StatusCode,
+    HeaderMap,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
 pub(super) use self::context::no_memory;
 pub use self::{context::Context, memory::Memory};
-use super::problem::Problem;
+use super::error::IngestError;
 use crate::pipeline::Parsed;
 
 /// The types that are taken, as messages name them.
@@ -42,25 +42,21 @@ pub enum Format {
 
 impl Format {
     /// From the request's headers: 415 for anything else.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, IngestError> {
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_content_encoding",
-                "Content-Encoding is not supported; send the body as it is",
+            return Err(IngestError::UnsupportedContentEncoding(
+                "Content-Encoding is not supported; send the body as it is".to_owned(),
             ));
         }
         let given = headers
             .get(CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or_default());
         let Some(given) = given else {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "missing_content_type",
-                format!("there is no Content-Type; send {ACCEPTED}"),
-            ));
+            return Err(IngestError::MissingContentType(format!(
+                "there is no Content-Type; send {ACCEPTED}"
+            )));
         };
         let essence = given.split(';').next().unwrap_or_default().trim();
         let known = [
@@ -75,20 +71,18 @@ impl Format {
             .map(|(_, format)| format)
             .ok_or_else(|| {
                 let shown: String = essence.chars().take(64).collect();
-                Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_content_type",
-                    format!("Content-Type \"{shown}\" is not supported; send {ACCEPTED}"),
-                )
+                IngestError::UnsupportedContentType(format!(
+                    "Content-Type \"{shown}\" is not supported; send {ACCEPTED}"
+                ))
             })
     }
 
     /// Reads a body.
-    pub fn parse(self, body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+    pub fn parse(self, body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
         if body.iter().all(u8::is_ascii_whitespace) && (body.is_empty() || self != Self::Octet) {
-            return Err(Problem::bad_request(
-                "empty_body",
-                "the body is empty; a record without a value is {\"key\":…,\"value\":null} as application/json",
+            return Err(IngestError::EmptyBody(
+                "the body is empty; a record without a value is {\"key\":…,\"value\":null} as application/json"
+                    .to_owned(),
             ));
         }
         match self {

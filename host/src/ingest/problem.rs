@@ -1,7 +1,5 @@
 //! A request that was not taken, as `application/problem+json` (RFC 9457): the one place where errors become statuses.
 
-use std::fmt::Display;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -10,19 +8,10 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::{
-    admission::Busy,
-    base::{
-        outcome::{Code, RecordError},
-        text::{WHOLE_BYTES, shortened},
-    },
-    pipeline::NotTaken,
-};
+use crate::base::text::{WHOLE_BYTES, shortened};
 
 /// Seconds after which a client that was told 503 may try again.
 const RETRY_AFTER_SECONDS: &str = "1";
-/// What is told of broken JSON quotes names and strings of the body, which may be as long as it; so many characters of it.
-const MOST_TOLD: usize = 200;
 
 /// Why a request was not taken.
 #[derive(Debug, Clone)]
@@ -37,11 +26,16 @@ pub struct Problem {
     expected: Option<(u64, u64)>,
 }
 
-/// Where in the body.
+/// A place in the body.
 #[derive(Debug, Clone, Copy)]
-enum Position {
-    /// Of a text: line and column, from 1.
-    Text(usize, usize),
+pub enum Position {
+    /// Of a text.
+    Text {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
     /// Of bytes, from 0.
     Byte(usize),
 }
@@ -77,11 +71,6 @@ impl Problem {
         }
     }
 
-    /// 400.
-    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
-    }
-
     /// 405, with the one method that is allowed.
     pub fn method(allow: &'static str) -> Self {
         Self {
@@ -94,31 +83,11 @@ impl Problem {
         }
     }
 
-    /// 404: the topic of the path.
-    pub fn topic(error: &RecordError) -> Self {
-        let status = match error.code {
-            Code::InvalidTopic => StatusCode::BAD_REQUEST,
-            Code::TopicUnauthorized => StatusCode::FORBIDDEN,
-            Code::TooManyTopics => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::NOT_FOUND,
-        };
-        Self::new(status, error.code.as_str(), error.message.to_string())
-    }
-
-    /// 400: broken JSON, with its place.
-    pub fn json(error: &serde_json::Error) -> Self {
+    /// With the place in the body that it is about.
+    pub fn at(self, place: Position) -> Self {
         Self {
-            place: Some(Position::Text(error.line(), error.column())),
-            ..Self::bad_request("invalid_json", format!("the body is no valid JSON: {}", told(error)))
-        }
-    }
-
-    /// 400: packed records that cannot be told apart from this byte on.
-    pub fn packed(offset: usize, detail: impl Display) -> Self {
-        let detail = format!("the body is no batch of packed records: {detail} (byte {offset})");
-        Self {
-            place: Some(Position::Byte(offset)),
-            ..Self::bad_request("invalid_packed", detail)
+            place: Some(place),
+            ..self
         }
     }
 
@@ -136,7 +105,7 @@ impl Problem {
     pub fn offset(&self) -> Option<usize> {
         match self.place {
             Some(Position::Byte(offset)) => Some(offset),
-            Some(Position::Text(..)) | None => None,
+            Some(Position::Text { .. }) | None => None,
         }
     }
 
@@ -148,7 +117,7 @@ impl Problem {
     /// The same as plain bytes.
     pub fn document(&self) -> Response<Bytes> {
         let (line, column) = match self.place {
-            Some(Position::Text(line, column)) => (Some(line), Some(column)),
+            Some(Position::Text { line, column }) => (Some(line), Some(column)),
             Some(Position::Byte(_)) | None => (None, None),
         };
         let document = Document {
@@ -184,60 +153,5 @@ impl Problem {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
-    }
-}
-
-/// A message of the JSON reader, cut to a length that a person reads; its place stays.
-pub(crate) fn told(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let message = text.strip_suffix(&place).unwrap_or(&text);
-    match message.char_indices().nth(MOST_TOLD) {
-        Some((end, _)) => format!("{}…{place}", &message[..end]),
-        None => text,
-    }
-}
-
-impl From<Busy> for Problem {
-    fn from(busy: Busy) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
-            format!("{busy}; nothing was taken"),
-        )
-    }
-}
-
-impl From<NotTaken> for Problem {
-    fn from(error: NotTaken) -> Self {
-        match error {
-            NotTaken::Busy(busy) => busy.into(),
-            NotTaken::Unavailable(reason) => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "kafka_unavailable",
-                format!("{reason}; nothing was taken"),
-            ),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_told_of_a_body_never_grows_with_it() {
-        #[derive(Debug, serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
-        let error = |field: &str| serde_json::from_str::<Nothing>(&format!("{{\"{field}\":1}}")).expect_err("unknown");
-        let short = error("ä");
-        assert_eq!(told(&short), short.to_string());
-        let long = told(&error(&"ä".repeat(100_000)));
-        assert!(long.chars().count() < 300, "{long}");
-        assert!(
-            long.starts_with("unknown field `ää") && long.ends_with("ä… at line 1 column 200003"),
-            "{long}"
-        );
     }
 }

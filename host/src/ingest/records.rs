@@ -4,8 +4,8 @@ use hyper::HeaderMap;
 
 use super::{
     body::Whole,
+    error::IngestError,
     parse::{self, Context, Format, Memory},
-    problem::Problem,
 };
 use crate::{
     admission::Reservation,
@@ -26,7 +26,7 @@ pub(super) async fn of(
     headers: &HeaderMap,
     mut context: Context<'_>,
     pipeline: &Pipeline,
-) -> Result<(Vec<Parsed>, Reservation), Problem> {
+) -> Result<(Vec<Parsed>, Reservation), IngestError> {
     let Whole { bytes, mut room } = whole;
     let held = room.bytes();
     let most = pipeline.admission.most_for_request().saturating_sub(held);

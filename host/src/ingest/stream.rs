@@ -32,10 +32,10 @@ use self::{
     window::{WINDOW, Window},
 };
 use super::{
+    error::IngestError,
     incoming::{Incoming, Source},
     outgoing::Reply,
     parse::Format,
-    problem::Problem,
     timed::InRequest,
 };
 use crate::{
@@ -174,13 +174,11 @@ impl End {
 }
 
 /// Only one form can be cut into records while it comes.
-pub(super) fn check_format(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check_format(headers: &HeaderMap) -> Result<(), IngestError> {
     match Format::of(headers)? {
         Format::Ndjson => Ok(()),
-        Format::Json | Format::Octet | Format::Packed => Err(Problem::new(
-            hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_content_type",
-            "a stream takes application/x-ndjson only: one record a line",
+        Format::Json | Format::Octet | Format::Packed => Err(IngestError::UnsupportedContentType(
+            "a stream takes application/x-ndjson only: one record a line".to_owned(),
         )),
     }
 }

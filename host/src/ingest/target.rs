@@ -1,8 +1,8 @@
 //! What a path and its query ask for.
 
-use hyper::{Method, StatusCode};
+use hyper::Method;
 
-use super::problem::Problem;
+use super::error::IngestError;
 use crate::produce::batch::AckMode;
 
 /// What a request for records asks for.
@@ -15,7 +15,7 @@ pub(crate) struct Target<'a> {
 }
 
 /// 404 for a path that is none, 405 for a method other than POST, 400 for a query that is none.
-pub(crate) fn of<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Problem> {
+pub(crate) fn of<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, IngestError> {
     let topic = match path.strip_prefix("/v1/") {
         Some("records") => None,
         Some(rest) => match rest
@@ -28,7 +28,7 @@ pub(crate) fn of<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Res
         None => return Err(not_found()),
     };
     if method != Method::POST {
-        return Err(Problem::method("POST"));
+        return Err(IngestError::MethodNotAllowed("POST"));
     }
     Ok(Target {
         topic,
@@ -41,17 +41,16 @@ pub(crate) fn stream_topic(path: &str) -> Option<&str> {
     path.strip_prefix("/v1/topics/")?.strip_suffix("/stream")
 }
 
-fn not_found() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
+fn not_found() -> IngestError {
+    IngestError::NotFound(
         "this is the ingest listener; it has POST /v1/topics/{topic}/records, POST /v1/records and \
          POST /v1/topics/{topic}/stream \
-         (/ready, /metrics and the like are on the admin listener)",
+         (/ready, /metrics and the like are on the admin listener)"
+            .to_owned(),
     )
 }
 
-fn ack_mode(query: Option<&str>) -> Result<AckMode, Problem> {
+fn ack_mode(query: Option<&str>) -> Result<AckMode, IngestError> {
     let mut ack = AckMode::Waited;
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         ack = match pair {
@@ -59,10 +58,9 @@ fn ack_mode(query: Option<&str>) -> Result<AckMode, Problem> {
             "ack=none" => AckMode::Unwaited,
             other => {
                 let shown: String = other.chars().take(64).collect();
-                return Err(Problem::bad_request(
-                    "bad_query",
-                    format!("the query has \"{shown}\"; it may have ack=all or ack=none"),
-                ));
+                return Err(IngestError::BadQuery(format!(
+                    "the query has \"{shown}\"; it may have ack=all or ack=none"
+                )));
             }
         };
     }

@@ -1,5 +1,6 @@
 //! The admin listener: on a thread of its own, so that it answers whatever the ingest side is doing.
 
+mod error;
 mod places;
 mod serve;
 
@@ -20,11 +21,11 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-use self::places::AdminPlace;
 pub use self::serve::{Serving, bind, serve};
+use self::{error::AdminError, places::AdminPlace};
 use crate::{
     base::token,
-    ingest::{origin, problem::Problem},
+    ingest::origin,
     pipeline::Pipeline,
     produce::Health,
     reload::{CommandError, Done, Reloader},
@@ -61,17 +62,21 @@ impl Admin {
     async fn handle(&self, request: &Request<Incoming>, place: &AdminPlace) -> Response<Full<Bytes>> {
         self.answer(request, place)
             .await
-            .unwrap_or_else(|problem| problem.response())
+            .unwrap_or_else(|error| error.problem().response())
     }
 
-    async fn answer(&self, request: &Request<Incoming>, place: &AdminPlace) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        place: &AdminPlace,
+    ) -> Result<Response<Full<Bytes>>, AdminError> {
         let (method, path) = (request.method(), request.uri().path());
         if let Some(order) = order(path) {
             if method != Method::POST {
-                return Err(Problem::method("POST"));
+                return Err(AdminError::MethodNotAllowed("POST"));
             }
             self.authorize(request)?;
-            let _waiting = place.wait().ok_or_else(too_many_orders)?;
+            let _waiting = place.wait().ok_or(AdminError::TooManyOrders)?;
             return match order {
                 Order::Drain => Ok(self.drain().await),
                 Order::Reload(plugin) => obeyed(self.reloader.reload(plugin).await),
@@ -82,16 +87,11 @@ impl Admin {
             "/live" | "/ready" | "/metrics" => false,
             "/plugins" | "/config" => true,
             _ => {
-                return Err(Problem::new(
-                    StatusCode::NOT_FOUND,
-                    "not_found",
-                    "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config, and POST \
-                     /drain, /plugins/{name}/reload and /plugins/{name}/rollback",
-                ));
+                return Err(AdminError::NotFound);
             }
         };
         if method != Method::GET && method != Method::HEAD {
-            return Err(Problem::method("GET"));
+            return Err(AdminError::MethodNotAllowed("GET"));
         }
         if guarded {
             self.authorize(request)?;
@@ -123,21 +123,13 @@ impl Admin {
     }
 
     /// Who may see what is guarded, and give orders.
-    fn authorize(&self, request: &Request<Incoming>) -> Result<(), Problem> {
+    fn authorize(&self, request: &Request<Incoming>) -> Result<(), AdminError> {
         let headers = request.headers();
         match (&self.token, headers.get(AUTHORIZATION)) {
-            (None, _) if self.loopback => origin::check_strictly(request.method(), request.uri(), headers),
+            (None, _) if self.loopback => Ok(origin::check_strictly(request.method(), request.uri(), headers)?),
             (Some(token), Some(given)) if token::is_bearer(given.as_bytes(), token) => Ok(()),
-            (Some(_), _) => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.admin_token_file>",
-            )),
-            (None, _) => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "off loopback this needs a token; set listen.admin_token_file, or ask on loopback",
-            )),
+            (Some(_), _) => Err(AdminError::Unauthorized),
+            (None, _) => Err(AdminError::NoToken),
         }
     }
 
@@ -223,27 +215,8 @@ fn order(path: &str) -> Option<Order<'_>> {
     }
 }
 
-fn obeyed(done: Result<Done, CommandError>) -> Result<Response<Full<Bytes>>, Problem> {
-    match done {
-        Ok(done) => Ok(document(StatusCode::OK, &json!(done))),
-        Err(error) => {
-            let (status, code) = match error {
-                CommandError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_plugin"),
-                CommandError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
-                CommandError::Failed { .. } => (StatusCode::CONFLICT, "not_loaded"),
-                CommandError::Late(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            };
-            Err(Problem::new(status, code, error.to_string()))
-        }
-    }
-}
-
-fn too_many_orders() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "busy",
-        "as many as may already wait for a drain or a reload; nothing was done; ask again when these have been answered",
-    )
+fn obeyed(done: Result<Done, CommandError>) -> Result<Response<Full<Bytes>>, AdminError> {
+    Ok(document(StatusCode::OK, &json!(done?)))
 }
 
 fn document(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {

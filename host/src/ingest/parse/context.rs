@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
-
 use super::memory::Memory;
-use crate::{config::Limits, ingest::problem::Problem, pipeline::Parsed};
+use crate::{config::Limits, ingest::error::IngestError, pipeline::Parsed};
 
 /// What parsing needs to know beside the body.
 #[derive(Debug, Clone)]
@@ -19,11 +17,10 @@ pub struct Context<'a> {
 }
 
 /// 400: a batch without records.
-pub(super) fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
+pub(super) fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, IngestError> {
     if records.is_empty() {
-        return Err(Problem::bad_request(
-            "empty_body",
-            "the batch has no records; send at least one",
+        return Err(IngestError::EmptyBody(
+            "the batch has no records; send at least one".to_owned(),
         ));
     }
     Ok(records)
@@ -31,23 +28,16 @@ pub(super) fn some(records: Vec<Parsed>) -> Result<Vec<Parsed>, Problem> {
 
 /// 413: what is made of the body takes more than a request may hold. Where the [`Memory`] was smaller than that, the body is read
 /// again with more.
-pub(in crate::ingest) fn no_memory() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too_many_records",
-        "the request's records and headers take more memory than three quarters of limits.max_buffered_bytes; send it in parts, or \
-         raise that; nothing was taken",
+pub(in crate::ingest) fn no_memory() -> IngestError {
+    IngestError::TooManyRecords("the request's records and headers take more memory than three quarters of limits.max_buffered_bytes; send it in parts, or \
+         raise that; nothing was taken".to_owned(),
     )
 }
 
 /// 413: more records than a request may have.
-pub(in crate::ingest) fn too_many(limits: &Limits) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too_many_records",
-        format!(
-            "the request has more than limits.max_records ({}) records; send it in parts, or raise that; nothing was taken",
-            limits.max_records
-        ),
-    )
+pub(in crate::ingest) fn too_many(limits: &Limits) -> IngestError {
+    IngestError::TooManyRecords(format!(
+        "the request has more than limits.max_records ({}) records; send it in parts, or raise that; nothing was taken",
+        limits.max_records
+    ))
 }

@@ -17,12 +17,12 @@ use super::{
     wire::{Object, malformed},
 };
 use crate::{
-    ingest::problem::{Problem, told},
+    ingest::error::{IngestError, told},
     pipeline::Parsed,
 };
 
 /// `{"records":[R…]}` or one R.
-pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     if !is_batch(body) {
         return single(body, context).map(|record| vec![record]);
     }
@@ -44,12 +44,12 @@ pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed
         Ok(records) => some(records),
         Err(_) if over.get() => Err(too_many(context.limits)),
         Err(_) if context.memory.is_over() => Err(no_memory()),
-        Err(error) => Err(Problem::json(&error)),
+        Err(error) => Err(IngestError::json(&error)),
     }
 }
 
 /// One R a line; blank lines are skipped.
-pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     let mut records = Vec::new();
     for (number, line) in whole_lines(body) {
         if records.len() == context.limits.max_records {
@@ -86,13 +86,13 @@ fn line(number: usize, line: &[u8], body: &Bytes, context: &Context<'_>) -> Pars
     }
 }
 
-fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
+fn single(body: &Bytes, context: &Context<'_>) -> Result<Parsed, IngestError> {
     let parsed = whole(body, context)?;
     context.memory.take_record(&parsed).map_err(|_| no_memory())?;
     Ok(parsed)
 }
 
-fn whole(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
+fn whole(body: &Bytes, context: &Context<'_>) -> Result<Parsed, IngestError> {
     let error = match serde_json::from_slice::<Object<'_>>(body) {
         Ok(Object(wire)) => return Ok(wire.into_record(body, context)),
         Err(error) => error,
@@ -100,11 +100,11 @@ fn whole(body: &Bytes, context: &Context<'_>) -> Result<Parsed, Problem> {
     // Whether it is JSON at all is the request's matter; whether it is a record, the record's.
     match serde_json::from_slice::<&RawValue>(body) {
         Ok(raw) if raw.get().starts_with('{') => Ok(Err(malformed(described(&error)))),
-        Ok(_) => Err(Problem::bad_request(
-            "not_an_object",
-            "the body is no JSON object; send {\"records\":[…]} or one record such as {\"key\":\"k\",\"value\":1}",
+        Ok(_) => Err(IngestError::NotAnObject(
+            "the body is no JSON object; send {\"records\":[…]} or one record such as {\"key\":\"k\",\"value\":1}"
+                .to_owned(),
         )),
-        Err(error) => Err(Problem::json(&error)),
+        Err(error) => Err(IngestError::json(&error)),
     }
 }
 

@@ -8,7 +8,7 @@ use hyper::HeaderMap;
 use super::context::{Context, no_memory};
 use crate::{
     base::record::{Header, Record},
-    ingest::{numbering::one, problem::Problem},
+    ingest::{error::IngestError, numbering::one},
     pipeline::Parsed,
 };
 
@@ -17,20 +17,16 @@ const PARTITION: &str = "pointsman-partition";
 const HEADER_PREFIX: &str = "pointsman-header-";
 
 /// The one record of such a request.
-pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     let Some(topic) = &context.topic else {
-        return Err(Problem::bad_request(
-            "missing_topic",
-            "an application/octet-stream body names no topic; send it to /v1/topics/{topic}/records",
+        return Err(IngestError::MissingTopic(
+            "an application/octet-stream body names no topic; send it to /v1/topics/{topic}/records".to_owned(),
         ));
     };
     let partition = match one(headers, PARTITION)? {
         None => None,
         Some(value) => Some(number(value).ok_or_else(|| {
-            Problem::bad_request(
-                "bad_header",
-                "Pointsman-Partition is no partition; expected a number such as 3",
-            )
+            IngestError::BadHeader("Pointsman-Partition is no partition; expected a number such as 3".to_owned())
         })?),
     };
     let key = one(headers, KEY)?.map(Bytes::copy_from_slice);

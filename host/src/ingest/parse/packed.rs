@@ -16,7 +16,7 @@ use crate::{
         outcome::RecordError,
         record::{Header, Record},
     },
-    ingest::problem::Problem,
+    ingest::error::IngestError,
     pipeline::Parsed,
 };
 
@@ -36,7 +36,7 @@ const HAS_TIMESTAMP: u16 = 2;
 const HAS_TOPIC: u16 = 4;
 
 /// Every record of a batch, with slices of it.
-pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, Problem> {
+pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     let count = count(body)?;
     if count > context.limits.max_records {
         return Err(too_many(context.limits));
@@ -53,39 +53,42 @@ pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>
     }
     if at < body.len() {
         let left = body.len() - at;
-        return Err(Problem::packed(at, format!("{left} bytes come after the last record")));
+        return Err(IngestError::packed(
+            at,
+            format!("{left} bytes come after the last record"),
+        ));
     }
     some(parsed)
 }
 
 /// How many records a batch says that it has.
-fn count(body: &[u8]) -> Result<usize, Problem> {
+fn count(body: &[u8]) -> Result<usize, IngestError> {
     let mut rest = Rest(body);
     match rest.array() {
         Some(MAGIC) => {}
         Some([b'P', b'M', b'R', version]) => {
-            return Err(Problem::packed(
+            return Err(IngestError::packed(
                 3,
                 format!("version {version} is not known, expected 1"),
             ));
         }
-        _ => return Err(Problem::packed(0, "it does not begin with \"PMR\" and 1")),
+        _ => return Err(IngestError::packed(0, "it does not begin with \"PMR\" and 1")),
     }
     let count = rest.array().map(u32::from_le_bytes);
     count
         .map(|count| count as usize)
-        .ok_or_else(|| Problem::packed(MAGIC.len(), "it ends in its head"))
+        .ok_or_else(|| IngestError::packed(MAGIC.len(), "it ends in its head"))
 }
 
 /// What the record at this place holds.
-fn frame(body: &[u8], at: usize) -> Result<&[u8], Problem> {
+fn frame(body: &[u8], at: usize) -> Result<&[u8], IngestError> {
     let mut rest = Rest(&body[at..]);
     let Some(size) = rest.array().map(u32::from_le_bytes) else {
-        return Err(Problem::packed(at, "it ends where a record should begin"));
+        return Err(IngestError::packed(at, "it ends where a record should begin"));
     };
     rest.take(size as usize).ok_or_else(|| {
         let left = rest.0.len();
-        Problem::packed(at, format!("the record's size is {size}, and {left} bytes are left"))
+        IngestError::packed(at, format!("the record's size is {size}, and {left} bytes are left"))
     })
 }
 

@@ -128,7 +128,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
         Ok(records) if records.iter().all(Result::is_ok) => Ok(records),
         _ => parse(&context),
     };
-    let parsed = parsed.map_err(|problem| anyhow::anyhow!("{shown}: {}", problem.detail()))?;
+    let parsed = parsed.map_err(|error| anyhow::anyhow!("{shown}: {}", error.problem().detail()))?;
     (1..)
         .zip(parsed)
         .map(|(number, record)| record.map_err(|error| anyhow::anyhow!("{shown}: record {number}: {}", error.message)))

@@ -7,14 +7,17 @@ use crate::{
     base::outcome::Code,
     config::Limits,
     fuzzing::{packed::unparsed, reference::pack},
-    ingest::parse::{Format, Memory},
+    ingest::{
+        error::IngestError,
+        parse::{Format, Memory},
+    },
 };
 
-fn parse(format: Format, body: Vec<u8>) -> Result<Vec<Parsed>, Problem> {
+fn parse(format: Format, body: Vec<u8>) -> Result<Vec<Parsed>, IngestError> {
     parse_within(format, body, Limits::default().max_records)
 }
 
-fn parse_within(format: Format, body: Vec<u8>, max_records: usize) -> Result<Vec<Parsed>, Problem> {
+fn parse_within(format: Format, body: Vec<u8>, max_records: usize) -> Result<Vec<Parsed>, IngestError> {
     let limits = Limits {
         max_records,
         ..Limits::default()
@@ -108,9 +111,9 @@ proptest! {
         for (format, body) in [(Format::Packed, packed(&records)), (Format::Json, as_json(&records))] {
             match parse_within(format, body, max_records) {
                 Ok(parsed) => prop_assert!(parsed == expected && parsed.len() <= max_records),
-                Err(problem) => {
-                    prop_assert!(records.len() > max_records, "{:?}: {:?}", format, problem);
-                    prop_assert_eq!(problem.response().status(), 413);
+                Err(error) => {
+                    prop_assert!(records.len() > max_records, "{:?}: {:?}", format, error);
+                    prop_assert_eq!(error.problem().response().status(), 413);
                 }
             }
         }
@@ -121,9 +124,9 @@ proptest! {
         let mut body = packed(&records);
         let end = cut.index(body.len());
         body.truncate(end);
-        let problem = parse(Format::Packed, body).expect_err("half a batch");
+        let error = parse(Format::Packed, body).expect_err("half a batch");
         if end > 0 {
-            prop_assert!(problem.offset().is_some_and(|offset| offset <= end), "{:?}", problem);
+            prop_assert!(error.problem().offset().is_some_and(|offset| offset <= end), "{:?}", error);
         }
     }
 
@@ -142,7 +145,7 @@ proptest! {
                 let changed = parsed.iter().zip(&records).filter(|(parsed, record)| parsed.as_ref() != Ok(*record));
                 prop_assert!(changed.count() <= 1);
             }
-            Err(problem) => prop_assert!(problem.offset().is_some() || place < BATCH_HEAD, "{:?}", problem),
+            Err(error) => prop_assert!(error.problem().offset().is_some() || place < BATCH_HEAD, "{:?}", error),
         }
     }
 }
@@ -243,21 +246,21 @@ fn a_batch_whose_frames_are_wrong_is_refused_whole() {
         (batch(&[good.clone(), vec![255; 4]]), end),
         ([batch(std::slice::from_ref(&good)), vec![0]].concat(), end),
     ] {
-        let problem = parse(Format::Packed, body).expect_err("no batch");
-        assert_eq!(problem.offset(), Some(offset), "{problem:?}");
+        let error = parse(Format::Packed, body).expect_err("no batch");
+        assert_eq!(error.problem().offset(), Some(offset), "{error:?}");
     }
     // Refused by what it says of itself, before any of it is read.
     let many = [b"PMR\x01", &u32::MAX.to_le_bytes()[..]].concat();
     assert!(
         parse(Format::Packed, many)
             .expect_err("too many")
-            .detail()
+            .to_string()
             .contains("max_records")
     );
     assert!(
         parse(Format::Packed, batch(&[]))
             .expect_err("empty")
-            .detail()
+            .to_string()
             .contains("no records")
     );
 }
