@@ -21,6 +21,7 @@ mod places;
 pub mod problem;
 mod records;
 pub mod reply;
+mod request;
 pub mod serve;
 pub(crate) mod stream;
 pub(crate) mod target;

@@ -20,7 +20,7 @@ use crate::{
         outcome::{Code, Kind, Outcome, RecordError},
     },
     ordering::sequence::{Answer, Bounds, Content, Name, Number, Refusal, Sequences, Settled, Stored},
-    pipeline::{NotTaken, Parsed, Pipeline},
+    pipeline::{Mode, NotTaken, Parsed, Pipeline},
     plugin::Pool,
     produce::batch::{AckMode, Batch},
 };
@@ -230,14 +230,15 @@ impl SendPermit {
         mut self,
         pipeline: &Pipeline,
         records: Vec<Parsed>,
-        mut body: Option<Reservation>,
+        body: Option<Reservation>,
         trace: bool,
     ) -> Result<Produced, NotTaken> {
         let (places, records) = self.to_send(records);
-        let decided = pipeline.decide(records, trace).await?;
-        let room = pipeline.make_room(&decided, &mut body).await?;
-        self.take();
-        let submitted = pipeline.hand_over(decided, room, AckMode::Waited).await;
+        let mode = Mode {
+            ack: AckMode::Waited,
+            trace,
+        };
+        let submitted = pipeline.submit_noting(records, body, mode, || self.take()).await?;
         self.hand_over_ended();
         submitted.batch.done().await;
         let settled = self.settle(&places, &submitted.batch);

@@ -1,0 +1,248 @@
+//! A request for records, from its head to its answer: with a number or without.
+
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Response, http::request::Parts};
+
+use super::{
+    api::{Api, wants_trace},
+    body,
+    error::IngestError,
+    incoming::Incoming,
+    numbering,
+    parse::{Context, Format, Memory},
+    records,
+    reply::{self, Form},
+    target,
+};
+use crate::{
+    admission::Reservation,
+    ordering::{
+        numbered::{Begun, NotBegun},
+        sequence::{Number, Owner},
+    },
+    pipeline::{Mode, Parsed},
+    produce::batch::AckMode,
+};
+
+const TIMEOUT: &str = "pointsman-timeout-ms";
+/// Longer than any delivery may take that makes sense.
+const MAX_TIMEOUT_MS: u64 = 86_400_000;
+/// Writing a reply about more records takes so long that it has to wait for its turn.
+const LONG_REPLY: usize = 512;
+
+/// What a request asks for, beside its records.
+struct Wishes {
+    number: Option<Number>,
+    ack: AckMode,
+    /// Whether the reply says which plugin was asked.
+    trace: bool,
+    form: Form,
+    /// Until when its outcomes are waited for.
+    deadline: Instant,
+}
+
+/// The records of a request, and the room that they hold.
+struct Request {
+    records: Vec<Parsed>,
+    room: Reservation,
+}
+
+impl Api {
+    /// Takes the request, or nothing of it.
+    pub(super) async fn produce(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+        owner: Owner,
+    ) -> Result<Response<Bytes>, IngestError> {
+        if owner.is_tcp() {
+            self.authorize(&head.headers)?;
+        }
+        self.check_header_size(head)?;
+        let number = numbering::of(&head.headers, owner)?;
+        let deadline = Instant::now() + self.timeout(&head.headers)?;
+        let target = target::of(&head.method, head.uri.path(), head.uri.query())?;
+        let topic = match target.topic {
+            Some(topic) => Some(self.topic(topic).await?),
+            None => None,
+        };
+        if number.is_some() && target.ack == AckMode::Unwaited {
+            return Err(IngestError::BadQuery(
+                "a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; omit ack=none, \
+                 or the number"
+                    .to_owned(),
+            ));
+        }
+        let wishes = Wishes {
+            number,
+            ack: target.ack,
+            trace: wants_trace(&head.headers),
+            form: Form::of(&head.headers),
+            deadline,
+        };
+        let request = self.read(head, body, topic).await?;
+        match &wishes.number {
+            Some(number) => self.answer_numbered(number, request, &wishes).await,
+            None => self.answer(request, &wishes).await,
+        }
+    }
+
+    /// Reads the body and makes records of it.
+    async fn read(&self, head: &Parts, body: &mut Incoming, topic: Option<Arc<str>>) -> Result<Request, IngestError> {
+        let format = Format::of(&head.headers)?;
+        let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
+        let context = Context {
+            topic,
+            limits: &self.limits,
+            memory: Memory::unbounded(),
+        };
+        let (records, room) = records::of(whole, format, &head.headers, context, &self.pipeline).await?;
+        Ok(Request { records, room })
+    }
+
+    /// Without a number: at once.
+    async fn answer(&self, request: Request, wishes: &Wishes) -> Result<Response<Bytes>, IngestError> {
+        let Request { records, room } = request;
+        let &Wishes { ack, trace, form, .. } = wishes;
+        let pipeline = Arc::clone(&self.pipeline);
+        let submitted = detached(async move {
+            let submitting = pipeline.submit(records, Some(room), Mode { ack, trace });
+            Ok::<_, IngestError>(submitting.await?)
+        })
+        .await?;
+        if ack == AckMode::Waited {
+            // Whatever has no outcome then is told as unknown.
+            let _ = tokio::time::timeout_at(wishes.deadline.into(), submitted.batch.done()).await;
+        }
+        let turn = self.pipeline.long_work.permit(submitted.batch.len() > LONG_REPLY).await;
+        let reply = match ack {
+            AckMode::Waited | AckMode::Streamed => reply::outcomes(submitted, form),
+            AckMode::Unwaited => reply::accepted(submitted, form),
+        };
+        turn.end().await;
+        Ok(reply)
+    }
+
+    /// With a number: in its turn, or from memory.
+    async fn answer_numbered(
+        &self,
+        number: &Number,
+        request: Request,
+        wishes: &Wishes,
+    ) -> Result<Response<Bytes>, IngestError> {
+        let deadline = wishes.deadline.into();
+        let turn = self.begin(number.clone(), &request.records);
+        let Ok(begun) = tokio::time::timeout_at(deadline, turn).await else {
+            return Err(turn_did_not_come());
+        };
+        let outcomes = self.outcomes(begun?, request, wishes);
+        match tokio::time::timeout_at(deadline, outcomes).await {
+            Ok(answered) => answered,
+            Err(_) => Err(still_unknown()),
+        }
+    }
+
+    /// Waits for its turn.
+    async fn begin(&self, number: Number, records: &[Parsed]) -> Result<Begun, NotBegun> {
+        let content = self.numbered.content(records);
+        self.numbered.begin(number, content).await.inspect_err(|error| {
+            if let NotBegun::Refused(refusal) = error
+                && refusal.is_conflict()
+            {
+                self.pipeline.metrics.sequence_conflict(refusal.code());
+            }
+        })
+    }
+
+    async fn outcomes(&self, begun: Begun, request: Request, wishes: &Wishes) -> Result<Response<Bytes>, IngestError> {
+        let Request { records, room } = request;
+        let &Wishes { trace, form, .. } = wishes;
+        let permit = match begun {
+            Begun::Send(permit) => permit,
+            Begun::Settled(settled) => {
+                drop(records);
+                return Ok(reply::settled(&settled, &[], form, Some(room)));
+            }
+            Begun::UnderWay(under_way) => {
+                // Others may have the room of what will not be sent.
+                drop((records, room));
+                let settled = under_way.outcomes().await.ok_or_else(lost)?;
+                let mut held = self.pipeline.admission.reservation();
+                held.grow(reply::most_bytes(&settled)).await?;
+                return Ok(reply::settled(&settled, &[], form, Some(held)));
+            }
+        };
+        let pipeline = Arc::clone(&self.pipeline);
+        let produced = detached(async move {
+            let produced = permit.produce(&pipeline, records, Some(room), trace).await?;
+            Ok::<_, IngestError>(produced)
+        })
+        .await?;
+        Ok(reply::settled(&produced.settled, &produced.trace, form, produced.reply))
+    }
+
+    /// How long the outcomes of this request are waited for.
+    fn timeout(&self, headers: &HeaderMap) -> Result<Duration, IngestError> {
+        let Some(given) = headers.get(TIMEOUT) else {
+            return Ok(self.timeout);
+        };
+        let ms = given.to_str().ok().and_then(|given| given.parse().ok());
+        match ms.filter(|ms| (1..=MAX_TIMEOUT_MS).contains(ms)) {
+            Some(ms) => Ok(Duration::from_millis(ms)),
+            None => Err(IngestError::BadHeader(format!(
+                "Pointsman-Timeout-Ms is no number from 1 to {MAX_TIMEOUT_MS}"
+            ))),
+        }
+    }
+}
+
+/// Runs to its end whatever the client does: its going away drops the request's future, and must not cancel what was accepted.
+/// Nearly all work is done without waiting, right here; what has to wait goes on in a task of its own.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, IngestError>> + Send + 'static,
+) -> Result<T, IngestError> {
+    let mut work = Box::pin(work);
+    let begun = poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        Poll::Ready(polled)
+    });
+    match begun.await {
+        Ok(Poll::Ready(done)) => done,
+        Ok(Poll::Pending) => tokio::spawn(work).await.map_err(|error| {
+            tracing::error!(%error, "a request could not be handled");
+            lost()
+        })?,
+        Err(_) => {
+            tracing::error!("a request could not be handled");
+            Err(lost())
+        }
+    }
+}
+
+fn lost() -> IngestError {
+    IngestError::Internal("the request met a mistake in the sidecar; its records may or may not be written".to_owned())
+}
+
+/// A numbered request need not be told that its outcomes are unknown: it can ask again.
+fn still_unknown() -> IngestError {
+    IngestError::OutcomesLate("the request is under way, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
+         be written; send it again with the same sequence to hear of them".to_owned(),
+    )
+}
+
+/// A client that gives up the wait for its turn has had nothing taken.
+fn turn_did_not_come() -> IngestError {
+    IngestError::Busy(
+        "the request's turn did not come within its time (Pointsman-Timeout-Ms), since earlier ones of its client are still on \
+         their way; send it again"
+            .to_owned(),
+    )
+}
