@@ -13,6 +13,8 @@ mod build;
 mod commands;
 mod compiling;
 mod config_file;
+mod events;
+mod found;
 mod look;
 mod message;
 mod reconcile;
@@ -31,13 +33,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::{
-    commands::Order,
-    compiling::Due,
-    message::Message,
-    state::{Found, State},
-    watch::Watch,
-};
+use self::{commands::Order, compiling::Due, found::Found, message::Message, state::State, watch::Watch};
 pub use self::{
     config_file::ConfigFile,
     message::{CommandError, Done},

@@ -2,6 +2,8 @@
 //! with them, plugins by the routes).
 
 mod pause;
+mod plugin;
+mod registrar;
 mod topic;
 
 use std::{
@@ -12,13 +14,14 @@ use std::{
     time::Duration,
 };
 
-use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
-};
+use prometheus::{Encoder as _, Histogram, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-use self::topic::TopicMetrics;
-pub use self::{pause::Pause, topic::TopicCounters};
+pub use self::{
+    pause::Pause,
+    plugin::{PluginMetrics, ShadowMetrics},
+    topic::TopicCounters,
+};
+use self::{plugin::PluginVectors, registrar::Registrar, topic::TopicMetrics};
 use crate::base::outcome::Kind;
 
 /// Every metric of the process.
@@ -34,18 +37,8 @@ pub struct Metrics {
     pub ack_seconds: Histogram,
     /// The drain of the whole producer after a topic was closed.
     pub pause: Pause,
-    plugin_seconds: HistogramVec,
-    plugin_errors: IntCounterVec,
-    plugin_info: IntGaugeVec,
-    plugin_instances: IntCounterVec,
-    plugin_suspensions: IntCounterVec,
-    plugin_suspended: IntGaugeVec,
-    plugin_batch_failures: IntCounterVec,
-    plugin_batch_paused: IntGaugeVec,
-    plugin_reloads: IntCounterVec,
+    plugins: PluginVectors,
     config_reloads: IntCounterVec,
-    shadow_records: IntCounterVec,
-    shadow_seconds: HistogramVec,
     sequence_conflicts: IntCounterVec,
     log_lines_dropped: IntCounterVec,
     /// Clients with numbered requests that are remembered.
@@ -86,232 +79,99 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// One plugin's metrics, looked up once.
-#[derive(Debug, Clone)]
-pub struct PluginMetrics {
-    /// Time of a call; sampled.
-    pub seconds: Histogram,
-    /// The plugin panicked or broke its sandbox.
-    pub trapped: IntCounter,
-    /// A call ran over its time.
-    pub over_time: IntCounter,
-    /// No instance could be made.
-    pub unavailable: IntCounter,
-    /// Not called because it kept failing.
-    pub while_suspended: IntCounter,
-    /// Instances made.
-    pub instances: IntCounter,
-    /// Times it was suspended.
-    pub suspensions: IntCounter,
-    /// How many of its versions and configs are suspended now.
-    pub suspended: IntGauge,
-    /// Batch calls that failed.
-    pub batch_failures: IntCounter,
-    /// How many of its versions and configs are asked one by one for a while, because a batch failed.
-    pub batch_paused: IntGauge,
-}
-
-/// The metrics of a candidate, looked up once.
-#[derive(Debug, Clone)]
-pub struct ShadowMetrics {
-    /// It decided as the route did.
-    pub same: IntCounter,
-    /// It did not.
-    pub different: IntCounter,
-    /// It could not decide.
-    pub error: IntCounter,
-    /// Not compared, for lack of room.
-    pub dropped: IntCounter,
-    /// Time of a call.
-    pub seconds: Histogram,
-}
-
 /// From 50 µs to 50 s: a request waits for brokers, sometimes for long.
 const REQUEST_BUCKETS: [f64; 16] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 50.0,
 ];
-/// From 100 ns to 100 ms: a call takes a fraction of a microsecond, or far too long.
-const CALL_BUCKETS: [f64; 10] = [1e-7, 2.5e-7, 5e-7, 1e-6, 5e-6, 2.5e-5, 1e-4, 1e-3, 1e-2, 1e-1];
-
-/// Registers a metric. A clash of names is a mistake in this file that every start and every test would meet.
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> prometheus::Result<C> {
-    let metric = metric?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
 
 impl Metrics {
     /// All at zero.
     pub fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let counters =
-            |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels));
-        let gauge = |name, help| register(&registry, IntGauge::new(name, help));
-        let histogram = |name, help, buckets: &[f64]| {
-            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            register(&registry, Histogram::with_opts(opts))
-        };
+        let registrar = Registrar::default();
         Ok(Self {
-            topics: Arc::new(TopicMetrics::new(
-                counters(
-                    "pointsman_records_total",
-                    "Records by topic and outcome",
-                    &["topic", "outcome"],
-                )?,
-                counters(
-                    "pointsman_topic_closures_total",
-                    "Times a topic was closed for a while because the brokers refuse its records for good; each made the \
-                     producer pause once",
-                    &["topic"],
-                )?,
-                register(
-                    &registry,
-                    IntGaugeVec::new(
-                        Opts::new("pointsman_topic_closed", "1 while a topic is closed"),
-                        &["topic"],
-                    ),
-                )?,
-            )),
-            unwaited: counters(
+            topics: Arc::new(TopicMetrics::new(&registrar)?),
+            plugins: PluginVectors::new(&registrar)?,
+            unwaited: registrar.counters(
                 "pointsman_unwaited_records_total",
                 "Records sent with ack=none, by the outcome that nobody waited for",
                 &["outcome"],
             )?,
-            requests: counters(
+            requests: registrar.counters(
                 "pointsman_requests_total",
                 "Ingest requests by HTTP status",
                 &["status"],
             )?,
-            request_seconds: histogram(
+            request_seconds: registrar.histogram(
                 "pointsman_request_duration_seconds",
                 "From a request's header to its reply",
                 &REQUEST_BUCKETS,
             )?,
-            ack_seconds: histogram(
+            ack_seconds: registrar.histogram(
                 "pointsman_ack_duration_seconds",
                 "From a record's hand-over to its outcome; a request's first record, and 1 in 16",
                 &REQUEST_BUCKETS,
             )?,
-            pause: Pause::new(histogram(
+            pause: Pause::new(registrar.histogram(
                 "pointsman_producer_pause_seconds",
                 "From a refusal that closed a topic, or taught what it does not take, to the next acknowledgement, where other \
                  records were queued",
                 &REQUEST_BUCKETS,
             )?),
-            plugin_seconds: register(
-                &registry,
-                HistogramVec::new(
-                    HistogramOpts::new("pointsman_plugin_call_duration_seconds", "Plugin calls, 1 in 64 timed")
-                        .buckets(CALL_BUCKETS.to_vec()),
-                    &["plugin"],
-                ),
-            )?,
-            plugin_errors: counters(
-                "pointsman_plugin_errors_total",
-                "Calls in which a plugin could not decide",
-                &["plugin", "kind"],
-            )?,
-            plugin_info: register(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "pointsman_plugin_info",
-                        "1 for each plugin that is loaded, with its SHA-256",
-                    ),
-                    &["plugin", "digest"],
-                ),
-            )?,
-            plugin_instances: counters(
-                "pointsman_plugin_instances_total",
-                "Instances made of a plugin: one for each thread, and one after each trap",
-                &["plugin"],
-            )?,
-            plugin_suspensions: counters(
-                "pointsman_plugin_suspensions_total",
-                "Times a plugin was suspended because it kept failing",
-                &["plugin"],
-            )?,
-            plugin_suspended: register(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "pointsman_plugin_suspended",
-                        "Versions and configs of a plugin that are suspended now",
-                    ),
-                    &["plugin"],
-                ),
-            )?,
-            plugin_batch_failures: counters(
-                "pointsman_plugin_batch_failures_total",
-                "Calls about several records that failed; each counts among pointsman_plugin_errors_total, too",
-                &["plugin"],
-            )?,
-            plugin_batch_paused: register(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "pointsman_plugin_batch_paused",
-                        "Versions and configs of a plugin that are asked about one record at a time for a while, because a batch failed",
-                    ),
-                    &["plugin"],
-                ),
-            )?,
-            plugin_reloads: counters(
-                "pointsman_plugin_reloads_total",
-                "New contents of a plugin's file, by what became of them",
-                &["plugin", "result"],
-            )?,
-            config_reloads: counters(
+            config_reloads: registrar.counters(
                 "pointsman_config_reloads_total",
                 "New contents of the configuration file, by what became of them",
                 &["result"],
             )?,
-            shadow_records: counters(
-                "pointsman_shadow_records_total",
-                "Records that a shadow plugin was to decide too, by how its decision compares",
-                &["plugin", "result"],
-            )?,
-            shadow_seconds: register(
-                &registry,
-                HistogramVec::new(
-                    HistogramOpts::new("pointsman_shadow_call_duration_seconds", "Calls of shadow plugins")
-                        .buckets(CALL_BUCKETS.to_vec()),
-                    &["plugin"],
-                ),
-            )?,
-            sequence_conflicts: counters(
+            sequence_conflicts: registrar.counters(
                 "pointsman_sequence_conflicts_total",
                 "Numbered requests that were not taken because of their number",
                 &["code"],
             )?,
-            log_lines_dropped: counters(
+            log_lines_dropped: registrar.counters(
                 "pointsman_log_lines_dropped_total",
                 "Log lines that were not written: nobody read standard error, or one place logged too often",
                 &["reason"],
             )?,
-            sequence_clients: gauge(
+            sequence_clients: registrar.gauge(
                 "pointsman_sequence_clients",
                 "Clients with numbered requests that are remembered",
             )?,
-            queue_messages: gauge(
+            queue_messages: registrar.gauge(
                 "pointsman_producer_queue_messages",
                 "Records handed over and not yet answered",
             )?,
-            queue_bytes: gauge("pointsman_producer_queue_bytes", "Their bytes")?,
-            streams: gauge("pointsman_streams", "Streams open now")?,
-            connections: gauge("pointsman_connections", "Ingest connections open now")?,
-            buffered_bytes: gauge(
+            queue_bytes: registrar.gauge("pointsman_producer_queue_bytes", "Their bytes")?,
+            streams: registrar.gauge("pointsman_streams", "Streams open now")?,
+            connections: registrar.gauge("pointsman_connections", "Ingest connections open now")?,
+            buffered_bytes: registrar.gauge(
                 "pointsman_buffered_bytes",
                 "Bytes reserved by bodies and queued records",
             )?,
-            generation: gauge("pointsman_generation", "Producer generation")?,
-            kafka_up: gauge("pointsman_kafka_up", "1 while a Kafka broker can be reached")?,
+            generation: registrar.gauge("pointsman_generation", "Producer generation")?,
+            kafka_up: registrar.gauge("pointsman_kafka_up", "1 while a Kafka broker can be reached")?,
             handed_over: Default::default(),
-            registry,
+            registry: registrar.into_registry(),
         })
+    }
+
+    /// The metrics of a plugin.
+    pub fn plugin(&self, name: &str) -> PluginMetrics {
+        self.plugins.plugin(name)
+    }
+
+    /// The metrics of a shadow plugin.
+    pub fn shadow(&self, name: &str) -> ShadowMetrics {
+        self.plugins.shadow(name)
+    }
+
+    /// This version of a plugin decides now, in place of that one.
+    pub fn plugin_active(&self, name: &str, digest: Option<&str>, before: Option<&str>) {
+        self.plugins.active(name, digest, before);
+    }
+
+    /// A plugin's file had new content, or it was rolled back.
+    pub fn plugin_reloaded(&self, name: &str, result: &str) {
+        self.plugins.reloads.with_label_values(&[name, result]).inc();
     }
 
     /// The counters of a topic.
@@ -346,54 +206,6 @@ impl Metrics {
     pub fn request(&self, status: u16, after: Duration) {
         self.requests.with_label_values(&[status.to_string().as_str()]).inc();
         self.request_seconds.observe(after.as_secs_f64());
-    }
-
-    /// The metrics of a plugin.
-    pub fn plugin(&self, name: &str) -> PluginMetrics {
-        let errors = |kind| self.plugin_errors.with_label_values(&[name, kind]);
-        PluginMetrics {
-            seconds: self.plugin_seconds.with_label_values(&[name]),
-            trapped: errors("trapped"),
-            over_time: errors("over_time"),
-            unavailable: errors("unavailable"),
-            while_suspended: errors("suspended"),
-            instances: self.plugin_instances.with_label_values(&[name]),
-            suspensions: self.plugin_suspensions.with_label_values(&[name]),
-            suspended: self.plugin_suspended.with_label_values(&[name]),
-            batch_failures: self.plugin_batch_failures.with_label_values(&[name]),
-            batch_paused: self.plugin_batch_paused.with_label_values(&[name]),
-        }
-    }
-
-    /// The metrics of a shadow plugin.
-    pub fn shadow(&self, name: &str) -> ShadowMetrics {
-        let records = |result| self.shadow_records.with_label_values(&[name, result]);
-        ShadowMetrics {
-            same: records("same"),
-            different: records("different"),
-            error: records("error"),
-            dropped: records("dropped"),
-            seconds: self.shadow_seconds.with_label_values(&[name]),
-        }
-    }
-
-    /// This version of a plugin decides now, in place of that one.
-    pub fn plugin_active(&self, name: &str, digest: Option<&str>, before: Option<&str>) {
-        if digest == before {
-            return;
-        }
-        if let Some(before) = before {
-            // A label that stayed would make the set of labels grow with each version.
-            let _ = self.plugin_info.remove_label_values(&[name, before]);
-        }
-        if let Some(digest) = digest {
-            self.plugin_info.with_label_values(&[name, digest]).set(1);
-        }
-    }
-
-    /// A plugin's file had new content, or it was rolled back.
-    pub fn plugin_reloaded(&self, name: &str, result: &str) {
-        self.plugin_reloads.with_label_values(&[name, result]).inc();
     }
 
     /// The configuration file had new content.

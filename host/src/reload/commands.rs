@@ -8,6 +8,7 @@ use super::{
     message::{CommandError, Done, Message},
     reloader::Reloader,
 };
+use crate::reload::events::PluginRolledBack;
 
 /// How long a reload is waited for; it goes on after that.
 const WAIT: Duration = Duration::from_secs(20);
@@ -50,13 +51,12 @@ impl Reloader {
             plugin.previous = None;
             plugin.ignored.clone_from(&ignored);
         }
-        self.metrics.plugin_reloaded(name, "rolled_back");
-        tracing::warn!(
-            plugin = name,
-            digest = %to.digest,
-            ignored = ignored.as_deref(),
-            "plugin rolled back; what its file holds is ignored until the file changes, but a restart takes it again"
-        );
+        let rolled_back = PluginRolledBack {
+            plugin: name,
+            to: &to,
+            ignored: ignored.as_deref(),
+        };
+        rolled_back.emit(&self.metrics);
         Ok(Done {
             plugin: name.to_owned(),
             result: "rolled_back",

@@ -9,10 +9,11 @@ use std::{
 
 use super::{
     commands::Order,
+    found::{Cause, Found, Known},
     look::Look,
     message::Message,
     reloader::Reloader,
-    state::{Cause, Compiling, Found, Known},
+    state::Compiling,
 };
 use crate::plugin::file::{Content, Signature};
 

@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::state::{Cause, Found, Known};
+use super::found::{Cause, Found, Known};
 use crate::plugin::{
     Code, CompileError, Compiler, Limits,
     file::{Content, FileError, Folder, Signature},

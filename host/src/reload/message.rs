@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::state::Found;
+use super::found::Found;
 
 /// What the thread is told.
 pub(super) enum Message {

@@ -12,11 +12,14 @@ use super::{
     Reloader,
     build::{Builder, Failure},
     look::Look,
-    state::Found,
 };
 use crate::{
     config,
     plugin::Code,
+    reload::{
+        events::{PluginLoaded, PluginRefused, PluginUnloaded, RoutesRefused, RoutesTaken},
+        found::Found,
+    },
     routing::route::{Decider, Route, Table},
 };
 
@@ -161,10 +164,12 @@ impl Reloader {
             if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, code)) {
                 continue;
             }
-            let was = before.as_ref().map(|code| code.digest.as_str());
-            self.metrics.plugin_active(name, Some(&code.digest), was);
-            self.metrics.plugin_reloaded(name, "loaded");
-            tracing::info!(plugin = name, digest = %code.digest, before = was, bytes = code.bytes, "plugin loaded");
+            let loaded = PluginLoaded {
+                plugin: name,
+                code,
+                before: before.as_ref().map(|code| code.digest.as_str()),
+            };
+            loaded.emit(&self.metrics);
             plugin.since = Some(SystemTime::now());
             plugin.refused = None;
             if before.is_some() {
@@ -179,17 +184,19 @@ impl Reloader {
             .collect();
         for name in unused {
             if let Some(code) = state.plugins.remove(&name).and_then(|plugin| plugin.active) {
-                self.metrics.plugin_active(&name, None, Some(&code.digest));
-                tracing::info!(plugin = name, "plugin unloaded: no route names it any more");
+                let unloaded = PluginUnloaded {
+                    plugin: &name,
+                    code: &code,
+                };
+                unloaded.emit(&self.metrics);
             }
         }
         self.routes.replace(table);
     }
 
     fn config_taken(&self) {
-        self.metrics.config_reloaded("loaded");
         let routes = self.state().config.current.routes.len();
-        tracing::info!(routes, "the routes of the configuration file were taken");
+        RoutesTaken { routes }.emit(&self.metrics);
     }
 
     fn config_refused(&self, failure: &Failure) {
@@ -203,8 +210,7 @@ impl Reloader {
         if state.config.problem.as_ref() == Some(&reason) {
             return;
         }
-        self.metrics.config_reloaded("failed");
-        tracing::error!(%reason, "the routes of the configuration file cannot be taken; nothing has changed");
+        RoutesRefused { reason: &reason }.emit(&self.metrics);
         state.config.problem = Some(reason);
     }
 
@@ -217,13 +223,12 @@ impl Reloader {
         if plugin.refused.as_ref() == Some(&reason) {
             return;
         }
-        self.metrics.plugin_reloaded(name, "failed");
-        tracing::error!(
-            plugin = name,
-            digest = %code.digest,
-            %reason,
-            "the plugin's new version does not come into service; nothing has changed"
-        );
+        let refused = PluginRefused {
+            plugin: name,
+            code,
+            reason: &reason,
+        };
+        refused.emit(&self.metrics);
         plugin.refused = Some(reason);
     }
 }

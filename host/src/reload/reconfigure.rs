@@ -3,7 +3,7 @@
 use std::{fs, time::SystemTime};
 
 use super::{config_file::digest_of, reloader::Reloader};
-use crate::{config::Config, plugin::file::Signature};
+use crate::{config::Config, plugin::file::Signature, reload::events::ConfigInvalid};
 
 impl Reloader {
     /// Whether the file has other routes than those that were known of.
@@ -39,11 +39,11 @@ impl Reloader {
     fn read_config(&self) -> bool {
         match self.config_file.load() {
             Ok(loaded) => self.take_config(loaded.config),
-            Err(problem) => {
-                self.metrics.config_reloaded("failed");
-                tracing::error!(%problem, "the configuration file is invalid; nothing has changed");
+            Err(error) => {
+                let problem = error.to_string();
+                ConfigInvalid { problem: &problem }.emit(&self.metrics);
                 let mut state = self.state();
-                state.config.problem = Some(problem.to_string());
+                state.config.problem = Some(problem);
                 state.config.pending = None;
                 false
             }

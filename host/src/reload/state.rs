@@ -10,6 +10,10 @@ use crate::{
     base::metrics::Metrics,
     config::{self, Config},
     plugin::{Code, file::Signature},
+    reload::{
+        events::{FileGone, FileRefused},
+        found::{Cause, Found, Known},
+    },
 };
 
 /// Everything that is known.
@@ -93,86 +97,6 @@ impl Calm {
     }
 }
 
-/// What a look at a plugin's file found.
-#[derive(Clone, Default)]
-pub(super) enum Found {
-    /// Nobody has looked.
-    #[default]
-    Unseen,
-    /// No such file.
-    Missing,
-    /// A file that is no plugin that can be used.
-    Bad {
-        signature: Option<Signature>,
-        /// None where it was not even read.
-        digest: Option<String>,
-        reason: String,
-        cause: Cause,
-    },
-    /// A plugin.
-    Good { signature: Signature, code: Arc<Code> },
-}
-
-/// What would have to change for a bad file to be a good one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The file.
-    File,
-    /// The file, or the pin in the configuration.
-    Pin,
-    /// Something around it (memory, processes, a busy machine): worth another try at this moment; each takes longer to come.
-    Environment { at: Instant, tries: u32 },
-}
-
-/// When something around a file failed, it is tried again after the first, and after twice as long each time.
-const FIRST_RETRY: Duration = Duration::from_secs(30);
-const LONGEST_RETRY: Duration = Duration::from_secs(30 * 60);
-
-impl Cause {
-    /// Something around the file failed, once more if it did so with the same bytes before.
-    pub(super) fn environment(known: &Found, digest: &str, now: Instant) -> Self {
-        let tries = match known {
-            Found::Bad {
-                digest: Some(before),
-                cause: Self::Environment { tries, .. },
-                ..
-            } if before == digest => tries + 1,
-            _ => 0,
-        };
-        let wait = FIRST_RETRY.saturating_mul(1 << tries.min(10)).min(LONGEST_RETRY);
-        Self::Environment { at: now + wait, tries }
-    }
-}
-
-impl Found {
-    pub(super) fn digest(&self) -> Option<&str> {
-        match self {
-            Self::Good { code, .. } => Some(&code.digest),
-            Self::Bad { digest, .. } => digest.as_deref(),
-            Self::Unseen | Self::Missing => None,
-        }
-    }
-
-    pub(super) fn signature(&self) -> Option<Signature> {
-        match self {
-            Self::Good { signature, .. } => Some(*signature),
-            Self::Bad { signature, .. } => *signature,
-            Self::Unseen | Self::Missing => None,
-        }
-    }
-}
-
-/// What a looker needs to know.
-#[derive(Clone, Default)]
-pub(super) struct Known {
-    pub(super) name: String,
-    pub(super) file: Found,
-    /// Code that need not be compiled again.
-    pub(super) codes: Vec<Arc<Code>>,
-    /// Digests that routes pin; none: any will do.
-    pub(super) pins: Vec<String>,
-}
-
 /// Something that an operator wants to hear of.
 pub(super) struct News {
     name: String,
@@ -189,16 +113,8 @@ impl News {
     pub(super) fn tell(&self, metrics: &Metrics) {
         let plugin = &*self.name;
         match &self.what {
-            What::Gone => {
-                tracing::warn!(
-                    plugin,
-                    "the plugin's file is gone; the version that is loaded goes on deciding"
-                );
-            }
-            What::Bad(reason) => {
-                metrics.plugin_reloaded(plugin, "failed");
-                tracing::error!(plugin, %reason, "the plugin's file cannot be used; nothing has changed");
-            }
+            What::Gone => FileGone { plugin }.emit(),
+            What::Bad(reason) => FileRefused { plugin, reason }.emit(metrics),
             What::New => tracing::debug!(plugin, "the plugin's file has new content"),
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::registrar::Registrar;
 use crate::base::outcome::Kind;
 
 /// The metrics with a topic's name.
@@ -32,13 +33,22 @@ pub struct TopicCounters {
 }
 
 impl TopicMetrics {
-    pub(super) fn new(records: IntCounterVec, closures: IntCounterVec, closed: IntGaugeVec) -> Self {
-        Self {
-            records,
-            closures,
-            closed,
+    pub(super) fn new(registrar: &Registrar) -> prometheus::Result<Self> {
+        Ok(Self {
+            records: registrar.counters(
+                "pointsman_records_total",
+                "Records by topic and outcome",
+                &["topic", "outcome"],
+            )?,
+            closures: registrar.counters(
+                "pointsman_topic_closures_total",
+                "Times a topic was closed for a while because the brokers refuse its records for good; each made the producer \
+                 pause once",
+                &["topic"],
+            )?,
+            closed: registrar.gauges("pointsman_topic_closed", "1 while a topic is closed", &["topic"])?,
             users: Mutex::default(),
-        }
+        })
     }
 
     pub(super) fn topic(self: &Arc<Self>, name: Arc<str>) -> TopicCounters {
