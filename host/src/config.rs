@@ -5,6 +5,7 @@
 //! file, the line, the key and what was expected. The raw Kafka block is translated and checked by
 //! [`kafka_properties`].
 
+mod all_mistakes;
 mod check;
 pub mod env;
 pub mod java_properties;
@@ -406,6 +407,15 @@ impl Config {
 }
 
 impl Config {
+    /// Everything that is wrong with a file and an environment; [`Config::load`] says the first that it meets.
+    pub fn mistakes(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Vec<ConfigError> {
+        all_mistakes::of(file, env::keys_of(environment), overrides)
+    }
+
     /// Only where a sidecar with this file and environment listens: for those who ask it something, and have no use for the
     /// rest.
     pub fn listen(

@@ -102,16 +102,49 @@ impl PropertyError {
 /// Keys and values may carry white space around them. The first thing that cannot be used, in the order of the keys,
 /// is the error.
 pub fn translate(raw: &BTreeMap<String, String>, ordering: Ordering) -> Result<Translated, PropertyError> {
-    let given = trimmed(raw)?;
+    let (translated, refused) = translate_all(raw, ordering);
+    match refused.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(translated),
+    }
+}
+
+/// The same, with everything that cannot be used, and what is left without it. The keys come first, each by itself; then what they
+/// mean together, as far as all of that can be used by itself.
+pub fn translate_all(raw: &BTreeMap<String, String>, ordering: Ordering) -> (Translated, Vec<PropertyError>) {
+    let mut refused = Vec::new();
+    let given = trimmed(raw, &mut refused);
     let mut draft = Draft::default();
     for (key, value) in &given {
-        take(&mut draft, key, value)?;
+        refused.extend(take(&mut draft, key, value).err());
     }
-    combined::translate(&given, &mut draft)?;
-    sasl::translate(&given, &mut draft)?;
-    tls::translate(&given, &mut draft)?;
-    ordering::check(&mut draft, ordering)?;
-    Ok(draft.out)
+    refused.extend(combined::translate(&given, &mut draft));
+    let by_themselves = refused.len();
+    let is_refused = |family: &[&str]| {
+        let mut keys = refused[..by_themselves].iter().map(|error| error.key.as_str());
+        keys.any(|key| family.iter().any(|start| key.starts_with(start)))
+    };
+    let (without_sasl, without_tls) = (is_refused(&["sasl.", "security."]), is_refused(&["ssl."]));
+    if !without_sasl {
+        refused.extend(sasl::translate(&given, &mut draft).err());
+    }
+    if !without_tls {
+        refused.extend(tls::translate(&given, &mut draft).err());
+    }
+    // One after the other is taken out, until the rest keeps the order.
+    while let Err(error) = ordering::check(&mut draft, ordering) {
+        let without = draft.forget(&error.key).unwrap_or_default();
+        let is_time = |name: &str| ordering::TIMES.contains(&name);
+        // Times are compared with each other, last: one that was refused says nothing of another.
+        let is_last = without.is_empty() || is_time(&without);
+        if !is_time(&without) || !refused.iter().any(|earlier| is_time(&earlier.key)) {
+            refused.push(error);
+        }
+        if is_last {
+            break;
+        }
+    }
+    (draft.out, refused)
 }
 
 /// Whether the value of this key, by Java's name or librdkafka's, must never be shown.
@@ -144,22 +177,22 @@ pub fn is_hidden(key: &str, value: &str) -> bool {
 /// Keys and values as written, without the white space around them.
 type Given<'a> = BTreeMap<&'a str, &'a str>;
 
-fn trimmed(raw: &BTreeMap<String, String>) -> Result<Given<'_>, PropertyError> {
+/// What is refused is left away.
+fn trimmed<'a>(raw: &'a BTreeMap<String, String>, refused: &mut Vec<PropertyError>) -> Given<'a> {
     let mut given = Given::new();
     for (key, value) in raw {
         let (key, value) = (key.trim(), value.trim());
-        if given.insert(key, value).is_some_and(|other| other != value) {
-            return Err(PropertyError::new(
-                key,
-                "is given twice with different values; keep one",
-            ));
-        }
-        // librdkafka takes C strings: what stands behind a NUL would silently be lost.
-        if value.contains('\0') {
-            return Err(PropertyError::new(key, "holds a NUL byte; remove it"));
+        if given.get(key).is_some_and(|other| *other != value) {
+            let twice = "is given twice with different values; keep one";
+            refused.push(PropertyError::new(key, twice));
+        } else if value.contains('\0') {
+            // librdkafka takes C strings: what stands behind a NUL would silently be lost.
+            refused.push(PropertyError::new(key, "holds a NUL byte; remove it"));
+        } else {
+            given.insert(key, value);
         }
     }
-    Ok(given)
+    given
 }
 
 /// The value of a key, where an empty one counts as not given.
@@ -235,6 +268,17 @@ impl Draft {
     /// The key as written behind a property, or the property's own name.
     fn origin<'a>(&'a self, name: &'a str) -> &'a str {
         self.origin.get(name).map_or(name, String::as_str)
+    }
+
+    /// Takes out the property that this key, as written, has set, and says its name.
+    fn forget(&mut self, key: &str) -> Option<String> {
+        let name = self
+            .out
+            .properties
+            .keys()
+            .find(|name| self.origin(name) == key)?
+            .clone();
+        self.out.properties.remove(&name).map(|_| name)
     }
 
     /// Checks a value against librdkafka's property `name` and sets it.
