@@ -12,6 +12,7 @@ mod admin;
 mod bad_input;
 mod batches;
 mod configuration;
+mod configuration_tools;
 mod drain;
 mod foreign_records;
 mod hostile;

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod config;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,6 +31,9 @@ pub enum Command {
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Know more of a configuration file, without starting anything.
+    #[command(subcommand)]
+    Config(config::Config),
     /// What the sidecar starts for itself: compile the component on standard input, within limits.
     #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
     CompileComponent(CompileComponent),

@@ -11,6 +11,7 @@ pub mod env;
 pub mod java_properties;
 pub mod kafka_properties;
 mod raw_properties;
+mod schema;
 mod shown;
 mod source;
 
@@ -20,10 +21,12 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     raw_properties::RawProperties,
+    schema::schema,
     shown::{REDACTED, redacted},
     source::{ConfigError, Source},
 };
@@ -31,7 +34,7 @@ pub use self::{
 use crate::sequence;
 
 /// Everything that `pointsman run` can be told.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where it listens.
@@ -52,7 +55,7 @@ pub struct Config {
 }
 
 /// `[listen]`: the sockets. Port 0 takes a free port, which is logged.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// Path of the ingest Unix socket; its folder is made with mode 0700 if it is not there, the socket
@@ -63,6 +66,7 @@ pub struct Listen {
     pub allow_uids: Option<Vec<u32>>,
     /// Address of the ingest TCP listener; `""` turns it off. Default `127.0.0.1:8644`.
     #[serde(with = "optional_address")]
+    #[schemars(with = "String")]
     pub http: Option<SocketAddr>,
     /// File that holds the bearer token which TCP clients must send. Required when `http` is not loopback.
     pub token_file: Option<PathBuf>,
@@ -87,7 +91,7 @@ impl Default for Listen {
 }
 
 /// `[limits]`: every bound that a client can run into.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Largest request body, bytes. Default 8 MiB.
@@ -158,7 +162,7 @@ impl Default for Limits {
 }
 
 /// `[kafka]`: the brokers and the producer.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
     /// `host:port,…`, or `embedded` for a broker inside this process that keeps nothing. Required.
@@ -196,7 +200,7 @@ impl Kafka {
 }
 
 /// `[plugins]`: where plugins come from and what each may use.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plugins {
     /// Folder of the `<name>.wasm` files. Default `plugins/dist`.
@@ -258,7 +262,7 @@ impl Default for Plugins {
 }
 
 /// `[[route]]`: which plugin decides for which topics.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Globs (`*`, `?`, `[a-z]`, `{a,b}`) over topic names.
@@ -278,7 +282,7 @@ pub struct Route {
 }
 
 /// `shadow = { … }` of a route.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shadow {
     /// `<dir>/<plugin>.wasm`.
@@ -310,7 +314,7 @@ impl Route {
 }
 
 /// What a record gets when its plugin cannot decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// The record is rejected and says why.
@@ -321,7 +325,7 @@ pub enum OnError {
 }
 
 /// `[shutdown]`: how it ends.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
     /// From the signal, and the grace, to the exit at the latest, ms. Default 25 000.
@@ -341,7 +345,7 @@ impl Default for Shutdown {
 }
 
 /// `[log]`: what is written to standard error.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `text` for people, `json` for collectors. Default `text`.
@@ -360,7 +364,7 @@ impl Default for Log {
 }
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.

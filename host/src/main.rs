@@ -7,14 +7,14 @@
     reason = "a command line talks to its terminal"
 )]
 
-use std::{env, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use hyper::Method;
 use pointsman::{
     ask,
-    cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
+    cli::{self, Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
     config::{Config, ConfigError, Overrides},
     load, logging,
     plugin::compile::{self, child},
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Check(options)) => check(&options),
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
+        Command::Config(asked) => config(&asked),
         Command::CompileComponent(options) => {
             let limits = child::ChildLimits {
                 memory_bytes: options.memory_bytes,
@@ -143,6 +144,15 @@ fn admin(options: &Admin) -> anyhow::Result<ask::Admin> {
     Ok(ask::Admin {
         address: options.admin.unwrap_or(listen.admin),
         token,
+    })
+}
+
+fn config(asked: &cli::config::Config) -> anyhow::Result<ExitCode> {
+    let file = config_file(asked.file());
+    let fine = cli::config::run(asked, file.as_deref(), environment(), &mut io::stdout())?;
+    Ok(match fine {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(BAD_CONFIGURATION),
     })
 }
 

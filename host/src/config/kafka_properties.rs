@@ -68,7 +68,7 @@ impl fmt::Debug for Translated {
 }
 
 /// `[kafka] ordering`: whether settings that break the order of records are refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ordering {
     /// Order and idempotence are promised; a setting that would break them is an error.
