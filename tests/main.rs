@@ -11,6 +11,7 @@ mod abuse;
 mod admin;
 mod bad_input;
 mod batches;
+mod command_line;
 mod configuration;
 mod configuration_tools;
 mod drain;

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod config;
+pub mod reference;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -34,6 +35,10 @@ pub enum Command {
     /// Know more of a configuration file, without starting anything.
     #[command(subcommand)]
     Config(config::Config),
+    /// Print what makes a shell complete this command.
+    Completions(reference::Completions),
+    /// Print the manual page, or write all of them.
+    Man(reference::Man),
     /// What the sidecar starts for itself: compile the component on standard input, within limits.
     #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
     CompileComponent(CompileComponent),

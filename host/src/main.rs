@@ -41,6 +41,10 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
         Command::Config(asked) => config(&asked),
+        Command::Completions(options) => {
+            cli::reference::completions(&options, &mut io::stdout()).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Man(options) => cli::reference::man(&options, &mut io::stdout()).map(|()| ExitCode::SUCCESS),
         Command::CompileComponent(options) => {
             let limits = child::ChildLimits {
                 memory_bytes: options.memory_bytes,
