@@ -21,6 +21,7 @@ mod limits;
 mod logging;
 mod numbered;
 mod numbered_clients;
+mod openapi;
 mod packed;
 mod plugin_dev;
 mod plugin_tools;
