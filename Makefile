@@ -20,6 +20,7 @@ test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' te
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
+	@POINTSMAN=target/debug/pointsman $(STEP) "openapi document" tests/openapi/run
 	@examples/write-a-plugin/build rust c js
 	@if .ci/need go; then examples/write-a-plugin/build go && $(STEP) "plugins in Go" tests/go/run; \
 		else echo "WITHOUT Go: the plugins in Go are neither built nor tested" >&2; fi

@@ -5,12 +5,14 @@
 //! file, the line, the key and what was expected. The raw Kafka block is translated and checked by
 //! [`kafka_properties`].
 
+mod all_mistakes;
 mod check;
 pub mod env;
 pub mod java_properties;
 pub mod kafka_properties;
 pub(crate) mod log_level;
 mod raw_properties;
+mod schema;
 mod shown;
 mod source;
 
@@ -20,16 +22,18 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     raw_properties::RawProperties,
+    schema::schema,
     shown::{REDACTED, redacted},
     source::{ConfigError, Source},
 };
 
 /// Everything that `pointsman run` can be told.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where it listens.
@@ -50,7 +54,7 @@ pub struct Config {
 }
 
 /// `[listen]`: the sockets. Port 0 takes a free port, which is logged.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// Path of the ingest Unix socket; its folder is made with mode 0700 if it is not there, the socket
@@ -61,6 +65,7 @@ pub struct Listen {
     pub allow_uids: Option<Vec<u32>>,
     /// Address of the ingest TCP listener; `""` turns it off. Default `127.0.0.1:8644`.
     #[serde(with = "optional_address")]
+    #[schemars(with = "String")]
     pub http: Option<SocketAddr>,
     /// File that holds the bearer token which TCP clients must send. Required when `http` is not loopback.
     pub token_file: Option<PathBuf>,
@@ -85,7 +90,7 @@ impl Default for Listen {
 }
 
 /// `[limits]`: every bound that a client can run into.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Largest request body, bytes. Default 8 MiB.
@@ -156,7 +161,7 @@ impl Default for Limits {
 }
 
 /// `[kafka]`: the brokers and the producer.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
     /// `host:port,…`, or `embedded` for a broker inside this process that keeps nothing. Required.
@@ -194,7 +199,7 @@ impl Kafka {
 }
 
 /// `[plugins]`: where plugins come from and what each may use.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plugins {
     /// Folder of the `<name>.wasm` files. Default `plugins/dist`.
@@ -256,7 +261,7 @@ impl Default for Plugins {
 }
 
 /// `[[route]]`: which plugin decides for which topics.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Globs (`*`, `?`, `[a-z]`, `{a,b}`) over topic names.
@@ -276,7 +281,7 @@ pub struct Route {
 }
 
 /// `shadow = { … }` of a route.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shadow {
     /// `<dir>/<plugin>.wasm`.
@@ -308,7 +313,7 @@ impl Route {
 }
 
 /// What a record gets when its plugin cannot decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// The record is rejected and says why.
@@ -319,7 +324,7 @@ pub enum OnError {
 }
 
 /// `[shutdown]`: how it ends.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
     /// From the signal, and the grace, to the exit at the latest, ms. Default 25 000.
@@ -339,7 +344,7 @@ impl Default for Shutdown {
 }
 
 /// `[log]`: what is written to standard error.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `text` for people, `json` for collectors. Default `text`.
@@ -358,7 +363,7 @@ impl Default for Log {
 }
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -405,6 +410,15 @@ impl Config {
 }
 
 impl Config {
+    /// Everything that is wrong with a file and an environment; [`Config::load`] says the first that it meets.
+    pub fn mistakes(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Vec<ConfigError> {
+        all_mistakes::of(file, env::keys_of(environment), overrides)
+    }
+
     /// Only where a sidecar with this file and environment listens: for those who ask it something, and have no use for the
     /// rest.
     pub fn listen(

@@ -7,7 +7,7 @@
     reason = "a command line talks to its terminal"
 )]
 
-use std::{env, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -19,7 +19,7 @@ use pointsman::{
     run::{self, logging},
     tools::{
         admin_client,
-        cli::{Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
+        cli::{self, Admin, Bench, Build, Check, Cli, Command, Dev, Load, New, Plugin, Probe, Probed, Run, Test},
         load, plugin_build, plugin_new, plugin_trial,
     },
 };
@@ -41,6 +41,11 @@ fn main() -> ExitCode {
         Command::Plugin(Plugin::Check(options)) => check(&options),
         Command::Plugin(Plugin::Test(options)) => test(&options),
         Command::Plugin(Plugin::Bench(options)) => bench(&options),
+        Command::Config(asked) => config(&asked),
+        Command::Completions(options) => {
+            cli::reference::completions(&options, &mut io::stdout()).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Man(options) => cli::reference::man(&options, &mut io::stdout()).map(|()| ExitCode::SUCCESS),
         Command::CompileComponent(options) => {
             let limits = child::ChildLimits {
                 memory_bytes: options.memory_bytes,
@@ -144,6 +149,15 @@ fn admin(options: &Admin) -> anyhow::Result<admin_client::Admin> {
     Ok(admin_client::Admin {
         address: options.admin.unwrap_or(listen.admin),
         token,
+    })
+}
+
+fn config(asked: &cli::config::Config) -> anyhow::Result<ExitCode> {
+    let file = config_file(asked.file());
+    let fine = cli::config::run(asked, file.as_deref(), environment(), &mut io::stdout())?;
+    Ok(match fine {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(BAD_CONFIGURATION),
     })
 }
 

@@ -9,65 +9,101 @@ const MAX_ROUTES: usize = 1_000;
 /// Less would refuse numbered requests of a few hundred records.
 const MIN_CLIENT_MEMORY: usize = 256 << 10;
 
-/// Checks and completes a parsed configuration.
-pub(super) fn finish(source: &Source, mut config: Config) -> Result<Loaded, ConfigError> {
-    listen(source, &config)?;
-    properties_file(source, &mut config)?;
-    let kafka = kafka(source, &mut config)?;
-    limits(source, &config.limits)?;
-    plugins(source, &config)?;
+/// What is wrong with a file, in the order in which it is found.
+pub(super) struct Findings<'s> {
+    source: &'s Source,
+    pub(super) mistakes: Vec<ConfigError>,
+}
+
+impl<'s> Findings<'s> {
+    pub(super) fn new(source: &'s Source) -> Self {
+        Self {
+            source,
+            mistakes: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, path: &[&str], message: impl Into<String>) {
+        self.mistakes.push(self.source.error(path, message));
+    }
+
+    /// What went well, else nothing.
+    fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.mistakes.push(error)).ok()
+    }
+}
+
+/// Checks and completes a parsed configuration; the first mistake is the error.
+pub(super) fn finish(source: &Source, config: Config) -> Result<Loaded, ConfigError> {
+    let mut found = Findings::new(source);
+    let loaded = look_over(config, &mut found);
+    match found.mistakes.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(loaded),
+    }
+}
+
+/// Checks everything, and completes what it can.
+pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded {
+    let source = found.source;
+    listen(&config, found);
+    found.take(properties_file(source, &mut config));
+    let kafka = kafka(&mut config, found);
+    limits(&config.limits, found);
+    plugins(&config, found);
     if config.routes.is_empty() {
         config.routes.push(Route::everything());
     }
     if config.routes.len() > MAX_ROUTES {
-        return Err(source.error(
-            &["route"],
-            format!("there are {}, expected at most {MAX_ROUTES}", config.routes.len()),
-        ));
+        let routes = config.routes.len();
+        found.add(&["route"], format!("there are {routes}, expected at most {MAX_ROUTES}"));
     }
     for (index, route) in config.routes.iter().enumerate() {
-        self::route(source, index, route)?;
+        self::route(index, route, found);
     }
-    pins(source, &config.routes)?;
+    pins(&config.routes, found);
     if super::log_level::targets(&config.log.level).is_none() {
-        return Err(source.error(
+        let level = &config.log.level;
+        found.add(
             &["log", "level"],
             format!(
-                "\"{}\" is no log level, expected error, warn, info, debug, trace, or target=level pairs after commas",
-                config.log.level
+                "\"{level}\" is no log level, expected error, warn, info, debug, trace, or target=level pairs after commas"
             ),
-        ));
+        );
     }
-    let token = token(source, "token_file", config.listen.token_file.as_deref())?;
-    let admin_token = token_of_admin(source, &config)?;
-    Ok(Loaded {
+    let token_file = config.listen.token_file.as_deref();
+    let token = found.take(token(source, "token_file", token_file)).flatten();
+    let admin_token = found.take(token_of_admin(source, &config)).flatten();
+    Loaded {
         config,
         kafka,
         token,
         admin_token,
-    })
+    }
 }
 
-fn listen(source: &Source, config: &Config) -> Result<(), ConfigError> {
+fn listen(config: &Config, found: &mut Findings<'_>) {
     let listen = &config.listen;
     if listen.unix.is_none() && listen.http.is_none() {
-        return Err(source.error(
+        found.add(
             &["listen"],
             "nothing to listen on, expected unix = \"<path>\" or http = \"<ip:port>\"",
-        ));
+        );
     }
     if listen.allow_uids.is_some() && listen.unix.is_none() {
-        return Err(source.error(
+        found.add(
             &["listen", "allow_uids"],
             "it is for the Unix socket, expected unix = \"<path>\" beside it",
-        ));
+        );
     }
-    match listen.http {
-        Some(address) if !address.ip().is_loopback() && listen.token_file.is_none() => Err(source.error(
+    if let Some(address) = listen.http
+        && !address.ip().is_loopback()
+        && listen.token_file.is_none()
+    {
+        found.add(
             &["listen", "http"],
             format!("{address} is reachable from other machines, expected a loopback address, or token_file beside it"),
-        )),
-        _ => Ok(()),
+        );
     }
 }
 
@@ -111,43 +147,44 @@ fn properties_file(source: &Source, config: &mut Config) -> Result<(), ConfigErr
     Ok(())
 }
 
-fn kafka(source: &Source, config: &mut Config) -> Result<kafka_properties::Translated, ConfigError> {
+fn kafka(config: &mut Config, found: &mut Findings<'_>) -> kafka_properties::Translated {
     let embedded = config.kafka.is_embedded();
-    let raw = resolve_secrets(source, &config.kafka.properties.0)?;
-    let mut translated = kafka_properties::translate(&raw, config.kafka.ordering)
-        .map_err(|problem| source.error(&["kafka", "properties", &problem.key.clone()], problem.to_string()))?;
+    let raw = resolve_secrets(&config.kafka.properties.0, found);
+    let (mut translated, refused) = kafka_properties::translate_all(&raw, config.kafka.ordering);
+    for problem in refused {
+        // Of a secret whose file cannot be read, that is all there is to say.
+        let file = format!("kafka.properties.{}_file", problem.key);
+        if found.mistakes.iter().all(|mistake| mistake.key.as_ref() != Some(&file)) {
+            found.add(&["kafka", "properties", &problem.key], problem.to_string());
+        }
+    }
     let pasted = translated.properties.remove("bootstrap.servers");
     let servers = &mut config.kafka.bootstrap_servers;
     match (servers.as_deref(), pasted) {
         (None, Some(pasted)) => *servers = Some(pasted),
-        (Some(given), Some(pasted)) if given != pasted && !embedded => {
-            return Err(source.error(
-                &["kafka", "bootstrap_servers"],
-                format!("\"{given}\" here, \"{pasted}\" in properties: keep one of them"),
-            ));
-        }
+        (Some(given), Some(pasted)) if given != pasted && !embedded => found.add(
+            &["kafka", "bootstrap_servers"],
+            format!("\"{given}\" here, \"{pasted}\" in properties: keep one of them"),
+        ),
         _ => {}
     }
     match servers.as_deref().map(str::trim) {
-        None | Some("") => Err(source.error(
+        None | Some("") => found.add(
             &["kafka", "bootstrap_servers"],
             "missing, expected \"host:port,…\", or \"embedded\" (run --embedded) for a broker in this process that keeps nothing",
-        )),
-        Some("embedded") if translated.properties.get("security.protocol").is_some_and(|p| p != "plaintext") => {
-            Err(source.error(
-                &["kafka", "properties", "security.protocol"],
-                "the embedded broker speaks plaintext only, expected no security.protocol beside it",
-            ))
-        }
+        ),
+        Some("embedded") if translated.properties.get("security.protocol").is_some_and(|p| p != "plaintext") => found.add(
+            &["kafka", "properties", "security.protocol"],
+            "the embedded broker speaks plaintext only, expected no security.protocol beside it",
+        ),
+        Some(_) if embedded => {}
         Some(servers) => {
             let servers = servers.to_owned();
-            if !embedded {
-                translated.properties.insert("bootstrap.servers".to_owned(), servers);
-            }
-            adopt_limits(&mut config.limits, &translated);
-            Ok(translated)
+            translated.properties.insert("bootstrap.servers".to_owned(), servers);
         }
     }
+    adopt_limits(&mut config.limits, &translated);
+    translated
 }
 
 /// The Java producer's two admission settings are this process's limits: librdkafka's queue must never be the one that
@@ -162,7 +199,7 @@ fn adopt_limits(limits: &mut Limits, translated: &kafka_properties::Translated) 
 }
 
 /// `sasl.password_file = "/run/secrets/kafka"` stands for `sasl.password` with the file's text.
-fn resolve_secrets(source: &Source, raw: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
+fn resolve_secrets(raw: &BTreeMap<String, String>, found: &mut Findings<'_>) -> BTreeMap<String, String> {
     let mut resolved = BTreeMap::new();
     for (key, value) in raw {
         let Some(base) = key
@@ -174,14 +211,18 @@ fn resolve_secrets(source: &Source, raw: &BTreeMap<String, String>) -> Result<BT
         };
         let path = ["kafka", "properties", key];
         if raw.contains_key(base) {
-            return Err(source.error(&path, format!("\"{base}\" is given too: keep one of them")));
+            found.add(&path, format!("\"{base}\" is given too: keep one of them"));
+            continue;
         }
-        resolved.insert(base.to_owned(), secret_file(source, &path, Path::new(value))?);
+        let secret = secret_file(found.source, &path, Path::new(value));
+        // What depends on a secret that cannot be read is checked with another one.
+        let secret = found.take(secret).unwrap_or_else(|| "unread".to_owned());
+        resolved.insert(base.to_owned(), secret);
     }
-    Ok(resolved)
+    resolved
 }
 
-fn limits(source: &Source, limits: &Limits) -> Result<(), ConfigError> {
+fn limits(limits: &Limits, found: &mut Findings<'_>) {
     let positive = [
         ("max_body_bytes", limits.max_body_bytes),
         ("max_records", limits.max_records),
@@ -195,42 +236,41 @@ fn limits(source: &Source, limits: &Limits) -> Result<(), ConfigError> {
     ];
     for (key, value) in positive {
         if value == 0 {
-            return Err(source.error(&["limits", key], "0 would refuse everything, expected at least 1"));
+            found.add(&["limits", key], "0 would refuse everything, expected at least 1");
         }
     }
     if limits.max_header_bytes < 1024 {
-        return Err(source.error(&["limits", "max_header_bytes"], "expected at least 1024"));
+        found.add(&["limits", "max_header_bytes"], "expected at least 1024");
     }
     if limits.client_memory_bytes < MIN_CLIENT_MEMORY {
-        return Err(source.error(
+        found.add(
             &["limits", "client_memory_bytes"],
             format!("expected at least {MIN_CLIENT_MEMORY}"),
-        ));
+        );
     }
     if limits.max_records > 1_000_000 {
-        return Err(source.error(&["limits", "max_records"], "expected at most 1000000"));
+        found.add(&["limits", "max_records"], "expected at most 1000000");
     }
     // Permits are counted in 32 bits, and so is a Content-Length that may be reserved in one go.
     if limits.max_buffered_bytes > u32::MAX as usize {
-        return Err(source.error(&["limits", "max_buffered_bytes"], "expected at most 4294967295 (4 GiB)"));
+        found.add(&["limits", "max_buffered_bytes"], "expected at most 4294967295 (4 GiB)");
     }
     if limits.max_body_bytes > limits.max_buffered_bytes / 2 {
-        return Err(source.error(
+        found.add(
             &["limits", "max_body_bytes"],
             format!(
                 "{} is over half of max_buffered_bytes ({}, or buffer.memory), which is what bodies being read may hold; \
                  expected a smaller body or a larger buffer",
                 limits.max_body_bytes, limits.max_buffered_bytes
             ),
-        ));
+        );
     }
-    Ok(())
 }
 
-fn plugins(source: &Source, config: &Config) -> Result<(), ConfigError> {
+fn plugins(config: &Config, found: &mut Findings<'_>) {
     let plugins = &config.plugins;
     if plugins.memory_bytes < 1 << 20 {
-        return Err(source.error(&["plugins", "memory_bytes"], "expected at least 1048576 (1 MiB)"));
+        found.add(&["plugins", "memory_bytes"], "expected at least 1048576 (1 MiB)");
     }
     for (key, value) in [
         ("call_cpu_ms", plugins.call_cpu_ms),
@@ -241,29 +281,29 @@ fn plugins(source: &Source, config: &Config) -> Result<(), ConfigError> {
         ("suspend_ms", plugins.suspend_ms),
     ] {
         if value == 0 {
-            return Err(source.error(&["plugins", key], "0 would stop every call, expected at least 1"));
+            found.add(&["plugins", key], "0 would stop every call, expected at least 1");
         }
     }
     if plugins.max_traps > 10_000 {
-        return Err(source.error(&["plugins", "max_traps"], "expected at most 10000"));
+        found.add(&["plugins", "max_traps"], "expected at most 10000");
     }
     if plugins.poll_ms < 10 {
-        return Err(source.error(&["plugins", "poll_ms"], "expected at least 10"));
+        found.add(&["plugins", "poll_ms"], "expected at least 10");
     }
     if plugins.compile_memory_bytes < 16 << 20 {
-        return Err(source.error(
+        found.add(
             &["plugins", "compile_memory_bytes"],
             "expected at least 16777216 (16 MiB)",
-        ));
+        );
     }
-    cache_dir(source, config)
+    cache_dir(config, found);
 }
 
 /// Whoever can write the folder of compiled code can run code in this process, so it must lie apart from what is shared with
 /// the application.
-fn cache_dir(source: &Source, config: &Config) -> Result<(), ConfigError> {
+fn cache_dir(config: &Config, found: &mut Findings<'_>) {
     let Some(cache) = &config.plugins.cache_dir else {
-        return Ok(());
+        return;
     };
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let cache = absolute(cache);
@@ -278,39 +318,32 @@ fn cache_dir(source: &Source, config: &Config) -> Result<(), ConfigError> {
         if let Some(folder) = folder.map(absolute)
             && cache.starts_with(&folder)
         {
-            return Err(source.error(
+            found.add(
                 &["plugins", "cache_dir"],
                 format!(
                     "it lies in {} ({what}), which others can write, expected a folder of this process's own",
                     folder.display()
                 ),
-            ));
+            );
         }
     }
-    Ok(())
 }
 
-fn route(source: &Source, index: usize, route: &Route) -> Result<(), ConfigError> {
+fn route(index: usize, route: &Route, found: &mut Findings<'_>) {
     let index = index.to_string();
-    let at = |key: &'static str| ["route".to_owned(), index.clone(), key.to_owned()];
-    let error = |key, message: String| {
-        let path = at(key);
-        Err(source.error(&[&path[0], &path[1], &path[2]], message))
-    };
+    let mut add = |key, message: String| found.add(&["route", &index, key], message);
     if route.topics.is_empty() {
-        return error(
+        add(
             "topics",
             "expected at least one topic or glob, such as \"orders\" or \"*\"".to_owned(),
         );
     }
     for glob in &route.topics {
         if let Err(problem) = globset::Glob::new(glob) {
-            return error(
+            let kind = problem.kind();
+            add(
                 "topics",
-                format!(
-                    "\"{glob}\" is no glob ({}), expected such as \"billing.*\"",
-                    problem.kind()
-                ),
+                format!("\"{glob}\" is no glob ({kind}), expected such as \"billing.*\""),
             );
         }
     }
@@ -321,7 +354,7 @@ fn route(source: &Source, index: usize, route: &Route) -> Result<(), ConfigError
         if let Some(plugin) = plugin
             && (plugin.is_empty() || !plugin.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
         {
-            return error(
+            add(
                 key,
                 format!(
                     "\"{plugin}\" is no plugin name, expected the file's name in the plugin folder without .wasm: letters, \
@@ -333,25 +366,25 @@ fn route(source: &Source, index: usize, route: &Route) -> Result<(), ConfigError
     if let Some(shadow) = &route.shadow
         && !(shadow.share > 0.0 && shadow.share <= 1.0)
     {
-        return error(
+        add(
             "shadow",
             format!("share is {}, expected above 0 and at most 1", shadow.share),
         );
     }
     match &route.sha256 {
-        Some(_) if route.plugin.is_none() => error(
+        Some(_) if route.plugin.is_none() => add(
             "sha256",
             "there is no plugin to pin, expected plugin beside it".to_owned(),
         ),
         Some(pin) if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            error("sha256", "expected 64 hexadecimal digits".to_owned())
+            add("sha256", "expected 64 hexadecimal digits".to_owned());
         }
-        _ => Ok(()),
+        _ => {}
     }
 }
 
 /// One file can have one digest.
-fn pins(source: &Source, routes: &[Route]) -> Result<(), ConfigError> {
+fn pins(routes: &[Route], found: &mut Findings<'_>) {
     for (index, route) in routes.iter().enumerate() {
         let other = routes[..index].iter().find(|other| {
             let differ = |a: &String, b: &String| !a.eq_ignore_ascii_case(b);
@@ -363,11 +396,10 @@ fn pins(source: &Source, routes: &[Route]) -> Result<(), ConfigError> {
                     .is_some_and(|(a, b)| differ(a, b))
         });
         if let (Some(_), Some(plugin)) = (other, &route.plugin) {
-            return Err(source.error(
+            found.add(
                 &["route", &index.to_string(), "sha256"],
                 format!("another route pins plugin \"{plugin}\" to another digest, expected the same one"),
-            ));
+            );
         }
     }
-    Ok(())
 }

@@ -16,23 +16,49 @@ pub(super) fn overlay(
     config: Config,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut keys: Vec<(String, Vec<String>, String)> = environment
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.clone(), path_of(&name)?, value)))
-        .collect();
+    let keys = keys_of(environment);
     if keys.is_empty() {
         return Ok(config);
     }
-    keys.sort();
-    let mut table = source.table()?;
-    let mut config = config;
-    for (name, path, value) in keys {
-        if path[0] == "route" {
-            return Err(error(&name, "routes come from the file only"));
-        }
-        (table, config) = set(&table, &name, &path, &value)?;
+    let mut refused = Vec::new();
+    let config = overlay_all(source.table()?, config, keys, &mut refused);
+    match refused.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(config),
     }
-    Ok(config)
+}
+
+/// What an environment has for the configuration.
+pub(super) type Keys = Vec<(String, Vec<String>, String)>;
+
+/// The variables that are keys, in the order of their names.
+pub(super) fn keys_of(environment: impl IntoIterator<Item = (String, String)>) -> Keys {
+    let mut keys: Keys = environment
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.clone(), path_of(&name)?, value)))
+        .collect();
+    keys.sort();
+    keys
+}
+
+/// Lays those over the file's table that can be taken.
+pub(super) fn overlay_all(
+    mut table: toml::Table,
+    mut config: Config,
+    keys: Keys,
+    refused: &mut Vec<ConfigError>,
+) -> Config {
+    for (name, path, value) in keys {
+        let laid = match path[0].as_str() {
+            "route" => Err(error(&name, "routes come from the file only")),
+            _ => set(&table, &name, &path, &value),
+        };
+        match laid {
+            Ok(next) => (table, config) = next,
+            Err(error) => refused.push(error),
+        }
+    }
+    config
 }
 
 fn path_of(name: &str) -> Option<Vec<String>> {

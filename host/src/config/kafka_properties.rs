@@ -37,34 +37,67 @@ use std::collections::BTreeMap;
 /// Keys and values may carry white space around them. The first thing that cannot be used, in the order of the keys,
 /// is the error.
 pub fn translate(raw: &BTreeMap<String, String>, ordering: Ordering) -> Result<Translated, PropertyError> {
-    let given = trimmed(raw)?;
-    let mut draft = Draft::default();
-    for (key, value) in &given {
-        take(&mut draft, key, value)?;
+    let (translated, refused) = translate_all(raw, ordering);
+    match refused.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(translated),
     }
-    combined::translate(&given, &mut draft)?;
-    sasl::translate(&given, &mut draft)?;
-    tls::translate(&given, &mut draft)?;
-    ordering::check(&mut draft, ordering)?;
-    Ok(draft.out)
 }
 
-fn trimmed(raw: &BTreeMap<String, String>) -> Result<Given<'_>, PropertyError> {
+/// The same, with everything that cannot be used, and what is left without it. The keys come first, each by itself; then what they
+/// mean together, as far as all of that can be used by itself.
+pub fn translate_all(raw: &BTreeMap<String, String>, ordering: Ordering) -> (Translated, Vec<PropertyError>) {
+    let mut refused = Vec::new();
+    let given = trimmed(raw, &mut refused);
+    let mut draft = Draft::default();
+    for (key, value) in &given {
+        refused.extend(take(&mut draft, key, value).err());
+    }
+    refused.extend(combined::translate(&given, &mut draft));
+    let by_themselves = refused.len();
+    let is_refused = |family: &[&str]| {
+        let mut keys = refused[..by_themselves].iter().map(|error| error.key.as_str());
+        keys.any(|key| family.iter().any(|start| key.starts_with(start)))
+    };
+    let (without_sasl, without_tls) = (is_refused(&["sasl.", "security."]), is_refused(&["ssl."]));
+    if !without_sasl {
+        refused.extend(sasl::translate(&given, &mut draft).err());
+    }
+    if !without_tls {
+        refused.extend(tls::translate(&given, &mut draft).err());
+    }
+    // One after the other is taken out, until the rest keeps the order.
+    while let Err(error) = ordering::check(&mut draft, ordering) {
+        let without = draft.forget(&error.key).unwrap_or_default();
+        let is_time = |name: &str| ordering::TIMES.contains(&name);
+        // Times are compared with each other, last: one that was refused says nothing of another.
+        let is_last = without.is_empty() || is_time(&without);
+        if !is_time(&without) || !refused.iter().any(|earlier| is_time(&earlier.key)) {
+            refused.push(error);
+        }
+        if is_last {
+            break;
+        }
+    }
+    (draft.out, refused)
+}
+
+/// What is refused is left out.
+fn trimmed<'a>(raw: &'a BTreeMap<String, String>, refused: &mut Vec<PropertyError>) -> Given<'a> {
     let mut given = Given::new();
     for (key, value) in raw {
         let (key, value) = (key.trim(), value.trim());
-        if given.insert(key, value).is_some_and(|other| other != value) {
-            return Err(PropertyError::new(
-                key,
-                "is given twice with different values; keep one",
-            ));
-        }
-        // librdkafka takes C strings: what stands behind a NUL would silently be lost.
-        if value.contains('\0') {
-            return Err(PropertyError::new(key, "holds a NUL byte; remove it"));
+        if given.get(key).is_some_and(|other| *other != value) {
+            let twice = "is given twice with different values; keep one";
+            refused.push(PropertyError::new(key, twice));
+        } else if value.contains('\0') {
+            // librdkafka takes C strings: what stands behind a NUL would silently be lost.
+            refused.push(PropertyError::new(key, "holds a NUL byte; remove it"));
+        } else {
+            given.insert(key, value);
         }
     }
-    Ok(given)
+    given
 }
 
 /// Takes one key by itself; those that [`Treatment::Combined`] or [`Treatment::Host`] name wait for their step.

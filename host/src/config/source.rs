@@ -14,7 +14,7 @@ use super::{Config, shown::without_value};
 const MOST_SAID: usize = 1_000;
 
 /// What is wrong with the configuration, and where. Its `Display` is one line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize)]
 pub struct ConfigError {
     /// The file, or the environment variable.
     pub origin: String,
@@ -74,6 +74,11 @@ impl Source {
         }
     }
 
+    /// The file as it is written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The typed configuration.
     pub(super) fn parse(&self) -> Result<Config, ConfigError> {
         toml::from_str(&self.text).map_err(|error| self.toml_error(&error))
@@ -102,7 +107,8 @@ impl Source {
         }
     }
 
-    fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
+    /// A complaint of the TOML reader's, without what may be a secret.
+    pub(super) fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
         let start = error.span().map(|span| span.start);
         let key = start.and_then(|at| self.key_at(at));
         // What goes to plugins and to the Kafka client may be a secret.

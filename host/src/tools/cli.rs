@@ -1,5 +1,8 @@
 //! The command line.
 
+pub mod config;
+pub mod reference;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,6 +32,13 @@ pub enum Command {
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Know more of a configuration file, without starting anything.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print what makes a shell complete this command.
+    Completions(reference::Completions),
+    /// Print the manual page, or write all of them.
+    Man(reference::Man),
     /// What the sidecar starts for itself: compile the component on standard input, within limits.
     #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
     CompileComponent(CompileComponent),

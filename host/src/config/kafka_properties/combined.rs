@@ -9,13 +9,21 @@ const RECONNECT_BACKOFF_MAX_MS: i64 = 10_000;
 /// `queue.buffering.max.kbytes` ends here, and the host must be able to set it above `buffer.memory`.
 const BUFFER_MEMORY_MAX: u64 = 2_147_483_646 * 1024;
 
-pub(super) fn translate(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> {
-    request_timeout(given, draft)?;
-    metadata_age(given, draft)?;
-    reconnect_backoff(given, draft)?;
-    compression_level(given, draft)?;
-    buffer_memory(given, draft)?;
-    max_block(given, draft)
+type Subject = fn(&Given<'_>, &mut Draft) -> Result<(), PropertyError>;
+
+/// Each stands by itself, so that each can be wrong by itself.
+const SUBJECTS: [Subject; 6] = [
+    request_timeout,
+    metadata_age,
+    reconnect_backoff,
+    compression_level,
+    buffer_memory,
+    max_block,
+];
+
+pub(super) fn translate(given: &Given<'_>, draft: &mut Draft) -> Vec<PropertyError> {
+    let refused = SUBJECTS.iter().filter_map(|subject| subject(given, draft).err());
+    refused.collect()
 }
 
 /// Java's `request.timeout.ms` is both how long the broker may wait for its replicas and how long the client waits for the

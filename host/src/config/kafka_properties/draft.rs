@@ -10,7 +10,7 @@ use super::librdkafka;
 const SHOWN_CHARS: usize = 80;
 
 /// `[kafka] ordering`: whether settings that break the order of records are refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ordering {
     /// Order and idempotence are promised; a setting that would break them is an error.
@@ -71,6 +71,17 @@ impl Draft {
     /// The key as written behind a property, or the property's own name.
     pub(super) fn origin<'a>(&'a self, name: &'a str) -> &'a str {
         self.origin.get(name).map_or(name, String::as_str)
+    }
+
+    /// Takes out the property that this key, as written, has set, and says its name.
+    pub(super) fn forget(&mut self, key: &str) -> Option<String> {
+        let name = self
+            .out
+            .properties
+            .keys()
+            .find(|name| self.origin(name) == key)?
+            .clone();
+        self.out.properties.remove(&name).map(|_| name)
     }
 
     /// Checks a value against librdkafka's property `name` and sets it.

@@ -17,6 +17,9 @@ const BACKPRESSURE: &str = "queue.buffering.backpressure.threshold";
 const GAPLESS: &str = "enable.gapless.guarantee";
 const PARTITIONER: &str = "partitioner";
 
+/// What is compared with one another.
+pub(super) const TIMES: [&str; 4] = [DELIVERY, REQUEST, SOCKET, LINGER];
+
 /// More would let the brokers forget a batch that is still being repeated.
 const IN_FLIGHT_MAX: i64 = 5;
 /// The host's defaults, for what is not given.

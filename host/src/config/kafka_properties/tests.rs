@@ -5,7 +5,9 @@ mod refusals;
 mod secrets;
 mod security;
 
-use super::{NAMES, Ordering, PropertyError, Translated, Treatment, librdkafka, markdown_table, translate};
+use super::{
+    NAMES, Ordering, PropertyError, Translated, Treatment, librdkafka, markdown_table, translate, translate_all,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn block(pairs: Block<'_>) -> BTreeMap<String, String> {
@@ -295,4 +297,38 @@ fn every_row_of_the_readmes_table_has_three_cells() {
     let table = markdown_table();
     assert_eq!(table.lines().count(), NAMES.len() + 2);
     assert!(table.lines().all(|line| line.matches('|').count() == 4), "{table}");
+}
+
+#[test]
+fn no_property_that_cannot_be_used_hides_another() {
+    let raw = block(&[
+        ("acks", "1"),
+        ("enable.idempotence", "false"),
+        ("delivery.timeout.ms", "10"),
+        ("request.timeout.ms", "soon"),
+        ("buffer.memory", "much"),
+        ("linger.ms", "5"),
+        ("linger.mss", "5"),
+        ("partitioner.class", "a.B"),
+        ("sasl.mechanism", "GSSAPI"),
+        ("ssl.truststore.type", "JKS"),
+        ("ssl.truststore.location", "/etc/trust.jks"),
+    ]);
+    let (_, refused) = translate_all(&raw, Ordering::Strict);
+    let keys: BTreeSet<&str> = refused.iter().map(|error| error.key.as_str()).collect();
+    let expected = BTreeSet::from([
+        "acks",
+        "enable.idempotence",
+        "request.timeout.ms",
+        "buffer.memory",
+        "linger.mss",
+        "partitioner.class",
+        "sasl.mechanism",
+        "ssl.truststore.location",
+    ]);
+    assert!(keys.len() == refused.len() && keys == expected, "{refused:#?}");
+    assert_eq!(translate(&raw, Ordering::Strict).err().as_ref(), refused.first());
+    let without = |value: &str| block(&[("delivery.timeout.ms", value), ("request.timeout.ms", "200000")]);
+    assert_eq!(translate_all(&without("150000"), Ordering::Strict).1.len(), 1);
+    assert_eq!(translate_all(&without("250000"), Ordering::Strict).1.len(), 0);
 }

@@ -1,0 +1,64 @@
+//! `pointsman completions` and `pointsman man`: the command line as shells and `man` know one. Both are made from [`Cli`].
+
+use std::{fs, io::Write, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Command, CommandFactory as _};
+use clap_complete::Shell;
+
+use super::{Cli, config::said};
+
+/// `pointsman completions`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "bash: pointsman completions bash > /etc/bash_completion.d/pointsman; or, for this shell alone, \
+                        source <(pointsman completions bash)"
+)]
+pub struct Completions {
+    /// For which shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `pointsman man`.
+#[derive(Debug, Args)]
+#[command(after_help = "To read it: pointsman man | man -l -")]
+pub struct Man {
+    /// Write a page for each subcommand into this folder; else the first page is printed.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// The script that makes a shell complete `pointsman`.
+pub fn completions(options: &Completions, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut command(), "pointsman", &mut script);
+    Ok(said(out, &script)?)
+}
+
+/// The pages for `man`: one, or all.
+pub fn man(options: &Man, out: &mut impl Write) -> anyhow::Result<()> {
+    let Some(folder) = &options.out else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command()).render(&mut page)?;
+        return Ok(said(out, &page)?);
+    };
+    let written = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command(), folder));
+    written.with_context(|| format!("cannot write the pages into {}", folder.display()))
+}
+
+/// Without what the sidecar starts for itself: nobody is to be offered that.
+fn command() -> Command {
+    let whole = Cli::command();
+    let shown: Vec<Command> = whole
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .cloned()
+        .collect();
+    let about = whole.get_about().cloned().unwrap_or_default();
+    Command::new("pointsman")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .subcommand_required(true)
+        .subcommands(shown)
+}
