@@ -12,11 +12,7 @@ use toml::{
     de::{DeTable, DeValue, Deserializer},
 };
 
-use super::{
-    Config, ConfigError, Overrides, Source,
-    check::{self, Findings},
-    env,
-};
+use super::{Config, ConfigError, Overrides, Source, check, env, findings::Findings};
 
 /// Values that are taken out of one file; whoever has more reads those first.
 const MOST: usize = 200;

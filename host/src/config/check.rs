@@ -3,35 +3,12 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{Config, ConfigError, Limits, Loaded, Route, Source, java_properties, kafka_properties};
+use crate::config::findings::Findings;
 
 /// Each is looked at for a topic's first record, and each plugin among them has metrics of its own.
 const MAX_ROUTES: usize = 1_000;
 /// Less would refuse numbered requests of a few hundred records.
 const MIN_CLIENT_MEMORY: usize = 256 << 10;
-
-/// What is wrong with a file, in the order in which it is found.
-pub(super) struct Findings<'s> {
-    source: &'s Source,
-    pub(super) mistakes: Vec<ConfigError>,
-}
-
-impl<'s> Findings<'s> {
-    pub(super) fn new(source: &'s Source) -> Self {
-        Self {
-            source,
-            mistakes: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, path: &[&str], message: impl Into<String>) {
-        self.mistakes.push(self.source.error(path, message));
-    }
-
-    /// What went well, else nothing.
-    fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
-        result.map_err(|error| self.mistakes.push(error)).ok()
-    }
-}
 
 /// Checks and completes a parsed configuration; the first mistake is the error.
 pub(super) fn finish(source: &Source, config: Config) -> Result<Loaded, ConfigError> {

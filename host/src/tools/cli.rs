@@ -6,6 +6,7 @@ pub mod reference;
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::tools::plugin_build::Language;
 
@@ -23,6 +24,20 @@ pub struct Cli {
 pub enum Command {
     /// Serve: take records, ask the plugin, produce, answer.
     Run(Run),
+    /// Whatever is done beside a sidecar.
+    #[command(flatten)]
+    Other(Other),
+    /// What the sidecar starts for itself: compile the component on standard input, within limits.
+    #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
+    CompileComponent(CompileComponent),
+    /// What it goes on with: load what was compiled, within limits.
+    #[command(name = crate::plugin::compile::LOOK_OVER, hide = true)]
+    LookOverComponent(LookOverComponent),
+}
+
+/// The subcommands that serve nothing.
+#[derive(Debug, Subcommand)]
+pub enum Other {
     /// Ask a running sidecar whether it lives, or is ready.
     Probe(Probe),
     /// Ask a running sidecar to drain, and wait until it has; it ends with the next signal, or by itself a little later.
@@ -36,15 +51,9 @@ pub enum Command {
     #[command(subcommand)]
     Config(config::Config),
     /// Print what makes a shell complete this command.
-    Completions(reference::Completions),
+    Completions(Completions),
     /// Print the manual page, or write all of them.
-    Man(reference::Man),
-    /// What the sidecar starts for itself: compile the component on standard input, within limits.
-    #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
-    CompileComponent(CompileComponent),
-    /// What it goes on with: load what was compiled, within limits.
-    #[command(name = crate::plugin::compile::LOOK_OVER, hide = true)]
-    LookOverComponent(LookOverComponent),
+    Man(Man),
 }
 
 /// `pointsman compile-component`.
@@ -335,4 +344,25 @@ fn count(given: &str) -> Result<usize, String> {
         Ok(count @ 1..=10_000) => Ok(count),
         _ => Err("expected a number from 1 to 10000".to_owned()),
     }
+}
+
+/// `pointsman completions`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "bash: pointsman completions bash > /etc/bash_completion.d/pointsman; or, for this shell alone, \
+                        source <(pointsman completions bash)"
+)]
+pub struct Completions {
+    /// For which shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `pointsman man`.
+#[derive(Debug, Args)]
+#[command(after_help = "To read it: pointsman man | man -l -")]
+pub struct Man {
+    /// Write a page for each subcommand into this folder; else the first page is printed.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

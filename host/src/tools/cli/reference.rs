@@ -1,33 +1,11 @@
 //! `pointsman completions` and `pointsman man`: the command line as shells and `man` know one. Both are made from [`Cli`].
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{fs, io::Write};
 
 use anyhow::Context as _;
-use clap::{Args, Command, CommandFactory as _};
-use clap_complete::Shell;
+use clap::{Command, CommandFactory as _};
 
-use super::{Cli, config::said};
-
-/// `pointsman completions`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "bash: pointsman completions bash > /etc/bash_completion.d/pointsman; or, for this shell alone, \
-                        source <(pointsman completions bash)"
-)]
-pub struct Completions {
-    /// For which shell.
-    #[arg(value_enum)]
-    pub shell: Shell,
-}
-
-/// `pointsman man`.
-#[derive(Debug, Args)]
-#[command(after_help = "To read it: pointsman man | man -l -")]
-pub struct Man {
-    /// Write a page for each subcommand into this folder; else the first page is printed.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
+use super::{Cli, Completions, Man, config::said};
 
 /// The script that makes a shell complete `pointsman`.
 pub fn completions(options: &Completions, out: &mut impl Write) -> anyhow::Result<()> {

@@ -1,0 +1,90 @@
+//! What each command does that is not `pointsman run`, up to its exit code.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its terminal"
+)]
+
+mod plugin;
+mod surroundings;
+
+use std::{io, process::ExitCode, time::Duration};
+
+use hyper::Method;
+
+use self::surroundings::admin;
+pub use self::surroundings::{config_file, environment};
+use crate::tools::{
+    admin_client,
+    cli::{self, Admin, Load, Other, Probe, Probed},
+    load,
+};
+
+/// What a wrong configuration ends with.
+pub const BAD_CONFIGURATION: u8 = 64;
+/// How long a probe waits.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A drain has a deadline of its own; this is for a sidecar that does not keep it.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// Does what is asked.
+pub fn run(command: Other) -> anyhow::Result<ExitCode> {
+    match command {
+        Other::Probe(options) => probe(&options),
+        Other::Drain(options) => drain(&options),
+        Other::Load(options) => send(&options),
+        Other::Plugin(plugin) => plugin::run(plugin),
+        Other::Config(asked) => config(&asked),
+        Other::Completions(options) => succeeded(cli::reference::completions(&options, &mut io::stdout())),
+        Other::Man(options) => succeeded(cli::reference::man(&options, &mut io::stdout())),
+    }
+}
+
+fn succeeded(done: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn probe(options: &Probe) -> anyhow::Result<ExitCode> {
+    let path = match options.what {
+        Probed::Live => "/live",
+        Probed::Ready => "/ready",
+    };
+    let (status, body) = admin_client::ask(&admin(&options.admin)?, Method::GET, path, PROBE_TIMEOUT)?;
+    print!("{body}");
+    Ok(if status.is_success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn send(options: &Load) -> anyhow::Result<ExitCode> {
+    let report = load::run(options)?;
+    match options.json {
+        true => println!("{}", serde_json::to_string(&report)?),
+        false => print!("{report}"),
+    }
+    Ok(match report.records {
+        0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn drain(options: &Admin) -> anyhow::Result<ExitCode> {
+    let (status, body) = admin_client::ask(&admin(options)?, Method::POST, "/drain", DRAIN_TIMEOUT)?;
+    print!("{body}");
+    Ok(if status.is_success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn config(asked: &cli::config::Config) -> anyhow::Result<ExitCode> {
+    let file = config_file(asked.file());
+    let fine = cli::config::run(asked, file.as_deref(), environment(), &mut io::stdout())?;
+    Ok(match fine {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(BAD_CONFIGURATION),
+    })
+}
