@@ -1,5 +1,5 @@
-//! What a plugin decided, within its bounds. A text is shortened; bytes that decide must not be, so too many of them are the plugin's
-//! mistake.
+//! Checks the length of what a plugin answers. A text is shortened. Bytes that decide about a partition must not be
+//! shortened, so too many of them are an error of the plugin.
 
 use super::{
     Decision,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::base::text::shortened;
 
-/// A decision within its bounds; `key` is the record's own.
+/// Checks a decision. `key` is the record's own key: a key hash may be as long as that.
 pub(super) fn bounded(decision: wit::Decision, key: Option<&[u8]>) -> Result<Decision, String> {
     let too_long = |what: &str, bytes: usize, most: usize| {
         Err(format!(

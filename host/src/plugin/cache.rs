@@ -1,8 +1,9 @@
-//! Compiled code on disk, in a folder that nobody but this user can write.
+//! Compiled code on disk, in a folder that only this user can write.
 //!
-//! A file's name is the component's SHA-256, what the code depends on ([`Engine::compatibility`]), what an instance takes in the engine,
-//! and the SHA-256 of the code itself: a torn or altered file is not loaded. The folder must be private all the same, since whoever can write it
-//! can write names, too; [`Cache::open`] refuses one that is not.
+//! A file's name consists of the component's SHA-256, what the code depends on ([`Engine::compatibility`]), the bytes that
+//! an instance takes in the engine, and the SHA-256 of the code. So a torn or altered file is not loaded. The folder must
+//! still be private: anybody who can write files there can also choose their names. [`Cache::open`] refuses a folder that
+//! others can write.
 //!
 //! [`Engine::compatibility`]: super::Engine
 
@@ -17,13 +18,13 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// Most files in the folder; the longest unused go first.
+/// The most files in the folder. The file that has been unused for longest is deleted first.
 const MAX_FILES: usize = 64;
-/// Most bytes in the folder.
+/// The most bytes in the folder.
 const MAX_BYTES: u64 = 1 << 30;
 const EXTENSION: &str = "cwasm";
 
-/// What says that the disk is at fault, and neither the folder's name nor its mode.
+/// Errors that are the disk's fault; other errors are about the folder's name or mode.
 const DISK: [ErrorKind; 3] = [
     ErrorKind::StorageFull,
     ErrorKind::QuotaExceeded,
@@ -33,26 +34,26 @@ const DISK: [ErrorKind; 3] = [
 /// Why there is no cache.
 #[derive(Debug, thiserror::Error)]
 pub enum NoCache {
-    /// The folder is not one to use; somebody has to name or make another.
+    /// The folder cannot be used: somebody has to correct it, or to name another one.
     #[error("{0}")]
     Folder(String),
-    /// The disk takes nothing, or cannot be read.
+    /// The disk cannot be written or read.
     #[error("{0}")]
     Disk(String),
 }
 
-/// The folder.
+/// The folder of compiled code, checked to be private.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// Opens the folder, making it if it is not there.
+    /// Opens the folder, and makes it if it is missing.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or when others than this user could write it; the text says what to do.
+    /// When the folder cannot be made, or when other users can write to it. The text says what to do.
     pub fn open(folder: &Path) -> Result<Self, NoCache> {
         let shown = folder.display();
         let no_cache = |what: &str, error: &io::Error| {
@@ -75,17 +76,19 @@ impl Cache {
         })
     }
 
-    /// Nobody else may be able to write there.
+    /// Refuses a folder that another user could write to.
     fn check(folder: &Path, found: &Metadata) -> Result<(), NoCache> {
         let shown = folder.display();
         let refused = |problem: String| Err(NoCache::Folder(problem));
         if !found.is_dir() {
-            return refused(format!("{shown} is no folder; name a folder of this user's own"));
+            return refused(format!(
+                "{shown} is not a folder; name a folder that belongs to this user"
+            ));
         }
         let me = rustix::process::geteuid().as_raw();
         if found.uid() != me {
             return refused(format!(
-                "the folder {shown} belongs to user {}, this process runs as {me}; name a folder of its own",
+                "the folder {shown} belongs to user {}, this process runs as {me}; name a folder that belongs to user {me}",
                 found.uid()
             ));
         }
@@ -98,7 +101,7 @@ impl Cache {
         Ok(())
     }
 
-    /// The file with this component's code, if it is there and whole, and what an instance takes in the engine.
+    /// The file with this component's code, if it is there and intact, and the bytes that an instance takes in the engine.
     pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<(PathBuf, u64)> {
         let prefix = prefix(digest, compatibility);
         let entries = fs::read_dir(&self.folder).ok()?;
@@ -115,18 +118,18 @@ impl Cache {
                 touch(&file);
                 return Some((file, engine_bytes));
             }
-            tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is thrown away");
+            tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is deleted");
             let _ = fs::remove_file(&file);
         }
         None
     }
 
-    /// Where single functions are kept, see [`super::functions`].
+    /// The file that keeps single compiled functions, see [`super::functions`].
     pub(super) fn functions(&self, compatibility: &str) -> PathBuf {
         self.folder.join(format!("functions-{compatibility}"))
     }
 
-    /// A new file for a compiler to write, under a name that [`Cache::find`] does not look at.
+    /// A new file for the compiler to write to. [`Cache::find`] ignores its name.
     pub(super) fn draft(&self) -> io::Result<(File, PathBuf)> {
         let path = self
             .folder
@@ -140,7 +143,7 @@ impl Cache {
         Ok((file, path))
     }
 
-    /// Gives a whole draft its name.
+    /// Renames a finished draft so that [`Cache::find`] finds it.
     pub(super) fn keep(
         &self,
         draft: &Path,
@@ -156,7 +159,7 @@ impl Cache {
         Ok(file)
     }
 
-    /// Keeps the folder within its bounds. Code that is in use stays mapped when its file goes.
+    /// Keeps the folder within its bounds. Code that is in use stays mapped when its file is deleted.
     fn tidy(&self) {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return;
@@ -183,7 +186,7 @@ fn prefix(digest: &str, compatibility: &str) -> String {
     format!("{digest}-{compatibility}-")
 }
 
-/// For the order of [`Cache::tidy`] only, so a failure does not matter.
+/// Marks a file as used, for [`Cache::tidy`] only, so a failure does not matter.
 fn touch(file: &Path) {
     if let Ok(file) = File::open(file) {
         let _ = file.set_modified(SystemTime::now());
@@ -218,7 +221,7 @@ mod tests {
         assert!(refusal.contains("chmod 700"), "{refusal}");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).expect("a link");
-        assert!(Cache::open(&link).is_err(), "who owns a link's target may change");
+        assert!(Cache::open(&link).is_err(), "a link may point to another folder later");
     }
 
     #[test]

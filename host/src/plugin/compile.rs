@@ -1,14 +1,15 @@
-//! Components become machine code, in a child process with limits: whatever a component makes the compiler do, it cannot
-//! take the memory, the processors or the life of the process that serves.
+//! Compiles components to machine code, in a child process with limits. Whatever a component makes the compiler do, it cannot
+//! exhaust the memory or the processors of the serving process, and cannot crash it.
 //!
-//! The child is this same program, started as `pointsman compile-component`. Its standard input is the component, its standard output
-//! the code and its standard error what it has to say: all three are files, so that nobody waits for anybody to read. It is the first
-//! to go when memory runs out, runs at the lowest priority, and is killed when its parent dies.
+//! The child is this same program, started as `pointsman compile-component`. It reads the component from standard input,
+//! writes the code to standard output and its report to standard error. All three are files, so neither process waits for
+//! the other to read. The child runs at the lowest priority, is the first process that the kernel kills when memory runs
+//! out, and is killed when its parent dies.
 //!
-//! It does three things: it counts what an instance would take ([`super::survey`]), it compiles, and it looks over what it has made:
-//! it starts itself anew, as `pointsman look-over-component`, and loads and links the code as its parent is going to, within the memory
-//! that the parent has for that. So nothing that a component contains is read in the process that serves before a child has shown what
-//! reading it takes.
+//! The child works in three steps. It counts what an instance would take ([`super::survey`]). It compiles. Then it starts
+//! itself again, as `pointsman look-over-component`, and loads and links the code as its parent will, within the memory that
+//! the parent allows for that. So the serving process reads no part of a component before a child has shown what reading it
+//! takes.
 
 pub mod child;
 
@@ -37,40 +38,40 @@ use super::{
 };
 use crate::{base::text::said_on_one_line, config};
 
-/// The hidden subcommand that the child runs.
+/// The hidden subcommand that the child starts with: it compiles.
 pub const SUBCOMMAND: &str = "compile-component";
-/// And the one that it goes on with.
+/// The hidden subcommand that the child goes on with: it loads and links the code.
 pub const LOOK_OVER: &str = "look-over-component";
-/// Wall time that the child may take for each second of CPU time that it is allowed: it gives way to everybody else.
+/// How much wall time the child may take for each second of its CPU time: at its low priority it may have to wait.
 const WALL_PER_CPU: u32 = 10;
-/// How often the child is looked at.
+/// How often the parent checks whether the child has ended, at first.
 const LOOK: Duration = Duration::from_millis(1);
-/// Most of what the child says that is kept, bytes.
+/// The parent keeps at most this much of the child's report, bytes.
 const SAID_BYTES: u64 = 4_096;
-/// Not its path: an upgrade may have put another program there.
+/// The running program itself. Its path would not do: an upgrade may have put another program there.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// Where the dynamic linker looks for what this program needs.
+/// The child may need the libraries that this variable points the dynamic linker to.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
-/// The child's exit code where there was code, and no room for it: `EX_IOERR` of `sysexits.h`.
+/// The child's exit code when it could not write the code: `EX_IOERR` of `sysexits.h`.
 pub const NO_ROOM: u8 = 74;
-/// What a program says that finds no memory: the standard library's words, and the compiler's.
+/// What a program prints when it runs out of memory: the words of the standard library, and those of the compiler.
 const OUT_OF_MEMORY: [&str; 2] = ["memory allocation", "out of memory"];
-/// Of the memory that a container has left, the child may take this share.
+/// The share of a container's free memory that the child may take.
 const SHARE_OF_FREE: (u64, u64) = (3, 4);
 
-/// What stands before the survey in what the child says: from there on it looks over what it has compiled.
+/// The prefix of the line of the child's report that holds the survey. After this line the child loads and links the code.
 const SURVEY: &str = "survey ";
-/// The words of the system where there is no memory.
+/// What the operating system's error says when there is no memory.
 const NO_MEMORY: &str = "os error 12";
 
 /// What one compilation may use.
 #[derive(Debug, Clone, Copy)]
 pub struct CompileLimits {
-    /// Address space beyond what the program itself takes.
+    /// Address space beyond what the program itself takes, bytes.
     pub memory_bytes: u64,
     /// CPU time, in whole seconds.
     pub cpu: Duration,
-    /// What an instance may take, bytes; loading the code may take as much in the process that serves.
+    /// What an instance may take, bytes. Loading the code in the serving process may take as much.
     pub instance_bytes: u64,
 }
 
@@ -84,22 +85,22 @@ impl From<&config::Plugins> for CompileLimits {
     }
 }
 
-/// Why there is no code.
+/// Why a component could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The component's own fault: the same bytes will fail again.
+    /// The component is at fault: the same bytes will fail again.
     #[error("{0}")]
     Component(String),
-    /// Something around it, which may be otherwise next time.
+    /// The environment is at fault: the next try may succeed.
     #[error("{0}")]
     Environment(String),
 }
 
-/// Why a child did not write code to a file.
+/// Why the child left no code in its file.
 enum NoCode {
-    /// There is none.
+    /// The child did not compile the component.
     None(CompileError),
-    /// There is, but the file did not take it.
+    /// The child compiled it, but could not write the code to the file.
     NotTaken(String),
 }
 
@@ -109,10 +110,10 @@ impl From<CompileError> for NoCode {
     }
 }
 
-/// Code that can be linked.
+/// A compiled component, loaded into this process and ready to be linked.
 pub(super) struct Compiled {
     pub(super) component: Component,
-    /// What an instance takes in the engine.
+    /// What the engine allocates for an instance, besides its memories and tables, bytes.
     pub(super) engine_bytes: usize,
 }
 
@@ -125,19 +126,22 @@ impl Compiled {
     }
 }
 
-/// Compiles components and remembers the code.
+/// Compiles components and keeps the code in a cache.
 pub struct Compiler {
+    /// The engine that loads the code.
     engine: Engine,
+    /// The limits of each child.
     limits: CompileLimits,
+    /// `None` if no cache folder can be used: then the code is kept in memory only.
     cache: Option<Cache>,
-    /// Whether it was said that the cache takes no code; once is enough until it does again.
+    /// Whether the log already says that the cache takes no code. It says so again only after the cache took code once more.
     is_cache_full: AtomicBool,
-    /// The program that the child runs; none: compile in this process.
+    /// The program that the child runs; `None` to compile in this process.
     program: Option<PathBuf>,
 }
 
 impl Compiler {
-    /// Compiles in a child of the program that runs now, which must know [`SUBCOMMAND`].
+    /// Compiles in a child that runs the current program, which must know [`SUBCOMMAND`].
     pub fn new(engine: Engine, limits: CompileLimits, cache: Option<Cache>) -> Self {
         Self {
             engine,
@@ -148,7 +152,7 @@ impl Compiler {
         }
     }
 
-    /// Compiles in this process, without limits: for components that are one's own, in tests and benchmarks.
+    /// Compiles in this process, without limits: for trusted components, in tests and benchmarks.
     pub fn in_process(engine: Engine) -> Self {
         Self {
             engine,
@@ -164,7 +168,7 @@ impl Compiler {
         &self.engine
     }
 
-    /// The code of a component, from the cache or compiled now. Takes from milliseconds to minutes.
+    /// Finds a component's code in the cache, or compiles it. Takes from milliseconds to minutes.
     pub(super) fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let Some(program) = &self.program else {
             return self.in_this_process(bytes);
@@ -199,7 +203,7 @@ impl Compiler {
         let Some((file, engine_bytes)) = found else {
             return Ok(None);
         };
-        // The limit may have been another when it was kept.
+        // The limit may have been higher when the code was put into the cache.
         let survey = Survey {
             engine_bytes,
             ..Survey::default()
@@ -208,13 +212,13 @@ impl Compiler {
         match artifact::load(self.engine.wasm(), &file) {
             Ok(component) => Ok(Some(Compiled::new(component, engine_bytes))),
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "compiled code cannot be used; compiling anew");
+                tracing::warn!(file = %file.display(), %error, "compiled code cannot be used; compiling again");
                 Ok(None)
             }
         }
     }
 
-    /// Into a file of the cache. A disk that is full, broken or read-only is not the component's fault.
+    /// Compiles into a file of the cache. A full, broken or read-only disk is not the component's fault.
     fn compile_and_keep(&self, program: &Path, cache: &Cache, digest: &str, bytes: &[u8]) -> Result<Compiled, NoCode> {
         let not_taken = |error: io::Error| NoCode::NotTaken(error.to_string());
         let (code, draft) = cache.draft().map_err(not_taken)?;
@@ -231,7 +235,7 @@ impl Compiler {
         Ok(Compiled::new(component, engine_bytes))
     }
 
-    /// Into memory.
+    /// Compiles into memory.
     fn compile_and_forget(&self, program: &Path, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| CompileError::Environment(format!("{what}: {error}"));
         let code = memory_file("pointsman-code").map_err(|error| failed("no memory file for compiled code", &error))?;
@@ -249,12 +253,13 @@ impl Compiler {
         if !self.is_cache_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 problem,
-                "plugins.cache_dir takes no compiled code: plugins are compiled into memory, and anew at the next start; make \
-                 room there, or name another folder"
+                "plugins.cache_dir takes no compiled code: plugins are compiled into memory, and again at the next start; \
+                 make room there, or name another folder"
             );
         }
     }
 
+    /// Has a child compile `bytes` into `code`.
     fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<Survey, NoCode> {
         let environment = |error: io::Error| {
             NoCode::None(CompileError::Environment(format!(
@@ -278,7 +283,7 @@ impl Compiler {
                     .iter()
                     .flat_map(|file| [OsStr::new("--functions"), file.as_os_str()]),
             )
-            // The rest of the environment is not the compiler's business, and secrets may be in it.
+            // The compiler needs no other environment variable, and there may be secrets in them.
             .env_clear()
             .envs(env::var_os(LIBRARIES).map(|path| (LIBRARIES, path)))
             .stdin(component)
@@ -294,23 +299,23 @@ impl Compiler {
         self.judge(ended, &String::from_utf8_lossy(&words), memory_bytes)
     }
 
-    /// Where the functions of earlier compilations are.
+    /// The file with the functions of earlier compilations.
     fn functions(&self) -> Option<PathBuf> {
         let cache = self.cache.as_ref()?;
         Some(cache.functions(&self.engine.compatibility()))
     }
 
-    /// What a child's end means.
+    /// Tells from the child's exit status and its report whether there is code, and why not.
     fn judge(&self, ended: Option<ExitStatus>, says: &str, memory_bytes: u64) -> Result<Survey, NoCode> {
         let (survey, says) = match says.strip_prefix(SURVEY).and_then(|says| says.split_once('\n')) {
             Some((survey, rest)) => (serde_json::from_str(survey).ok(), rest),
             None => (None, says),
         };
-        // As every error of the program, its own begins with the program's name.
+        // Every error that the program prints begins with its name.
         let says = said_on_one_line(says.trim().trim_start_matches("pointsman: "));
         let Some(status) = ended else {
             return Err(NoCode::None(CompileError::Environment(format!(
-                "compiling it was given up after {} s: the machine is too busy, or it takes too much",
+                "compiling it was stopped after {} s: the machine is too busy, or the component takes too long",
                 (self.limits.cpu * WALL_PER_CPU).as_secs()
             ))));
         };
@@ -322,7 +327,9 @@ impl Compiler {
         let is_out_of_memory = || is(Signal::ABORT) || OUT_OF_MEMORY.iter().any(|words| says.contains(words));
         let error = match survey {
             Some(survey) if status.success() => return Ok(survey),
-            None if status.success() => CompileError::Environment("its compiler has told nothing of it".to_owned()),
+            None if status.success() => {
+                CompileError::Environment("its compiler ended without a report about it".to_owned())
+            }
             Some(_) if is_out_of_memory() || says.contains(NO_MEMORY) => CompileError::Component(format!(
                 "loading its code takes over {} bytes of memory; make it smaller (types, functions, components within), or \
                  raise plugins.memory_bytes",
@@ -346,7 +353,7 @@ impl Compiler {
     }
 }
 
-/// Waits for the child's end, and ends it when it takes too long.
+/// Waits until the child has ended. Kills it when it takes too long, and returns `None` then.
 fn wait(child: &mut Child, wall: Duration) -> io::Result<Option<ExitStatus>> {
     let begun = Instant::now();
     loop {
@@ -370,8 +377,8 @@ fn own_file(file: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// What the child may take so that the container stays below its limit (cgroup v2): there, running out of memory ends every
-/// process of the container. None where there is no limit.
+/// How much memory the child may take so that the container stays below its limit (cgroup v2). A container that runs out of
+/// memory may lose all its processes. `None` if there is no limit.
 fn left_in_container() -> Option<u64> {
     let read = |file: &str| fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok();
     left(&read("memory.max")?, &read("memory.current")?, &read("memory.stat")?)
@@ -380,7 +387,7 @@ fn left_in_container() -> Option<u64> {
 fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
     let max: u64 = max.trim().parse().ok()?;
     let current: u64 = current.trim().parse().ok()?;
-    // File pages that the kernel gives up when asked.
+    // Pages of files that the kernel gives up under pressure.
     let reclaimable = stat
         .lines()
         .find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok())
@@ -391,10 +398,10 @@ fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
 
 fn malformed(error: &dyn std::fmt::Display) -> CompileError {
     let error = said_on_one_line(&error.to_string());
-    CompileError::Component(format!("it is no valid wasm component: {error}"))
+    CompileError::Component(format!("it is not a valid wasm component: {error}"))
 }
 
-/// What an instance would take, of bytes that nobody has read yet.
+/// Counts what an instance would take. The bytes are untrusted: nothing else has read them yet.
 fn surveyed(bytes: &[u8], instance_bytes: u64) -> Result<Survey, CompileError> {
     if bytes.starts_with(core_module::BEGINNING) {
         return Err(CompileError::Component(core_module::advice(bytes)));
@@ -402,7 +409,7 @@ fn surveyed(bytes: &[u8], instance_bytes: u64) -> Result<Survey, CompileError> {
     within(survey(bytes).map_err(|error| malformed(&error))?, instance_bytes)
 }
 
-/// Whether an instance of it may be made at all.
+/// Checks that an instance fits into its memory limit before it has any memory of its own.
 fn within(survey: Survey, instance_bytes: u64) -> Result<Survey, CompileError> {
     if survey.engine_bytes <= instance_bytes {
         return Ok(survey);
@@ -456,7 +463,7 @@ mod tests {
             format!("{SURVEY}{}\n{says}", serde_json::to_string(&survey).expect("JSON"))
         };
         assert_eq!(says(0, &looking("")), Ok(7));
-        assert!(says(0, "").is_err(), "nothing was told");
+        assert!(says(0, "").is_err(), "there was no report");
         assert_eq!(says(1 << 8, "it is odd\n"), Err("it is odd".to_owned()));
         assert_eq!(
             says(1 << 8, &looking("pointsman: it is odd\n")),
