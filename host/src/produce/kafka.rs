@@ -1,14 +1,16 @@
 //! The real producer: librdkafka through rust-rdkafka's `BaseProducer`, one client after the other.
 //!
-//! `FutureProducer` is not used: on a full queue it sleeps and tries again by itself, which reorders concurrent sends. Here
-//! a full queue is an answer (and does not happen: admission keeps the queue below librdkafka's limits).
+//! rust-rdkafka's `FutureProducer` is not used: on a full queue it sleeps and tries again by itself, which reorders concurrent
+//! sends. Here a full queue is an error of the record. It does not happen, because admission keeps the queue below
+//! librdkafka's limits.
 //!
-//! A client that met a fatal error takes nothing any more. Its thread then answers what is outstanding, makes a new client and
-//! raises the generation: no restart of the process, and nothing is sent again by itself. In between there is no client, and
-//! records are refused.
+//! A client that met a fatal error takes no more records. The thread of delivery reports then answers the outstanding records,
+//! makes a new client and raises the generation. The process is not restarted, and no record is sent again by itself. Until
+//! the new client is ready, records are refused.
 //!
-//! librdkafka keeps something of each topic that was ever sent to. So when a client has sent to twice as many as are known at
-//! once, another one takes over as soon as nothing is on its way: nobody is refused for that.
+//! librdkafka keeps some memory for each topic that a client ever sent to, until the client ends. So when a client has sent to
+//! twice as many topics as are known at once, a new client replaces it at a moment when no record is outstanding. No record is
+//! refused for that.
 
 mod client;
 mod refused;
@@ -34,24 +36,24 @@ use crate::{
     topic::{Packing, PartitionInfo, TopicSettings},
 };
 
-/// How long one look for delivery reports may take; how late the thread notices the end.
+/// How long one poll for delivery reports may wait. The thread notices a stop this late.
 const POLL: Duration = Duration::from_millis(100);
-/// After a fatal error: how long the answers to what is on its way are waited for before they are given up.
+/// How long an old client may wait for answers to outstanding records before they are given up.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// What a client that takes over has to connect and to get its producer id.
+/// How long a new client may take to connect and to get its producer id before it replaces the old one.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// References to a generation that nobody sends by: the thread's, and the one that hands it out.
+/// How many references there are to a generation that no sender uses: one of the thread, and one in `current`.
 const IDLE: usize = 2;
 /// The name of threads that end a client.
 const ENDING: &str = "end-of-producer";
-/// Between two tries to make a new client.
+/// The pause between two tries to make a new client.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
-/// librdkafka takes no larger `queue.buffering.max.kbytes`.
+/// The largest `queue.buffering.max.kbytes` that librdkafka takes.
 const MAX_QUEUE_KBYTES: usize = 2_147_483_647;
 
-/// What must hold whatever a team's own properties say, and the defaults where they say nothing. `queue_records` and
-/// `queue_bytes` are what admission lets in.
+/// The client's settings: a team's own properties, our defaults where they say nothing, and limits above what admission lets
+/// in (`queue_records` and `queue_bytes`), whatever the properties say.
 pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize, queue_bytes: usize) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in [
@@ -59,7 +61,7 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
         ("enable.idempotence", "true"),
         ("acks", "all"),
         ("max.in.flight.requests.per.connection", "1"),
-        // Single records wait for company only as long as the one before them is on its way.
+        // Without lingering, records still fill a batch while the batch before is on its way.
         ("linger.ms", "0"),
         ("compression.type", "none"),
         ("delivery.timeout.ms", "120000"),
@@ -72,18 +74,18 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
     for (key, value) in properties {
         config.set(key, value);
     }
-    // As Java's client: librdkafka's own 10 s would stall everything when a connection breaks a few times in a row. Who sets only
-    // the least pause may want more than that.
+    // As in Java's client. With librdkafka's own 10 s, all records would wait when a connection breaks a few times in a row. A
+    // team that sets only the shortest pause may want more than 1 s, so nothing is set then.
     if !["reconnect.backoff.ms", "reconnect.backoff.max.ms"]
         .iter()
         .any(|key| properties.contains_key(*key))
     {
         config.set("reconnect.backoff.max.ms", "1000");
     }
-    // Above what admission lets in, so that a request never meets a full queue half-way.
+    // Above what admission lets in, so that a request never meets a full queue in the middle.
     for (key, least) in [
-        // Twice, since librdkafka counts a record until the whole event that reported it is done with, while its place
-        // is given to the next one at once.
+        // Twice as much: librdkafka counts a record until it has dropped the whole event that reported it, but we give the
+        // record's room to the next one at once.
         ("queue.buffering.max.messages", 2 * queue_records + 1_000),
         (
             "queue.buffering.max.kbytes",
@@ -95,18 +97,19 @@ pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize
     }
     let tls = properties.get("security.protocol").is_some_and(|p| p.contains("ssl"));
     if tls && !properties.contains_key("ssl.ca.location") && !properties.contains_key("ssl.ca.pem") {
-        // OpenSSL is linked in, so its built-in path is that of the build; look where distributions keep theirs.
+        // The linked OpenSSL knows only the path of the machine that built it, so search where distributions keep certificates.
         config.set("ssl.ca.location", "probe");
     }
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
 }
 
-/// librdkafka makes no batch of several records that is larger than either of these two settings says.
+/// How librdkafka packs records with these settings. A batch of several records is never larger than `batch.size`, nor than
+/// `message.max.bytes`.
 fn packing(config: &ClientConfig) -> Packing {
     let default = Packing::default().batch_bytes;
     let bytes = |key| config.get(key).and_then(|bytes| bytes.parse().ok()).unwrap_or(default);
-    // One setting with two names.
+    // One setting that has two names.
     let compression = ["compression.type", "compression.codec"]
         .into_iter()
         .find_map(|key| config.get(key));
@@ -119,14 +122,14 @@ fn packing(config: &ClientConfig) -> Packing {
 /// See the [module](self).
 pub struct KafkaProducer {
     generations: Arc<Generations>,
-    /// Hands out delivery reports, and renews the client.
+    /// The thread of delivery reports, which also renews the client. `None` only during the drop.
     thread: Option<JoinHandle<()>>,
 }
 
-/// One client and its number.
+/// One client and its generation's number.
 struct Generation {
     number: u32,
-    /// None only while this is dropped.
+    /// `None` only during the drop.
     client: Option<Client>,
 }
 
@@ -138,7 +141,7 @@ impl Generation {
         }
     }
 
-    /// Ends the client on this thread, which may block, if nobody else holds it.
+    /// Ends the client on this thread, which must be one that may block, unless somebody else still holds the generation.
     fn end(self: Arc<Self>) {
         if let Some(mut last) = Arc::into_inner(self) {
             drop(last.client.take());
@@ -147,34 +150,38 @@ impl Generation {
 }
 
 impl Drop for Generation {
-    /// Ending a client takes its time with brokers that do not answer, and the last to hold it may be a worker, which never blocks:
-    /// so whoever that is, a thread of its own does it.
+    /// Ends the client on a thread of its own. Ending blocks while brokers do not answer, and the last holder may be a worker,
+    /// which must never block.
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
             let thread = thread::Builder::new().name(ENDING.to_owned());
-            // Where no thread can be had it ends here and now.
+            // If no thread can be started, this drops the closure, which ends the client here.
             drop(thread.spawn(move || drop(client)));
         }
     }
 }
 
-/// What the thread and the producer share.
+/// What the producer shares with its thread: the current generation, and what makes the next one.
 struct Generations {
+    /// The settings of every client.
     config: ClientConfig,
+    /// Whether the broker is the one in this process.
     embedded: bool,
+    /// How many topics are known at once.
     most_topics: usize,
-    /// The client of now; none while it is being renewed.
+    /// The current generation; `None` while a new client is being made after a fatal error.
     current: ArcSwapOption<Generation>,
+    /// The number of the current generation, or of the last one.
     number: AtomicU32,
-    /// Why there is no client.
+    /// The last fatal error: why there is no client.
     renewing: Mutex<String>,
     /// Set to end the thread.
     stop: AtomicBool,
 }
 
 impl KafkaProducer {
-    /// Makes the producer; brokers are connected to in the background. `embedded`: the broker is the one in this process.
-    /// `most_topics` are known at once.
+    /// Makes the producer, which connects to the brokers in the background. `embedded`: the broker is the one in this process.
+    /// `most_topics`: how many topics are known at once.
     pub fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
         let first = Arc::new(Generation {
             number: 1,
@@ -218,7 +225,7 @@ impl Generations {
                 match &spare {
                     None => spare = self.spare(),
                     Some(made) if made.since.elapsed() < WARM_UP => {}
-                    // In a moment in which nothing is on its way and nobody hands anything over: so nothing is overtaken.
+                    // No record is outstanding and no sender is in use, so no record can overtake another one.
                     Some(_) if generation.client().outstanding() == 0 && Arc::strong_count(&generation) == IDLE => {
                         if let Some(made) = spare.take() {
                             generation = self.replace(generation, made.client);
@@ -230,10 +237,11 @@ impl Generations {
         }
     }
 
-    /// A client that connects while the one before it still serves.
+    /// Makes a client that connects while the old one still serves.
     fn spare(&self) -> Option<Spare> {
         let made = Client::new(&self.config, self.embedded, self.most_topics);
-        let made = made.inspect_err(|error| tracing::warn!(%error, "no producer can be made to take over"));
+        let made =
+            made.inspect_err(|error| tracing::warn!(%error, "cannot make the producer that is to replace the old one"));
         let since = Instant::now();
         Some(Spare {
             client: made.ok()?,
@@ -241,7 +249,8 @@ impl Generations {
         })
     }
 
-    /// Puts another client into service. Whoever has just taken the one before it still hands over to it, and is answered.
+    /// Puts a new client into service. A sender that has just taken the old client still hands over to that one, and gets its
+    /// answers.
     fn replace(&self, old: Arc<Generation>, client: Client) -> Arc<Generation> {
         let next = self.serve(old.number + 1, client);
         let deadline = Instant::now() + LAST_ANSWERS;
@@ -252,7 +261,7 @@ impl Generations {
         }
         tracing::info!(
             generation = next.number,
-            "a new producer is in service: the one before it kept something of more topics than are known at once"
+            "a new producer is in service: the old one had sent to twice as many topics as are known at once"
         );
         end(old);
         next
@@ -266,10 +275,10 @@ impl Generations {
         next
     }
 
-    /// None when the process ends meanwhile.
+    /// Makes a new client after a fatal error. `None` if the process ends meanwhile.
     fn renew(&self, old: Arc<Generation>, reason: &str) -> Option<Arc<Generation>> {
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
-        // From here on nothing is handed to the old client, but by who has just looked; it refuses that itself.
+        // From here on only a sender that has already taken the old client hands over to it, and the client refuses that.
         self.current.store(None);
         let outstanding = old.client().outstanding();
         tracing::error!(
@@ -295,7 +304,7 @@ impl Generations {
             match Client::new(&self.config, self.embedded, self.most_topics) {
                 Ok(client) => return Some(client),
                 Err(error) => {
-                    tracing::error!(%error, "no new producer can be made; trying again");
+                    tracing::error!(%error, "cannot make a new producer; trying again");
                     thread::sleep(RENEW_PAUSE);
                 }
             }
@@ -304,7 +313,7 @@ impl Generations {
     }
 }
 
-/// Ending a client may take its time with brokers that do not answer, and nobody has to wait for it.
+/// Ends a client on another thread, because that may block while brokers do not answer.
 fn end(old: Arc<Generation>) {
     let thread = thread::Builder::new().name(ENDING.to_owned());
     drop(thread.spawn(move || old.end()));
@@ -313,15 +322,16 @@ fn end(old: Arc<Generation>) {
 /// A client that is not in service yet.
 struct Spare {
     client: Client,
+    /// When it was made.
     since: Instant,
 }
 
 /// See [`Producer::sender`].
 struct KafkaSender {
-    /// Of the record before: nearly all requests have one topic.
+    /// The topic of the last record: nearly all requests have only one.
     topic: Option<(Arc<str>, Arc<TopicHandle>)>,
-    /// None where its generation is over. A client that meets a fatal error after this refuses records itself.
-    // After the topic, which must go before its client.
+    /// `None` if the generation is over. A client that meets a fatal error later refuses records itself.
+    // Dropped after the topic, which must not outlive its client.
     current: Option<Arc<Generation>>,
 }
 
@@ -427,7 +437,7 @@ impl Drop for KafkaProducer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        // Whoever drops the producer waits for the end of its client; the embedded broker must not go before.
+        // Ends the client before this returns: the embedded broker must outlive it, and may be dropped next.
         if let Some(last) = self.generations.current.swap(None) {
             last.end();
         }
