@@ -1,8 +1,8 @@
-//! A topic whose records the brokers refuse for good is closed for a while. Each such refusal makes librdkafka drain the whole
-//! idempotent producer and begin a new epoch, so that one topic's trouble would stop all the others again and again.
+//! Closes a topic for a while when the brokers refuse its records for good. Each such refusal makes librdkafka drain the whole
+//! idempotent producer and begin a new epoch, so one topic's trouble would stop all other topics again and again.
 //!
-//! That is for what holds for all of its records: this principal may not write, or there is no telling what was wrong with one.
-//! What a record brings by itself closes the topic for records like it only, see [`super::terms`].
+//! A topic is closed when the refusal concerns all its records: this principal may not write, or it cannot be told what was
+//! wrong with a record. If it can be told, the topic is closed only for similar records, see [`super::terms`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -14,7 +14,7 @@ use crate::base::{
     outcome::{Code, Outcome, RecordError},
 };
 
-/// The first refusal closes.
+/// The first refusal closes the topic.
 const LIMITS: SuspendLimits = SuspendLimits {
     failures: 1,
     window: Duration::from_secs(60),
@@ -25,17 +25,18 @@ const LIMITS: SuspendLimits = SuspendLimits {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Closure {
+    /// Suspended while the topic is closed.
     suspension: Suspension,
-    /// What the brokers said last.
+    /// The last refusal.
     refusal: Mutex<Option<RecordError>>,
 }
 
-/// What a topic's state changed to.
+/// A change of the topic's state.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Closed, for this long.
+    /// The topic is closed for this long.
     Closed(Duration),
-    /// Open again.
+    /// The topic is open again.
     Opened,
 }
 
@@ -70,7 +71,7 @@ impl Closure {
                     FailureEffect::Noted => None,
                 }
             }
-            // A probe that ended otherwise has found out nothing; another one follows after the pause.
+            // A probe with another outcome has told nothing. The next probe follows after the pause.
             _ => None,
         }
     }
@@ -89,7 +90,7 @@ impl Closure {
     }
 }
 
-/// Refusals that the next record would meet as well.
+/// Whether the next record would be refused as well.
 fn is_for_good(code: Code) -> bool {
     matches!(
         code,
@@ -101,7 +102,7 @@ fn is_for_good(code: Code) -> bool {
     )
 }
 
-/// What a record is told that never got as far as the brokers.
+/// The code for a record that is refused here because of an earlier refusal with this code.
 fn while_closed(code: Code) -> Code {
     match code {
         Code::InvalidRecord | Code::TimestampOutOfRange => Code::TopicInvalidRecord,
@@ -135,7 +136,7 @@ mod tests {
         ] {
             let closure = Closure::default();
             assert_eq!(closure.heard(&failed(code), false), Some(Change::Closed(LIMITS.first)));
-            // The others of the same batch say nothing new.
+            // The other records of the same batch change nothing.
             assert_eq!(closure.heard(&failed(code), false), None);
             let refusal = closure.admit("t").expect_err("closed");
             assert_eq!(refusal.code, told);
@@ -152,7 +153,7 @@ mod tests {
             timestamp: None,
         });
         closure.heard(&failed(Code::InvalidRecord), false);
-        // One that was on its way before.
+        // A record that was on its way before the refusal.
         assert_eq!(closure.heard(&acked, false), None);
         assert!(closure.admit("t").is_err());
         assert_eq!(closure.heard(&acked, true), Some(Change::Opened));
