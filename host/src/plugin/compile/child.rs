@@ -12,7 +12,11 @@ use std::{
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, Signal};
 
-use super::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY, malformed, own_file, surveyed};
+use super::{
+    error::malformed,
+    instance_size::surveyed,
+    protocol::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY, own_file},
+};
 use crate::{
     base::text::shorten,
     plugin::{artifact, code::link, engine, functions::Functions},
