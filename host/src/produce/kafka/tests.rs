@@ -1,12 +1,12 @@
 //! The producer against the embedded broker, which is told to answer with errors: the producer renews itself, and every record
 //! gets a true outcome.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use rdkafka::types::RDKafkaRespErr as E;
 
-use super::*;
+use super::{client::Client, generations::ENDING, *};
 use crate::{
     admission::{Admission, PartitionLoad},
     base::{
