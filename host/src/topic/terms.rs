@@ -3,17 +3,25 @@
 //!
 //! The topic's settings tell, if this principal may read them. If it may not, the brokers' first refusal teaches: from then on
 //! records are refused that have no key, are as large, or have a time as far off as the refused record. Times are limited from
-//! the start. For all other records the topic stays open. A lesson holds for [`LESSON`]; then such records are tried again.
+//! the start. For all other records the topic stays open. A lesson holds for [`lessons::LESSON`]; then such records are tried again.
 //! Settings that can be read end a lesson sooner.
+
+mod breach;
+mod lessons;
 
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+pub(super) use self::lessons::Learned;
+use self::{
+    breach::Breach,
+    lessons::{Known, Lesson, SMALL},
+};
 use crate::{
     base::{
         clock::now_ms,
@@ -23,11 +31,6 @@ use crate::{
     topic::{Destination, Packing, TopicSettings},
 };
 
-/// How long a lesson of a refusal holds.
-const LESSON: Duration = Duration::from_secs(600);
-/// Batches that are refused as too large within this time teach only one lesson: they were made before the first refusal was
-/// known.
-const EPISODE: Duration = Duration::from_secs(1);
 /// The margin for clocks: a record just within a bound by our clock must not be beyond it by the broker's clock. Synchronised
 /// clocks differ by seconds at worst. The margin of a small bound is a tenth of it.
 const CLOCKS_MS: i64 = 60_000;
@@ -36,9 +39,6 @@ const CLOCKS_MS: i64 = 60_000;
 const LATE_MS: i64 = 60_000;
 /// Ordinary records may be early by this much, because clocks differ.
 const EARLY_MS: i64 = 1_000;
-/// Any useful topic takes records of this size, so a smaller record teaches nothing about sizes. This is the smallest
-/// `message.max.bytes` that librdkafka allows.
-const SMALL: usize = 1_000;
 
 /// The rules for all topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,55 +82,6 @@ pub(super) struct Terms {
     // What the brokers have taken before cannot be the reason for a refusal.
     took_keyless: AtomicBool,
     largest_taken: AtomicU32,
-}
-
-/// The topic's settings, and the lessons of refusals.
-#[derive(Debug, Default)]
-struct Known {
-    /// `None` if they cannot be read.
-    settings: Option<TopicSettings>,
-    /// Records need a key; learned then.
-    key: Option<Instant>,
-    /// Records of this size or more are refused.
-    bytes: Option<Lesson<usize>>,
-    /// Times further ahead than this are refused, ms.
-    ahead: Option<Lesson<i64>>,
-    /// Times further behind than this are refused, ms.
-    behind: Option<Lesson<i64>>,
-    /// The largest batch that is taken, bytes.
-    batch: Option<Lesson<usize>>,
-}
-
-/// A bound that a refusal taught.
-#[derive(Debug, Clone, Copy)]
-struct Lesson<T> {
-    bound: T,
-    /// How much the next refusal lowers the bound. It doubles each time, so that a client that always stays just within the
-    /// bound cannot cause many refusals.
-    step: T,
-    /// When the lesson was learned.
-    since: Instant,
-}
-
-/// What a refusal taught.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Learned {
-    /// A new lesson.
-    New,
-    /// The lesson was already known: the record was in the same batch as another refused one, or on its way before.
-    Known,
-    /// Nothing: the reason of the refusal cannot be told.
-    Nothing,
-}
-
-/// Why a record is not handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Breach {
-    NoKey,
-    Batch { bytes: usize, most: usize },
-    Bytes { bytes: usize, refused: usize },
-    Ahead { ms: i64, most: i64 },
-    Behind { ms: i64, most: i64 },
 }
 
 impl Terms {
@@ -343,99 +294,6 @@ impl Terms {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    fn forget_old(&mut self, now: Instant) {
-        let holds = |since: &Instant| now.duration_since(*since) < LESSON;
-        self.key = self.key.filter(holds);
-        self.bytes = self.bytes.filter(|lesson| holds(&lesson.since));
-        self.ahead = self.ahead.filter(|lesson| holds(&lesson.since));
-        self.behind = self.behind.filter(|lesson| holds(&lesson.since));
-        self.batch = self.batch.filter(|lesson| holds(&lesson.since));
-    }
-
-    fn learn_key(&mut self, now: Instant) -> Learned {
-        match self.key.replace(now) {
-            None => Learned::New,
-            Some(_) => Learned::Known,
-        }
-    }
-
-    /// Every record of a batch that was too large gets this error. Only a record that is larger than all that were ever taken
-    /// can be the reason.
-    fn learn_bytes(&mut self, bytes: usize, taken: usize, now: Instant) -> Learned {
-        if bytes < SMALL || bytes <= taken {
-            return Learned::Nothing;
-        }
-        let bound = (bytes - bytes / 4).max(taken + 1);
-        match &mut self.bytes {
-            Some(lesson) if bytes >= lesson.bound => Learned::Known,
-            lesson => {
-                let (step, since) = (0, now);
-                *lesson = Some(Lesson { bound, step, since });
-                Learned::New
-            }
-        }
-    }
-
-    /// The batch had too many small records, so the bound for batches is lowered.
-    fn learn_batch(&mut self, packing: Packing, taken: usize, now: Instant) -> Learned {
-        let settings = self.settings.and_then(|settings| settings.max_batch_bytes);
-        let most = match self.batch {
-            Some(lesson) if now.duration_since(lesson.since) < EPISODE => return Learned::Known,
-            Some(lesson) => lesson.bound,
-            None => settings.unwrap_or(usize::MAX).min(packing.batch_bytes),
-        };
-        let least = taken + BATCH_HEADER;
-        if most <= least {
-            return Learned::Nothing;
-        }
-        let (bound, step, since) = ((most / 2).max(least), 0, now);
-        self.batch = Some(Lesson { bound, step, since });
-        Learned::New
-    }
-}
-
-impl Breach {
-    fn explain(self, topic: &str, by_settings: bool) -> RecordError {
-        let (code, message) = match self {
-            Self::NoKey => (
-                Code::KeyRequired,
-                format!("topic \"{topic}\" takes no record without a key (a compacted topic); give the record a key"),
-            ),
-            Self::Batch { bytes, most } => (
-                Code::RecordTooLarge,
-                format!(
-                    "the record takes {bytes} bytes as a batch of its own, over the max.message.bytes of topic \"{topic}\" \
-                     ({most}); make it smaller, or raise that"
-                ),
-            ),
-            Self::Bytes { bytes, refused } => (
-                Code::RecordTooLarge,
-                format!(
-                    "the record takes {bytes} bytes, and the brokers of topic \"{topic}\" have just refused a record for its size; \
-                     for a while, records of {refused} bytes or more are refused here; make it smaller, or raise the topic's \
-                     max.message.bytes"
-                ),
-            ),
-            Self::Ahead { ms, most } | Self::Behind { ms, most } => {
-                let (side, setting) = match (self, by_settings) {
-                    (Self::Behind { .. }, _) => ("behind", "the topic's message.timestamp.before.max.ms"),
-                    (_, true) => ("ahead of", "the topic's message.timestamp.after.max.ms"),
-                    (_, false) => ("ahead of", "limits.max_timestamp_ahead_ms"),
-                };
-                (
-                    Code::TimestampOutOfRange,
-                    format!(
-                        "the record's time is {ms} ms {side} now, and topic \"{topic}\" takes at most {most} ms ({setting} with a \
-                         margin for clocks and delivery, or what its brokers have just refused); correct the time"
-                    ),
-                )
-            }
-        };
-        RecordError::new(code, message)
     }
 }
 

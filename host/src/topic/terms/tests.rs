@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::*;
+use super::{
+    lessons::{EPISODE, LESSON},
+    *,
+};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
