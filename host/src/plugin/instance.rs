@@ -146,7 +146,8 @@ impl Instance {
         records: Vec<Record>,
         partitions: &Arc<Partitions>,
     ) -> (Vec<Record>, Result<Vec<Choice>, CallError>) {
-        let Some(batch) = &mut self.batch else {
+        // Taken out during the call, which needs the rest of the instance as well.
+        let Some(mut batch) = self.batch.take() else {
             // `batch_size` is 1 without one, and callers keep to it.
             unreachable!("plugin {} has no batch export", code.name)
         };
@@ -162,13 +163,11 @@ impl Instance {
         let calls = records_asked.clamp(1, CALLS_A_BATCH);
         let time = Time::new(limits.call_cpu * calls, limits.call_wall * calls);
         self.begin(code, current, time, key_bytes);
-        let Some(batch) = &mut self.batch else {
-            unreachable!("it was there before the call began")
-        };
         let begun = Instant::now();
         let answer = batch.call(&mut self.store, partitions.count());
         let took = begun.elapsed();
         batch.took(took.as_micros());
+        self.batch = Some(batch);
         metrics.seconds.observe((took / records_asked.max(1)).as_secs_f64());
         let records = match self.take_back() {
             Records::Batch { records, .. } => records,
