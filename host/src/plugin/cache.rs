@@ -13,6 +13,7 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    process::Stdio,
     time::SystemTime,
 };
 
@@ -46,6 +47,42 @@ pub enum NoCache {
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
+}
+
+/// A file of the cache that holds compiled code. Only [`Cache::find`] and [`Cache::keep`] make one, so the file is in a private
+/// folder, and its name has the SHA-256 of its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CachedCode {
+    file: PathBuf,
+    /// The bytes that an instance takes in the engine.
+    pub(super) engine_bytes: u64,
+}
+
+impl CachedCode {
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// A new file of the cache for the compiler to write to, deleted on drop. [`Cache::find`] ignores its name.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: File,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// The file as the standard output of the child that compiles.
+    pub(super) fn output(&self) -> io::Result<Stdio> {
+        self.file.try_clone().map(Stdio::from)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Nothing is there any more once the draft was kept.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 impl Cache {
@@ -101,8 +138,8 @@ impl Cache {
         Ok(())
     }
 
-    /// The file with this component's code, if it is there and intact, and the bytes that an instance takes in the engine.
-    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<(PathBuf, u64)> {
+    /// The code of this component, if the file is there and intact.
+    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<CachedCode> {
         let prefix = prefix(digest, compatibility);
         let entries = fs::read_dir(&self.folder).ok()?;
         for entry in entries.flatten() {
@@ -116,7 +153,7 @@ impl Cache {
             let file = entry.path();
             if Some(promised) == sha256_of(&file).ok().map(|sha| format!("{sha}.{EXTENSION}")).as_deref() {
                 touch(&file);
-                return Some((file, engine_bytes));
+                return Some(CachedCode { file, engine_bytes });
             }
             tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is deleted");
             let _ = fs::remove_file(&file);
@@ -129,8 +166,8 @@ impl Cache {
         self.folder.join(format!("functions-{compatibility}"))
     }
 
-    /// A new file for the compiler to write to. [`Cache::find`] ignores its name.
-    pub(super) fn draft(&self) -> io::Result<(File, PathBuf)> {
+    /// Makes a draft.
+    pub(super) fn draft(&self) -> io::Result<Draft> {
         let path = self
             .folder
             .join(format!(".{}-{:x}.draft", std::process::id(), fastrand::u64(..)));
@@ -140,23 +177,23 @@ impl Cache {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        Ok((file, path))
+        Ok(Draft { file, path })
     }
 
     /// Renames a finished draft so that [`Cache::find`] finds it.
     pub(super) fn keep(
         &self,
-        draft: &Path,
+        draft: &Draft,
         digest: &str,
         compatibility: &str,
         engine_bytes: u64,
-    ) -> io::Result<PathBuf> {
+    ) -> io::Result<CachedCode> {
         let prefix = prefix(digest, compatibility);
-        let name = format!("{prefix}{engine_bytes}-{}.{EXTENSION}", sha256_of(draft)?);
+        let name = format!("{prefix}{engine_bytes}-{}.{EXTENSION}", sha256_of(&draft.path)?);
         let file = self.folder.join(name);
-        fs::rename(draft, &file)?;
+        fs::rename(&draft.path, &file)?;
         self.tidy();
-        Ok(file)
+        Ok(CachedCode { file, engine_bytes })
     }
 
     /// Keeps the folder within its bounds. Code that is in use stays mapped when its file is deleted.
@@ -205,9 +242,9 @@ mod tests {
 
     use super::*;
 
-    fn stored(cache: &Cache, digest: &str, code: &[u8]) -> PathBuf {
-        let (mut file, draft) = cache.draft().expect("a draft");
-        io::Write::write_all(&mut file, code).expect("written");
+    fn stored(cache: &Cache, digest: &str, code: &[u8]) -> CachedCode {
+        let mut draft = cache.draft().expect("a draft");
+        io::Write::write_all(&mut draft.file, code).expect("written");
         cache.keep(&draft, digest, "c", 7).expect("kept")
     }
 
@@ -228,12 +265,12 @@ mod tests {
     fn code_that_was_altered_is_not_found_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = Cache::open(&folder.path().join("cache")).expect("a cache");
-        let file = stored(&cache, "d", b"code");
-        assert_eq!(cache.find("d", "c"), Some((file.clone(), 7)));
+        let code = stored(&cache, "d", b"code");
+        assert_eq!(cache.find("d", "c").as_ref(), Some(&code));
         assert_eq!((cache.find("other", "c"), cache.find("d", "other")), (None, None));
-        fs::write(&file, b"evil").expect("written");
+        fs::write(code.file(), b"evil").expect("written");
         assert_eq!(cache.find("d", "c"), None);
-        assert!(!file.exists());
+        assert!(!code.file().exists());
     }
 
     #[test]

@@ -18,9 +18,9 @@ mod protocol;
 mod run_child;
 
 use std::{
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
+    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -34,10 +34,15 @@ pub use self::{
 use self::{
     error::{NoCode, malformed},
     instance_size::{surveyed, within},
-    protocol::{OWN_PROGRAM, own_file},
-    run_child::{CompileRun, memory_file},
+    protocol::OWN_PROGRAM,
+    run_child::{CompileRun, not_started},
 };
-use super::{Engine, artifact, cache::Cache, survey::Survey};
+use super::{
+    Engine,
+    artifact::{CodeMemory, OwnCode},
+    cache::Cache,
+    survey::Survey,
+};
 use crate::config;
 
 /// A compiled component, loaded into this process and ready to be linked.
@@ -129,19 +134,19 @@ impl Compiler {
             .cache
             .as_ref()
             .and_then(|cache| cache.find(digest, &self.engine.compatibility()));
-        let Some((file, engine_bytes)) = found else {
+        let Some(code) = found else {
             return Ok(None);
         };
         // The limit may have been higher when the code was put into the cache.
         let survey = Survey {
-            engine_bytes,
+            engine_bytes: code.engine_bytes,
             ..Survey::default()
         };
         within(survey, self.limits.instance_bytes)?;
-        match artifact::load(self.engine.wasm(), &file) {
-            Ok(component) => Ok(Some(Compiled::new(component, engine_bytes))),
+        match self.load(&OwnCode::Cached(&code), code.engine_bytes) {
+            Ok(compiled) => Ok(Some(compiled)),
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "compiled code cannot be used; compiling again");
+                tracing::warn!(file = %code.file().display(), %error, "compiled code cannot be used; compiling again");
                 Ok(None)
             }
         }
@@ -150,32 +155,35 @@ impl Compiler {
     /// Compiles into a file of the cache. A full, broken or read-only disk is not the component's fault.
     fn compile_and_keep(&self, program: &Path, cache: &Cache, digest: &str, bytes: &[u8]) -> Result<Compiled, NoCode> {
         let not_taken = |error: io::Error| NoCode::NotTaken(error.to_string());
-        let (code, draft) = cache.draft().map_err(not_taken)?;
-        let kept = self.in_child(program, bytes, &code).and_then(|survey| {
-            let kept = cache.keep(&draft, digest, &self.engine.compatibility(), survey.engine_bytes);
-            Ok((kept.map_err(not_taken)?, survey.engine_bytes))
-        });
-        if kept.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        let (file, engine_bytes) = kept?;
-        let component =
-            artifact::load(self.engine.wasm(), &file).map_err(|error| NoCode::NotTaken(format!("{error:#}")))?;
-        Ok(Compiled::new(component, engine_bytes))
+        let draft = cache.draft().map_err(not_taken)?;
+        let survey = self.in_child(program, bytes, draft.output().map_err(not_started)?)?;
+        let code = cache
+            .keep(&draft, digest, &self.engine.compatibility(), survey.engine_bytes)
+            .map_err(not_taken)?;
+        self.load(&OwnCode::Cached(&code), code.engine_bytes)
+            .map_err(|error| NoCode::NotTaken(format!("{error:#}")))
     }
 
     /// Compiles into memory.
     fn compile_and_forget(&self, program: &Path, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| CompileError::Environment(format!("{what}: {error}"));
-        let code = memory_file("pointsman-code").map_err(|error| failed("no memory file for compiled code", &error))?;
-        let survey = match self.in_child(program, bytes, &code) {
+        let code = CodeMemory::new().map_err(|error| failed("no memory file for compiled code", &error))?;
+        let in_child = code
+            .output()
+            .map_err(not_started)
+            .and_then(|output| self.in_child(program, bytes, output));
+        let survey = match in_child {
             Ok(survey) => survey,
             Err(NoCode::None(error)) => return Err(error),
             Err(NoCode::NotTaken(problem)) => return Err(failed("no memory for compiled code", &problem)),
         };
-        let component = artifact::load(self.engine.wasm(), &own_file(&code))
-            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))?;
-        Ok(Compiled::new(component, survey.engine_bytes))
+        self.load(&OwnCode::InMemory(&code), survey.engine_bytes)
+            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))
+    }
+
+    fn load(&self, code: &OwnCode<'_>, engine_bytes: u64) -> wasmtime::Result<Compiled> {
+        let component = code.load(self.engine.wasm())?;
+        Ok(Compiled::new(component, engine_bytes))
     }
 
     fn cache_is_full(&self, problem: &str) {
@@ -187,14 +195,14 @@ impl Compiler {
             );
         }
     }
-    /// Has a child compile `bytes` into `code`.
-    fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<Survey, NoCode> {
+    /// Has a child compile `bytes`, and write the code to `output`.
+    fn in_child(&self, program: &Path, bytes: &[u8], output: Stdio) -> Result<Survey, NoCode> {
         let cache = self.cache.as_ref();
         let run = CompileRun {
             program,
             limits: self.limits,
             functions: cache.map(|cache| cache.functions(&self.engine.compatibility())),
         };
-        run.run(bytes, code)
+        run.run(bytes, output)
     }
 }

@@ -15,11 +15,11 @@ use rustix::process::{Resource, Rlimit, Signal};
 use super::{
     error::malformed,
     instance_size::surveyed,
-    protocol::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY, own_file},
+    protocol::{LOOK_OVER, OWN_PROGRAM, SAID_BYTES, SURVEY},
 };
 use crate::{
     base::text::shorten,
-    plugin::{artifact, code::link, engine, functions::Functions},
+    plugin::{artifact::OwnCode, code::link, engine, functions::Functions},
 };
 
 /// Files that the child may have open: its three standard ones, and those of `/proc` that it reads about itself.
@@ -74,12 +74,12 @@ pub fn compile(limits: ChildLimits, functions: Option<&Path>) -> anyhow::Result<
 /// The second half of the child: loads the code that it wrote to standard output, and links it. An error is the component's
 /// fault.
 pub fn look_over(load_bytes: u64) -> anyhow::Result<()> {
-    let code = own_file(&io::stdout());
-    let code_bytes = fs::metadata(&code)?.len();
+    let code = OwnCode::OwnOutput;
+    let code_bytes = fs::metadata(code.path())?.len();
     let taken = proc_status("VmData:").context("the compiler cannot read how much memory it takes")?;
     set(Resource::Data, taken + load_bytes + code_bytes + ALLOCATOR_BYTES)?;
     let engine = engine::compile_only()?;
-    let component = artifact::load(&engine, &code).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    let component = code.load(&engine).map_err(|error| anyhow::anyhow!("{error:#}"))?;
     link(&engine, &component)?;
     Ok(())
 }

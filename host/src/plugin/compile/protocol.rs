@@ -1,7 +1,5 @@
 //! What the compiling child and its parent agree on.
 
-use std::{os::fd::AsRawFd, path::PathBuf};
-
 /// The hidden subcommand that the child starts with: it compiles.
 pub const SUBCOMMAND: &str = "compile-component";
 /// The hidden subcommand that the child goes on with: it loads and links the code.
@@ -14,8 +12,3 @@ pub(super) const SURVEY: &str = "survey ";
 pub(super) const SAID_BYTES: u64 = 4_096;
 /// The child's exit code when it could not write the code: `EX_IOERR` of `sysexits.h`.
 pub const NO_ROOM: u8 = 74;
-
-/// A path to an open file of this process.
-pub(super) fn own_file(file: &impl AsRawFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}

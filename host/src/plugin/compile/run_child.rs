@@ -7,7 +7,7 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -64,19 +64,14 @@ pub(super) struct CompileRun<'r> {
 }
 
 impl CompileRun<'_> {
-    /// Has a child compile `bytes` into `code`.
-    pub(super) fn run(&self, bytes: &[u8], code: &File) -> Result<Survey, NoCode> {
-        let environment = |error: io::Error| {
-            NoCode::None(CompileError::Environment(format!(
-                "the compiler cannot be started: {error}"
-            )))
-        };
-        let mut component = memory_file("pointsman-component").map_err(environment)?;
+    /// Has a child compile `bytes`, and write the code to `output`.
+    pub(super) fn run(&self, bytes: &[u8], output: Stdio) -> Result<Survey, NoCode> {
+        let mut component = memory_file("pointsman-component").map_err(not_started)?;
         component
             .write_all(bytes)
             .and_then(|()| component.rewind())
-            .map_err(environment)?;
-        let mut says = memory_file("pointsman-compiler-says").map_err(environment)?;
+            .map_err(not_started)?;
+        let mut says = memory_file("pointsman-compiler-says").map_err(not_started)?;
         let memory_bytes = self.limits.memory_bytes.min(left_in_container().unwrap_or(u64::MAX));
         let mut child = Command::new(self.program)
             .arg(SUBCOMMAND)
@@ -92,17 +87,24 @@ impl CompileRun<'_> {
             .env_clear()
             .envs(env::var_os(LIBRARIES).map(|path| (LIBRARIES, path)))
             .stdin(component)
-            .stdout(code.try_clone().map_err(environment)?)
-            .stderr(says.try_clone().map_err(environment)?)
+            .stdout(output)
+            .stderr(says.try_clone().map_err(not_started)?)
             .spawn()
-            .map_err(environment)?;
-        let ended = wait(&mut child, self.limits.cpu * WALL_PER_CPU).map_err(environment)?;
+            .map_err(not_started)?;
+        let ended = wait(&mut child, self.limits.cpu * WALL_PER_CPU).map_err(not_started)?;
         let mut words = Vec::new();
         says.rewind()
             .and_then(|()| says.take(SAID_BYTES).read_to_end(&mut words))
-            .map_err(environment)?;
+            .map_err(not_started)?;
         judge(&self.limits, ended, &String::from_utf8_lossy(&words), memory_bytes)
     }
+}
+
+/// The error where the child could not be started, or not be waited for.
+pub(super) fn not_started(error: io::Error) -> NoCode {
+    NoCode::None(CompileError::Environment(format!(
+        "the compiler cannot be started: {error}"
+    )))
 }
 
 /// Tells from the child's exit status and its report whether there is code, and why not.
@@ -169,7 +171,7 @@ fn wait(child: &mut Child, wall: Duration) -> io::Result<Option<ExitStatus>> {
 }
 
 /// A file that exists only in memory.
-pub(super) fn memory_file(name: &str) -> io::Result<File> {
+fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
 
