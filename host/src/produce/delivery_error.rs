@@ -129,7 +129,7 @@ fn uncertain(error: E, topic: &str) -> RecordError {
             format!("the record was given up while it was on its way to a broker; {what}"),
         ),
         // Most of these records were never sent. But a record that a leader appended before it answered NOT_LEADER waits in the
-        // same queue with the same status, and cannot be told from the others.
+        // same queue with the same status, and cannot be distinguished from the others.
         E::PurgeQueue => RecordError::new(
             Code::Purged,
             format!("the record was given up while it waited to be sent, or to be sent again; {what}"),

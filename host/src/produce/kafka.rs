@@ -26,8 +26,11 @@ use std::{
 use rdkafka::ClientConfig;
 
 pub use self::config::client_config;
-use self::generations::{Generation, Generations, POLL};
-use super::{Health, MetadataError, NoSettings, Producer, Sender, delivery_error, librdkafka::TopicHandle};
+use self::{
+    client::Topic,
+    generations::{Generation, Generations, POLL},
+};
+use super::{Health, MetadataError, NoSettings, Producer, Sender, delivery_error};
 use crate::{
     base::{outcome::Outcome, record::Record},
     produce::batch::Ticket,
@@ -64,9 +67,10 @@ impl KafkaProducer {
 /// See [`Producer::sender`].
 struct KafkaSender {
     /// The topic of the last record: nearly all requests have only one.
-    topic: Option<(Arc<str>, Arc<TopicHandle>)>,
+    topic: Option<(Arc<str>, Arc<Topic>)>,
     /// `None` if the generation is over. A client that meets a fatal error later refuses records itself.
-    // Dropped after the topic, which must not outlive its client.
+    // Dropped after the topic. Dropping the last reference to a client ends the client, which may block: a generation does that
+    // on another thread, but a topic's handle would do it here.
     current: Option<Arc<Generation>>,
 }
 

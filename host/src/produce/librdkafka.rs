@@ -2,7 +2,7 @@
 //!
 //! | What | Why rust-rdkafka's own does not do |
 //! |---|---|
-//! | [`TopicHandle`], [`produce`] | for each record, it makes a C string of the topic's name and searches a list for it |
+//! | [`TopicHandle`] | for each record, it makes a C string of the topic's name and searches a list for it |
 //! | [`Opaque`] | it allocates a box for each record; here the pointer that goes with a record is that of its slot |
 //! | [`persisted`] | it has no such function |
 //! | [`flush`] | it calls librdkafka with a time-out of 0, so lingering records go on lingering |
@@ -98,20 +98,23 @@ impl IntoOpaque for Opaque {
     }
 }
 
-/// A topic of one client. It must not outlive the client.
-pub(crate) struct TopicHandle(NonNull<bindings::rd_kafka_topic_t>);
+/// A topic of one client. It keeps the client alive, so that it can always be used and destroyed.
+pub(crate) struct TopicHandle<C: ProducerContext + 'static> {
+    topic: NonNull<bindings::rd_kafka_topic_t>,
+    producer: Arc<BaseProducer<C>>,
+}
 
 // SAFETY: librdkafka counts references to its topic objects and locks them itself; its functions may be called from any thread.
 #[allow(unsafe_code)]
-unsafe impl Send for TopicHandle {}
+unsafe impl<C: ProducerContext> Send for TopicHandle<C> where BaseProducer<C>: Send + Sync {}
 // SAFETY: as above.
 #[allow(unsafe_code)]
-unsafe impl Sync for TopicHandle {}
+unsafe impl<C: ProducerContext> Sync for TopicHandle<C> where BaseProducer<C>: Send + Sync {}
 
-impl TopicHandle {
+impl<C: ProducerContext<DeliveryOpaque = Opaque>> TopicHandle<C> {
     /// Makes a handle. The topic has the client's settings.
     #[allow(unsafe_code)]
-    pub(crate) fn new<C: ProducerContext>(producer: &BaseProducer<C>, name: &str) -> Result<Self, RDKafkaErrorCode> {
+    pub(crate) fn new(producer: &Arc<BaseProducer<C>>, name: &str) -> Result<Self, RDKafkaErrorCode> {
         let Ok(name) = CString::new(name) else {
             return Err(RDKafkaErrorCode::InvalidTopic);
         };
@@ -119,119 +122,134 @@ impl TopicHandle {
         // SAFETY: the client belongs to the borrowed producer. The name is a C string, which librdkafka copies. Null for the
         // settings means the client's.
         let topic = unsafe { bindings::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
-        NonNull::new(topic).map(Self).ok_or_else(last_error)
+        Ok(Self {
+            topic: NonNull::new(topic).ok_or_else(last_error)?,
+            producer: Arc::clone(producer),
+        })
+    }
+
+    /// Hands a record over; a refused one comes back as its ticket. Calls `rd_kafka_produce`, or `rd_kafka_producev` for a record
+    /// with headers or a time. librdkafka copies key and value.
+    #[allow(unsafe_code)]
+    pub(crate) fn produce(
+        &self,
+        partition: u32,
+        record: &Record,
+        timestamp: Option<i64>,
+        ticket: Ticket,
+    ) -> Result<(), (RDKafkaErrorCode, Ticket)> {
+        let opaque = Opaque(ticket).into_ptr();
+        // SAFETY: `into_ptr` has just made the pointer, and it is taken back below only if librdkafka did not take it.
+        let error = unsafe {
+            if timestamp.is_some() || !record.headers.is_empty() {
+                self.produce_whole(partition, record, timestamp, opaque)
+            } else {
+                self.produce_plain(partition, record, opaque)
+            }
+        };
+        match error {
+            RDKafkaErrorCode::NoError => Ok(()),
+            refused => {
+                // SAFETY: `into_ptr` made the pointer, and with an error librdkafka does not take it.
+                let Opaque(ticket) = unsafe { Opaque::from_ptr(opaque) };
+                Err((refused, ticket))
+            }
+        }
+    }
+
+    /// `rd_kafka_produce`.
+    ///
+    /// # Safety
+    ///
+    /// `opaque` must come from [`Opaque::into_ptr`]. If the result is `NoError`, librdkafka has taken it, and the caller must not
+    /// use it again: it comes back with the delivery report.
+    #[allow(unsafe_code)]
+    unsafe fn produce_plain(&self, partition: u32, record: &Record, opaque: *mut c_void) -> RDKafkaErrorCode {
+        let (key, key_len) = parts(record.key.as_ref());
+        let (value, value_len) = parts(record.value.as_ref());
+        // SAFETY: the topic is alive, and `opaque` is as the caller promises. Key and value are alive during the call, which
+        // copies them (F_COPY) and does not write to them, although the value's type would allow it.
+        let taken = unsafe {
+            bindings::rd_kafka_produce(
+                self.topic.as_ptr(),
+                partition.cast_signed(),
+                bindings::RD_KAFKA_MSG_F_COPY,
+                value.cast_mut(),
+                value_len,
+                key,
+                key_len,
+                opaque,
+            )
+        };
+        if taken == 0 {
+            RDKafkaErrorCode::NoError
+        } else {
+            last_error()
+        }
+    }
+
+    /// `rd_kafka_producev`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`TopicHandle::produce_plain`].
+    #[allow(unsafe_code)]
+    unsafe fn produce_whole(
+        &self,
+        partition: u32,
+        record: &Record,
+        timestamp: Option<i64>,
+        opaque: *mut c_void,
+    ) -> RDKafkaErrorCode {
+        use bindings::rd_kafka_vtype_t as V;
+        let (key, key_len) = parts(record.key.as_ref());
+        let (value, value_len) = parts(record.value.as_ref());
+        let headers = headers(record);
+        // SAFETY: each argument has the type that its tag names. For topic, opaque, key and value, see `produce_plain`. The
+        // headers belong to librdkafka once it has taken the record; if it has not, they are destroyed here.
+        unsafe {
+            let error = bindings::rd_kafka_producev(
+                self.producer.client().native_ptr(),
+                V::RD_KAFKA_VTYPE_RKT,
+                self.topic.as_ptr(),
+                V::RD_KAFKA_VTYPE_PARTITION,
+                partition.cast_signed(),
+                V::RD_KAFKA_VTYPE_MSGFLAGS,
+                bindings::RD_KAFKA_MSG_F_COPY,
+                V::RD_KAFKA_VTYPE_VALUE,
+                value,
+                value_len,
+                V::RD_KAFKA_VTYPE_KEY,
+                key,
+                key_len,
+                V::RD_KAFKA_VTYPE_OPAQUE,
+                opaque,
+                V::RD_KAFKA_VTYPE_TIMESTAMP,
+                timestamp.unwrap_or(0),
+                V::RD_KAFKA_VTYPE_HEADERS,
+                headers,
+                V::RD_KAFKA_VTYPE_END,
+            );
+            if error.is_error() && !headers.is_null() {
+                bindings::rd_kafka_headers_destroy(headers);
+            }
+            error.into()
+        }
     }
 }
 
-impl Drop for TopicHandle {
+impl<C: ProducerContext> Drop for TopicHandle<C> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: the pointer is that of `new`, given back once, and its client is still there, as the type demands.
-        unsafe { bindings::rd_kafka_topic_destroy(self.0.as_ptr()) };
+        // SAFETY: the pointer is that of `new` and is given back only here. The client still exists, because `producer` is
+        // dropped after this.
+        unsafe { bindings::rd_kafka_topic_destroy(self.topic.as_ptr()) };
     }
-}
-
-/// `rd_kafka_produce`, or `rd_kafka_producev` for a record with headers or a time. librdkafka copies key and value. `topic` is
-/// one of `producer`'s.
-pub(crate) fn produce<C: ProducerContext<DeliveryOpaque = Opaque>>(
-    producer: &BaseProducer<C>,
-    topic: &TopicHandle,
-    partition: u32,
-    record: &Record,
-    timestamp: Option<i64>,
-    ticket: Ticket,
-) -> Result<(), (RDKafkaErrorCode, Ticket)> {
-    let opaque = Opaque(ticket).into_ptr();
-    let error = if timestamp.is_some() || !record.headers.is_empty() {
-        produce_whole(producer, topic, partition, record, timestamp, opaque)
-    } else {
-        produce_plain(topic, partition, record, opaque)
-    };
-    match error {
-        RDKafkaErrorCode::NoError => Ok(()),
-        refused => Err((refused, take_back(opaque))),
-    }
-}
-
-#[allow(unsafe_code)]
-fn take_back(opaque: *mut c_void) -> Ticket {
-    // SAFETY: the pointer was made a moment ago, and librdkafka has not taken it: it takes none with an error.
-    unsafe { Opaque::from_ptr(opaque) }.0
 }
 
 /// Pointer and length of bytes. `None` is a null pointer, which Kafka keeps apart from empty bytes.
 fn parts(bytes: Option<&bytes::Bytes>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
-}
-
-#[allow(unsafe_code)]
-fn produce_plain(topic: &TopicHandle, partition: u32, record: &Record, opaque: *mut c_void) -> RDKafkaErrorCode {
-    let (key, key_len) = parts(record.key.as_ref());
-    let (value, value_len) = parts(record.value.as_ref());
-    // SAFETY: the topic is alive. Key and value are alive during the call, which copies them (F_COPY) and does not write to
-    // them, although the value's type would allow it.
-    let taken = unsafe {
-        bindings::rd_kafka_produce(
-            topic.0.as_ptr(),
-            partition.cast_signed(),
-            bindings::RD_KAFKA_MSG_F_COPY,
-            value.cast_mut(),
-            value_len,
-            key,
-            key_len,
-            opaque,
-        )
-    };
-    if taken == 0 {
-        RDKafkaErrorCode::NoError
-    } else {
-        last_error()
-    }
-}
-
-#[allow(unsafe_code)]
-fn produce_whole<C: ProducerContext>(
-    producer: &BaseProducer<C>,
-    topic: &TopicHandle,
-    partition: u32,
-    record: &Record,
-    timestamp: Option<i64>,
-    opaque: *mut c_void,
-) -> RDKafkaErrorCode {
-    use bindings::rd_kafka_vtype_t as V;
-    let (key, key_len) = parts(record.key.as_ref());
-    let (value, value_len) = parts(record.value.as_ref());
-    let headers = headers(record);
-    // SAFETY: each argument has the type that its tag names. For topic, key and value, see `produce_plain`. The headers belong
-    // to librdkafka once it has taken the record; if it has not, they are destroyed here.
-    unsafe {
-        let error = bindings::rd_kafka_producev(
-            producer.client().native_ptr(),
-            V::RD_KAFKA_VTYPE_RKT,
-            topic.0.as_ptr(),
-            V::RD_KAFKA_VTYPE_PARTITION,
-            partition.cast_signed(),
-            V::RD_KAFKA_VTYPE_MSGFLAGS,
-            bindings::RD_KAFKA_MSG_F_COPY,
-            V::RD_KAFKA_VTYPE_VALUE,
-            value,
-            value_len,
-            V::RD_KAFKA_VTYPE_KEY,
-            key,
-            key_len,
-            V::RD_KAFKA_VTYPE_OPAQUE,
-            opaque,
-            V::RD_KAFKA_VTYPE_TIMESTAMP,
-            timestamp.unwrap_or(0),
-            V::RD_KAFKA_VTYPE_HEADERS,
-            headers,
-            V::RD_KAFKA_VTYPE_END,
-        );
-        if error.is_error() && !headers.is_null() {
-            bindings::rd_kafka_headers_destroy(headers);
-        }
-        error.into()
-    }
 }
 
 /// The record's headers in librdkafka's form; null if there are none.

@@ -38,20 +38,22 @@ use crate::{
 /// How long `purge` waits for the reports of purged records.
 const PURGE_WAIT: Duration = Duration::from_secs(2);
 
+/// A topic of a [`Client`].
+pub(super) type Topic = TopicHandle<Context>;
+
 /// See the [module](self).
 pub(super) struct Client {
-    /// Dropped before the producer, which handles must not outlive.
     topics: RwLock<Handles>,
     /// How many topics are known at once.
     most_topics: usize,
-    producer: BaseProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
 }
 
 /// The topics of a client.
 #[derive(Default)]
 struct Handles {
     /// Handles of the topics that are in use.
-    now: HashMap<Arc<str>, Arc<TopicHandle>>,
+    now: HashMap<Arc<str>, Arc<Topic>>,
     /// All topics that were ever sent to. librdkafka keeps some KiB a partition for each of them until the client ends, whether
     /// or not a handle is left.
     ever: HashSet<Arc<str>>,
@@ -70,7 +72,7 @@ impl Client {
         Ok(Self {
             topics: RwLock::default(),
             most_topics,
-            producer: BaseProducer::from_config_and_context(config, context)?,
+            producer: Arc::new(BaseProducer::from_config_and_context(config, context)?),
         })
     }
 
@@ -96,11 +98,11 @@ impl Client {
     }
 
     /// The handle of a topic.
-    pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<TopicHandle>, RDKafkaErrorCode> {
+    pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<Topic>, RDKafkaErrorCode> {
         if let Some(topic) = self.topics().now.get(name) {
             return Ok(Arc::clone(topic));
         }
-        let made = Arc::new(TopicHandle::new(&self.producer, name)?);
+        let made = Arc::new(Topic::new(&self.producer, name)?);
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.ever.insert(Arc::clone(name));
         Ok(Arc::clone(topics.now.entry(Arc::clone(name)).or_insert(made)))
@@ -122,14 +124,13 @@ impl Client {
     }
 
     /// Hands a record over. `topic` is one of this client's.
-    pub(super) fn send(&self, topic: &TopicHandle, record: &Record, partition: u32, ticket: Ticket) {
+    pub(super) fn send(&self, topic: &Topic, record: &Record, partition: u32, ticket: Ticket) {
         let timestamp = match self.producer.context().embedded {
             // The report takes the time from the ticket, so the same time must be sent.
             true => ticket.timestamp(),
             false => record.timestamp,
         };
-        let sent = librdkafka::produce(&self.producer, topic, partition, record, timestamp, ticket);
-        if let Err((refused, ticket)) = sent {
+        if let Err((refused, ticket)) = topic.produce(partition, record, timestamp, ticket) {
             ticket.complete(delivery_error::of_refusal(refused, &record.topic));
         }
     }
@@ -240,7 +241,7 @@ fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
 }
 
 /// The callbacks of librdkafka.
-struct Context {
+pub(super) struct Context {
     /// Whether the broker is the mock broker in this process. That one reports a made-up append time (1234) for every record,
     /// although it keeps the time that was sent, so the outcome has the time that was sent.
     embedded: bool,

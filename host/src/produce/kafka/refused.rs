@@ -95,7 +95,7 @@ fn settle_batch(reports: Vec<Report>) {
     }
 }
 
-/// The indexes of the guilty records. Empty if the reports' own errors tell, and also if nothing tells.
+/// The indexes of the guilty records. Empty if the reports' own errors name them, and also if they cannot be found.
 fn guilty(reports: &[Report]) -> Vec<usize> {
     let told = |error| reports.iter().any(|report| report.error == error);
     let Some((topic, _)) = reports.first().and_then(|first| first.ticket.destination()) else {
