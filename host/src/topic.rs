@@ -143,7 +143,7 @@ impl Topic {
         })
     }
 
-    /// The indexes of the records that made a broker refuse their batch. Empty if that cannot be told.
+    /// The indexes of the records that made a broker refuse their batch. Empty if they are not known.
     pub fn blame(&self, code: Code, destinations: &[Destination]) -> Vec<usize> {
         self.terms.blame(code, destinations, now_ms())
     }

@@ -57,7 +57,7 @@ pub(super) struct Gate {
     queued: AtomicUsize,
     /// Number of records in the producer's queue.
     records: AtomicUsize,
-    /// Those who wait. Room is taken only under this lock.
+    /// The requests that wait. [`Gate::take`] takes room only under this lock.
     line: Mutex<Line>,
     /// Bodies and replies that may have to give way.
     readers: Arc<Readers>,

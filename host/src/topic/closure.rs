@@ -1,8 +1,8 @@
 //! Closes a topic for a while when the brokers refuse its records for good. Each such refusal makes librdkafka drain the whole
 //! idempotent producer and begin a new epoch, so one topic's trouble would stop all other topics again and again.
 //!
-//! A topic is closed when the refusal concerns all its records: this principal may not write, or it cannot be told what was
-//! wrong with a record. If it can be told, the topic is closed only for similar records, see [`super::terms`].
+//! A topic is closed when the refusal concerns all its records: this principal may not write, or it is not known what was
+//! wrong with a record. If that is known, the topic is closed only for similar records, see [`super::terms`].
 
 use std::{
     sync::{Mutex, PoisonError},

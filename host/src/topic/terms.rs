@@ -161,8 +161,8 @@ impl Terms {
         }
     }
 
-    /// The indexes of the records that made a broker refuse their batch, for a batch where librdkafka does not tell. Empty if it
-    /// cannot be told.
+    /// The indexes of the records that made a broker refuse their batch, for a batch where librdkafka does not name them. Empty if
+    /// they are not known.
     pub(super) fn blame(&self, code: Code, destinations: &[Destination], now_ms: i64) -> Vec<usize> {
         let taken = self.largest_taken.load(Relaxed);
         let all = || destinations.iter().enumerate();

@@ -51,7 +51,7 @@ pub(in crate::topic) enum Learned {
     New,
     /// The lesson was already known: the record was in the same batch as another refused one, or on its way before.
     Known,
-    /// Nothing: the reason of the refusal cannot be told.
+    /// Nothing: the reason of the refusal is not known.
     Nothing,
 }
 
