@@ -37,7 +37,7 @@ use crate::base::{
 /// The value of [`Topic::route_memo`] before the topic's route was looked up.
 pub const NO_ROUTE_MEMO: u64 = u64::MAX;
 
-/// A topic that can be sent to.
+/// A topic that records can be sent to.
 #[derive(Debug)]
 pub struct Topic {
     /// The topic's name.
@@ -51,7 +51,7 @@ pub struct Topic {
     sticky: Mutex<Sticky>,
     /// Counts the outcomes of its records.
     counters: TopicCounters,
-    /// Closes the topic while the brokers refuse its records for good.
+    /// Closes the topic while the brokers refuse its records.
     closure: Closure,
     /// Which records the topic takes.
     terms: Terms,
@@ -170,7 +170,7 @@ impl Topic {
                     topic = %self.name,
                     pause_ms = pause.as_millis() as u64,
                     reason,
-                    "topic closed: the brokers refuse its records for good; they are rejected until one gets through"
+                    "topic closed: the brokers refuse its records; they are rejected here until one record gets through"
                 );
                 true
             }

@@ -29,7 +29,7 @@ const FEW_RECORDS: usize = 100;
 const TICK: Duration = Duration::from_millis(1);
 /// Bodies and replies without progress are looked for only once in so many ticks, because that takes longer than to check the
 /// line.
-const LOOKS_BETWEEN_WAYS: u64 = 32;
+const TICKS_BETWEEN_SEARCHES: u64 = 32;
 
 /// There was no room in time.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -225,7 +225,7 @@ impl Gate {
         line.looked_after = !line.waiters.is_empty();
         let (goes_on, round) = (line.looked_after, line.short.round);
         drop(line);
-        if missing > 0 && round.is_multiple_of(LOOKS_BETWEEN_WAYS) {
+        if missing > 0 && round.is_multiple_of(TICKS_BETWEEN_SEARCHES) {
             self.readers.make_way(missing);
         }
         goes_on

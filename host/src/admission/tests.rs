@@ -177,8 +177,8 @@ async fn a_request_that_waits_for_a_full_partition_delays_no_other_partition_and
     while admission.gate.waiting() < 2 {
         tokio::task::yield_now().await;
     }
-    admission.one(&other, 500, 1).await.expect("not held up");
-    // The small one would have had room by itself.
+    admission.one(&other, 500, 1).await.expect("not delayed");
+    // Alone, the small request would have had room.
     assert!(full.fits(&load(&full, 101, 0), 1_000_000, 1_000_000));
     drop(first);
     let (large, small) = (large.await.expect("no panic"), small.await.expect("no panic"));

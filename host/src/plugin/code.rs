@@ -16,10 +16,10 @@ use super::{
 };
 use crate::base::text::{said, said_on_one_line, shorten};
 
-/// The package whose interfaces a plugin may import, up to its version.
+/// The package of the interfaces that a plugin may import, without its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";
 
-/// What a plugin may import: these, and nothing else.
+/// The interfaces that a plugin may import. There are no others.
 const IMPORTS: [&str; 6] = [
     "pointsman:partitioner/types@1.0.0",
     "pointsman:partitioner/message@1.0.0",

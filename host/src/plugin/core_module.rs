@@ -172,8 +172,8 @@ impl Origin {
             ),
             Self::TinyGo => (
                 " made by TinyGo",
-                "with TinyGo it takes the target wasip2 and the world of the host's wit folder (`tinygo build -target=wasip2 \
-                 -wit-package wit -wit-world plugin`), and WASI stubbed out, since a plugin gets none",
+                "build it for the target wasip2 and the world of the host's wit folder (`tinygo build -target=wasip2 \
+                 -wit-package wit -wit-world plugin`), and stub WASI out, because a plugin gets none",
             ),
             Self::Go => (
                 " made by Go",
@@ -182,22 +182,22 @@ impl Origin {
             ),
             Self::AssemblyScript => (
                 " made by AssemblyScript",
-                "AssemblyScript has no way to components; what is nearest is JavaScript: `pointsman plugin new NAME --lang js`",
+                "AssemblyScript cannot make components; the nearest language is JavaScript: `pointsman plugin new NAME --lang js`",
             ),
             Self::Emscripten => (
                 " made by Emscripten",
-                "compile the C with clang and wasi-libc instead: `pointsman plugin build` in the folder of the .c files does it and \
-                 makes the component",
+                "compile the C with clang and wasi-libc instead: run `pointsman plugin build` in the folder of the .c files, which \
+                 does that and makes the component",
             ),
             Self::Swift => (
                 " made by Swift",
-                "`wasm-tools component embed` with the world `plugin` of the host's wit folder, then `wasm-tools component new`, make \
-                 a component of it; what it imports of WASI must be stubbed out",
+                "run `wasm-tools component embed` with the world `plugin` of the host's wit folder, then `wasm-tools component new`; \
+                 its WASI imports must be stubbed out",
             ),
             Self::C => (
                 " made by clang",
-                "run `pointsman plugin build` in the folder of the .c files, the bindings of wit-bindgen among them; of a module \
-                 from another build `wasm-tools component embed --world plugin wit` and `wasm-tools component new` make one",
+                "run `pointsman plugin build` in the folder of the .c files and of the bindings of wit-bindgen; for a module from \
+                 another build, run `wasm-tools component embed --world plugin wit`, then `wasm-tools component new`",
             ),
             Self::Unknown => (
                 "",
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_full_of_nothing_is_looked_at_in_no_time_and_never_panics() {
+    fn a_module_that_is_cut_short_or_has_millions_of_empty_parts_is_read_quickly_and_never_panics() {
         let whole = module(
             &[WASI, ("env", "abort")],
             &[producers(&["Rust"]), section(0, &string("name"))],
@@ -342,7 +342,7 @@ mod tests {
         let mut imports = vec![0x80, 0xad, 0xe2, 0x04];
         imports.extend([0, 0, 0, 0].repeat(10_000_000));
         advice(&[BEGINNING.to_vec(), section(1, &[1, 0x60, 0, 0]), section(2, &imports)].concat());
-        // As many functions as there may be.
+        // The most functions that a module may have.
         let million = [0xc0, 0x84, 0x3d];
         let functions = section(3, &[&million[..], &vec![0; 1_000_000]].concat());
         let code = section(10, &[&million[..], &[2, 0, 0x0b].repeat(1_000_000)].concat());

@@ -258,7 +258,7 @@ impl Batch {
 }
 
 impl Drop for Batch {
-    /// Normally every slot is filled by now. If a bug in the hand-over left some unfilled, their room must not be lost for good.
+    /// Normally every slot is filled by now. If a bug in the hand-over left some unfilled, their room must not be lost.
     fn drop(&mut self) {
         if *self.open.get_mut() > 0 {
             for slot in &self.slots {

@@ -1,5 +1,6 @@
-//! Closes a topic for a while when the brokers refuse its records for good. Each such refusal makes librdkafka drain the whole
-//! idempotent producer and begin a new epoch, so one topic's trouble would stop all other topics again and again.
+//! Closes a topic for a while when the brokers refuse a record and would refuse the next ones, too. Each such refusal makes
+//! librdkafka drain the whole idempotent producer and begin a new epoch, so one topic's trouble would stop all other topics
+//! again and again.
 //!
 //! A topic is closed when the refusal concerns all its records: this principal may not write, or it is not known what was
 //! wrong with a record. If that is known, the topic is closed only for similar records, see [`super::terms`].
@@ -50,6 +51,7 @@ impl Default for Closure {
 }
 
 impl Closure {
+    /// Checks whether a record may go to the producer. True if the record is a probe.
     pub(super) fn admit(&self, topic: &str) -> Result<bool, RecordError> {
         match self.suspension.admit(Instant::now) {
             Permission::Open => Ok(false),
@@ -58,13 +60,14 @@ impl Closure {
         }
     }
 
+    /// Learns from the outcome of a record, and returns how that changes the topic's state.
     pub(super) fn heard(&self, outcome: &Outcome, probe: bool) -> Option<Change> {
         match outcome {
             Outcome::Acked(_) if probe => {
                 self.suspension.resume(Instant::now());
                 Some(Change::Opened)
             }
-            Outcome::Failed(refusal) if is_for_good(refusal.code) => {
+            Outcome::Failed(refusal) if is_lasting(refusal.code) => {
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
                 match self.suspension.failed(probe, 1, Instant::now()) {
                     FailureEffect::Suspended { pause, .. } => Some(Change::Closed(pause)),
@@ -91,7 +94,7 @@ impl Closure {
 }
 
 /// Whether the next record would be refused as well.
-fn is_for_good(code: Code) -> bool {
+fn is_lasting(code: Code) -> bool {
     matches!(
         code,
         Code::TopicUnauthorized
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn one_refusal_for_good_closes_and_what_may_pass_does_not() {
+    fn one_lasting_refusal_closes_the_topic_and_a_passing_one_does_not() {
         for code in [Code::NotQueued, Code::GenerationChanged, Code::BatchRefused] {
             let closure = Closure::default();
             assert_eq!(closure.heard(&failed(code), false), None, "{code:?}");
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_probe_that_got_through_opens() {
+    fn only_a_probe_that_got_through_opens_the_topic() {
         let closure = Closure::default();
         let acked = Outcome::Acked(Ack {
             partition: 0,

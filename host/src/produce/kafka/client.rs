@@ -1,4 +1,4 @@
-//! One librdkafka client, good for one producer generation: records in, delivery reports out.
+//! One librdkafka client, which serves one producer generation: it takes records and handles their delivery reports.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -123,7 +123,7 @@ impl Client {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a record over. `topic` is one of this client's.
+    /// Hands a record over. `topic` must come from this client.
     pub(super) fn send(&self, topic: &Topic, record: &Record, partition: u32, ticket: Ticket) {
         let timestamp = match self.producer.context().embedded {
             // The report takes the time from the ticket, so the same time must be sent.

@@ -325,7 +325,7 @@ async fn the_last_holder_of_an_old_client_does_not_wait_for_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_has_sent_to_many_topics_is_replaced_and_nobody_notices_but_by_the_generation() {
+async fn a_client_that_has_sent_to_many_topics_is_replaced_and_no_record_suffers() {
     let bench = Bench::new();
     let mut generation = 1;
     let begun = Instant::now();

@@ -5,10 +5,15 @@ use crate::base::outcome::{Code, RecordError};
 /// Why a record is not handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Breach {
+    /// It has no key, and the topic needs one.
     NoKey,
+    /// A batch of this record alone is larger than the topic's settings allow.
     Batch { bytes: usize, most: usize },
+    /// It is as large as a record that the brokers refused for its size.
     Bytes { bytes: usize, refused: usize },
+    /// Its time is too far ahead of our clock.
     Ahead { ms: i64, most: i64 },
+    /// Its time is too far behind our clock.
     Behind { ms: i64, most: i64 },
 }
 

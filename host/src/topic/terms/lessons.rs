@@ -46,7 +46,7 @@ pub(super) struct Lesson<T> {
 
 /// What a refusal taught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::topic) enum Learned {
+pub(crate) enum Learned {
     /// A new lesson.
     New,
     /// The lesson was already known: the record was in the same batch as another refused one, or on its way before.

@@ -171,7 +171,7 @@ fn a_client_that_stays_just_within_the_bound_cannot_cause_many_refusals() {
 }
 
 #[test]
-fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
+fn what_was_written_before_is_never_the_reason_for_a_refusal() {
     let (terms, now) = (Terms::new(Rules::default()), Instant::now());
     terms.took(destination(5_000, false, None));
     assert_eq!(
