@@ -32,7 +32,7 @@ pub(super) struct Functions {
     bytes: Vec<u8>,
     /// Where in `bytes` a function's code is, by the compiler's key.
     known: HashMap<Vec<u8>, Range<usize>>,
-    /// What this compilation has asked for and added. A mutex: the compiler uses several threads.
+    /// What this compilation has asked for and added. A mutex, because the compiler may use several threads.
     usage: Mutex<Usage>,
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lesson<T> {
     pub(super) bound: T,
-    /// How much the next refusal lowers the bound. It doubles each time, so that a client that always stays just within the
-    /// bound cannot cause many refusals.
+    /// How much the last refusal lowered a bound on times; 0 for other bounds. It doubles each time, so that a client that
+    /// always stays just within the bound cannot cause many refusals.
     pub(super) step: T,
     /// When the lesson was learned.
     pub(super) since: Instant,
