@@ -114,7 +114,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
             eventually(case, || {
                 let problem = shown(&sidecar, "bad")["problem"].clone();
                 // On a machine that is busy enough a child at the lowest priority does not get its CPU time in time.
-                let is_refused = |problem: &str| problem.contains(says) || problem.contains("given up after 20 s");
+                let is_refused = |problem: &str| problem.contains(says) || problem.contains("stopped after 20 s");
                 problem.as_str().is_some_and(is_refused)
             });
             assert_eq!(deciding(&sidecar, "bad"), digest(&key_hash), "{case}");

@@ -1,21 +1,21 @@
-//! Room for what clients make the process hold: bytes, records, and each partition's share of them. What does not fit in time is
-//! told 503, with nothing taken.
+//! Limits what clients make the process hold: bytes, records, and each partition's share of the producer's queue. A request
+//! for which there is no room in time is answered with 503, and nothing of it is sent.
 //!
-//! | bound | what it holds for |
+//! | limit | what it limits |
 //! |---|---|
-//! | `limits.max_buffered_bytes` | everything that requests and queued records take, each at what it really takes |
-//! | 7/8 of it | the same, where large bodies ask for more: what is whole must be able to become records and replies |
-//! | 15/16 of it | the same, where what is whole asks for more than a little |
-//! | half of it | bodies that are still being read, and lines of streams that are not whole |
-//! | an eighth more | of those, the small ones: large ones must not leave them nothing |
-//! | [`Admission::most_for_request`] | what one request may take in all |
-//! | [`Admission::queue_records`] | records handed over and not yet answered; some of that only for requests of few records |
-//! | [`PartitionQuota`] | what one partition may have of the producer's queue: as much as is free, so that one that nobody takes anything from leaves room for the others, however many there are like it |
-//! | a quarter of the bytes | requests that wait for such a partition |
+//! | `limits.max_buffered_bytes` | all memory of requests and queued records |
+//! | 7/8 of that | the same, when a large body needs more: complete requests must always find room for their records and replies |
+//! | 15/16 of that | the same, when a complete request needs much more |
+//! | half of that | bodies that are being read, and incomplete lines of streams |
+//! | an eighth more | the same, when a small body needs more: large bodies must leave room for small ones |
+//! | [`Admission::most_for_request`] | all memory of one request |
+//! | [`Admission::queue_records`] | records that are handed over and not yet answered; a part is reserved for requests of few records |
+//! | [`PartitionQuota`] | one partition's share of the producer's queue: as much as is free, so that a partition whose broker does not answer leaves room for the others, however many such partitions there are |
+//! | a quarter of the bytes | requests that wait for a partition with a full quota |
 //!
-//! What a request holds, from the first byte of its body to the last byte of its reply, is a [`Reservation`]: the body as it comes
-//! ([`Room`]), what reading makes of it, a slot for each record, the reply. A body that stands still while others need its room
-//! [gives way](Room::gives_way).
+//! The memory of a request, from the first byte of its body to the last byte of its reply, is a [`Reservation`]: the body as it
+//! arrives ([`Room`]), what parsing makes of it, a slot for each record, and the reply. A body that makes no progress while
+//! others need its room [gives way](Room::gives_way).
 
 mod gate;
 mod line;
@@ -41,21 +41,23 @@ use self::{
 };
 use crate::config::Limits;
 
-/// Records that the producer holds at once for one partition, if no other one holds any: half of what it holds in all.
-/// librdkafka was faster and cheaper with a queue of this size than with one ten times as long.
+/// How many records the producer holds for one partition if no other partition has any: half of its whole queue. librdkafka was
+/// faster and took less CPU time with a queue of this size than with one ten times as long.
 const QUEUE_RECORDS: usize = 20_000;
 
-/// The bounds that all requests share.
+/// The limits that all requests share.
 #[derive(Debug)]
 pub struct Admission {
+    /// Counts what is taken.
     gate: Arc<Gate>,
+    /// How long a request may wait for room.
     max_wait: Duration,
     /// `limits.max_buffered_bytes`.
     bytes: usize,
 }
 
 impl Admission {
-    /// Everything free.
+    /// Nothing is taken yet.
     pub fn new(limits: &Limits) -> Self {
         let bytes = limits.max_buffered_bytes;
         Self {
@@ -65,39 +67,39 @@ impl Admission {
         }
     }
 
-    /// How many records the producer's queue must hold: the largest request finds room also beside some partitions that hold all
-    /// that they may.
+    /// How many records the producer's queue must hold, so that the largest request finds room even when another partition has
+    /// used up its quota.
     pub fn queue_records(limits: &Limits) -> usize {
         QUEUE_RECORDS.max(limits.max_records) * 2 + SPARE_RECORDS
     }
 
-    /// Bytes of requests and queued records now.
+    /// Bytes that requests and queued records take now.
     pub fn buffered(&self) -> usize {
         self.gate.bytes()
     }
 
-    /// Records in the producer's queue now, and those about to be handed over.
+    /// Number of records that are in the producer's queue, or about to be handed over.
     pub fn queued_records(&self) -> usize {
         self.gate.records()
     }
 
-    /// Their bytes.
+    /// Bytes of the records that are in the producer's queue, or about to be handed over.
     pub fn queued_bytes(&self) -> usize {
         self.gate.queued()
     }
 
-    /// What one request may take at most: its records must find room beside it.
+    /// The most that one request may take, bytes. The rest is for its records in the producer's queue.
     pub fn most_for_request(&self) -> usize {
         self.bytes / 4 * 3
     }
 
-    /// What may be taken now, without anybody else's turn being taken.
+    /// How many bytes a complete request may take now without overtaking requests that wait.
     pub fn free(&self) -> usize {
         self.gate.free()
     }
 
-    /// Room for a request's records, for which it gives back what it holds for its body. [`Admission::release`] gives it back, record
-    /// by record.
+    /// Waits for room in the producer's queue for a request's records. The request gives back the room of its body in exchange.
+    /// [`Admission::release`] gives the records' room back, one by one.
     pub async fn queue(&self, loads: Vec<PartitionLoad>, body: &mut Option<Reservation>) -> Result<Queued, Busy> {
         let wants = Wants::queue(loads, body.as_ref().map_or(0, Reservation::bytes));
         let wants = self.gate.take(wants, self.max_wait).await?;
@@ -108,41 +110,42 @@ impl Admission {
         })
     }
 
-    /// A record that [`Admission::queue`] made room for needs it no longer.
+    /// Gives back the room that [`Admission::queue`] took for one record.
     pub fn release(&self, quota: &PartitionQuota, bytes: usize) {
         self.gate.release(quota, 1, bytes);
     }
 
-    /// Nothing yet: what a request holds is taken as it comes.
+    /// An empty reservation, which grows with what the request takes.
     pub fn reservation(&self) -> Reservation {
         Reservation::none(&self.gate, self.max_wait)
     }
 
-    /// Nothing yet: what a body holds is taken as it comes.
+    /// An empty room, which grows as the body arrives.
     pub fn body(&self) -> Room {
         Room::new(self.reservation())
     }
 
-    /// Room that is there at once, for what is there already.
+    /// Takes room without waiting, for bytes that are already in memory.
     pub fn at_once(&self, bytes: usize) -> Result<Reservation, Busy> {
         self.gate.take_at_once(bytes)?;
-        let mut held = self.reservation();
-        held.add(bytes);
-        Ok(held)
+        let mut reservation = self.reservation();
+        reservation.add(bytes);
+        Ok(reservation)
     }
 
-    /// A reply of so many bytes that waits to be read: it has to give way where it stands still while others need its room.
+    /// Watches the progress of a reply of so many bytes. It must give way if the client does not read it while others need its
+    /// room.
     pub fn standing(&self, bytes: usize) -> Standing {
         Standing::new(self.gate.readers(), bytes)
     }
 
-    /// The answer to something else that a request waits for; none when it takes longer than the wait for room may.
+    /// Waits for something other than room, for as long as a request may wait for room. `None` if that is not long enough.
     pub async fn in_time<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout(self.max_wait, waiting).await.ok()
     }
 }
 
-/// Room for a request's records that nobody has been handed yet: given back when this is dropped.
+/// Room in the producer's queue for the records of one request. Given back on drop, unless the records are handed on.
 #[derive(Debug)]
 pub struct Queued {
     gate: Arc<Gate>,
@@ -150,7 +153,7 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// From here on, each record gives its room back by itself.
+    /// Keeps the room: from here on, it is given back record by record, with [`Admission::release`].
     pub fn hand_on(mut self) {
         self.loads.clear();
     }

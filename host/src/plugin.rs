@@ -1,12 +1,16 @@
-//! The plugin host: a partitioner written by somebody else, as a WebAssembly component, in a sandbox.
+//! The plugin host: it runs a partitioner that somebody else wrote, a WebAssembly component, in a sandbox.
 //!
-//! A [`mod@file`] is known by its SHA-256; a [`Compiler`] makes machine code of it in a child process, or finds the code in a
-//! private [`cache`]; [`Code`] is a checked component; [`Pool`] holds the instances of one version with one config, one for
-//! each worker thread; [`Lease`] is an instance on loan to one request, up to a millisecond at a time. What a plugin may
-//! import is the interfaces of `wit/` and nothing else; what it may use is bounded by [`limits`]. A call that breaks a
-//! bound traps, its instance is thrown away, and only its own record suffers, also where the plugin is asked about a [`batch`] of
-//! records in one call; a plugin that keeps failing is left alone for a
-//! while ([`suspension`](crate::base::back_off)). A [`Shadow`] is a candidate whose decisions are only compared.
+//! - A plugin [`mod@file`] is identified by its SHA-256.
+//! - A [`Compiler`] compiles it in a child process, or finds the code in a private [`cache`].
+//! - [`Code`] is a checked and compiled component.
+//! - A [`Pool`] holds the instances of one version with one config, at most one for each worker thread.
+//! - A [`Lease`] is an instance on loan to one request, for about a millisecond at a time.
+//! - A [`Shadow`] is a candidate plugin whose decisions are only compared.
+//!
+//! A plugin may import the interfaces of `wit/` and nothing else. [`limits`] bounds the memory and the time that it uses.
+//! A call that exceeds a bound traps: its instance is thrown away, and only the record of that call suffers. This also
+//! holds when the plugin decides about a [`batch`] of records in one call. A plugin that keeps failing is suspended for a
+//! while, see [`back_off`](crate::base::back_off).
 
 mod answer;
 mod artifact;

@@ -1,8 +1,8 @@
-//! Where records go: the producer seam.
+//! The producer: it takes records with their partitions, and reports their outcomes.
 //!
-//! There is ONE producer for the whole process and every thread, so that order and idempotence have one place. The
-//! partition is decided before a record gets here. [`kafka::KafkaProducer`] is the real one; [`memory::MemoryProducer`]
-//! keeps what it is given and lets tests decide what becomes of each record.
+//! The whole process shares ONE producer, so that order and idempotence are kept in one place. The partition is decided
+//! before a record gets here. [`kafka::KafkaProducer`] is the real producer; [`memory::MemoryProducer`] keeps the records in
+//! memory and lets a test decide about each outcome.
 
 pub mod batch;
 pub mod delivery_error;
@@ -19,92 +19,94 @@ use crate::{
     topic::{Packing, PartitionInfo, TopicSettings},
 };
 
-/// The seam between the pipeline and the brokers.
+/// What the pipeline knows of the brokers.
 pub trait Producer: Send + Sync + 'static {
-    /// Counts the producers that there have been, from 1: a fatal error makes a new one. Order is kept within a generation.
+    /// The current generation, counted from 1. Each new client, after a fatal error for example, begins a new generation.
+    /// Order is kept within a generation only.
     fn generation(&self) -> u32;
 
-    /// What hands over the records of one request, which began in this generation.
+    /// Makes a sender for the records of one request that began in this generation.
     fn sender(&self, generation: u32) -> Box<dyn Sender + '_>;
 
     /// Asks the brokers for a topic's partitions. Blocks up to `timeout`.
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError>;
 
-    /// Asks how these topics are configured; the error says why that is not known. Blocks up to `timeout`.
+    /// Asks the brokers for the configuration of these topics. Blocks up to `timeout`.
     fn settings(&self, topics: &[Arc<str>], _timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
         vec![Err(NoSettings::Unsupported); topics.len()]
     }
 
-    /// How it packs records.
+    /// How the producer packs records into batches.
     fn packing(&self) -> Packing {
         Packing::default()
     }
 
-    /// Whether a topic may be sent to that was not before: what it keeps of topics is bounded.
+    /// Whether records may be sent to this topic, which may be new. The producer keeps something of each topic, and bounds
+    /// how many there are.
     fn has_room_for(&self, _topic: &str) -> bool {
         true
     }
 
-    /// Nobody sends to this topic any more, for now: what is kept for that may go.
+    /// Says that nobody sends to this topic for now, so the producer may drop what it keeps for sending.
     fn forget(&self, _topic: &str) {}
 
-    /// Asks whether any broker answers, for [`Producer::health`]; about a known topic if there is one, which is the
-    /// cheaper question. Blocks up to `timeout`.
+    /// Asks whether any broker answers, for [`Producer::health`]. To ask about a known topic is cheaper. Blocks up to
+    /// `timeout`.
     fn probe(&self, topic: Option<&str>, timeout: Duration);
 
-    /// Sends what lingers now, and waits until nothing is outstanding: false when `timeout` came first. Blocks.
+    /// Sends lingering records now, and waits until no record is outstanding. Returns false if `timeout` passes first. Blocks.
     fn flush(&self, timeout: Duration) -> bool;
 
-    /// Gives up what is outstanding: every ticket is completed, `failed` where that is certain, else `unknown`. Blocks
-    /// shortly.
+    /// Gives up all outstanding records. Every ticket is completed: as `failed` where that is certain, else as `unknown`.
+    /// Blocks for a short time.
     fn purge(&self);
 
-    /// How the brokers are doing.
+    /// Whether the brokers can be reached.
     fn health(&self) -> Health;
 }
 
-/// The hand-over of one request's records. It may hold on to the producer of its generation, so it is not kept for long.
+/// Hands over the records of one request. A sender may keep the client of its generation alive, so it must not live long.
 pub trait Sender: Send {
-    /// Hands a record over, without waiting. Records handed over by one thread for one partition are written in that
-    /// order. The ticket is completed exactly once: at once when the record is refused, or when the sender's generation is no
-    /// longer the one of now, else by the brokers' answer.
+    /// Hands a record over, without waiting. Records that one thread hands over for one partition are written in that order.
+    /// The ticket is completed exactly once: at once if the record is refused or the sender's generation is over, else by the
+    /// brokers' answer.
     fn send(&mut self, record: &Record, partition: u32, ticket: Ticket);
 }
 
 /// Why a topic's partitions are not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// The brokers do not know it.
+    /// The brokers do not know the topic.
     #[error("the brokers do not know the topic")]
     UnknownTopic,
-    /// The principal may not see or write it.
+    /// The principal may not see the topic, or not write to it.
     #[error("the brokers do not let this principal use the topic")]
     Unauthorized,
-    /// No answer, for now.
+    /// The brokers do not answer now.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// Why it is not known how a topic is configured.
+/// Why a topic's configuration is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoSettings {
-    /// There are no brokers that could say it.
-    #[error("these brokers have no settings")]
+    /// This kind of producer has no topic configuration.
+    #[error("these brokers have no topic settings")]
     Unsupported,
-    /// No right to, or no answer.
+    /// The principal may not read it, or the brokers do not answer.
     #[error("{0}")]
     Refused(String),
 }
 
-/// What the producer knows of the brokers.
+/// Whether the producer can reach the brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// Nothing heard yet.
+    /// No broker has answered yet.
     Starting,
-    /// The last thing heard was good.
+    /// The last answer of a broker was good.
     Up,
-    /// No broker can be reached.
+    /// No broker can be reached, for this reason.
     Down(String),
-    /// The producer met a fatal error, and a new one is being made.
+    /// The client met this fatal error, and a new client is being made.
     Renewing(String),
 }

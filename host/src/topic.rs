@@ -1,4 +1,4 @@
-//! One topic: its partitions, what it takes of records, and whether it is closed.
+//! One topic: its partitions, which records it takes, and whether it is closed.
 
 mod closure;
 mod destination;
@@ -34,32 +34,37 @@ use crate::base::{
     record::Record,
 };
 
-/// What [`Topic::route_memo`] is before anybody has looked for the topic's route.
+/// The value of [`Topic::route_memo`] before the topic's route was looked up.
 pub const NO_ROUTE_MEMO: u64 = u64::MAX;
 
-/// A topic that can be sent to.
+/// A topic that records can be sent to.
 #[derive(Debug)]
 pub struct Topic {
-    /// Its name.
+    /// The topic's name.
     pub name: Arc<str>,
-    /// Kept for the table of routes, which writes here where it has found the topic's route: see `routing::route::Table::place_of`.
+    /// Belongs to the table of routes, which remembers here where it found the topic's route: see
+    /// `routing::route::Table::place_of`.
     pub route_memo: AtomicU64,
+    /// Replaced as a whole with each refresh of the metadata.
     partitions: ArcSwap<Partitions>,
+    /// The partition for records that may go to any.
     sticky: Mutex<Sticky>,
+    /// Counts the outcomes of its records.
     counters: TopicCounters,
-    /// Whether the brokers refuse its records for good.
+    /// Closes the topic while the brokers refuse its records.
     closure: Closure,
-    /// What it takes.
+    /// Which records the topic takes.
     terms: Terms,
+    /// Refusals for the log.
     refusals: Refusals,
 }
 
-/// A topic as a request sees it: with the partitions of the moment at which its records are decided.
+/// A topic as one request sees it: with the partitions of the moment when its records are decided.
 #[derive(Debug, Clone)]
 pub struct TopicView {
     /// The topic.
     pub topic: Arc<Topic>,
-    /// Its partitions then.
+    /// The topic's partitions at that moment.
     pub partitions: Arc<Partitions>,
 }
 
@@ -78,7 +83,7 @@ impl Topic {
         }
     }
 
-    /// The brokers have said how it is configured.
+    /// Takes over the configuration that the brokers gave.
     pub(crate) fn configure(&self, settings: TopicSettings, batch_bytes: usize) {
         let changed = self.terms.configure(settings);
         self.bound_quotas(&self.partitions());
@@ -94,8 +99,8 @@ impl Topic {
         }
     }
 
-    /// No partition may have more in the producer's queue than its topic takes as one batch, where that is less than a batch of
-    /// the producer's: what is in no queue is in no batch.
+    /// Limits each partition's quota to what the topic takes as one batch, where that is less than the producer packs into a
+    /// batch: a batch cannot be larger than the queue that it is made from.
     fn bound_quotas(&self, partitions: &Partitions) {
         let most = self.terms.quota_bytes();
         for quota in &partitions.quotas {
@@ -103,7 +108,7 @@ impl Topic {
         }
     }
 
-    /// Whether a record may go to the producer; true: as the one that finds out whether the topic can be used again.
+    /// Checks whether a record may go to the producer. True if the record is a probe, which decides about opening a closed topic.
     pub fn admit(&self, record: &Record, destination: Destination) -> Result<bool, RecordError> {
         if let Some(refused) = self.terms.refuse(&self.name, record, destination.bytes as usize) {
             self.refusals.note(&self.name, &refused, Instant::now());
@@ -116,8 +121,8 @@ impl Topic {
         self.closure.admit(&self.name)
     }
 
-    /// A partition holds more than its bound only when one request alone brings it. What is too much of it goes nowhere, until the
-    /// rest is no larger than a batch may be.
+    /// Refuses a record while its partition's queue holds more than the topic takes as one batch. Only one request alone can
+    /// bring that much to a partition, so some of its records are refused until the others fit.
     fn too_much(&self, destination: Destination) -> Option<RecordError> {
         let most = self.terms.quota_bytes();
         if most == usize::MAX {
@@ -138,22 +143,22 @@ impl Topic {
         })
     }
 
-    /// Which records of a refused batch are to blame, by their destinations; none: there is no telling.
+    /// The indexes of the records that made a broker refuse their batch. Empty if they are not known.
     pub fn blame(&self, code: Code, destinations: &[Destination]) -> Vec<usize> {
         self.terms.blame(code, destinations, now_ms())
     }
 
-    /// A record that went to this destination was written.
+    /// Notes that a record with this destination was written.
     pub fn took(&self, destination: Destination) {
         self.terms.took(destination);
     }
 
-    /// What the brokers said of a record that went to this destination; `probe` as [`Topic::admit`] said. True: a refusal that stops the
-    /// producer for a moment, and that others need not meet any more.
+    /// Learns from the outcome of a record with this destination. `probe` is what [`Topic::admit`] returned. True if this is a new
+    /// refusal, which makes librdkafka pause for a moment, and which similar records will not meet again.
     pub fn heard(&self, outcome: &Outcome, destination: Destination, probe: bool) -> bool {
         match self.learn(outcome, destination) {
             Learned::New => return true,
-            // Why is known, and the rest of the topic stays open.
+            // The reason is already known, and the topic stays open for other records.
             Learned::Known => return false,
             Learned::Nothing => {}
         }
@@ -165,7 +170,7 @@ impl Topic {
                     topic = %self.name,
                     pause_ms = pause.as_millis() as u64,
                     reason,
-                    "topic closed: the brokers refuse its records for good; they are rejected until one gets through"
+                    "topic closed: the brokers refuse its records; they are rejected here until one record gets through"
                 );
                 true
             }
@@ -202,12 +207,12 @@ impl Topic {
         learned
     }
 
-    /// Says what has been refused and not yet told.
+    /// Writes to the log what has been refused since its last line.
     pub(crate) fn tell_refusals(&self) {
         self.refusals.tell(&self.name, Instant::now());
     }
 
-    /// The topic with its partitions of this moment.
+    /// The topic with its present partitions.
     pub fn view(self: &Arc<Self>) -> TopicView {
         TopicView {
             topic: Arc::clone(self),
@@ -215,18 +220,18 @@ impl Topic {
         }
     }
 
-    /// Its partitions now.
+    /// The topic's present partitions.
     pub fn partitions(&self) -> Arc<Partitions> {
         self.partitions.load_full()
     }
 
-    /// A partition for a record that may go anywhere: sticky, see [`sticky`].
+    /// Picks a partition for a record that may go to any, see [`sticky`].
     pub fn any(&self, partitions: &Partitions, bytes: usize) -> u32 {
         let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
         sticky.pick(partitions, bytes, Instant::now())
     }
 
-    /// Outcomes so far, by kind.
+    /// How many outcomes of each kind there were.
     pub(crate) fn counts(&self) -> [u64; 4] {
         self.counters.counts()
     }

@@ -1,9 +1,9 @@
-//! Who may take what, and in which turn.
+//! Decides who may take room, and in which order.
 //!
-//! Everything that a request needs is taken at once or not at all, under one lock that is held for a look at some numbers. What
-//! is given back is only subtracted, without a lock. Whoever finds no room stands in line; while anybody does, a task looks each
-//! millisecond who has room now, in the order of their coming: who is short of something is overtaken only by those who do not
-//! need that.
+//! A request takes all that it needs at once, or nothing, under one lock that is held only to compare some numbers. Giving room
+//! back is a subtraction without a lock. A request that finds no room waits in line. While the line is not empty, a task checks
+//! it each millisecond and lets in the waiters for whom there is room, in the order in which they came. A waiter can be
+//! overtaken only by one that does not need what the first one lacks.
 
 use std::{
     mem,
@@ -23,24 +23,25 @@ use super::{
     wants::{Bounds, For, SMALL, Wants},
 };
 
-/// A request of no more records has few.
+/// A request with at most this many records counts as one of few records.
 const FEW_RECORDS: usize = 100;
-/// Between two looks at the line.
+/// How often the line is checked.
 const TICK: Duration = Duration::from_millis(1);
-/// To look through everybody who reads costs more than a look at the line.
-const LOOKS_BETWEEN_WAYS: u64 = 32;
+/// Bodies and replies without progress are looked for only once in so many ticks, because that takes longer than to check the
+/// line.
+const TICKS_BETWEEN_SEARCHES: u64 = 32;
 
-/// No room within the wait.
+/// There was no room in time.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("no room for {what} within {waited} ms: {bound} is full; send less at once, or retry later", waited = waited.as_millis())]
 pub struct Busy {
     /// What there was no room for.
     pub what: &'static str,
-    /// The limit that was met.
+    /// The limit that is used up.
     pub bound: String,
-    /// How long was waited.
+    /// How long the request waited.
     pub waited: Duration,
-    /// The partition that holds all that it may, where that was the reason.
+    /// The partition whose quota is used up, if that is the reason.
     pub quota: Option<Arc<PartitionQuota>>,
 }
 
@@ -48,20 +49,24 @@ pub struct Busy {
 #[derive(Debug)]
 pub(super) struct Gate {
     bounds: Bounds,
+    /// Bytes of bodies that are being read; they count in `requests`, too.
     reading: AtomicUsize,
-    /// Bytes of requests: bodies, what became of them, replies.
+    /// Bytes of requests: bodies, what parsing made of them, and replies.
     requests: AtomicUsize,
     /// Bytes of records in the producer's queue.
     queued: AtomicUsize,
+    /// Number of records in the producer's queue.
     records: AtomicUsize,
+    /// The requests that wait. [`Gate::take`] takes room only under this lock.
     line: Mutex<Line>,
+    /// Bodies and replies that may have to give way.
     readers: Arc<Readers>,
 }
 
 impl Gate {
     pub(super) fn new(bounds: Bounds) -> Self {
         let mut line = Line::default();
-        // A quota that nobody was ever short of says 0.
+        // Quotas begin with round 0, in which nobody was short of them.
         line.short.round = 1;
         Self {
             bounds,
@@ -82,17 +87,17 @@ impl Gate {
         &self.readers
     }
 
-    /// Bytes of a request that are needed no longer.
+    /// Gives back bytes of a request.
     pub(super) fn give_back_bytes(&self, bytes: usize) {
         self.requests.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of a request that are there, whatever the bounds say.
+    /// Takes bytes for a request even if that exceeds the limits: they are already allocated.
     pub(super) fn take_anyway(&self, bytes: usize) {
         self.requests.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The same as a body's, where there is room at once.
+    /// Takes bytes for a request if there is room now, within the limit for bodies.
     pub(super) fn take_at_once(&self, bytes: usize) -> Result<(), Busy> {
         if self.bytes() + bytes > self.bounds.growing {
             return Err(Busy {
@@ -106,7 +111,7 @@ impl Gate {
         Ok(())
     }
 
-    /// What [`Gate::free`] has said is there is taken, unless somebody else has taken it meanwhile.
+    /// Takes bytes that [`Gate::free`] reported as free. False if another request has taken them meanwhile.
     pub(super) fn take_if_free(&self, bytes: usize) -> bool {
         let most = if bytes <= SMALL {
             self.bounds.bytes
@@ -118,7 +123,7 @@ impl Gate {
         taken.is_ok()
     }
 
-    /// What whoever is whole may take now: much, unless others wait for that.
+    /// How much a complete request may take now. It is only a little while others wait.
     pub(super) fn free(&self) -> usize {
         let little = self.bounds.bytes.saturating_sub(self.bytes()).min(SMALL);
         match self.line().waiters.is_empty() {
@@ -127,7 +132,7 @@ impl Gate {
         }
     }
 
-    /// Bytes that no longer count among what is being read.
+    /// Notes that bytes of a body need no longer count as being read.
     pub(super) fn read(&self, bytes: usize) {
         self.reading.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -136,7 +141,7 @@ impl Gate {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// How many wait.
+    /// Number of waiters.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         let line = self.line();
@@ -144,7 +149,7 @@ impl Gate {
     }
 
     pub(super) fn records(&self) -> usize {
-        // Acquire: whoever sees the last record gone sees what became of it.
+        // Acquire: a thread that sees the last record gone must also see its outcome.
         self.records.load(Ordering::Acquire)
     }
 
@@ -154,7 +159,7 @@ impl Gate {
         self.records.fetch_sub(records, Ordering::Release);
     }
 
-    /// Takes all of it, now or when it is there.
+    /// Takes all that is wanted, or waits for it up to `patience`.
     pub(super) async fn take(self: &Arc<Self>, wants: Wants, patience: Duration) -> Result<Wants, Busy> {
         match self.ask(wants)? {
             Asked::Taken(wants) => Ok(wants),
@@ -165,7 +170,7 @@ impl Gate {
     fn ask(self: &Arc<Self>, wants: Wants) -> Result<Asked, Busy> {
         let mut line = self.line();
         if line.waiters.is_empty() {
-            // Nobody is short of anything.
+            // A new round: nobody is short of anything yet.
             line.short = Short::after(&line.short);
         }
         let lack = self.lack(&wants, &line.short);
@@ -194,7 +199,7 @@ impl Gate {
         }))
     }
 
-    /// Lets in whoever has room now. False once nobody waits.
+    /// Lets in the waiters for whom there is room now. False if nobody waits any more.
     fn look(&self) -> bool {
         let mut line = self.line();
         line.short = Short::after(&line.short);
@@ -220,16 +225,16 @@ impl Gate {
         line.looked_after = !line.waiters.is_empty();
         let (goes_on, round) = (line.looked_after, line.short.round);
         drop(line);
-        if missing > 0 && round.is_multiple_of(LOOKS_BETWEEN_WAYS) {
+        if missing > 0 && round.is_multiple_of(TICKS_BETWEEN_SEARCHES) {
             self.readers.make_way(missing);
         }
         goes_on
     }
 
-    /// What there is not enough of, or what others before are short of.
+    /// What is missing for `wants`: what there is not enough of, and what waiters further ahead in line are short of.
     fn lack(&self, wants: &Wants, short: &Short) -> Lack {
         let bytes = self.bounds.bytes.saturating_sub(self.bytes()) + wants.held;
-        // Who has few records finds some room that others cannot take, and waits behind nobody who has many.
+        // Requests of few records have some room of their own, and do not wait behind requests of many records.
         let few = wants.records <= FEW_RECORDS;
         let bound = self.bounds.records + if few { self.bounds.spare_records } else { 0 };
         let records = bound.saturating_sub(self.records());
@@ -241,10 +246,11 @@ impl Gate {
             For::Whole { .. } | For::Queue => (false, false),
         };
         let is_short = match wants.what {
-            // There is something left for those who want little, and they wait behind nobody who wants much.
+            // Those who want little have some room of their own, and do not wait behind those who want much.
             For::Whole { little: true } => wants.bytes > bytes,
             For::Whole { little: false } => short.bytes || self.bytes() + wants.bytes > self.bounds.much,
-            // What becomes records only changes its name; were it to wait, all could wait for one another.
+            // Records take over the bytes that their body already has. If they had to wait for bytes, all requests could wait for
+            // one another.
             For::Queue => wants.held == 0 && wants.bytes > 0 && (short.bytes || wants.bytes > bytes),
             For::Body { .. } => false,
         };
@@ -258,15 +264,16 @@ impl Gate {
         }
     }
 
-    /// Whether so much more may not be read, where this is the room beyond that of large bodies.
-    fn is_over(&self, bytes: usize, more: usize) -> bool {
+    /// Whether this many more bytes of bodies are too much. `extra` is the room that small bodies have on top of large ones; 0 for
+    /// a large body.
+    fn is_over(&self, bytes: usize, extra: usize) -> bool {
         let reading = self.reading.load(Ordering::Relaxed) + bytes;
-        let in_all = if more > 0 {
+        let most = if extra > 0 {
             self.bounds.bytes
         } else {
             self.bounds.growing
         };
-        reading > self.bounds.reading + more || self.bytes() + bytes > in_all
+        reading > self.bounds.reading + extra || self.bytes() + bytes > most
     }
 
     fn add(&self, wants: &Wants) {
@@ -301,13 +308,13 @@ impl Gate {
 
     fn busy(&self, wants: &Wants, lack: &Lack, waited: Duration) -> Busy {
         let bound = if lack.large || lack.small {
-            "what limits.max_buffered_bytes leaves for bodies that are being read"
+            "the part of limits.max_buffered_bytes for bodies that are being read"
         } else if lack.bytes {
             "limits.max_buffered_bytes"
         } else if lack.records {
             "the producer's queue"
         } else {
-            "what one partition may have of the producer's queue"
+            "one partition's share of the producer's queue"
         };
         Busy {
             what: if wants.reads() {
@@ -324,13 +331,13 @@ impl Gate {
         }
     }
 
-    // A std mutex: it is held for a look at some numbers, never over an await.
+    // A std mutex: it is held only to compare some numbers, and never over an await.
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends when nobody waits any more.
+/// Checks the line each tick, until nobody waits any more.
 async fn look_after(gate: Arc<Gate>) {
     loop {
         tokio::time::sleep(TICK).await;
@@ -345,7 +352,8 @@ enum Asked {
     Waits(Waiting),
 }
 
-/// A place in the line. What was let in while nobody looked is given back.
+/// A request's place in line. If it is dropped after the request was let in but before the request noticed, the room is given
+/// back.
 struct Waiting {
     gate: Arc<Gate>,
     waiter: Arc<Waiter>,
@@ -355,18 +363,18 @@ impl Waiting {
     async fn wait(self, patience: Duration) -> Result<Wants, Busy> {
         let rung = tokio::time::timeout(patience, self.waiter.bell.notified()).await;
         let mut line = self.gate.line();
-        // Whatever comes first, the bell or the end of the patience.
+        // Checked under the lock, because the bell may have rung just after the patience ended.
         if self.waiter.taken.load(Ordering::Relaxed) {
-            // It is the caller's from here on, and no longer this one's to give back.
+            // From here on the room belongs to the caller, so the drop must not give it back.
             self.waiter.taken.store(false, Ordering::Relaxed);
             self.waiter.left.store(true, Ordering::Relaxed);
             return Ok(self.waiter.wants.clone());
         }
-        debug_assert!(rung.is_err(), "the bell is rung for those who were let in");
+        debug_assert!(rung.is_err(), "the bell rings only for waiters that were let in");
         line.leave(&self.waiter);
         let mut lack = self.gate.lack(&self.waiter.wants, &line.short);
         if !lack.anything() {
-            // There is room in this moment, and it did not get its turn.
+            // There is room at this moment, but the line was not checked in time. Report the queue of records as the reason.
             lack.records = true;
         }
         Err(self.gate.busy(&self.waiter.wants, &lack, patience))

@@ -1,4 +1,4 @@
-//! Those who wait for room, in the order of their coming, and what they lack.
+//! The requests that wait for room, in the order in which they came, and what they lack.
 
 use std::{
     collections::VecDeque,
@@ -12,44 +12,57 @@ use tokio::sync::Notify;
 
 use super::wants::Wants;
 
-/// What those before have been short of, in this round.
+/// What the waiters that were checked so far in this round are short of. A later waiter that needs the same must wait behind
+/// them. Partitions that are short are marked in their [`PartitionQuota`](super::PartitionQuota).
 #[derive(Debug, Default)]
 pub(super) struct Short {
+    /// The number of this check of the line.
     pub(super) round: u64,
+    /// Room for large bodies.
     pub(super) large: bool,
+    /// Room for small bodies.
     pub(super) small: bool,
+    /// Bytes for complete requests and for records.
     pub(super) bytes: bool,
+    /// Records of the producer's queue.
     pub(super) records: bool,
 }
 
+/// The line of waiters.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// Those who have left are only taken out with the next look.
+    /// In the order in which they came. A waiter that has left is removed only by the next check.
     pub(super) waiters: VecDeque<Arc<Waiter>>,
     pub(super) short: Short,
-    /// Held by those who wait for a partition.
+    /// Bytes that the waiters for a partition hold meanwhile.
     pub(super) waiting_bytes: usize,
-    /// Whether somebody looks after the line.
+    /// Whether a task checks the line.
     pub(super) looked_after: bool,
 }
 
+/// A request that waits for room.
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) wants: Wants,
+    /// Whether it waits for the quota of a partition.
     pub(super) for_partition: bool,
+    /// Whether it was let in: its room is taken.
     pub(super) taken: AtomicBool,
+    /// Whether it waits no longer.
     pub(super) left: AtomicBool,
+    /// Rings when it is let in.
     pub(super) bell: Notify,
 }
 
+/// What is missing for one request. The flags are those of [`Short`].
 pub(super) struct Lack {
     pub(super) large: bool,
     pub(super) small: bool,
     pub(super) bytes: bool,
     pub(super) records: bool,
-    /// The first load whose partition may not hold it.
+    /// Index of the first load that its partition's quota has no room for.
     pub(super) partition: Option<usize>,
-    /// Free records and bytes that this was found with.
+    /// The free records and bytes when this was found.
     pub(super) room: (usize, usize),
 }
 
@@ -62,7 +75,7 @@ impl Lack {
         self.large || self.small || self.bytes
     }
 
-    /// Those who come later and want the same stand behind this one.
+    /// Marks what this request lacks, so that later ones that need the same wait behind it.
     pub(super) fn mark(&self, wants: &Wants, short: &mut Short) {
         short.large |= self.large;
         short.small |= self.small;
@@ -77,7 +90,7 @@ impl Lack {
 }
 
 impl Short {
-    /// Of another round: nobody is short of anything yet.
+    /// The start of the next round, in which nobody is short of anything yet.
     pub(super) fn after(before: &Self) -> Self {
         Self {
             round: before.round + 1,
@@ -92,7 +105,7 @@ impl Line {
         self.waiters.push_back(Arc::clone(waiter));
     }
 
-    /// It is taken out with the next look: to look for it here would take the longer the more leave.
+    /// Marks a waiter as gone. Only the next check removes it: to search for it here would take long when many leave.
     pub(super) fn leave(&mut self, waiter: &Waiter) {
         if !waiter.taken.load(Ordering::Relaxed) && !waiter.left.swap(true, Ordering::Relaxed) {
             self.waiting_bytes -= waiter.holds();
@@ -105,7 +118,7 @@ impl Waiter {
         self.left.load(Ordering::Relaxed)
     }
 
-    /// What counts for the bound of those who wait for a partition.
+    /// How many bytes it adds to [`Line::waiting_bytes`].
     pub(super) fn holds(&self) -> usize {
         match self.for_partition {
             true => self.wants.held,

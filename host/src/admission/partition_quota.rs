@@ -1,31 +1,33 @@
-//! What the producer holds for one partition.
+//! One partition's share of the producer's queue.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-/// A partition's part of the producer's queue. It may hold as much as is free of the whole, the idea of dynamic thresholds of
-/// shared-memory switches (Choudhury and Hahne, 1998): alone it gets half, and n partitions that nobody takes anything from leave
-/// 1/(n + 1) free.
+/// One partition's share of the producer's queue. A partition may hold as much as is free of the whole queue, like the dynamic
+/// thresholds of shared-memory switches (Choudhury and Hahne, 1998). One partition whose broker does not answer fills at most
+/// half of the queue, and n such partitions leave 1/(n + 1) of it free.
 #[derive(Debug)]
 pub struct PartitionQuota {
+    /// Records that are handed over and not yet answered, or about to be handed over.
     records: AtomicUsize,
+    /// Bytes of these records.
     bytes: AtomicUsize,
-    /// More than this it never holds, unless one request brings it.
+    /// The most bytes that it may hold, however much is free. Only one request alone may exceed it.
     most_bytes: AtomicUsize,
-    /// The round of the gate in which somebody found no room here: who comes later waits behind them.
+    /// The last round of the gate in which a waiter found no room here. Later waiters of that round wait behind that one.
     short_in: AtomicU64,
 }
 
-/// What a request brings to one partition.
+/// What one request brings to one partition.
 #[derive(Debug, Clone)]
 pub struct PartitionLoad {
-    /// Where to.
+    /// The partition's quota.
     pub quota: Arc<PartitionQuota>,
-    /// At least one.
+    /// Number of records, at least one.
     pub records: usize,
-    /// As Kafka's format counts them.
+    /// Bytes of the records, as Kafka's format counts them.
     pub bytes: usize,
 }
 
@@ -41,7 +43,7 @@ impl Default for PartitionQuota {
 }
 
 impl PartitionQuota {
-    /// With this many bytes in it, for whoever wants to see how it is taken into account.
+    /// A quota that already holds this many bytes, for tests.
     pub fn holding(bytes: usize) -> Self {
         Self {
             bytes: AtomicUsize::new(bytes),
@@ -49,17 +51,17 @@ impl PartitionQuota {
         }
     }
 
-    /// Bytes that are handed over and not yet answered, or about to be handed over.
+    /// Bytes of the records that are handed over and not yet answered, or about to be handed over.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Records that are handed over and not yet answered, or about to be handed over.
+    /// Number of records that are handed over and not yet answered, or about to be handed over.
     pub fn records(&self) -> usize {
         self.records.load(Ordering::Relaxed)
     }
 
-    /// From now on it holds no more than this, however much is free: as much as its topic takes as one batch.
+    /// Sets the most bytes that the partition may hold, however much is free: what its topic takes as one batch.
     pub fn bound(&self, most_bytes: usize) {
         self.most_bytes.store(most_bytes, Ordering::Relaxed);
     }
@@ -74,7 +76,7 @@ impl PartitionQuota {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether this much more may be held. An empty one takes whatever the whole has room for.
+    /// Whether the partition may hold this load as well. An empty partition takes any load.
     pub(super) fn fits(&self, load: &PartitionLoad, free_records: usize, free_bytes: usize) -> bool {
         let records = self.records();
         let free_bytes = free_bytes.min(self.most_bytes.load(Ordering::Relaxed));

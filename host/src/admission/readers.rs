@@ -1,8 +1,9 @@
-//! Bodies whose bytes are waited for, replies that wait to be read, and which of them gives way when others need its room.
+//! Watches the progress of bodies that clients send and of replies that clients read. When others need room, those without
+//! progress give way.
 //!
-//! A client that sends or reads a byte now and then would hold its room for as long as it likes. So one moves only where a sixteenth
-//! of what it holds has come or gone within a second; the one that has not moved for longest gives way first, and only when
-//! somebody waits for room.
+//! A client that sends or reads one byte now and then could otherwise keep its room for as long as it likes. So progress means
+//! that a sixteenth of what is held has come or gone. Only when somebody waits for room, those that made no progress for a
+//! second give way, the longest without progress first.
 
 use std::{
     collections::BTreeMap,
@@ -15,43 +16,50 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// How long one stands still before it may have to give way.
+/// A body or reply may be without progress for this long before it may have to give way.
 const STILL: Duration = Duration::from_secs(1);
-/// This much within that time is a move, however much is held.
+/// This many bytes are progress, however much is held.
 const MOVE: usize = 64 << 10;
-/// And so is this part of what is held.
+/// This part of what is held is progress.
 const MOVED_PART: usize = 16;
 
-/// All of them.
+/// All bodies and replies that are watched.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
+    /// The number of the next one.
     next: AtomicU64,
     readers: Mutex<BTreeMap<u64, Arc<Reader>>>,
 }
 
-/// One body or reply, as long as this is there.
+/// Watches one body or reply until this is dropped.
 #[derive(Debug)]
 pub struct Standing {
     readers: Arc<Readers>,
     reader: Arc<Reader>,
 }
 
-/// One of them.
+/// The state of one body or reply.
 #[derive(Debug)]
 struct Reader {
+    /// Its key in [`Readers`].
     number: u64,
+    /// Bytes that it holds.
     held: AtomicUsize,
-    /// More than 0: it waits for this process, not for its client.
+    /// Number of [`Waits`]. While there are any, it waits for this process, not for its client.
     waits: AtomicUsize,
     progress: Mutex<Progress>,
+    /// Rings when it has to give way.
     bell: Notify,
 }
 
+/// The progress of one body or reply.
 #[derive(Debug)]
 struct Progress {
+    /// When it last made progress.
     moved: Instant,
-    /// Bytes since then.
+    /// Bytes that have come or gone since then.
     moving: usize,
+    /// Whether it was told to give way.
     told: bool,
 }
 
@@ -66,7 +74,7 @@ impl Drop for Waits {
 }
 
 impl Readers {
-    /// Has those that stand still give way, the longest first, until they will have given back as many bytes.
+    /// Tells those without progress to give way, the longest without progress first, until they will give back this many bytes.
     pub(super) fn make_way(&self, bytes: usize) {
         let now = Instant::now();
         let readers = self.readers();
@@ -96,14 +104,14 @@ impl Readers {
         }
     }
 
-    // A std mutex: it is held for a look at the list, never over an await.
+    // A std mutex: it is held only to go through the list, and never over an await.
     fn readers(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Reader>>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Standing {
-    /// It begins, and holds so many bytes.
+    /// Begins to watch a body or reply that holds this many bytes.
     pub(super) fn new(readers: &Arc<Readers>, held: usize) -> Self {
         let reader = Arc::new(Reader {
             number: readers.next.fetch_add(1, Ordering::Relaxed),
@@ -123,12 +131,12 @@ impl Standing {
         }
     }
 
-    /// It holds so many bytes now.
+    /// Sets how many bytes are held now.
     pub fn holds(&self, bytes: usize) {
         self.reader.held.store(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes have come or gone.
+    /// Notes that this many bytes have come or gone.
     pub fn moves(&self, bytes: usize) {
         let mut progress = self.reader.progress();
         progress.moving += bytes;
@@ -139,7 +147,7 @@ impl Standing {
         }
     }
 
-    /// While what this gives is there, it does not stand still by its client's fault.
+    /// Says that this process, not the client, is the reason for a lack of progress, until the result is dropped.
     pub fn waits(&self) -> Waits {
         self.reader.waits.fetch_add(1, Ordering::Relaxed);
         Waits(Arc::clone(&self.reader))

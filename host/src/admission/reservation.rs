@@ -1,4 +1,4 @@
-//! What a request holds of the memory.
+//! The memory of one request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,12 @@ use super::{
     wants::{SMALL, Wants},
 };
 
-/// Bytes of a request: of its body, of what reading made of it, of its slots, of its reply. Given back when this is dropped.
+/// Bytes that a request has reserved: for its body, for what parsing made of it, for its slots, and for its reply. Given back on
+/// drop.
 #[derive(Debug)]
 pub struct Reservation {
     gate: Arc<Gate>,
+    /// How long it may wait for room.
     max_wait: Duration,
     bytes: usize,
 }
@@ -32,12 +34,12 @@ impl Reservation {
         self.max_wait
     }
 
-    /// How many.
+    /// How many bytes are reserved.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Sees to it that as many are held, and waits for them.
+    /// Makes sure that at least this many bytes are reserved, and waits for them if needed.
     pub async fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
         if bytes > self.bytes {
             let more = bytes - self.bytes;
@@ -48,7 +50,8 @@ impl Reservation {
         Ok(())
     }
 
-    /// Holds exactly as many, where there is room for it now. It has been allocated, and otherwise has to go.
+    /// Reserves exactly this many bytes, if there is room now. The bytes are already allocated; if this fails, the caller must
+    /// free them.
     pub fn settle(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 && !self.gate.take_if_free(more) {
@@ -59,25 +62,25 @@ impl Reservation {
         true
     }
 
-    /// Holds exactly as many, whether or not there is room: they have been allocated. Who does that has had enough room a moment
-    /// ago.
+    /// Reserves exactly this many bytes, even if there is no room: they are already allocated. The caller must have had enough
+    /// room a moment ago.
     pub fn set(&mut self, bytes: usize) {
         self.gate.take_anyway(bytes.saturating_sub(self.bytes));
         self.gate.give_back_bytes(self.bytes.saturating_sub(bytes));
         self.bytes = bytes;
     }
 
-    /// These have been taken already.
+    /// Adds bytes that the caller has already taken from the gate.
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
-    /// Adds what another one holds.
+    /// Adds the bytes of another reservation.
     pub fn merge(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
-    /// Some of them, as one of its own.
+    /// Moves up to this many bytes into a reservation of their own.
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;

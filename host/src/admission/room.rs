@@ -1,4 +1,4 @@
-//! What a body holds while it is being read.
+//! The memory of a body while it is being read.
 
 use super::{
     gate::Busy,
@@ -7,74 +7,78 @@ use super::{
     wants::{SMALL, Wants},
 };
 
-/// What a body being read holds, or the lines of a stream that have come. It counts among what is being read until it is whole.
+/// The reservation of a body that is being read, or of the lines of a stream that have arrived. It counts against the limit for
+/// such bodies until the body is complete.
 #[derive(Debug)]
 pub struct Room {
-    held: Reservation,
-    /// Once it has been waited for.
+    reservation: Reservation,
+    /// Watches the progress; `None` until somebody waits for more of the body.
     standing: Option<Standing>,
 }
 
 impl Room {
-    pub(super) fn new(held: Reservation) -> Self {
-        Self { held, standing: None }
+    pub(super) fn new(reservation: Reservation) -> Self {
+        Self {
+            reservation,
+            standing: None,
+        }
     }
 
-    /// How much is held.
+    /// How many bytes are reserved.
     pub fn bytes(&self) -> usize {
-        self.held.bytes()
+        self.reservation.bytes()
     }
 
-    /// Sees to it that `bytes` in all are held, and waits for them.
+    /// Makes sure that at least this many bytes are reserved, and waits for them if needed.
     pub async fn grow(&mut self, bytes: usize) -> Result<(), Busy> {
-        let more = bytes.saturating_sub(self.held.bytes());
+        let more = bytes.saturating_sub(self.reservation.bytes());
         if more == 0 {
             return Ok(());
         }
         let wants = Wants::body(more, bytes <= SMALL);
-        // Who waits for room does not stand still by its own fault.
+        // While it waits for room, a lack of progress is not the client's fault.
         let _waits = self.waits();
-        self.held.gate().take(wants, self.held.max_wait()).await?;
-        self.held.add(more);
+        self.reservation.gate().take(wants, self.reservation.max_wait()).await?;
+        self.reservation.add(more);
         if let Some(standing) = &self.standing {
             standing.holds(bytes);
         }
         Ok(())
     }
 
-    /// Some of the body has come.
+    /// Notes that some bytes of the body have arrived.
     pub fn arrived(&self, bytes: usize) {
         if let Some(standing) = &self.standing {
             standing.moves(bytes);
         }
     }
 
-    /// Waits until this has to give way: others need its room, and it has been standing still. For who waits for more of the body;
-    /// until then nobody minds it.
+    /// Waits until the body has to give way, because others need its room and it makes no progress. The caller waits for more of
+    /// the body at the same time; progress is watched from the first call on.
     pub async fn gives_way(&mut self) {
-        let (gate, bytes) = (self.held.gate(), self.held.bytes());
+        let (gate, bytes) = (self.reservation.gate(), self.reservation.bytes());
         let standing = self
             .standing
             .get_or_insert_with(|| Standing::new(gate.readers(), bytes));
         standing.told().await;
     }
 
-    /// While what this gives is there, it does not give way: it is its host that keeps it waiting.
+    /// The body does not give way until the result is dropped, because this process keeps it waiting.
     pub fn waits(&self) -> Option<Waits> {
         self.standing.as_ref().map(Standing::waits)
     }
 
-    /// The body is whole: it no longer counts among those being read.
+    /// The body is complete, so it no longer counts as being read.
     pub fn whole(mut self) -> Reservation {
-        self.part(self.held.bytes())
+        self.part(self.reservation.bytes())
     }
 
-    /// So much of it is whole.
+    /// Splits off a complete part of this many bytes, which no longer counts as being read.
     pub fn part(&mut self, bytes: usize) -> Reservation {
-        let part = self.held.split(bytes);
-        self.held.gate().read(part.bytes());
+        let part = self.reservation.split(bytes);
+        self.reservation.gate().read(part.bytes());
         if let Some(standing) = &self.standing {
-            standing.holds(self.held.bytes());
+            standing.holds(self.reservation.bytes());
         }
         part
     }
@@ -82,6 +86,6 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.held.gate().read(self.held.bytes());
+        self.reservation.gate().read(self.reservation.bytes());
     }
 }

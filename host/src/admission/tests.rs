@@ -6,7 +6,7 @@ fn admission(limits: &Limits) -> Arc<Admission> {
     Arc::new(Admission::new(limits))
 }
 
-/// With this many bytes, and a short wait.
+/// An admission with this many bytes and a short wait.
 fn small(buffered: usize) -> Arc<Admission> {
     admission(&Limits {
         max_buffered_bytes: buffered,
@@ -30,7 +30,7 @@ impl Admission {
 }
 
 impl Admission {
-    /// A body of so many bytes, being read.
+    /// A body of so many bytes that is being read.
     async fn reading(&self, bytes: usize) -> Result<Room, Busy> {
         let mut room = self.body();
         room.grow(bytes).await?;
@@ -39,24 +39,27 @@ impl Admission {
 }
 
 #[tokio::test]
-async fn bodies_being_read_never_take_the_room_of_whole_ones() {
+async fn bodies_being_read_never_take_the_room_of_complete_ones() {
     let admission = small(8 << 20);
     let slow = admission.reading(4 << 20).await.expect("half is free");
     assert!(admission.reading(SMALL + 1).await.is_err(), "over half is being read");
     let mut whole = slow.whole();
-    whole.grow(5 << 20).await.expect("what is whole may become more");
-    let other = admission.reading(2 << 20).await.expect("the first one is whole");
+    whole.grow(5 << 20).await.expect("a complete request may grow");
+    let other = admission.reading(2 << 20).await.expect("the first one is complete");
     assert!(
         admission.reading(SMALL + 1).await.is_err(),
-        "the rest is left for those that are whole"
+        "the rest is left for complete requests"
     );
-    whole.grow((5 << 20) + (1 << 18)).await.expect("they have it");
+    whole
+        .grow((5 << 20) + (1 << 18))
+        .await
+        .expect("a complete request gets it");
     assert!(
         whole.grow(6 << 20).await.is_err(),
-        "but for what those have who want little"
+        "the last part is left for those who want little"
     );
     let mut little = admission.reservation();
-    little.grow(SMALL).await.expect("it is theirs");
+    little.grow(SMALL).await.expect("room for little");
     drop(little);
     drop((whole, other));
     assert_eq!(admission.buffered(), 0);
@@ -76,18 +79,18 @@ async fn large_bodies_never_take_the_room_of_small_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stands_still_gives_way_to_who_waits_and_one_that_moves_does_not() {
+async fn a_body_without_progress_gives_way_to_those_who_wait_and_one_with_progress_does_not() {
     let admission = admission(&Limits {
         max_buffered_bytes: 8 << 20,
         ..Limits::default()
     });
     let part = 1 << 20;
-    // One that moves, one that a byte comes of now and then, one that waits for this process.
+    // The first makes progress, the second gets one byte now and then, the third waits for this process.
     let mut rooms = Vec::new();
     for _ in 0..3 {
         rooms.push(admission.reading(part).await.expect("room"));
     }
-    let is_told = |room: &mut Room| futures_now(room.gives_way());
+    let is_told = |room: &mut Room| is_ready_now(room.gives_way());
     assert!(rooms.iter_mut().all(|room| !is_told(room)), "nobody needs it");
     let _waits = rooms[2].waits();
     for _ in 0..30 {
@@ -110,18 +113,18 @@ async fn a_body_that_stands_still_gives_way_to_who_waits_and_one_that_moves_does
     waiting.await.expect("no panic").expect("room");
 }
 
-/// Whether it is ready now.
-fn futures_now(future: impl Future<Output = ()>) -> bool {
+/// Whether the future is ready now.
+fn is_ready_now(future: impl Future<Output = ()>) -> bool {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     future.as_mut().poll(&mut context).is_ready()
 }
 
 #[tokio::test]
-async fn partitions_that_nobody_takes_anything_from_leave_room_for_the_others() {
+async fn partitions_whose_brokers_do_not_answer_leave_room_for_the_others() {
     let admission = small(64 << 20);
     let mut held = Vec::new();
-    // Each is filled until it gets nothing any more, one after the other.
+    // One partition after the other is filled until it gets no more room.
     for stuck in 1..=5 {
         let quota = Arc::default();
         let mut has = 0;
@@ -155,7 +158,7 @@ async fn large_records_for_one_partition_leave_bytes_for_the_others() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_before_later_ones() {
+async fn a_request_that_waits_for_a_full_partition_delays_no_other_partition_and_is_let_in_before_later_ones() {
     let admission = admission(&Limits {
         max_wait_ms: 60_000,
         ..Limits::default()
@@ -174,8 +177,8 @@ async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_be
     while admission.gate.waiting() < 2 {
         tokio::task::yield_now().await;
     }
-    admission.one(&other, 500, 1).await.expect("not held up");
-    // The small one would have had room by itself.
+    admission.one(&other, 500, 1).await.expect("not delayed");
+    // Alone, the small request would have had room.
     assert!(full.fits(&load(&full, 101, 0), 1_000_000, 1_000_000));
     drop(first);
     let (large, small) = (large.await.expect("no panic"), small.await.expect("no panic"));
@@ -184,7 +187,7 @@ async fn who_waits_for_a_full_partition_holds_up_nobody_else_and_has_its_turn_be
 }
 
 #[tokio::test]
-async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
+async fn a_request_that_gives_up_waiting_takes_nothing_and_delays_nobody() {
     let admission = small(64 << 20);
     let quota = Arc::default();
     let first = admission.one(&quota, 40_000, 1).await.expect("all of it");
@@ -194,8 +197,8 @@ async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
         .await
         .expect_err("full");
     assert!(busy.to_string().contains("the producer's queue is full"), "{busy}");
-    assert_eq!(body.map(|held| held.bytes()), Some(1_000), "still held");
-    // One whose task is lost while it waits.
+    assert_eq!(body.map(|body| body.bytes()), Some(1_000), "still held");
+    // A request whose task is aborted while it waits.
     let waiting = tokio::spawn({
         let (admission, quota) = (Arc::clone(&admission), Arc::clone(&quota));
         async move { admission.one(&quota, 1, 1).await.map(drop) }
@@ -218,7 +221,7 @@ async fn who_gives_up_waiting_takes_nothing_and_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn those_who_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies() {
+async fn requests_that_wait_for_a_partition_cannot_fill_the_memory_with_their_bodies() {
     let admission = admission(&Limits {
         max_buffered_bytes: 8 << 20,
         max_wait_ms: 60_000,
@@ -285,7 +288,7 @@ async fn requests_of_many_records_never_take_the_room_of_those_of_few() {
     for quota in &quotas {
         held.push(admission.one(quota, 9_900, 1).await.expect("room"));
     }
-    // Another one waits for what is not there.
+    // A request of many records waits for room.
     let waiting = tokio::spawn({
         let (admission, quota) = (Arc::clone(&admission), Arc::default());
         async move { admission.one(&quota, 9_900, 1).await.map(drop) }
@@ -303,7 +306,7 @@ async fn requests_of_many_records_never_take_the_room_of_those_of_few() {
     };
     let _held = few(Arc::clone(&healthy)).await;
     waiting.abort();
-    // Nor do they wait behind one that has many for the same partition.
+    // Requests of few records do not wait behind one of many records for the same partition either.
     let waiting = tokio::spawn({
         let (admission, quota) = (Arc::clone(&admission), Arc::clone(&healthy));
         async move { admission.one(&quota, 9_900, 1).await.map(drop) }

@@ -1,26 +1,30 @@
-//! What there is, and what is asked for.
+//! How much room there is, and how much a request asks for.
 
 use super::partition_quota::PartitionLoad;
 
-/// A body up to this size is small: it has room that large ones cannot take.
+/// A body up to this size is small: it has some room that large bodies cannot take.
 pub const SMALL: usize = 64 << 10;
-/// Places in the producer's queue that are kept for requests of few records.
+/// How many records of the producer's queue are reserved for requests of few records.
 pub(super) const SPARE_RECORDS: usize = 2_000;
 
-/// What there is in all.
+/// The limits. See the table in the documentation of [`admission`](super).
 #[derive(Debug)]
 pub(super) struct Bounds {
+    /// All bytes.
     pub(super) bytes: usize,
-    /// Of `bytes`, for all that is held when a large body asks for more, or one that is whole for much.
+    /// All bytes, when a large body needs more.
     pub(super) growing: usize,
+    /// All bytes, when a complete request needs much more.
     pub(super) much: usize,
-    /// Of `bytes`, for what is being read, and what small bodies may have beyond that.
+    /// Bytes of bodies that are being read.
     pub(super) reading: usize,
+    /// Bytes that small bodies may have on top of `reading`.
     pub(super) small: usize,
+    /// Records of the producer's queue.
     pub(super) records: usize,
-    /// Beyond `records`, for requests of few.
+    /// Records that requests of few records may have on top of `records`.
     pub(super) spare_records: usize,
-    /// Of `bytes`, for those who wait for a partition.
+    /// Bytes that requests hold while they wait for a partition.
     pub(super) waiting: usize,
 }
 
@@ -39,25 +43,27 @@ impl Bounds {
     }
 }
 
-/// What bytes are for.
+/// What the bytes are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
-    /// A body being read, or a line; small or not.
+    /// A body or a line of a stream that is being read.
     Body { small: bool },
-    /// What is made of a whole one; little or much.
+    /// What a complete body becomes: parsed records, slots, the reply.
     Whole { little: bool },
     /// Records in the producer's queue.
     Queue,
 }
 
-/// What is asked for.
+/// What a request asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Wants {
     pub(super) what: For,
     pub(super) bytes: usize,
-    /// Of `bytes`, what the asker holds already, and gives back for it.
+    /// Bytes that the request already has and gives back in exchange.
     pub(super) held: usize,
+    /// Number of records.
     pub(super) records: usize,
+    /// What each partition gets.
     pub(super) loads: Vec<PartitionLoad>,
 }
 

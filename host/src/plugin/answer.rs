@@ -1,5 +1,5 @@
-//! What a plugin decided, within its bounds. A text is shortened; bytes that decide must not be, so too many of them are the plugin's
-//! mistake.
+//! Checks the length of what a plugin answers. A text is shortened. Bytes that decide about a partition must not be
+//! shortened, so too many of them are an error of the plugin.
 
 use super::{
     Decision,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::base::text::shortened;
 
-/// A decision within its bounds; `key` is the record's own.
+/// Checks a decision. `key` is the record's own key: a key hash may be as long as that.
 pub(super) fn bounded(decision: wit::Decision, key: Option<&[u8]>) -> Result<Decision, String> {
     let too_long = |what: &str, bytes: usize, most: usize| {
         Err(format!(
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decides_is_never_cut_and_what_is_read_is_never_long() {
+    fn bytes_that_decide_are_never_cut_and_texts_are_never_long() {
         for (decision, says) in [
             (wit::Decision::KeyHash(vec![0; HASH_BYTES + 1]), "the key of a hash"),
             (tenant(TENANT_BYTES + 1, 0), "a tenant's name"),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_s_own_key_may_be_as_long_as_it_is() {
+    fn a_key_hash_may_be_as_long_as_the_record_s_own_key() {
         let key = vec![1; 3 * HASH_BYTES];
         assert!(bounded(wit::Decision::KeyHash(key.clone()), Some(&key)).is_ok());
         assert!(bounded(wit::Decision::KeyHash(key.clone()), Some(b"another")).is_err());

@@ -1,4 +1,5 @@
-//! The batch export of a plugin: one call for many records, found by its name, so that a plugin without it is one like any other.
+//! The batch export of a plugin: one call decides about many records. The export is optional and is looked up by its name,
+//! so it is not part of the world that every plugin must fit.
 
 use wasmtime::{
     Store,
@@ -8,37 +9,38 @@ use wasmtime::{
 use super::{Decision, answer::bounded, bindings::exports::pointsman::partitioner::partitioner as wit, imports::State};
 use crate::base::record::Record;
 
-/// What such a plugin imports beside the others.
+/// The interface that only a plugin with a batch export imports.
 pub(super) const SELECTION: &str = "pointsman:partitioner/selection@1.0.0";
 const INTERFACE: &str = "pointsman:partitioner/batch@1.0.0";
 const FUNCTION: &str = "partition-batch";
 
-/// In `ends`: the record has no key.
+/// A flag in `ends`: the record has no key.
 const NO_KEY: u32 = 0x8000_0000;
-/// In `choices`: the record's own key, any partition, the next of `others`. Partitions are below [`NO_KEY`].
+/// Values of `choices` that are not a partition: hash the record's own key, any partition, and the next of `others`.
+/// Partitions are below [`NO_KEY`].
 const OWN_KEY: u32 = 0xffff_ffff;
 const ANY: u32 = 0xffff_fffe;
 const OTHER: u32 = 0xffff_fffd;
 
-/// Records of a batch at most: what a call between host and guest costs is spread over enough of them.
+/// The largest batch, records. The fixed cost of a call is spread over enough records by then.
 const MOST: usize = 128;
-/// And at first, while it is not known how long a record takes.
+/// The first batch, records: it is not yet known how long a record takes.
 const FIRST: usize = 2;
-/// Batches grow while they take less time than this, µs, and shrink when they take more than four times as much: others want the
-/// thread too.
+/// A batch that takes less time than this, µs, makes the next one larger. One that takes more than four times as long makes
+/// the next one smaller, because other requests need the thread too.
 const SHORT_US: u128 = 250;
 
 /// What a plugin decided for one record of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// The key hash of the record's own key, or any partition if it has none. Said without copying the key back.
+    /// The hash of the record's own key, or any partition if it has no key. The plugin need not copy the key back.
     OwnKey,
-    /// As for one record.
+    /// Any other decision.
     Decision(Decision),
 }
 
 impl Choice {
-    /// As it would have been said for one record.
+    /// The decision that a call for this record alone would have given.
     pub fn into_decision(self, record: &Record) -> Decision {
         match self {
             Self::OwnKey => Decision::by_own_key(record.key.as_deref()),
@@ -56,12 +58,14 @@ struct Decisions {
 
 type Parameters<'a> = (&'a [u8], &'a [u32], u32);
 
-/// One instance's batch export, and the buffers of its calls.
+/// The batch export of one instance, and the buffers of its calls.
 pub(super) struct BatchExport {
     function: TypedFunc<Parameters<'static>, (Decisions,)>,
+    /// The keys of the records, one after the other.
     keys: Vec<u8>,
+    /// Where each key ends in `keys`, with [`NO_KEY`] if the record has none.
     ends: Vec<u32>,
-    /// Records of the next call.
+    /// How many records the next call should have.
     size: usize,
 }
 
@@ -94,7 +98,7 @@ impl BatchExport {
         self.size
     }
 
-    /// What the last call has shown.
+    /// Sets the size of the next batch from the time that the last call took.
     pub(super) fn took(&mut self, us: u128) {
         self.size = next_size(self.size, us);
     }
@@ -105,13 +109,13 @@ impl BatchExport {
         self.ends.clear();
         for record in records {
             self.keys.extend_from_slice(record.key.as_deref().unwrap_or_default());
-            // The records of a request together are far below 2 GiB.
+            // All records of a request together are far below 2 GiB.
             let end = self.keys.len() as u32;
             self.ends.push(if record.key.is_some() { end } else { end | NO_KEY });
         }
     }
 
-    /// Asks. The outer error is a trap, the inner one what the plugin has answered wrongly.
+    /// Calls the plugin about the packed records. The outer error is a trap, the inner one an invalid answer.
     pub(super) fn call(
         &mut self,
         store: &mut Store<State>,
@@ -121,7 +125,7 @@ impl BatchExport {
         Ok(read(decisions, &self.keys, &self.ends))
     }
 
-    /// Bytes of the keys of the next call.
+    /// Total size of the packed keys, bytes.
     pub(super) fn key_bytes(&self) -> usize {
         self.keys.len()
     }
@@ -151,12 +155,12 @@ fn read(decisions: Decisions, keys: &[u8], ends: &[u32]) -> Result<Vec<Choice>, 
             None => Err("it points to more decisions than it has".to_owned()),
         },
         partition if partition < NO_KEY => Ok(Choice::Decision(Decision::Partition(partition))),
-        other => Err(format!("{other:#x} is no choice")),
+        other => Err(format!("{other:#x} is not a choice")),
     });
     decisions.collect()
 }
 
-/// The key of a record of the batch, as it was packed.
+/// The key of one record of the packed batch.
 fn key<'k>(keys: &'k [u8], ends: &[u32], index: usize) -> Option<&'k [u8]> {
     let end = *ends.get(index)?;
     let begin = index
@@ -183,19 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn each_record_is_held_against_its_own_key() {
+    fn each_record_is_compared_with_its_own_key() {
         let ends = [2, 2, NO_KEY | 2, 5];
         let keys: Vec<_> = (0..4).map(|index| key(b"abcde", &ends, index)).collect();
         assert_eq!(keys, [Some(&b"ab"[..]), Some(b""), None, Some(b"cde")]);
     }
 
     #[test]
-    fn an_answer_that_does_not_fit_its_records_is_none() {
+    fn an_answer_that_does_not_fit_its_records_is_an_error() {
         for (choices, others, why) in [
             (&[1][..], vec![], "1 choices for 2 records"),
             (&[1, 2, 3], vec![], "3 choices"),
             (&[OTHER, OTHER], vec![wit::Decision::Any], "more decisions than it has"),
-            (&[1, 0x8000_0000], vec![], "0x80000000 is no choice"),
+            (&[1, 0x8000_0000], vec![], "0x80000000 is not a choice"),
         ] {
             let error = of(choices, others).expect_err(why);
             assert!(error.contains(why), "{error}");

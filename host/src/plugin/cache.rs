@@ -1,8 +1,9 @@
-//! Compiled code on disk, in a folder that nobody but this user can write.
+//! Compiled code on disk, in a folder that only this user can write.
 //!
-//! A file's name is the component's SHA-256, what the code depends on ([`Engine::compatibility`]), what an instance takes in the engine,
-//! and the SHA-256 of the code itself: a torn or altered file is not loaded. The folder must be private all the same, since whoever can write it
-//! can write names, too; [`Cache::open`] refuses one that is not.
+//! A file's name consists of the component's SHA-256, what the code depends on ([`Engine::compatibility`]), the bytes that
+//! an instance takes in the engine, and the SHA-256 of the code. So a torn or altered file is not loaded. The folder must
+//! still be private: anybody who can write files there can also choose their names. [`Cache::open`] refuses a folder that
+//! others can write.
 //!
 //! [`Engine::compatibility`]: super::Engine
 
@@ -12,18 +13,19 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    process::Stdio,
     time::SystemTime,
 };
 
 use sha2::{Digest as _, Sha256};
 
-/// Most files in the folder; the longest unused go first.
+/// The most files in the folder. The file that has been unused for longest is deleted first.
 const MAX_FILES: usize = 64;
-/// Most bytes in the folder.
+/// The most bytes in the folder.
 const MAX_BYTES: u64 = 1 << 30;
 const EXTENSION: &str = "cwasm";
 
-/// What says that the disk is at fault, and neither the folder's name nor its mode.
+/// Errors that are the disk's fault; other errors are about the folder's name or mode.
 const DISK: [ErrorKind; 3] = [
     ErrorKind::StorageFull,
     ErrorKind::QuotaExceeded,
@@ -33,26 +35,62 @@ const DISK: [ErrorKind; 3] = [
 /// Why there is no cache.
 #[derive(Debug, thiserror::Error)]
 pub enum NoCache {
-    /// The folder is not one to use; somebody has to name or make another.
+    /// The folder cannot be used: somebody has to correct it, or to name another one.
     #[error("{0}")]
     Folder(String),
-    /// The disk takes nothing, or cannot be read.
+    /// The disk cannot be written or read.
     #[error("{0}")]
     Disk(String),
 }
 
-/// The folder.
+/// The folder of compiled code, checked to be private.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
 }
 
+/// A file of the cache that holds compiled code. Only [`Cache::find`] and [`Cache::keep`] make one, so the file is in a private
+/// folder, and its name has the SHA-256 of its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CachedCode {
+    file: PathBuf,
+    /// The bytes that an instance takes in the engine.
+    pub(super) engine_bytes: u64,
+}
+
+impl CachedCode {
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// A new file of the cache for the compiler to write to, deleted on drop. [`Cache::find`] ignores its name.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: File,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// The file as the standard output of the child that compiles.
+    pub(super) fn output(&self) -> io::Result<Stdio> {
+        self.file.try_clone().map(Stdio::from)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Nothing is there any more once the draft was kept.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 impl Cache {
-    /// Opens the folder, making it if it is not there.
+    /// Opens the folder, and makes it if it is missing.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or when others than this user could write it; the text says what to do.
+    /// When the folder cannot be made, or when other users can write to it. The text says what to do.
     pub fn open(folder: &Path) -> Result<Self, NoCache> {
         let shown = folder.display();
         let no_cache = |what: &str, error: &io::Error| {
@@ -75,17 +113,19 @@ impl Cache {
         })
     }
 
-    /// Nobody else may be able to write there.
+    /// Refuses a folder that another user could write to.
     fn check(folder: &Path, found: &Metadata) -> Result<(), NoCache> {
         let shown = folder.display();
         let refused = |problem: String| Err(NoCache::Folder(problem));
         if !found.is_dir() {
-            return refused(format!("{shown} is no folder; name a folder of this user's own"));
+            return refused(format!(
+                "{shown} is not a folder; name a folder that belongs to this user"
+            ));
         }
         let me = rustix::process::geteuid().as_raw();
         if found.uid() != me {
             return refused(format!(
-                "the folder {shown} belongs to user {}, this process runs as {me}; name a folder of its own",
+                "the folder {shown} belongs to user {}, this process runs as {me}; name a folder that belongs to user {me}",
                 found.uid()
             ));
         }
@@ -98,8 +138,8 @@ impl Cache {
         Ok(())
     }
 
-    /// The file with this component's code, if it is there and whole, and what an instance takes in the engine.
-    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<(PathBuf, u64)> {
+    /// The code of this component, if the file is there and intact.
+    pub(super) fn find(&self, digest: &str, compatibility: &str) -> Option<CachedCode> {
         let prefix = prefix(digest, compatibility);
         let entries = fs::read_dir(&self.folder).ok()?;
         for entry in entries.flatten() {
@@ -113,21 +153,21 @@ impl Cache {
             let file = entry.path();
             if Some(promised) == sha256_of(&file).ok().map(|sha| format!("{sha}.{EXTENSION}")).as_deref() {
                 touch(&file);
-                return Some((file, engine_bytes));
+                return Some(CachedCode { file, engine_bytes });
             }
-            tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is thrown away");
+            tracing::warn!(file = %file.display(), "a file of compiled code is damaged; it is deleted");
             let _ = fs::remove_file(&file);
         }
         None
     }
 
-    /// Where single functions are kept, see [`super::functions`].
+    /// The file that keeps single compiled functions, see [`super::functions`].
     pub(super) fn functions(&self, compatibility: &str) -> PathBuf {
         self.folder.join(format!("functions-{compatibility}"))
     }
 
-    /// A new file for a compiler to write, under a name that [`Cache::find`] does not look at.
-    pub(super) fn draft(&self) -> io::Result<(File, PathBuf)> {
+    /// Makes a draft.
+    pub(super) fn draft(&self) -> io::Result<Draft> {
         let path = self
             .folder
             .join(format!(".{}-{:x}.draft", std::process::id(), fastrand::u64(..)));
@@ -137,26 +177,26 @@ impl Cache {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        Ok((file, path))
+        Ok(Draft { file, path })
     }
 
-    /// Gives a whole draft its name.
+    /// Renames a finished draft so that [`Cache::find`] finds it.
     pub(super) fn keep(
         &self,
-        draft: &Path,
+        draft: &Draft,
         digest: &str,
         compatibility: &str,
         engine_bytes: u64,
-    ) -> io::Result<PathBuf> {
+    ) -> io::Result<CachedCode> {
         let prefix = prefix(digest, compatibility);
-        let name = format!("{prefix}{engine_bytes}-{}.{EXTENSION}", sha256_of(draft)?);
+        let name = format!("{prefix}{engine_bytes}-{}.{EXTENSION}", sha256_of(&draft.path)?);
         let file = self.folder.join(name);
-        fs::rename(draft, &file)?;
+        fs::rename(&draft.path, &file)?;
         self.tidy();
-        Ok(file)
+        Ok(CachedCode { file, engine_bytes })
     }
 
-    /// Keeps the folder within its bounds. Code that is in use stays mapped when its file goes.
+    /// Keeps the folder within its bounds. Code that is in use stays mapped when its file is deleted.
     fn tidy(&self) {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return;
@@ -183,7 +223,7 @@ fn prefix(digest: &str, compatibility: &str) -> String {
     format!("{digest}-{compatibility}-")
 }
 
-/// For the order of [`Cache::tidy`] only, so a failure does not matter.
+/// Marks a file as used, for [`Cache::tidy`] only, so a failure does not matter.
 fn touch(file: &Path) {
     if let Ok(file) = File::open(file) {
         let _ = file.set_modified(SystemTime::now());
@@ -202,9 +242,9 @@ mod tests {
 
     use super::*;
 
-    fn stored(cache: &Cache, digest: &str, code: &[u8]) -> PathBuf {
-        let (mut file, draft) = cache.draft().expect("a draft");
-        io::Write::write_all(&mut file, code).expect("written");
+    fn stored(cache: &Cache, digest: &str, code: &[u8]) -> CachedCode {
+        let mut draft = cache.draft().expect("a draft");
+        io::Write::write_all(&mut draft.file, code).expect("written");
         cache.keep(&draft, digest, "c", 7).expect("kept")
     }
 
@@ -218,19 +258,19 @@ mod tests {
         assert!(refusal.contains("chmod 700"), "{refusal}");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path(), &link).expect("a link");
-        assert!(Cache::open(&link).is_err(), "who owns a link's target may change");
+        assert!(Cache::open(&link).is_err(), "a link may point to another folder later");
     }
 
     #[test]
     fn code_that_was_altered_is_not_found_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = Cache::open(&folder.path().join("cache")).expect("a cache");
-        let file = stored(&cache, "d", b"code");
-        assert_eq!(cache.find("d", "c"), Some((file.clone(), 7)));
+        let code = stored(&cache, "d", b"code");
+        assert_eq!(cache.find("d", "c").as_ref(), Some(&code));
         assert_eq!((cache.find("other", "c"), cache.find("d", "other")), (None, None));
-        fs::write(&file, b"evil").expect("written");
+        fs::write(code.file(), b"evil").expect("written");
         assert_eq!(cache.find("d", "c"), None);
-        assert!(!file.exists());
+        assert!(!code.file().exists());
     }
 
     #[test]

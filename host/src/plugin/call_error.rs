@@ -1,53 +1,53 @@
-//! Why a call into a plugin came to no decision.
+//! Why a call into a plugin gave no decision.
 
 /// Why a plugin could not decide.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// It panicked, ran out of memory or stack, or broke the interface.
+    /// The plugin panicked, ran out of memory or stack, or violated the interface.
     #[error(
         "plugin \"{plugin}\" trapped on the record: {reason}; correct the plugin, or set on_error = \"key-hash\" for its route"
     )]
     Trapped {
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
         /// The trap, in one line.
         reason: String,
-        /// The functions that it came from by their names, the innermost first; for the plugin's author.
+        /// The names of the functions on the stack, the innermost first; for the plugin's author.
         trace: Vec<String>,
     },
-    /// It ran longer than one call may.
+    /// The call took longer than it may.
     #[error(
         "plugin \"{plugin}\" ran over its time ({limit}) and was stopped; make it faster, or raise plugins.call_cpu_ms"
     )]
     OverTime {
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
-        /// Which limit.
+        /// The limit that was exceeded.
         limit: String,
     },
-    /// There is no instance to ask.
+    /// There is no instance to call.
     #[error("no instance of plugin \"{plugin}\" could be made: {reason}")]
     Unavailable {
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
-        /// Why.
+        /// Why there is none.
         reason: String,
     },
-    /// It failed too often and is left alone for a while.
+    /// The plugin failed too often and is not called for a while.
     #[error(
         "plugin \"{plugin}\" is suspended for {pause_ms} ms because it kept failing; correct the plugin, or set on_error = \
          \"key-hash\" for its route"
     )]
     Suspended {
-        /// Its name.
+        /// The plugin's name.
         plugin: String,
-        /// Until it is tried again.
+        /// Milliseconds until it is called again.
         pause_ms: u64,
     },
 }
 
 impl CallError {
-    /// The functions that a trap came from, on one line; none where that is not known.
+    /// The functions on the stack at the trap, on one line; `None` if they are not known.
     pub fn trace(&self) -> Option<String> {
         match self {
             Self::Trapped { trace, .. } if !trace.is_empty() => Some(trace.join(" < ")),

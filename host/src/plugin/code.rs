@@ -1,4 +1,4 @@
-//! From a component's bytes to checked, compiled code.
+//! Turns a component's bytes into checked, compiled code.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::base::text::{said, said_on_one_line, shorten};
 
-/// The package whose interfaces a plugin may import, up to its version.
+/// The package of the interfaces that a plugin may import, without its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";
 
-/// What a plugin may import: these, and nothing else.
+/// The interfaces that a plugin may import. There are no others.
 const IMPORTS: [&str; 6] = [
     "pointsman:partitioner/types@1.0.0",
     "pointsman:partitioner/message@1.0.0",
@@ -28,41 +28,44 @@ const IMPORTS: [&str; 6] = [
     "pointsman:partitioner/routes@1.0.0",
     "pointsman:partitioner/log@1.0.0",
 ];
-/// What it must export.
+/// What a plugin must export.
 const EXPORT: &str = "pointsman:partitioner/partitioner@1.0.0";
 const EXPORT_OF_ANY_VERSION: &str = "pointsman:partitioner/partitioner@";
-/// Names of a component that are told, and the most that is told of one, bytes.
+/// A message lists at most this many of a component's names, each cut to so many bytes.
 const NAMES: usize = 16;
 const NAME_BYTES: usize = 128;
 
-/// A component that fits the world, compiled and linked: instances are made from it.
+/// A compiled component that fits the world and is linked to the host. Instances are made from it.
 pub struct Code {
-    /// The file's name without `.wasm`.
+    /// The plugin's name: that of its file without `.wasm`.
     pub name: Arc<str>,
-    /// SHA-256 of the very bytes that were compiled, hexadecimal.
+    /// SHA-256 of the bytes that were compiled, hexadecimal.
     pub digest: String,
     /// Size of the component, bytes.
     pub bytes: usize,
-    /// The names of what it imports.
+    /// Names of the interfaces that it imports.
     pub imports: Vec<String>,
-    /// The names of what it exports, some of them where they are many.
+    /// Names of its exports; only the first of them if there are many.
     pub exports: Vec<String>,
-    /// What the engine holds for each instance, beside its memories and tables, bytes.
+    /// What the engine allocates for each instance, besides its memories and tables, bytes.
     pub engine_bytes: usize,
+    /// The engine that the code was compiled for.
     pub(super) engine: Engine,
+    /// Bounds what all its instances log.
     pub(super) log_window: Arc<Mutex<LogWindow>>,
+    /// The linked component, ready to make instances.
     pub(super) pre: PluginPre<State>,
-    /// Where its batch export is, if it has one.
+    /// Its batch export, if it has one.
     pub(super) batch: Option<ComponentExportIndex>,
 }
 
-/// Why a file is no plugin that can be used.
+/// Why a file cannot be used as a plugin.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin file {file}: {reason}", file = file.display())]
 pub struct LoadError {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// What is wrong with it and what to do.
+    /// What is wrong with it, and what to do.
     pub reason: String,
 }
 
@@ -117,13 +120,13 @@ impl Code {
 }
 
 impl Code {
-    /// Leaves out next to none of the lines that the next call logs: for the tools of its author.
+    /// Lets the next call log many more lines than usual: for the tools of the plugin's author.
     pub fn watch_log(&self) {
         self.log_window.lock().unwrap_or_else(PoisonError::into_inner).watch();
     }
 }
 
-/// A component that fits the world, and the host's side of it.
+/// A component that fits the world, linked to the host's functions.
 pub(super) struct Linked {
     imports: Vec<String>,
     exports: Vec<String>,
@@ -131,7 +134,8 @@ pub(super) struct Linked {
     batch: Option<ComponentExportIndex>,
 }
 
-/// Checks a component against the world and links it. What this takes depends on the component: it is tried out in the child first.
+/// Checks a component against the world and links it. The component decides how much memory this takes, so the compiler
+/// child tries it first.
 pub(super) fn link(engine: &wasmtime::Engine, component: &Component) -> Result<Linked, CompileError> {
     let (imports, exports) = check_world(engine, component).map_err(CompileError::Component)?;
     let mut linker = Linker::new(engine);
@@ -162,7 +166,7 @@ pub(super) fn link(engine: &wasmtime::Engine, component: &Component) -> Result<L
     })
 }
 
-/// Names of a component as they may stand in a message.
+/// Lists names of a component for a message; `None` if there are none.
 fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
     let mut names = names.map(|name| said(&shorten(name, NAME_BYTES)));
     let told: Vec<String> = names.by_ref().take(NAMES).collect();
@@ -171,7 +175,8 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
     (!told.is_empty()).then(|| told.join(", ") + &more.unwrap_or_default())
 }
 
-/// The linker would refuse the wrong names too, one at a time and in its own words.
+/// Checks the names of imports and exports, and returns them. The linker would refuse wrong names too, but only one at a
+/// time, and without saying what to do.
 fn check_world(engine: &wasmtime::Engine, component: &Component) -> Result<(Vec<String>, Vec<String>), String> {
     let world = component.component_type();
     let imports = || world.imports(engine).map(|(name, _)| name);
@@ -196,7 +201,7 @@ fn check_world(engine: &wasmtime::Engine, component: &Component) -> Result<(Vec<
             "it exports {other}, this host calls version 1.0.0: build it against the host's wit folder"
         )),
         None => Err(format!(
-            "it is no partitioner: it does not export {EXPORT}{}; build it for the world plugin of the host's wit folder \
+            "it is not a partitioner: it does not export {EXPORT}{}; build it for the world plugin of the host's wit folder \
              (Rust: `pointsman_plugin::export!`)",
             listed(exports())
                 .map(|only| format!(", only {only}"))

@@ -1,118 +1,54 @@
-//! Components become machine code, in a child process with limits: whatever a component makes the compiler do, it cannot
-//! take the memory, the processors or the life of the process that serves.
+//! Compiles components to machine code, in a child process with limits. Whatever a component makes the compiler do, it cannot
+//! exhaust the memory or the processors of the serving process, and cannot crash it.
 //!
-//! The child is this same program, started as `pointsman compile-component`. Its standard input is the component, its standard output
-//! the code and its standard error what it has to say: all three are files, so that nobody waits for anybody to read. It is the first
-//! to go when memory runs out, runs at the lowest priority, and is killed when its parent dies.
+//! The child is this same program, started as `pointsman compile-component`. It reads the component from standard input,
+//! writes the code to standard output and its report to standard error. All three are files, so neither process waits for
+//! the other to read. The child runs at the lowest priority, is the first process that the kernel kills when memory runs
+//! out, and is killed when its parent dies.
 //!
-//! It does three things: it counts what an instance would take ([`super::survey`]), it compiles, and it looks over what it has made:
-//! it starts itself anew, as `pointsman look-over-component`, and loads and links the code as its parent is going to, within the memory
-//! that the parent has for that. So nothing that a component contains is read in the process that serves before a child has shown what
-//! reading it takes.
+//! The child works in three steps. It counts what an instance would take ([`super::survey`]). It compiles. Then it starts
+//! itself again, as `pointsman look-over-component`, and loads and links the code as its parent will, within the memory that
+//! the parent allows for that. So the serving process reads no part of a component before a child has shown what reading it
+//! takes.
 
 pub mod child;
+mod error;
+mod instance_size;
+mod protocol;
+mod run_child;
 
 use std::{
-    env,
-    ffi::OsStr,
-    fs::{self, File},
-    io::{self, Read as _, Seek as _, Write as _},
-    os::fd::AsRawFd,
-    os::unix::process::ExitStatusExt as _,
+    io,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
+    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::{Duration, Instant},
 };
 
-use rustix::{fs::MemfdFlags, process::Signal};
 use wasmtime::component::Component;
 
-use super::{
-    Engine, artifact,
-    cache::Cache,
-    core_module,
-    survey::{Survey, survey},
+pub use self::{
+    error::CompileError,
+    protocol::{LOOK_OVER, NO_ROOM, SUBCOMMAND},
+    run_child::CompileLimits,
 };
-use crate::{base::text::said_on_one_line, config};
+use self::{
+    error::{NoCode, malformed},
+    instance_size::{surveyed, within},
+    protocol::OWN_PROGRAM,
+    run_child::{CompileRun, not_started},
+};
+use super::{
+    Engine,
+    artifact::{CodeMemory, OwnCode},
+    cache::Cache,
+    survey::Survey,
+};
+use crate::config;
 
-/// The hidden subcommand that the child runs.
-pub const SUBCOMMAND: &str = "compile-component";
-/// And the one that it goes on with.
-pub const LOOK_OVER: &str = "look-over-component";
-/// Wall time that the child may take for each second of CPU time that it is allowed: it gives way to everybody else.
-const WALL_PER_CPU: u32 = 10;
-/// How often the child is looked at.
-const LOOK: Duration = Duration::from_millis(1);
-/// Most of what the child says that is kept, bytes.
-const SAID_BYTES: u64 = 4_096;
-/// Not its path: an upgrade may have put another program there.
-const OWN_PROGRAM: &str = "/proc/self/exe";
-/// Where the dynamic linker looks for what this program needs.
-const LIBRARIES: &str = "LD_LIBRARY_PATH";
-/// The child's exit code where there was code, and no room for it: `EX_IOERR` of `sysexits.h`.
-pub const NO_ROOM: u8 = 74;
-/// What a program says that finds no memory: the standard library's words, and the compiler's.
-const OUT_OF_MEMORY: [&str; 2] = ["memory allocation", "out of memory"];
-/// Of the memory that a container has left, the child may take this share.
-const SHARE_OF_FREE: (u64, u64) = (3, 4);
-
-/// What stands before the survey in what the child says: from there on it looks over what it has compiled.
-const SURVEY: &str = "survey ";
-/// The words of the system where there is no memory.
-const NO_MEMORY: &str = "os error 12";
-
-/// What one compilation may use.
-#[derive(Debug, Clone, Copy)]
-pub struct CompileLimits {
-    /// Address space beyond what the program itself takes.
-    pub memory_bytes: u64,
-    /// CPU time, in whole seconds.
-    pub cpu: Duration,
-    /// What an instance may take, bytes; loading the code may take as much in the process that serves.
-    pub instance_bytes: u64,
-}
-
-impl From<&config::Plugins> for CompileLimits {
-    fn from(config: &config::Plugins) -> Self {
-        Self {
-            memory_bytes: config.compile_memory_bytes,
-            cpu: Duration::from_secs(config.compile_cpu_ms.div_ceil(1_000)),
-            instance_bytes: config.memory_bytes as u64,
-        }
-    }
-}
-
-/// Why there is no code.
-#[derive(Debug, thiserror::Error)]
-pub enum CompileError {
-    /// The component's own fault: the same bytes will fail again.
-    #[error("{0}")]
-    Component(String),
-    /// Something around it, which may be otherwise next time.
-    #[error("{0}")]
-    Environment(String),
-}
-
-/// Why a child did not write code to a file.
-enum NoCode {
-    /// There is none.
-    None(CompileError),
-    /// There is, but the file did not take it.
-    NotTaken(String),
-}
-
-impl From<CompileError> for NoCode {
-    fn from(error: CompileError) -> Self {
-        Self::None(error)
-    }
-}
-
-/// Code that can be linked.
+/// A compiled component, loaded into this process and ready to be linked.
 pub(super) struct Compiled {
     pub(super) component: Component,
-    /// What an instance takes in the engine.
+    /// What the engine allocates for an instance, besides its memories and tables, bytes.
     pub(super) engine_bytes: usize,
 }
 
@@ -125,19 +61,21 @@ impl Compiled {
     }
 }
 
-/// Compiles components and remembers the code.
+/// Compiles components and keeps the code in a cache.
 pub struct Compiler {
+    /// The engine that loads the code.
     engine: Engine,
+    /// The limits of each child.
     limits: CompileLimits,
+    /// `None` if no cache folder can be used: then the code is kept in memory only.
     cache: Option<Cache>,
-    /// Whether it was said that the cache takes no code; once is enough until it does again.
+    /// Whether the log already says that the cache takes no code. It says so again only after the cache took code once more.
     is_cache_full: AtomicBool,
-    /// The program that the child runs; none: compile in this process.
+    /// The program that the child runs; `None` to compile in this process.
     program: Option<PathBuf>,
 }
-
 impl Compiler {
-    /// Compiles in a child of the program that runs now, which must know [`SUBCOMMAND`].
+    /// Compiles in a child that runs the current program, which must know [`SUBCOMMAND`].
     pub fn new(engine: Engine, limits: CompileLimits, cache: Option<Cache>) -> Self {
         Self {
             engine,
@@ -148,7 +86,7 @@ impl Compiler {
         }
     }
 
-    /// Compiles in this process, without limits: for components that are one's own, in tests and benchmarks.
+    /// Compiles in this process, without limits: for trusted components, in tests and benchmarks.
     pub fn in_process(engine: Engine) -> Self {
         Self {
             engine,
@@ -164,7 +102,7 @@ impl Compiler {
         &self.engine
     }
 
-    /// The code of a component, from the cache or compiled now. Takes from milliseconds to minutes.
+    /// Finds a component's code in the cache, or compiles it. Takes from milliseconds to minutes.
     pub(super) fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let Some(program) = &self.program else {
             return self.in_this_process(bytes);
@@ -196,283 +134,75 @@ impl Compiler {
             .cache
             .as_ref()
             .and_then(|cache| cache.find(digest, &self.engine.compatibility()));
-        let Some((file, engine_bytes)) = found else {
+        let Some(code) = found else {
             return Ok(None);
         };
-        // The limit may have been another when it was kept.
+        // The limit may have been higher when the code was put into the cache.
         let survey = Survey {
-            engine_bytes,
+            engine_bytes: code.engine_bytes,
             ..Survey::default()
         };
         within(survey, self.limits.instance_bytes)?;
-        match artifact::load(self.engine.wasm(), &file) {
-            Ok(component) => Ok(Some(Compiled::new(component, engine_bytes))),
+        match self.load(&OwnCode::Cached(&code), code.engine_bytes) {
+            Ok(compiled) => Ok(Some(compiled)),
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "compiled code cannot be used; compiling anew");
+                tracing::warn!(file = %code.file().display(), %error, "compiled code cannot be used; compiling again");
                 Ok(None)
             }
         }
     }
 
-    /// Into a file of the cache. A disk that is full, broken or read-only is not the component's fault.
+    /// Compiles into a file of the cache. A full, broken or read-only disk is not the component's fault.
     fn compile_and_keep(&self, program: &Path, cache: &Cache, digest: &str, bytes: &[u8]) -> Result<Compiled, NoCode> {
         let not_taken = |error: io::Error| NoCode::NotTaken(error.to_string());
-        let (code, draft) = cache.draft().map_err(not_taken)?;
-        let kept = self.in_child(program, bytes, &code).and_then(|survey| {
-            let kept = cache.keep(&draft, digest, &self.engine.compatibility(), survey.engine_bytes);
-            Ok((kept.map_err(not_taken)?, survey.engine_bytes))
-        });
-        if kept.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        let (file, engine_bytes) = kept?;
-        let component =
-            artifact::load(self.engine.wasm(), &file).map_err(|error| NoCode::NotTaken(format!("{error:#}")))?;
-        Ok(Compiled::new(component, engine_bytes))
+        let draft = cache.draft().map_err(not_taken)?;
+        let survey = self.in_child(program, bytes, draft.output().map_err(not_started)?)?;
+        let code = cache
+            .keep(&draft, digest, &self.engine.compatibility(), survey.engine_bytes)
+            .map_err(not_taken)?;
+        self.load(&OwnCode::Cached(&code), code.engine_bytes)
+            .map_err(|error| NoCode::NotTaken(format!("{error:#}")))
     }
 
-    /// Into memory.
+    /// Compiles into memory.
     fn compile_and_forget(&self, program: &Path, bytes: &[u8]) -> Result<Compiled, CompileError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| CompileError::Environment(format!("{what}: {error}"));
-        let code = memory_file("pointsman-code").map_err(|error| failed("no memory file for compiled code", &error))?;
-        let survey = match self.in_child(program, bytes, &code) {
+        let code = CodeMemory::new().map_err(|error| failed("no memory file for compiled code", &error))?;
+        let in_child = code
+            .output()
+            .map_err(not_started)
+            .and_then(|output| self.in_child(program, bytes, output));
+        let survey = match in_child {
             Ok(survey) => survey,
             Err(NoCode::None(error)) => return Err(error),
             Err(NoCode::NotTaken(problem)) => return Err(failed("no memory for compiled code", &problem)),
         };
-        let component = artifact::load(self.engine.wasm(), &own_file(&code))
-            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))?;
-        Ok(Compiled::new(component, survey.engine_bytes))
+        self.load(&OwnCode::InMemory(&code), survey.engine_bytes)
+            .map_err(|error| failed("the compiled code cannot be used", &format!("{error:#}")))
+    }
+
+    fn load(&self, code: &OwnCode<'_>, engine_bytes: u64) -> wasmtime::Result<Compiled> {
+        let component = code.load(self.engine.wasm())?;
+        Ok(Compiled::new(component, engine_bytes))
     }
 
     fn cache_is_full(&self, problem: &str) {
         if !self.is_cache_full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 problem,
-                "plugins.cache_dir takes no compiled code: plugins are compiled into memory, and anew at the next start; make \
-                 room there, or name another folder"
+                "plugins.cache_dir takes no compiled code: plugins are compiled into memory, and again at the next start; \
+                 make room there, or name another folder"
             );
         }
     }
-
-    fn in_child(&self, program: &Path, bytes: &[u8], code: &File) -> Result<Survey, NoCode> {
-        let environment = |error: io::Error| {
-            NoCode::None(CompileError::Environment(format!(
-                "the compiler cannot be started: {error}"
-            )))
+    /// Has a child compile `bytes`, and write the code to `output`.
+    fn in_child(&self, program: &Path, bytes: &[u8], output: Stdio) -> Result<Survey, NoCode> {
+        let cache = self.cache.as_ref();
+        let run = CompileRun {
+            program,
+            limits: self.limits,
+            functions: cache.map(|cache| cache.functions(&self.engine.compatibility())),
         };
-        let mut component = memory_file("pointsman-component").map_err(environment)?;
-        component
-            .write_all(bytes)
-            .and_then(|()| component.rewind())
-            .map_err(environment)?;
-        let mut says = memory_file("pointsman-compiler-says").map_err(environment)?;
-        let memory_bytes = self.limits.memory_bytes.min(left_in_container().unwrap_or(u64::MAX));
-        let mut child = Command::new(program)
-            .arg(SUBCOMMAND)
-            .args(["--memory-bytes", &memory_bytes.to_string()])
-            .args(["--cpu-seconds", &self.limits.cpu.as_secs().to_string()])
-            .args(["--instance-bytes", &self.limits.instance_bytes.to_string()])
-            .args(
-                self.functions()
-                    .iter()
-                    .flat_map(|file| [OsStr::new("--functions"), file.as_os_str()]),
-            )
-            // The rest of the environment is not the compiler's business, and secrets may be in it.
-            .env_clear()
-            .envs(env::var_os(LIBRARIES).map(|path| (LIBRARIES, path)))
-            .stdin(component)
-            .stdout(code.try_clone().map_err(environment)?)
-            .stderr(says.try_clone().map_err(environment)?)
-            .spawn()
-            .map_err(environment)?;
-        let ended = wait(&mut child, self.limits.cpu * WALL_PER_CPU).map_err(environment)?;
-        let mut words = Vec::new();
-        says.rewind()
-            .and_then(|()| says.take(SAID_BYTES).read_to_end(&mut words))
-            .map_err(environment)?;
-        self.judge(ended, &String::from_utf8_lossy(&words), memory_bytes)
-    }
-
-    /// Where the functions of earlier compilations are.
-    fn functions(&self) -> Option<PathBuf> {
-        let cache = self.cache.as_ref()?;
-        Some(cache.functions(&self.engine.compatibility()))
-    }
-
-    /// What a child's end means.
-    fn judge(&self, ended: Option<ExitStatus>, says: &str, memory_bytes: u64) -> Result<Survey, NoCode> {
-        let (survey, says) = match says.strip_prefix(SURVEY).and_then(|says| says.split_once('\n')) {
-            Some((survey, rest)) => (serde_json::from_str(survey).ok(), rest),
-            None => (None, says),
-        };
-        // As every error of the program, its own begins with the program's name.
-        let says = said_on_one_line(says.trim().trim_start_matches("pointsman: "));
-        let Some(status) = ended else {
-            return Err(NoCode::None(CompileError::Environment(format!(
-                "compiling it was given up after {} s: the machine is too busy, or it takes too much",
-                (self.limits.cpu * WALL_PER_CPU).as_secs()
-            ))));
-        };
-        if status.code() == Some(NO_ROOM.into()) {
-            return Err(NoCode::NotTaken(says));
-        }
-        let signal = status.signal();
-        let is = |candidate: Signal| signal == Some(candidate.as_raw());
-        let is_out_of_memory = || is(Signal::ABORT) || OUT_OF_MEMORY.iter().any(|words| says.contains(words));
-        let error = match survey {
-            Some(survey) if status.success() => return Ok(survey),
-            None if status.success() => CompileError::Environment("its compiler has told nothing of it".to_owned()),
-            Some(_) if is_out_of_memory() || says.contains(NO_MEMORY) => CompileError::Component(format!(
-                "loading its code takes over {} bytes of memory; make it smaller (types, functions, components within), or \
-                 raise plugins.memory_bytes",
-                self.limits.instance_bytes
-            )),
-            _ if status.code() == Some(1) && !is_out_of_memory() => CompileError::Component(says),
-            _ if is(Signal::XCPU) => CompileError::Component(format!(
-                "compiling it took over {} s of CPU time; make it smaller, or raise plugins.compile_cpu_ms",
-                self.limits.cpu.as_secs()
-            )),
-            _ if is(Signal::KILL) => CompileError::Environment(
-                "its compiler was killed, which is what happens first when the machine runs out of memory".to_owned(),
-            ),
-            _ if is_out_of_memory() => CompileError::Component(format!(
-                "compiling it took over {memory_bytes} bytes of memory; make it smaller, or raise \
-                 plugins.compile_memory_bytes (and the container's limit, which bounds it as well)"
-            )),
-            _ => CompileError::Component(format!("the compiler crashed on it ({status}): {says}")),
-        };
-        Err(error.into())
-    }
-}
-
-/// Waits for the child's end, and ends it when it takes too long.
-fn wait(child: &mut Child, wall: Duration) -> io::Result<Option<ExitStatus>> {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if begun.elapsed() >= wall {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(LOOK.max(begun.elapsed() / 64));
-    }
-}
-
-fn memory_file(name: &str) -> io::Result<File> {
-    Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?))
-}
-
-fn own_file(file: &impl AsRawFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// What the child may take so that the container stays below its limit (cgroup v2): there, running out of memory ends every
-/// process of the container. None where there is no limit.
-fn left_in_container() -> Option<u64> {
-    let read = |file: &str| fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok();
-    left(&read("memory.max")?, &read("memory.current")?, &read("memory.stat")?)
-}
-
-fn left(max: &str, current: &str, stat: &str) -> Option<u64> {
-    let max: u64 = max.trim().parse().ok()?;
-    let current: u64 = current.trim().parse().ok()?;
-    // File pages that the kernel gives up when asked.
-    let reclaimable = stat
-        .lines()
-        .find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok())
-        .unwrap_or_default();
-    let free = max.saturating_sub(current.saturating_sub(reclaimable));
-    Some(free / SHARE_OF_FREE.1 * SHARE_OF_FREE.0)
-}
-
-fn malformed(error: &dyn std::fmt::Display) -> CompileError {
-    let error = said_on_one_line(&error.to_string());
-    CompileError::Component(format!("it is no valid wasm component: {error}"))
-}
-
-/// What an instance would take, of bytes that nobody has read yet.
-fn surveyed(bytes: &[u8], instance_bytes: u64) -> Result<Survey, CompileError> {
-    if bytes.starts_with(core_module::BEGINNING) {
-        return Err(CompileError::Component(core_module::advice(bytes)));
-    }
-    within(survey(bytes).map_err(|error| malformed(&error))?, instance_bytes)
-}
-
-/// Whether an instance of it may be made at all.
-fn within(survey: Survey, instance_bytes: u64) -> Result<Survey, CompileError> {
-    if survey.engine_bytes <= instance_bytes {
-        return Ok(survey);
-    }
-    let Survey {
-        engine_bytes,
-        core_instances,
-        entries,
-    } = survey;
-    let of = match entries {
-        0 => String::new(),
-        _ => format!(" ({core_instances} core instances with {entries} globals, functions and the like)"),
-    };
-    Err(CompileError::Component(format!(
-        "an instance of it takes {engine_bytes} bytes in the engine{of} before it has any memory, over plugins.memory_bytes \
-         ({instance_bytes}); make it smaller, or raise that"
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_container_keeps_a_quarter_of_what_it_has_left() {
-        let stat = "anon 1\ninactive_file 200\nactive_file 7\n";
-        assert_eq!(left("1000\n", "600\n", stat), Some(450));
-        assert_eq!(left("max\n", "600\n", stat), None);
-        assert_eq!(left("1000\n", "1400\n", stat), Some(0));
-    }
-
-    #[test]
-    fn a_child_that_died_is_explained_by_what_killed_it() {
-        let engine = Engine::new().expect("an engine");
-        let compiler = Compiler::in_process(engine);
-        let says = |raw: i32, said: &str| {
-            let status = ExitStatus::from_raw(raw);
-            compiler
-                .judge(Some(status), said, 1_000)
-                .map(|survey| survey.engine_bytes)
-                .map_err(|no_code| match no_code {
-                    NoCode::None(error) => error.to_string(),
-                    NoCode::NotTaken(problem) => format!("not taken: {problem}"),
-                })
-        };
-        let looking = |says: &str| {
-            let survey = Survey {
-                engine_bytes: 7,
-                ..Survey::default()
-            };
-            format!("{SURVEY}{}\n{says}", serde_json::to_string(&survey).expect("JSON"))
-        };
-        assert_eq!(says(0, &looking("")), Ok(7));
-        assert!(says(0, "").is_err(), "nothing was told");
-        assert_eq!(says(1 << 8, "it is odd\n"), Err("it is odd".to_owned()));
-        assert_eq!(
-            says(1 << 8, &looking("pointsman: it is odd\n")),
-            Err("it is odd".to_owned())
-        );
-        assert_eq!(says(i32::from(NO_ROOM) << 8, "full"), Err("not taken: full".to_owned()));
-        for (signal, said, expected) in [
-            (Signal::XCPU, "", "plugins.compile_cpu_ms"),
-            (Signal::ABORT, "", "plugins.compile_memory_bytes"),
-            (Signal::ABORT, &*looking(""), "plugins.memory_bytes"),
-            (Signal::SEGV, "", "crashed"),
-        ] {
-            let said = says(signal.as_raw(), said).expect_err("it died");
-            assert!(said.contains(expected), "{said}");
-        }
-        let late = compiler.judge(None, "", 1);
-        assert!(matches!(late, Err(NoCode::None(CompileError::Environment(_)))));
+        run.run(bytes, output)
     }
 }

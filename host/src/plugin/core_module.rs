@@ -1,18 +1,18 @@
-//! What to tell whoever brings a core module where a component is wanted: how the language that it was written in gets to a
-//! component.
+//! Advice for a user whose file is a core module instead of a component: how to make a component in the language that the
+//! module was written in.
 //!
-//! Only headers are read: sections' bounds, names of imports and exports, and what compilers say of themselves. What is too
-//! long or broken ends the reading, and what was seen so far is told.
+//! Only headers are read: the bounds of sections, names of imports and exports, and what compilers write about themselves.
+//! Reading stops at anything too long or broken, and the advice follows from what was read until then.
 
 use wasmparser::{Chunk, CustomSectionReader, KnownCustom, Parser, Payload};
 
-/// How a core module begins: the magic number, and a version that components do not have.
+/// The first bytes of a core module: the magic number, and a version that components do not have.
 pub(crate) const BEGINNING: &[u8] = b"\0asm\x01\0\0\0";
 
-/// Sections, and entries in one of them, that are looked at. Real modules have dozens and hundreds.
+/// At most this many sections are read, and this many entries of a section. Real modules have dozens and hundreds.
 const MAX_ENTRIES: usize = 10_000;
 
-/// What a module was made with.
+/// The language or tool that a module was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     RustForWasi,
@@ -27,17 +27,17 @@ enum Origin {
     Unknown,
 }
 
-/// What was seen.
+/// What was found in a module that tells where it comes from.
 #[derive(Debug, Default)]
 struct Signs {
-    /// It says itself which world it is for, so that only the last step is missing.
+    /// The module names the world that it is for, so only the last step to a component is missing.
     describes_itself: bool,
     wasi: bool,
     browser: bool,
-    /// Go's own imports where it is compiled for JavaScript.
+    /// Imports that Go has when it is compiled for JavaScript.
     go_imports: bool,
     emscripten: bool,
-    /// `abort` of `env`, and what its runtime exports.
+    /// The import `abort` of `env`, or what AssemblyScript's runtime exports.
     assembly_script: bool,
     rust: bool,
     tiny_go: bool,
@@ -46,7 +46,7 @@ struct Signs {
     c: bool,
 }
 
-/// What is said of a core module: that it is one, what it was made with, and how that gets to a component.
+/// The error for a core module: that it is one, what it was made with, and how to make a component instead.
 pub(crate) fn advice(module: &[u8]) -> String {
     let seen = look(module);
     let (made_with, cure) = seen.origin().advice();
@@ -67,7 +67,7 @@ fn look(module: &[u8]) -> Signs {
         };
         rest = rest.get(consumed..).unwrap_or_default();
         match payload {
-            // It would be told function by function.
+            // The parser would report each function; nothing of their code is needed.
             Payload::CodeSectionStart { size, .. } => {
                 parser.skip_section();
                 rest = rest.get(size as usize..).unwrap_or_default();
@@ -124,7 +124,8 @@ impl Signs {
         }
     }
 
-    /// Rust first: its modules have C in them more often than C has Rust. TinyGo's name Go or C as well.
+    /// Rust comes first: a Rust module contains C more often than a C module contains Rust. TinyGo comes before Go and C,
+    /// because its modules name those too.
     fn origin(&self) -> Origin {
         match self {
             Self {
@@ -151,7 +152,7 @@ impl Signs {
 }
 
 impl Origin {
-    /// What it was made with, and what to do instead.
+    /// Two parts of the message: what the module was made with, and what to do instead.
     fn advice(self) -> (&'static str, &'static str) {
         match self {
             Self::Rust => (
@@ -171,8 +172,8 @@ impl Origin {
             ),
             Self::TinyGo => (
                 " made by TinyGo",
-                "with TinyGo it takes the target wasip2 and the world of the host's wit folder (`tinygo build -target=wasip2 \
-                 -wit-package wit -wit-world plugin`), and WASI stubbed out, since a plugin gets none",
+                "build it for the target wasip2 and the world of the host's wit folder (`tinygo build -target=wasip2 \
+                 -wit-package wit -wit-world plugin`), and stub WASI out, because a plugin gets none",
             ),
             Self::Go => (
                 " made by Go",
@@ -181,22 +182,22 @@ impl Origin {
             ),
             Self::AssemblyScript => (
                 " made by AssemblyScript",
-                "AssemblyScript has no way to components; what is nearest is JavaScript: `pointsman plugin new NAME --lang js`",
+                "AssemblyScript cannot make components; the nearest language is JavaScript: `pointsman plugin new NAME --lang js`",
             ),
             Self::Emscripten => (
                 " made by Emscripten",
-                "compile the C with clang and wasi-libc instead: `pointsman plugin build` in the folder of the .c files does it and \
-                 makes the component",
+                "compile the C with clang and wasi-libc instead: run `pointsman plugin build` in the folder of the .c files, which \
+                 does that and makes the component",
             ),
             Self::Swift => (
                 " made by Swift",
-                "`wasm-tools component embed` with the world `plugin` of the host's wit folder, then `wasm-tools component new`, make \
-                 a component of it; what it imports of WASI must be stubbed out",
+                "run `wasm-tools component embed` with the world `plugin` of the host's wit folder, then `wasm-tools component new`; \
+                 its WASI imports must be stubbed out",
             ),
             Self::C => (
                 " made by clang",
-                "run `pointsman plugin build` in the folder of the .c files, the bindings of wit-bindgen among them; of a module \
-                 from another build `wasm-tools component embed --world plugin wit` and `wasm-tools component new` make one",
+                "run `pointsman plugin build` in the folder of the .c files and of the bindings of wit-bindgen; for a module from \
+                 another build, run `wasm-tools component embed --world plugin wit`, then `wasm-tools component new`",
             ),
             Self::Unknown => (
                 "",
@@ -231,7 +232,7 @@ mod tests {
         bytes
     }
 
-    /// A section `producers` with these languages.
+    /// A section `producers` that names these languages.
     fn producers(languages: &[&str]) -> Vec<u8> {
         let mut content = string("producers");
         content.push(1);
@@ -244,7 +245,7 @@ mod tests {
         section(0, &content)
     }
 
-    /// A module with these imports of functions, and sections after them.
+    /// A module that imports these functions, with more sections after the imports.
     fn module(imports: &[(&str, &str)], more: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = BEGINNING.to_vec();
         bytes.extend(section(1, &[1, 0x60, 0, 0]));
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_full_of_nothing_is_looked_at_in_no_time_and_never_panics() {
+    fn a_module_that_is_cut_short_or_has_millions_of_empty_parts_is_read_quickly_and_never_panics() {
         let whole = module(
             &[WASI, ("env", "abort")],
             &[producers(&["Rust"]), section(0, &string("name"))],
@@ -341,16 +342,16 @@ mod tests {
         let mut imports = vec![0x80, 0xad, 0xe2, 0x04];
         imports.extend([0, 0, 0, 0].repeat(10_000_000));
         advice(&[BEGINNING.to_vec(), section(1, &[1, 0x60, 0, 0]), section(2, &imports)].concat());
-        // As many functions as there may be.
+        // The most functions that a module may have.
         let million = [0xc0, 0x84, 0x3d];
         let functions = section(3, &[&million[..], &vec![0; 1_000_000]].concat());
         let code = section(10, &[&million[..], &[2, 0, 0x0b].repeat(1_000_000)].concat());
         let advice = advice(&module(&[], &[functions, code, producers(&["Rust"])]));
         assert!(
             advice.contains("by Rust"),
-            "what stands after the code is read too: {advice}"
+            "sections after the code are read too: {advice}"
         );
-        // Making them is most of it; the goal is milliseconds.
+        // Most of the time goes into making the test data; the reading takes milliseconds.
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     }
 }

@@ -1,15 +1,16 @@
-//! What a plugin decides, and what that means for a record: said here, once, for all who act on it, compare it or show it.
+//! What a plugin decides, and what that means for a record. It is defined only here, for all code that acts on a decision,
+//! compares it or shows it.
 
 use crate::base::murmur2::partition_for_key;
 
 /// What a plugin decided for one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// This partition, 0-based; not yet checked against the topic.
+    /// This partition, counted from 0; not yet checked against the topic.
     Partition(u32),
-    /// Java's murmur2 of these bytes.
+    /// The partition that Java's murmur2 of these bytes gives.
     KeyHash(Vec<u8>),
-    /// The host picks.
+    /// The host picks a partition.
     Any,
     /// The routing table decides for this tenant.
     Tenant(String),
@@ -20,18 +21,18 @@ pub enum Decision {
 /// Where a decision sends a record of a topic with a known number of partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement<'d> {
-    /// To this partition, which is there.
+    /// To this partition, which exists.
     Partition(u32),
-    /// To one that the topic does not have.
+    /// To a partition that the topic does not have.
     OutOfRange(u32),
-    /// Wherever the host likes.
+    /// To any partition; the host picks one.
     Anywhere,
-    /// Nowhere, for this reason.
+    /// Nowhere: the plugin rejected the record, for this reason.
     Rejected(&'d str),
 }
 
 impl Decision {
-    /// As Kafka's own partitioner decides about a record with this key.
+    /// What Kafka's own partitioner would decide for a record with this key.
     pub fn by_own_key(key: Option<&[u8]>) -> Self {
         match key {
             Some(key) => Self::KeyHash(key.to_vec()),
@@ -39,13 +40,13 @@ impl Decision {
         }
     }
 
-    /// Where it sends a record of a topic with so many partitions, at least one.
+    /// Where this decision sends a record of a topic with so many partitions (at least one).
     pub fn placement(&self, partitions: u32) -> Placement<'_> {
         match self {
             Self::Partition(partition) if *partition < partitions => Placement::Partition(*partition),
             Self::Partition(partition) => Placement::OutOfRange(*partition),
             Self::KeyHash(bytes) => Placement::Partition(partition_for_key(bytes, partitions)),
-            // Until there is a routing table, a tenant is as good as a key.
+            // There is no routing table yet, so a tenant's name is hashed like a key.
             Self::Tenant(tenant) => Placement::Partition(partition_for_key(tenant.as_bytes(), partitions)),
             Self::Any => Placement::Anywhere,
             Self::Reject(reason) => Placement::Rejected(reason),

@@ -1,4 +1,4 @@
-//! The one wasm engine of the process, and its clock.
+//! The process's only wasm engine, and its clock.
 
 use std::{
     hash::{Hash as _, Hasher},
@@ -17,56 +17,59 @@ use wasmtime::{Config, Strategy};
 
 use super::functions::Functions;
 
-/// Functions of a trap's trace, the innermost first.
+/// A trap's trace has at most this many functions.
 pub(super) const TRACE_FRAMES: usize = 16;
-/// One epoch. A call's time is looked at this often.
+/// The length of one epoch: the time of a running call is checked this often.
 const TICK: Duration = Duration::from_millis(1);
-/// Ticks without a call after which the clock stops: an idle process must not wake a thousand times a second.
+/// After so many ticks without a call the clock stops: an idle process must not wake up a thousand times a second.
 const IDLE_TICKS: u32 = 2_000;
 
-/// Compiles components and keeps the time of their calls. Cheap to clone.
+/// wasmtime's engine, and the clock that limits the time of calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     wasm: wasmtime::Engine,
     clock: Arc<Clock>,
 }
 
+/// The clock: a thread that moves the epoch each millisecond while plugins are called.
 struct Clock {
-    /// Milliseconds in which the clock ran.
+    /// How many milliseconds the clock has run.
     ticks: AtomicU64,
-    /// Set by every call, taken by the clock.
+    /// Each call sets it, each tick clears it: so the clock knows whether plugins are called.
     used: AtomicBool,
+    /// Whether the thread sleeps, so that a call has to wake it.
     asleep: AtomicBool,
+    /// The clock's thread, once it has started.
     thread: OnceLock<Thread>,
 }
 
-/// The only place that makes an engine; every setting has its reason.
+/// The settings of every engine, each with its reason.
 fn config() -> Config {
     let mut config = Config::new();
     config
         // Winch compiles faster but has had more security advisories.
         .strategy(Strategy::Cranelift)
-        // How a call is stopped: the epoch moves each millisecond, and a callback then looks at the clocks.
+        // This is how a call is stopped: the epoch moves each millisecond, and then a callback checks the call's time.
         .epoch_interruption(true)
-        // Calls are synchronous; this support alone would cost 2.6 times the call.
+        // Calls are synchronous, and with this support each call would take 2.6 times as long.
         .concurrency_support(false)
-        // Nothing in a partitioner needs these, and what is off cannot be attacked.
+        // No partitioner needs these, and what is off cannot be attacked.
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
-        // Enough to see where a trap came from. It is read from the stack, which has a bound, and a plugin that keeps trapping is
-        // suspended.
+        // Enough to see where a trap came from. A trace costs little: the stack is bounded, and a plugin that keeps trapping
+        // is suspended.
         .wasm_backtrace_max_frames(NonZeroUsize::new(TRACE_FRAMES))
-        // Deep recursion ends here; well below the 2 MiB of a worker thread's own stack.
+        // Deep recursion ends here, well below the 2 MiB stack of a worker thread.
         .max_wasm_stack(512 << 10);
     config
 }
 
-/// An engine with the same settings and without a clock: it compiles, and runs nothing.
+/// An engine with the same settings but without a clock: it can compile, but must not run anything.
 pub(super) fn compile_only() -> anyhow::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config()).map_err(|error| anyhow!("cannot start the wasm engine: {error:#}"))
 }
 
-/// The same, which compiles only what is not known yet.
+/// The same as [`compile_only`], but it takes the functions that `functions` holds from there.
 pub(super) fn compile_only_new(functions: Arc<Functions>) -> anyhow::Result<wasmtime::Engine> {
     let mut config = config();
     config
@@ -76,7 +79,7 @@ pub(super) fn compile_only_new(functions: Arc<Functions>) -> anyhow::Result<wasm
 }
 
 impl Engine {
-    /// Makes the engine and starts its clock's thread.
+    /// Makes the engine, and starts the thread of its clock.
     pub fn new() -> anyhow::Result<Self> {
         let wasm = compile_only()?;
         let clock = Arc::new(Clock {
@@ -116,19 +119,19 @@ impl Engine {
         &self.wasm
     }
 
-    /// Names everything that compiled code depends on: wasmtime's version, the processor and all settings.
+    /// A name for everything that compiled code depends on: wasmtime's version, the processor and all settings.
     pub(super) fn compatibility(&self) -> String {
         let mut hasher = Sha256Hasher(Sha256::new());
         self.wasm.precompile_compatibility_hash().hash(&mut hasher);
         format!("{:x}", hasher.0.finalize())[..16].to_owned()
     }
 
-    /// To be called at each epoch of a running call: a clock that fell asleep during a call would never end it.
+    /// Must be called at each epoch of a running call: a clock that fell asleep during a call would never stop it.
     pub(super) fn still_used(&self) {
         self.clock.used.store(true, Ordering::SeqCst);
     }
 
-    /// To be called before each call into a plugin: sees to it that the clock runs.
+    /// Must be called before each call into a plugin: it makes sure that the clock runs.
     pub(super) fn wake(&self) {
         let clock = &self.clock;
         if !clock.used.load(Ordering::Relaxed) {
@@ -141,13 +144,13 @@ impl Engine {
         }
     }
 
-    /// Milliseconds, coarse, cheap to read; stands still while no plugin is called for seconds.
+    /// Milliseconds by a coarse clock, cheap to read. The clock stops when no plugin has been called for some seconds.
     pub fn coarse_ms(&self) -> u64 {
         self.clock.ticks.load(Ordering::Relaxed)
     }
 }
 
-/// The standard library's own hasher may change from release to release, and names in a cache must not.
+/// Hashes with SHA-256. The standard library's hasher may change with each release, and names in the cache must not.
 struct Sha256Hasher(Sha256);
 
 impl Hasher for Sha256Hasher {
@@ -160,10 +163,10 @@ impl Hasher for Sha256Hasher {
     }
 }
 
-/// Waits for the next call, or for the engine's end.
+/// Sleeps until the next call, or until the engine is dropped.
 fn sleep(clock: Arc<Clock>) {
     clock.asleep.store(true, Ordering::SeqCst);
-    // A caller that did not see `asleep` has set `used` before this look.
+    // A caller that did not see `asleep` yet has already set `used`, which is read here.
     while !clock.used.load(Ordering::SeqCst) && Arc::strong_count(&clock) > 1 {
         thread::park_timeout(Duration::from_secs(1));
     }

@@ -1,4 +1,4 @@
-//! A plugin's file: looked at cheaply, read once, known by its SHA-256.
+//! A plugin's file. A change is noticed from its metadata; then the file is read once, and its SHA-256 identifies it.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -11,10 +11,11 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// A file system keeps time in steps, so a file that changed this recently may change again without showing it.
+/// File systems store times in coarse steps. A file that changed more recently than this may change again without a new
+/// time.
 const UNSETTLED: Duration = Duration::from_secs(2);
 
-/// What a look at a file shows without reading it. A change shows here unless it comes right after another one.
+/// A file's metadata. It differs after each change of the file, unless that change comes right after another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
     device: u64,
@@ -25,12 +26,12 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Of the file that the path leads to.
+    /// The signature of the file at this path; links are followed.
     pub fn of(file: &Path) -> io::Result<Self> {
         fs::metadata(file).map(|found| Self::from(&found))
     }
 
-    /// Whether an equal signature later on means an unchanged file.
+    /// Whether the file is unchanged as long as its signature is equal to this one.
     pub fn is_settled(&self, now: SystemTime) -> bool {
         let changed = Duration::new(self.changed.0.max(0).unsigned_abs(), self.changed.1 as u32);
         now.duration_since(UNIX_EPOCH + changed)
@@ -53,36 +54,36 @@ impl From<&Metadata> for Signature {
 /// A file's content.
 #[derive(Debug)]
 pub struct Content {
-    /// All of it.
+    /// The whole content.
     pub bytes: Vec<u8>,
-    /// SHA-256 of those very bytes, hexadecimal.
+    /// SHA-256 of `bytes`, hexadecimal.
     pub digest: String,
 }
 
-/// Why a file's content is not to be had.
+/// Why a file could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     /// There is no such file.
     #[error("not found; build it with `pointsman plugin build`, or correct the route's plugin or [plugins] dir")]
     Missing,
-    /// It is there and larger than a plugin may be; it was not read.
+    /// The file is larger than a plugin may be, and was not read.
     #[error("over {limit} bytes; make it smaller, or raise plugins.component_bytes")]
     TooLarge {
         /// `plugins.component_bytes`.
         limit: u64,
     },
-    /// A link out of the plugin folder, to what may be somebody else's.
+    /// A link that leads out of the plugin folder, to a file that may belong to somebody else.
     #[error(
         "it is a link to {}, outside of the plugin folder and {why}; put the file itself there, or set plugins.foreign_links = true",
         target.display()
     )]
     Foreign {
-        /// Where it leads.
+        /// Where the link leads.
         target: PathBuf,
-        /// Whose that is.
+        /// Why it is not followed there.
         why: &'static str,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("cannot be read: {0}")]
     Unreadable(String),
 }
@@ -96,9 +97,9 @@ impl From<io::Error> for FileError {
     }
 }
 
-/// The plugin folder. Links within it are what Kubernetes makes of a ConfigMap, and lead where they like. A link out of it is followed
-/// to files of the folder's owner on its file system; who may write a name into the folder must not make this process read, and tell
-/// the SHA-256 of, whatever it can open.
+/// The plugin folder. Links within the folder are followed: Kubernetes mounts a ConfigMap that way. A link out of the folder
+/// is followed only to a file of the folder's owner on the same file system. Otherwise, somebody who may only write into the
+/// folder could make this process read any file that it can open, and show its SHA-256.
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
@@ -107,7 +108,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder of that path, which need not be there yet.
+    /// The folder at this path, which need not exist yet.
     pub fn new(path: &Path, foreign_links: bool) -> Self {
         Self {
             path: path.to_owned(),
@@ -115,7 +116,7 @@ impl Folder {
         }
     }
 
-    /// Reads a file of it, of at most `limit` bytes.
+    /// Reads a file of the folder, of at most `limit` bytes.
     pub fn read(&self, file: &Path, limit: u64) -> Result<Content, FileError> {
         read_if(file, limit, |open, found| self.check(open, found))
     }
@@ -124,7 +125,7 @@ impl Folder {
         if self.foreign_links {
             return Ok(());
         }
-        // Of what was opened: nobody can exchange that any more.
+        // Checked on the open file: the name could lead to another file a moment later.
         let target = fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))?;
         if target.starts_with(fs::canonicalize(&self.path)?) {
             return Ok(());
@@ -133,7 +134,7 @@ impl Folder {
         let why = if found.dev() != folder.dev() {
             "on another file system"
         } else if found.uid() != folder.uid() {
-            "another user's"
+            "owned by another user"
         } else {
             return Ok(());
         };
@@ -151,12 +152,12 @@ fn read_if(
     limit: u64,
     check: impl FnOnce(&File, &Metadata) -> Result<(), FileError>,
 ) -> Result<Content, FileError> {
-    // A pipe under that name would make an ordinary open wait for a writer.
+    // An ordinary open of a pipe would wait until somebody writes to it.
     let non_blocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let open = OpenOptions::new().read(true).custom_flags(non_blocking).open(file)?;
     let found = open.metadata()?;
     if !found.is_file() {
-        return Err(FileError::Unreadable("it is no regular file".to_owned()));
+        return Err(FileError::Unreadable("it is not a regular file".to_owned()));
     }
     check(&open, &found)?;
     if found.len() > limit {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plugin_file_is_not_read() {
+    fn what_is_not_a_plugin_file_is_not_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("x.wasm");
         assert_eq!(read(&file, 10).expect_err("missing"), FileError::Missing);

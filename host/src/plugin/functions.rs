@@ -1,8 +1,9 @@
-//! Machine code function by function, kept from one compilation to the next.
+//! Keeps the machine code of single functions from one compilation to the next.
 //!
-//! A new version of a plugin differs from the one before in a few functions, and the rest, most of it the language's own library, need
-//! not be compiled again. The compiler names a function by a hash of all that its code depends on. The file lies in the private cache
-//! folder; its SHA-256 is in front, so that a torn or altered one is not used, and it is exchanged as a whole.
+//! A new version of a plugin usually differs from the last one in a few functions. The others, most of them from the
+//! language's library, need not be compiled again. The compiler's key for a function is a hash of all that its code depends
+//! on. The file lies in the private cache folder. It begins with the SHA-256 of its content, so a torn or altered file is not
+//! used, and it is always replaced as a whole.
 
 use std::{
     borrow::Cow,
@@ -16,57 +17,61 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use wasmtime::CacheStore;
 
-/// The file has no more than this: some dozens of plugins in Rust.
+/// The largest size of the file: room for some dozens of plugins in Rust.
 const MAX_BYTES: usize = 8 << 20;
-/// Functions of larger components are not kept: those come with an interpreter and change as a whole.
+/// Functions of larger components are not kept: such components contain an interpreter and change as a whole.
 const MAX_COMPONENT_BYTES: usize = 1 << 20;
 const MAGIC: &[u8; 4] = b"PMF1";
 const SHA256_BYTES: usize = 32;
 
-/// What is known, and what a compilation adds.
+/// The functions of earlier compilations, and those that this compilation adds.
 #[derive(Debug)]
 pub(super) struct Functions {
     file: PathBuf,
+    /// The file's content without its header.
     bytes: Vec<u8>,
-    /// By the compiler's key, where in `bytes` the code is.
+    /// Where in `bytes` a function's code is, by the compiler's key.
     known: HashMap<Vec<u8>, Range<usize>>,
-    seen: Mutex<Usage>,
+    /// What this compilation has asked for and added. A mutex, because the compiler may use several threads.
+    usage: Mutex<Usage>,
 }
 
-/// Of the compilation that is under way.
+/// What the current compilation has asked for and added.
 #[derive(Debug, Default)]
 struct Usage {
+    /// Keys of functions that were found.
     used: HashSet<Vec<u8>>,
+    /// Keys and code of functions that were compiled.
     new: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Functions {
-    /// Whether a component of this size is worth it.
+    /// Whether functions are kept for a component of this size.
     pub(super) fn fit(component_bytes: usize) -> bool {
         component_bytes <= MAX_COMPONENT_BYTES
     }
 
-    /// Reads the file; one that is not there or not whole has nothing.
+    /// Reads the file. A missing or damaged file counts as empty.
     pub(super) fn read(file: &Path) -> Self {
-        let bytes = whole(file).unwrap_or_default();
+        let bytes = intact(file).unwrap_or_default();
         Self {
             file: file.to_owned(),
             known: entries(&bytes).unwrap_or_default(),
             bytes,
-            seen: Mutex::default(),
+            usage: Mutex::default(),
         }
     }
 
-    /// Writes the file anew where there is something new: what this compilation needed first, then of the rest what finds room.
+    /// Replaces the file if there are new functions: first come those of this compilation, then as many others as fit.
     pub(super) fn keep(&self) -> io::Result<()> {
-        let seen = self.seen();
-        if seen.new.is_empty() {
+        let usage = self.usage();
+        if usage.new.is_empty() {
             return Ok(());
         }
         let known = |key: &Vec<u8>| self.known.get(key).and_then(|range| self.bytes.get(range.clone()));
-        let used = seen.used.iter().filter_map(|key| Some((&key[..], known(key)?)));
-        let new = seen.new.iter().map(|(key, code)| (&key[..], &code[..]));
-        let rest = self.known.keys().filter(|key| !seen.used.contains(*key));
+        let used = usage.used.iter().filter_map(|key| Some((&key[..], known(key)?)));
+        let new = usage.new.iter().map(|(key, code)| (&key[..], &code[..]));
+        let rest = self.known.keys().filter(|key| !usage.used.contains(*key));
         let rest = rest.filter_map(|key| Some((&key[..], known(key)?)));
         let mut body = Vec::new();
         for (key, code) in new.chain(used).chain(rest) {
@@ -74,7 +79,7 @@ impl Functions {
                 continue;
             }
             for part in [key, code] {
-                // Both are far below 4 GiB, as all of it is.
+                // The length fits: the whole file is far below 4 GiB.
                 body.extend((part.len() as u32).to_le_bytes());
                 body.extend(part);
             }
@@ -90,26 +95,26 @@ impl Functions {
         written
     }
 
-    fn seen(&self) -> MutexGuard<'_, Usage> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl CacheStore for Functions {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         let code = self.bytes.get(self.known.get(key)?.clone())?;
-        self.seen().used.insert(key.to_vec());
+        self.usage().used.insert(key.to_vec());
         Some(Cow::Borrowed(code))
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
-        self.seen().new.push((key.to_vec(), value));
+        self.usage().new.push((key.to_vec(), value));
         true
     }
 }
 
-/// The file's content, if it is what was written.
-fn whole(file: &Path) -> Option<Vec<u8>> {
+/// The file's content without its header, if its SHA-256 is right.
+fn intact(file: &Path) -> Option<Vec<u8>> {
     if fs::metadata(file).ok()?.len() as usize > 2 * MAX_BYTES {
         return None;
     }

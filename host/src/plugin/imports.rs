@@ -1,4 +1,5 @@
-//! What a plugin can call: the record being routed, its topic's partitions, the routing table, the log. Nothing else.
+//! The functions that a plugin can import: about the record being routed, its topic's partitions, the routing table, and the
+//! log. There are no others.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,39 +21,44 @@ use crate::{
     topic::Partitions,
 };
 
-/// Lines a plugin may log in a second, all instances together (one that traps is followed by a fresh one); the rest is counted
-/// in the next line that passes.
+/// Lines that a plugin may log in a second. All its instances share this limit, because a fresh instance follows each one that
+/// traps. Lines beyond it are dropped; the next line that passes says how many.
 const LOG_LINES_PER_SECOND: u32 = 20;
 
-/// And of one whose author is watching, who looks for a certain line among many: more, but not so many that the call takes longer
-/// by them than in a sidecar.
+/// The same limit while the plugin's author watches the log for a certain line. It is higher, but still so low that logging
+/// does not make the call take longer than in a sidecar.
 const LOG_LINES_WATCHED: u32 = 200;
 
-/// The state of one instance's store.
+/// The host's state of one instance.
 pub(super) struct State {
+    /// The plugin's name, for its log lines.
     plugin: Arc<str>,
-    /// The record being routed; none outside of a `partition` call.
+    /// The records being routed; `None` outside of a call that decides.
     pub(super) current: Option<Current>,
+    /// What the instance takes.
     pub(super) memory: Memory,
+    /// How long the current call may take.
     pub(super) time: Time,
-    /// What was handed to the host in this call, bytes.
+    /// How much the plugin has handed to the host in this call, bytes.
     crossed: usize,
+    /// Shared by all instances of the plugin.
     log_window: Arc<Mutex<LogWindow>>,
 }
 
-/// What a plugin sees while it decides.
+/// What a plugin can read while it decides.
 pub(super) struct Current {
     pub(super) records: Records,
     pub(super) partitions: Arc<Partitions>,
 }
 
-/// What is being decided about.
+/// The records that a call decides about.
 pub(super) enum Records {
-    /// One, which is read from the start.
+    /// One record, which can be read at once.
     One(Record),
-    /// Many, of which the plugin selects one before it reads.
+    /// Many records. The plugin must select one before it can read it.
     Batch {
         records: Vec<Record>,
+        /// Index of the record that is read.
         selected: Option<usize>,
     },
 }
@@ -60,10 +66,13 @@ pub(super) enum Records {
 /// How much a plugin has logged in the current second.
 #[derive(Default)]
 pub(super) struct LogWindow {
+    /// When the current second began.
     begun: Option<Instant>,
+    /// Lines in the current second.
     lines: u32,
+    /// Lines dropped since the last one that passed.
     dropped: u64,
-    /// Of a plugin whose author is watching.
+    /// Whether the plugin's author watches the log.
     is_watched: bool,
 }
 
@@ -79,14 +88,14 @@ impl State {
         }
     }
 
-    /// A call begins.
+    /// Prepares for a call.
     pub(super) fn begin(&mut self, current: Current, time: Time) {
         self.current = Some(current);
         self.time = time;
         self.crossed = 0;
     }
 
-    /// So many bytes were handed to the host; it has copied them, and does not go on copying.
+    /// Counts bytes that the plugin handed to the host, which copies them: too many in one call are an error.
     fn crossing(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.crossed = self.crossed.saturating_add(bytes);
         match self.crossed <= CROSSING_BYTES {
@@ -95,12 +104,12 @@ impl State {
         }
     }
 
-    /// What is being decided. `configure` has no record, and asking for one there is the plugin's mistake.
+    /// What the plugin can read now. `configure` has no record, so reading one there is an error of the plugin.
     fn current(&self) -> wasmtime::Result<&Current> {
         self.current.as_ref().ok_or_else(outside)
     }
 
-    /// The record that is read. In a batch none is until one is selected.
+    /// The record that the plugin reads. In a batch it must have selected one.
     fn record(&self) -> wasmtime::Result<&Record> {
         match &self.current()?.records {
             Records::One(record) => Ok(record),
@@ -110,7 +119,7 @@ impl State {
         }
     }
 
-    /// Selects a record of the batch.
+    /// Selects a record of the batch for reading.
     pub(super) fn select(&mut self, index: u32) -> wasmtime::Result<()> {
         match &mut self.current.as_mut().ok_or_else(outside)?.records {
             Records::Batch { records, selected } if (index as usize) < records.len() => {
@@ -128,7 +137,7 @@ impl State {
     }
 }
 
-/// A call handed over too much.
+/// The plugin handed too many bytes to the host in one call.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "it handed more than {CROSSING_BYTES} bytes to the host in one call; keep texts, hashed bytes and log lines short"
@@ -187,7 +196,7 @@ impl topology::Host for State {
 }
 
 impl routes::Host for State {
-    /// There is no routing table in this version: no tenant is assigned.
+    /// This version has no routing table, so no tenant has an assignment.
     fn lookup(&mut self, tenant: String) -> wasmtime::Result<Option<routes::Assignment>> {
         self.crossing(tenant.len())?;
         self.current()?;
@@ -219,7 +228,7 @@ impl log::Host for State {
 }
 
 impl LogWindow {
-    /// Begins anew, with more room, for somebody who wants to see all that a single call logs.
+    /// Resets the window and raises its limit, for a user who wants to see all that a single call logs.
     pub(super) fn watch(&mut self) {
         *self = Self {
             is_watched: true,
@@ -227,7 +236,7 @@ impl LogWindow {
         };
     }
 
-    /// Whether a line may pass, and how many were dropped before it.
+    /// Counts a line. If it may pass, returns how many lines were dropped before it.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.begun.is_none_or(|begun| (now - begun).as_secs() >= 1) {
             self.begun = Some(now);

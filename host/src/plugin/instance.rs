@@ -1,4 +1,4 @@
-//! One instance of a plugin, and a call into it.
+//! One instance of a plugin, and the calls into it.
 
 use std::{
     sync::Arc,
@@ -25,28 +25,31 @@ use crate::{
     topic::Partitions,
 };
 
-/// A batch has the time of as many calls at most: batches grow only as long as they take little.
+/// A batch may take as long as this many calls, whatever its size: batches grow only while they take much less.
 const CALLS_A_BATCH: u32 = 3;
-/// One call in so many is timed: reading the clock twice costs a fifth of a call.
+/// One call in so many is timed, because reading the clock twice costs a fifth of a call.
 const TIMED_ONE_IN: u32 = 64;
-/// What is told of a function's name in a trap's trace, bytes.
+/// A function's name in a trap's trace is cut to this many bytes.
 const FUNCTION_BYTES: usize = 160;
-/// wasmtime's words for more bytes than [`CROSSING_BYTES`]; it has no type for them.
+/// wasmtime's error for more bytes than [`CROSSING_BYTES`]. It has no type of its own, so it is recognised by its text.
 const TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
-/// A plugin's instance with its own memory. After an error it is poisoned and must be dropped.
+/// One instance of a plugin, with its own memory. After an error its state is unknown, so it must be dropped.
 pub(super) struct Instance {
+    /// The instance's memory, and the host's state of it.
     store: Store<State>,
+    /// Its exports.
     plugin: Plugin,
     /// Its batch export, if it has one.
     batch: Option<BatchExport>,
+    /// Calls so far, to choose those that are timed.
     calls: u32,
-    /// What the engine's coarse clock said when the last call began.
+    /// When the last call began, by the engine's coarse clock.
     begun_ms: u64,
 }
 
 impl Instance {
-    /// Makes and configures one.
+    /// Makes an instance and configures it.
     pub(super) fn new(code: &Code, limits: &Limits, config: &str) -> Result<Self, CallError> {
         let time = Time::new(limits.configure, limits.configure * 10);
         let memory = Memory::new(limits.memory_bytes, code.engine_bytes);
@@ -81,7 +84,7 @@ impl Instance {
                 calls: 0,
                 begun_ms: 0,
             }),
-            // Without the config: there may be secrets in it.
+            // The message must not contain the config: there may be secrets in it.
             Ok(Err(refusal)) => Err(unavailable(format!("it refused its config: {}", said(&refusal)))),
             Err(error) => {
                 let reason = reason(&mut store, &error);
@@ -90,7 +93,7 @@ impl Instance {
         }
     }
 
-    /// Asks for a decision. On an error the instance is poisoned.
+    /// Asks the plugin about one record. After an error the instance must be dropped.
     pub(super) fn partition(
         &mut self,
         code: &Code,
@@ -99,7 +102,7 @@ impl Instance {
         record: Record,
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<Decision, CallError>) {
-        // A reference count, not a copy: the record itself is lent to the imports meanwhile.
+        // The clone only counts a reference. The record itself goes to the imports during the call.
         let key = record.key.clone();
         let current = Current {
             records: Records::One(record),
@@ -128,13 +131,13 @@ impl Instance {
         (record, decision.inspect_err(|error| count(metrics, error)))
     }
 
-    /// How many records to ask about in one call; 1: not by batches.
+    /// How many records to ask about in one call; 1 means one by one.
     pub(super) fn batch_size(&self) -> usize {
         self.batch.as_ref().map_or(1, BatchExport::size)
     }
 
-    /// Asks for decisions about records of one topic, where there is a batch export. On an error the instance is poisoned, and
-    /// nobody knows which of the records is to blame.
+    /// Asks the plugin about records of one topic in one call. There must be a batch export. After an error the instance must
+    /// be dropped, and it is not known which record caused the error.
     pub(super) fn partition_batch(
         &mut self,
         code: &Code,
@@ -143,8 +146,9 @@ impl Instance {
         records: Vec<Record>,
         partitions: &Arc<Partitions>,
     ) -> (Vec<Record>, Result<Vec<Choice>, CallError>) {
-        let Some(batch) = &mut self.batch else {
-            // Nobody asks for more than `batch_size`.
+        // Taken out during the call, which needs the rest of the instance as well.
+        let Some(mut batch) = self.batch.take() else {
+            // `batch_size` is 1 without one, and callers keep to it.
             unreachable!("plugin {} has no batch export", code.name)
         };
         batch.pack(&records);
@@ -159,13 +163,11 @@ impl Instance {
         let calls = records_asked.clamp(1, CALLS_A_BATCH);
         let time = Time::new(limits.call_cpu * calls, limits.call_wall * calls);
         self.begin(code, current, time, key_bytes);
-        let Some(batch) = &mut self.batch else {
-            unreachable!("it was there before the call began")
-        };
         let begun = Instant::now();
         let answer = batch.call(&mut self.store, partitions.count());
         let took = begun.elapsed();
         batch.took(took.as_micros());
+        self.batch = Some(batch);
         metrics.seconds.observe((took / records_asked.max(1)).as_secs_f64());
         let records = match self.take_back() {
             Records::Batch { records, .. } => records,
@@ -176,17 +178,17 @@ impl Instance {
         (records, choices.inspect_err(|error| count(metrics, error)))
     }
 
-    /// What it takes.
+    /// The memory that the instance takes.
     pub(super) fn footprint(&self) -> Footprint {
-        self.store.data().memory.held()
+        self.store.data().memory.footprint()
     }
 
-    /// How long ago the last call began, as far as the engine's coarse clock can tell: what its failure has cost.
+    /// How long ago the last call began, by the engine's coarse clock: if the call failed, this is what it has cost.
     pub(super) fn since_begun(&self, code: &Code) -> Duration {
         Duration::from_millis(code.engine.coarse_ms().saturating_sub(self.begun_ms))
     }
 
-    /// Before a call. `key_bytes` are handed to it, and it may hand them back.
+    /// Prepares for a call. The plugin gets `key_bytes` of keys, and may hand them back on top of its limit.
     fn begin(&mut self, code: &Code, current: Current, time: Time, key_bytes: usize) {
         code.engine.wake();
         self.begun_ms = code.engine.coarse_ms();
@@ -195,7 +197,7 @@ impl Instance {
         self.store.set_epoch_deadline(1);
     }
 
-    /// After a call.
+    /// Checks the time of a call that has ended, and describes its error.
     fn end<T>(&mut self, code: &Code, answer: wasmtime::Result<T>) -> Result<T, CallError> {
         let answer = match answer {
             Ok(answer) => {
@@ -215,7 +217,7 @@ impl Instance {
     fn take_back(&mut self) -> Records {
         match self.store.data_mut().current.take() {
             Some(current) => current.records,
-            // The call put it there, and nothing that a guest can call takes it out.
+            // `begin` put them there, and no import takes them out.
             None => unreachable!("the records were lent to the call that just ended"),
         }
     }
@@ -263,7 +265,7 @@ fn instantiate(code: &Code, store: &mut Store<State>) -> wasmtime::Result<(Plugi
     Ok((plugin, batch))
 }
 
-/// One line of why a call ended.
+/// Why a call ended, on one line.
 fn reason(store: &mut Store<State>, error: &wasmtime::Error) -> String {
     if let Some(memory) = store.data_mut().memory.take_refused() {
         return memory;
@@ -278,7 +280,7 @@ fn reason(store: &mut Store<State>, error: &wasmtime::Error) -> String {
     }
 }
 
-/// The functions that a trap came from, the innermost first.
+/// The functions on the stack at the trap, the innermost first.
 fn trace(error: &wasmtime::Error) -> Vec<String> {
     let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames);
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {

@@ -1,4 +1,4 @@
-//! What a plugin may use: memory, and time by two clocks.
+//! What a plugin may use: memory, CPU time and wall time.
 
 use std::{thread, time::Duration};
 
@@ -8,35 +8,35 @@ use wasmtime::ResourceLimiter;
 use super::survey::MAX_CORE_INSTANCES;
 use crate::{base::back_off::SuspendLimits, config};
 
-/// Bytes that a table's element takes in the host.
+/// Bytes that one element of a table takes in the host.
 const TABLE_ELEMENT_BYTES: usize = 16;
-/// Memories of one component, and its tables: what tool chains need, with room.
+/// The most memories of one component, and the most tables: more than tool chains need.
 const MAX_PARTS: usize = 64;
-/// What a plugin may hand to the host in one call, all together, beside the key that it was given, bytes.
+/// What a plugin may hand to the host in one call, in total, bytes. The key that it was given does not count.
 pub(super) const CROSSING_BYTES: usize = 1 << 20;
-/// Of that: the bytes of a key hash or a shard key. A record's own key may be longer.
+/// The most bytes of a key hash or a shard key. The record's own key may be longer.
 pub(super) const HASH_BYTES: usize = 64 << 10;
-/// A tenant's name: as long as the routing table takes.
+/// The longest name of a tenant, bytes: that of the routing table.
 pub(super) const TENANT_BYTES: usize = 255;
-/// What is kept of a refusal's text and of a log line.
+/// A refusal's text and a log line are cut to this many bytes.
 pub(super) const TEXT_BYTES: usize = 1 << 10;
 
-/// The bounds of one plugin.
+/// The limits of one plugin.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// All that an instance takes: its memories and tables, and what the engine holds for it.
+    /// All memory that an instance takes, bytes: its memories and tables, and what the engine allocates for it.
     pub memory_bytes: usize,
     /// CPU time of one call.
     pub call_cpu: Duration,
-    /// Wall time of one call, as far as this process was let run.
+    /// Wall time of one call. Time in which the whole process was stopped does not count.
     pub call_wall: Duration,
     /// CPU time of `configure`; its wall time is ten times that.
     pub configure: Duration,
-    /// Size of the component's file.
+    /// Size of the component's file, bytes.
     pub component_bytes: u64,
-    /// Instances at once of one plugin with one config: more than threads that can call them would be no use.
+    /// Instances at once of one plugin with one config. As many as there are threads that can call them.
     pub instances: usize,
-    /// When a plugin that keeps failing is left alone.
+    /// When a plugin that keeps failing is suspended, and for how long.
     pub suspend: SuspendLimits,
 }
 
@@ -59,39 +59,41 @@ impl From<&config::Plugins> for Limits {
     }
 }
 
-/// What an instance takes, bytes.
+/// The memory that an instance takes, bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Footprint {
-    /// Its memories, as far as they have grown.
+    /// Its memories, at their present size.
     pub memory_bytes: usize,
-    /// Its tables.
+    /// Its tables, at their present size.
     pub table_bytes: usize,
-    /// What the engine holds for it: globals, functions, the instance itself.
+    /// What the engine allocates for it: globals, functions, the instance itself.
     pub engine_bytes: usize,
 }
 
 impl Footprint {
-    /// All of it: what `plugins.memory_bytes` bounds.
+    /// The sum, which `plugins.memory_bytes` limits.
     pub fn total(&self) -> usize {
         self.memory_bytes + self.table_bytes + self.engine_bytes
     }
 }
 
-/// Sums what an instance takes: wasmtime's own `StoreLimits` counts each memory by itself.
+/// Limits the sum of what an instance takes. wasmtime's own `StoreLimits` would limit each memory by itself.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// The most that the sum may be, bytes.
     limit: usize,
-    held: Footprint,
-    /// Whether a growth was refused since the last look: what follows is usually a trap, and this is its reason.
+    /// What the instance takes now.
+    footprint: Footprint,
+    /// Whether a growth was refused. Usually a trap follows, and this is its reason.
     refused: bool,
 }
 
 impl Memory {
-    /// `engine_bytes` are taken from the start.
+    /// An instance takes `engine_bytes` from the start.
     pub(super) fn new(limit: usize, engine_bytes: usize) -> Self {
         Self {
             limit,
-            held: Footprint {
+            footprint: Footprint {
                 engine_bytes,
                 ..Footprint::default()
             },
@@ -99,12 +101,12 @@ impl Memory {
         }
     }
 
-    /// So far.
-    pub(super) fn held(&self) -> Footprint {
-        self.held
+    /// What the instance takes now.
+    pub(super) fn footprint(&self) -> Footprint {
+        self.footprint
     }
 
-    /// The reason to give for a trap, if this is it.
+    /// The reason for a trap, if it is that a growth was refused.
     pub(super) fn take_refused(&mut self) -> Option<String> {
         std::mem::take(&mut self.refused).then(|| {
             format!(
@@ -114,10 +116,10 @@ impl Memory {
         })
     }
 
-    /// Whether so much more fits.
+    /// Whether this many more bytes are within the limit.
     fn fits(&mut self, bytes: usize) -> bool {
         let fits = self
-            .held
+            .footprint
             .total()
             .checked_add(bytes)
             .is_some_and(|total| total <= self.limit);
@@ -130,14 +132,14 @@ impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
         let fits = self.fits(more);
-        self.held.memory_bytes += if fits { more } else { 0 };
+        self.footprint.memory_bytes += if fits { more } else { 0 };
         Ok(fits)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
         let fits = self.fits(more);
-        self.held.table_bytes += if fits { more } else { 0 };
+        self.footprint.table_bytes += if fits { more } else { 0 };
         Ok(fits)
     }
 
@@ -154,17 +156,19 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// The time of one call. The clocks are first read at the first epoch, so that a call that ends within a millisecond, as
-/// nearly all do, reads none.
+/// The time of one call. The clocks are first read when the first epoch ends, so a call that ends within a millisecond, as
+/// nearly all do, reads no clock.
 #[derive(Debug)]
 pub(super) struct Time {
+    /// The most CPU time.
     cpu: Duration,
+    /// The most wall time.
     wall: Duration,
-    /// CPU time and coarse milliseconds at the first look.
+    /// The thread's CPU time and the coarse milliseconds at the first epoch of the call.
     begun: Option<(Duration, u64)>,
 }
 
-/// Which limit a call ran over.
+/// The limit that a call exceeded.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct OverTime(pub(super) String);
@@ -174,18 +178,19 @@ impl Time {
         Self { cpu, wall, begun: None }
     }
 
-    /// Called when a call has ended: what the host did last on the plugin's behalf was at no epoch.
+    /// Checks once more when a call has ended: no epoch checks the time that the host itself spent on the plugin's behalf at
+    /// the end.
     pub(super) fn end(&mut self, coarse_ms: u64) -> Result<(), OverTime> {
         match self.begun {
             Some(_) => self.check(coarse_ms),
-            // It has not seen an epoch.
+            // The call ended within its first millisecond.
             None => Ok(()),
         }
     }
 
-    /// Called each millisecond of a call. CPU time decides: on a busy machine the wall clock fails the innocent. The wall
-    /// cap behind it is counted by the engine's own clock, which stands still while the whole process does (a container over
-    /// its quota, a machine that was paused).
+    /// Checks the time of a running call, each millisecond. CPU time decides, because on a busy machine an innocent call may
+    /// take long by the wall clock. The longer limit of wall time is counted by the engine's own clock, which stops while the
+    /// whole process is stopped (a container over its quota, a paused machine).
     pub(super) fn check(&mut self, coarse_ms: u64) -> Result<(), OverTime> {
         let cpu = thread_cpu_time();
         let Some((cpu_begun, begun_ms)) = self.begun else {
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_memories_do_not_get_the_limit_each_and_what_the_engine_holds_counts() {
+    fn two_memories_share_one_limit_and_what_the_engine_allocates_counts() {
         let mut memory = Memory::new(110, 10);
         assert!(memory.memory_growing(0, 60, None).expect("an answer"));
         assert!(!memory.memory_growing(0, 60, None).expect("an answer"));

@@ -24,10 +24,11 @@ use crate::{
     topic::Partitions,
 };
 
-/// What one failure may cost, the instance in place of the lost one included. For as much more it counts once more: what keeps failing
-/// takes a tenth of a core at most before it is suspended.
+/// A failure counts once for each started interval of this length that it cost, the making of the next instance included. So
+/// a plugin that keeps failing takes at most a tenth of a core before it is suspended.
 const FAILURE_COST: Duration = Duration::from_millis(50);
-/// After a batch failed, records are asked about one by one for this long; it doubles while batches go on failing.
+/// After a failed batch the plugin is asked about records one by one for this long; the pause doubles while batches keep
+/// failing.
 const BATCH_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_BATCH_PAUSE: Duration = Duration::from_secs(60);
 
@@ -38,16 +39,17 @@ pub struct Pool {
     config: String,
     limits: Limits,
     metrics: PluginMetrics,
-    /// Instances that nobody has on loan.
+    /// Instances that are not on loan.
     idle: Mutex<Vec<Instance>>,
-    /// As many as instances may be there at once, on loan or being made.
-    places: Arc<Semaphore>,
+    /// Bounds how many instances there are, whether on loan or being made.
+    permits: Arc<Semaphore>,
+    /// Suspends the plugin when it keeps failing.
     suspension: Suspension,
-    /// Of asking in batches alone.
+    /// Suspends only the asking in batches, when batches fail.
     batches: Suspension,
-    /// CPU time that making the last instance took, µs.
+    /// CPU time that it took to make the last instance, µs.
     making_us: AtomicU64,
-    /// What the instance that was last given back took.
+    /// The footprint of the instance that was last given back.
     footprint: Mutex<Footprint>,
 }
 
@@ -61,8 +63,8 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Makes the first instance, so that a config that the plugin refuses, or a plugin that cannot decide for a plain
-    /// record, is known at once.
+    /// Makes the first instance and tries it on plain records. So a config that the plugin refuses, or a plugin that cannot
+    /// decide about a plain record, is an error at once.
     pub fn new(code: Arc<Code>, config: String, limits: Limits, metrics: &Metrics) -> Result<Self, CallError> {
         let pool = Self::untried(code, config, limits, metrics);
         let mut first = pool.make()?;
@@ -76,12 +78,12 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Without an instance yet: for tools that do what [`Pool::new`] does step by step, to say at which it fails.
+    /// A pool without an instance: for tools that take the steps of [`Pool::new`] one by one, to say which of them fails.
     pub fn untried(code: Arc<Code>, config: String, limits: Limits, metrics: &Metrics) -> Self {
         Self {
             metrics: metrics.plugin(&code.name),
             idle: Mutex::default(),
-            places: Arc::new(Semaphore::new(limits.instances)),
+            permits: Arc::new(Semaphore::new(limits.instances)),
             suspension: Suspension::new(limits.suspend, Instant::now()),
             batches: Suspension::new(batch_limits(&limits), Instant::now()),
             making_us: AtomicU64::new(0),
@@ -107,22 +109,22 @@ impl Pool {
         &self.code.name
     }
 
-    /// The SHA-256 of its file.
+    /// The SHA-256 of the plugin's file.
     pub fn digest(&self) -> &str {
         &self.code.digest
     }
 
-    /// Whether it failed so often that it is left alone for a while.
+    /// Whether the plugin failed so often that it is not called for a while.
     pub fn is_suspended(&self) -> bool {
         self.suspension.is_suspended()
     }
 
-    /// Whether a batch failed shortly, so that its records are asked about one by one for a while.
+    /// Whether a batch failed a short time ago, so that the plugin is asked about records one by one for a while.
     pub fn is_batch_paused(&self) -> bool {
         self.batches.is_suspended()
     }
 
-    /// What an instance takes, as the last that was given back did.
+    /// What an instance takes: the footprint of the last one that was given back.
     pub fn footprint(&self) -> Footprint {
         *self.footprint.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,7 +134,7 @@ impl Pool {
         self.code.engine.coarse_ms()
     }
 
-    /// Whether the next call is one that finds out whether a suspended plugin is well again.
+    /// Whether the next call is a probe: the one that decides whether a suspended plugin is resumed.
     fn admit(&self) -> Result<bool, CallError> {
         match self.suspension.admit(Instant::now) {
             Permission::Open => Ok(false),
@@ -161,7 +163,7 @@ impl Pool {
         self.idle().push(instance);
     }
 
-    /// How often a failure counts that took so long itself.
+    /// How often a failure counts. `took` is how long the failed call ran.
     fn weight(&self, took: Duration) -> usize {
         let cost = took + Duration::from_micros(self.making_us.load(Ordering::Relaxed));
         1 + usize::try_from(cost.as_micros() / FAILURE_COST.as_micros()).unwrap_or(usize::MAX - 1)
@@ -176,8 +178,8 @@ impl Pool {
     }
 
     fn failed(&self, probe: bool, error: &CallError, took: Duration) {
-        let verdict = self.suspension.failed(probe, self.weight(took), Instant::now());
-        if let FailureEffect::Suspended { pause, was_open } = verdict {
+        let effect = self.suspension.failed(probe, self.weight(took), Instant::now());
+        if let FailureEffect::Suspended { pause, was_open } = effect {
             self.metrics.suspensions.inc();
             if was_open {
                 self.metrics.suspended.inc();
@@ -192,7 +194,7 @@ impl Pool {
         }
     }
 
-    /// A batch failed: it counts as a failed call, and for a while records are asked about one by one.
+    /// Counts a failed batch as a failed call, and pauses batches: for a while the plugin is asked about records one by one.
     fn batch_failed(&self, probe: bool, error: &CallError, took: Duration) {
         self.metrics.batch_failures.inc();
         if let FailureEffect::Suspended { pause, was_open } = self.batches.failed(probe, 1, Instant::now()) {
@@ -205,7 +207,7 @@ impl Pool {
                 pause_ms = pause.as_millis() as u64,
                 %error,
                 trace = error.trace(),
-                "a batch call of the plugin failed; its records are asked about one by one, and so are all others for a while"
+                "a batch call of the plugin failed; the plugin is asked about these records one by one, and for a while about all"
             );
         }
         self.failed(false, error, took);
@@ -246,7 +248,7 @@ impl Drop for Pool {
     }
 }
 
-/// One failed batch is enough, and it is tried again soon: those who hand over few records lose nothing.
+/// One failed batch is enough for a pause, but the pause is short: small requests lose nothing by it.
 fn batch_limits(limits: &Limits) -> SuspendLimits {
     SuspendLimits {
         failures: 1,
@@ -256,10 +258,10 @@ fn batch_limits(limits: &Limits) -> SuspendLimits {
     }
 }
 
-/// Partitions of the topic that smoke calls are about.
+/// How many partitions the topic of [`smoke_records`] has.
 pub const SMOKE_PARTITIONS: usize = 3;
 
-/// What any application may send first: a record with everything, and one with nothing.
+/// Plain records that every plugin must be able to decide about: one with a key, a value and a time, and one without any.
 pub fn smoke_records() -> [Record; 2] {
     let full = Record {
         topic: Arc::from("pointsman-smoke"),

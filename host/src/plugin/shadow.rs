@@ -1,8 +1,8 @@
-//! A candidate that decides too, and whose decisions are only compared.
+//! A shadow: a candidate plugin that decides too, but whose decisions are only compared.
 //!
-//! A share of a route's records is copied and handed, with what was decided, to one thread of low priority ([`Worker`]). What
-//! finds no room there is not compared: nothing about a candidate, neither its time nor its traps nor its instances, is ever
-//! in the way of a record.
+//! A share of a route's records is copied and handed, together with the real decision, to one thread of low priority
+//! ([`Worker`]). When that thread's queue is full, a record is not compared. So nothing about a candidate, neither its time
+//! nor its traps nor its instances, can delay a record.
 
 use std::{
     sync::{
@@ -26,36 +26,39 @@ use crate::{
     topic::Partitions,
 };
 
-/// Comparisons that may wait.
+/// The most comparisons that may wait.
 const QUEUE: usize = 1_024;
-/// Bytes of records that may wait.
+/// The most bytes of records that may wait.
 const QUEUE_BYTES: usize = 4 << 20;
 /// A larger record is not compared: copying it would cost the request that it came with.
 const RECORD_BYTES: usize = 64 << 10;
-/// Added to the thread's niceness.
+/// What is added to the niceness of the worker's thread.
 const NICENESS: i32 = 10;
 
 /// A candidate beside a route's own plugin.
 pub struct Shadow {
+    /// The candidate's instances.
     pool: Arc<Pool>,
-    /// Of the route's records, from 0 to 1.
+    /// The share of the route's records that is compared, from 0 to 1.
     share: f64,
     worker: Arc<Worker>,
     metrics: ShadowMetrics,
     counts: Counts,
 }
 
-/// How the comparisons came out.
+/// The results of the comparisons so far.
 #[derive(Debug, Default)]
 struct Counts {
     same: AtomicU64,
     different: AtomicU64,
+    /// The candidate failed.
     error: AtomicU64,
+    /// The record was not compared.
     dropped: AtomicU64,
     last_difference: Mutex<Option<String>>,
 }
 
-/// What is compared of an answer: that a record is refused, not why.
+/// The part of an answer that is compared. That a record is refused counts; the reason does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Compared {
     Partition(u32),
@@ -86,19 +89,23 @@ impl Compared {
     }
 }
 
-/// One comparison that waits.
+/// One comparison that waits for the worker.
 struct Job {
     shadow: Arc<Shadow>,
     record: Record,
+    /// The record's size, as `queued_bytes` counts it.
     bytes: usize,
     partitions: Arc<Partitions>,
+    /// What the route's own plugin decided.
     decided: Compared,
 }
 
-/// The thread that asks candidates, started with the first of them.
+/// The thread that asks all candidates. It starts with the first comparison.
 #[derive(Default)]
 pub struct Worker {
+    /// Unset until the first comparison; `None` if no thread could be started.
     queue: OnceLock<Option<mpsc::SyncSender<Job>>>,
+    /// Bytes of the records that wait.
     queued_bytes: AtomicUsize,
 }
 
@@ -112,7 +119,7 @@ impl std::fmt::Debug for Shadow {
 }
 
 impl Shadow {
-    /// A candidate that sees this share of records, from 0 to 1.
+    /// A candidate that is asked about this share of the records, from 0 to 1.
     pub fn new(pool: Arc<Pool>, share: f64, worker: &Arc<Worker>, metrics: ShadowMetrics) -> Self {
         Self {
             pool,
@@ -123,17 +130,17 @@ impl Shadow {
         }
     }
 
-    /// Its instances, which no route shares.
+    /// The candidate's instances, which no route uses.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    /// The share of records that it sees.
+    /// The share of records that it is asked about.
     pub fn share(&self) -> f64 {
         self.share
     }
 
-    /// Has a record compared, if it is one of the share and there is room.
+    /// Hands a record to the worker, if it is one of the share and the queue has room.
     pub fn offer(
         self: &Arc<Self>,
         record: &Record,
@@ -165,7 +172,7 @@ impl Shadow {
         }
     }
 
-    /// For `/plugins`.
+    /// What `/plugins` shows.
     pub fn shown(&self) -> serde_json::Value {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let last = self
@@ -218,11 +225,11 @@ impl Shadow {
 }
 
 impl Worker {
-    /// None where no thread can be started.
+    /// The queue of the thread, which is started if needed; `None` if it could not be started.
     fn queue(self: &Arc<Self>) -> Option<&mpsc::SyncSender<Job>> {
         let start = || {
             let (queue, jobs) = mpsc::sync_channel::<Job>(QUEUE);
-            // Weak: it must not keep itself alive.
+            // Weak, so that the thread ends when the worker is dropped.
             let worker = Arc::downgrade(self);
             let thread = thread::Builder::new().name("shadow".to_owned()).spawn(move || {
                 let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
@@ -236,7 +243,7 @@ impl Worker {
             match thread {
                 Ok(_) => Some(queue),
                 Err(error) => {
-                    tracing::error!(%error, "no thread for shadow plugins; they are not asked");
+                    tracing::error!(%error, "cannot start the thread for shadow plugins; nothing is compared");
                     None
                 }
             }
@@ -245,7 +252,7 @@ impl Worker {
     }
 }
 
-/// A record with bytes of its own: a slice of the request's body would keep all of that body.
+/// A deep copy of a record: a slice of the request's body would keep the whole body in memory.
 fn detached(record: &Record) -> Record {
     let copy = |bytes: &Option<Bytes>| bytes.as_deref().map(Bytes::copy_from_slice);
     Record {
@@ -270,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_ways_to_say_the_same_partition_are_no_difference() {
+    fn two_ways_to_say_the_same_partition_are_not_a_difference() {
         let compared = |decision| Compared::of(&Ok(decision), 12);
         let hashed = compared(Decision::KeyHash(b"a".to_vec()));
         let Compared::Partition(partition) = hashed else {

@@ -1,9 +1,9 @@
-//! What an instance of a component takes in the engine beside its memories and tables, found by counting in the component itself:
-//! the engine's limiter is not asked about it.
+//! Estimates what the engine allocates for an instance, besides its memories and tables. The engine's limiter is not asked
+//! about that, so it is counted in the component itself.
 //!
-//! For each core instance the engine holds one block with an entry for each import, global, table, memory and function that can be
-//! referred to. The sizes are those of wasmtime's `VMOffsets` on a 64-bit machine, rounded up; a test holds them against what a
-//! process really takes.
+//! For each core instance the engine allocates one block, with an entry for each import, global, table, memory and function
+//! that can be referred to. The sizes are those of wasmtime's `VMOffsets` on a 64-bit machine, rounded up. A test compares
+//! them with what a process really takes.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{
@@ -11,36 +11,36 @@ use wasmparser::{
     ElementKind, Encoding, Instance, Parser, Payload, TypeRef,
 };
 
-/// Most core instances of one component: what tool chains need, with room. The limiter holds to it.
+/// The most core instances of one component: more than tool chains need. The engine's limiter enforces it.
 pub(super) const MAX_CORE_INSTANCES: usize = 64;
 
-/// A core instance's own structure in the engine, and its place in the store.
+/// The fixed part of a core instance in the engine and in the store.
 const CORE_INSTANCE_BYTES: u64 = 1_024;
 /// A function that is imported, or that something may refer to.
 const FUNCTION_BYTES: u64 = 32;
-/// Any other import, an export's place, a data segment.
+/// Any other import, an export, a data segment.
 const ENTRY_BYTES: u64 = 16;
-/// A table or a memory: its description in two places.
+/// A table or a memory, which is described in two places.
 const MEMORY_BYTES: u64 = 128;
-/// An element of a segment that is kept until it is used.
+/// An element of a passive segment, which is kept until it is used.
 const ELEMENT_BYTES: u64 = 16;
-/// A function between component and core.
+/// A function between the component and a core module.
 const CANONICAL_BYTES: u64 = 64;
-/// The store that an instance lives in, with the host's own state.
+/// The store of an instance, with the host's own state.
 const STORE_BYTES: u64 = 8 << 10;
 
-/// What was counted.
+/// What one instance of the component takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Survey {
-    /// Of an instance in the engine, without memories and tables.
+    /// What the engine allocates for it, without memories and tables, bytes.
     pub(super) engine_bytes: u64,
-    /// Core instances that it consists of.
+    /// How many core instances it consists of.
     pub(super) core_instances: u64,
-    /// Entries of all of them: globals, functions, …
+    /// The entries of all its core instances: globals, functions, …
     pub(super) entries: u64,
 }
 
-/// What instances take, of whatever is made of them.
+/// What one instance of a module or of a component takes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     core_instances: u64,
@@ -56,18 +56,20 @@ impl Cost {
     }
 }
 
-/// A module or a component, while it is read. A component's modules and components stand in the order of their index; none: one from
-/// elsewhere.
+/// A module or a component while it is read.
 #[derive(Debug, Default)]
 struct Level {
     is_module: bool,
-    /// Of one instance. None: it makes instances of something from elsewhere.
+    /// The cost of one instance. `None` if it is unknown, because it instantiates a module or component that comes from
+    /// outside of this level.
     cost: Option<Cost>,
+    /// The costs of a component's modules, by their index; `None` for a module from outside.
     modules: Vec<Option<Cost>>,
+    /// The costs of a component's inner components, by their index; `None` for one from outside.
     components: Vec<Option<Cost>>,
 }
 
-/// Counts. An error: it cannot be read.
+/// Counts what an instance of the component takes. An error means that the bytes cannot be read.
 pub(super) fn survey(component: &[u8]) -> wasmparser::Result<Survey> {
     let mut counting = Counting::default();
     for payload in Parser::new(0).parse_all(component) {
@@ -76,14 +78,16 @@ pub(super) fn survey(component: &[u8]) -> wasmparser::Result<Survey> {
     Ok(counting.end())
 }
 
+/// The state of a survey.
 #[derive(Debug, Default)]
 struct Counting {
-    /// From the outermost component to what is read now.
+    /// What is being read, from the outermost component to the innermost module or component.
     levels: Vec<Level>,
-    /// Of the outermost component, when it has been read.
+    /// The cost of the outermost component, once it has been read.
     whole: Option<Cost>,
-    /// The largest module anywhere.
+    /// The cost of the largest module anywhere in the component.
     largest: Cost,
+    /// All functions between components and core modules.
     canonical_functions: u64,
 }
 
@@ -104,7 +108,7 @@ impl Counting {
         Ok(())
     }
 
-    /// The end of a module or component.
+    /// Ends the innermost module or component, and hands its cost to the one around it.
     fn leave(&mut self) {
         let Some(level) = self.levels.pop() else { return };
         if let Some(cost) = level
@@ -124,7 +128,8 @@ impl Counting {
         let most = MAX_CORE_INSTANCES as u64;
         let cost = match self.whole {
             Some(whole) if whole.core_instances <= most => whole,
-            // How many of what there will be is known only when they are made: as many as there may be, each the largest.
+            // What will be instantiated is not known here, so assume the worst: as many core instances as are allowed, each
+            // of the largest module.
             _ => Cost {
                 core_instances: most,
                 bytes: self.largest.bytes.saturating_mul(most),
@@ -154,7 +159,7 @@ impl Level {
         }
     }
 
-    /// One more instance within; none: of what nobody knows here.
+    /// Adds the cost of an inner instance; `None` if it is unknown.
     fn instance(&mut self, of: Option<Cost>) {
         self.cost = self.cost.zip(of).map(|(mut cost, of)| {
             cost.add(of);
@@ -200,7 +205,7 @@ impl Level {
                     }
                 }
             }
-            // What is exported has an index of its own.
+            // An export gives the item a new index.
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
                     self.foreign(export?.kind);
@@ -211,6 +216,7 @@ impl Level {
         Ok(())
     }
 
+    /// Adds a module or component that comes from outside, so its cost is unknown.
     fn foreign(&mut self, kind: ComponentExternalKind) {
         match kind {
             ComponentExternalKind::Module => self.modules.push(None),
@@ -235,11 +241,11 @@ impl Level {
                         TypeRef::Func(_) | TypeRef::FuncExact(_) => FUNCTION_BYTES,
                         _ => ENTRY_BYTES,
                     };
-                    // An import is held beside what it refers to, and may be referred to in turn.
+                    // Something may refer to the import itself, too.
                     self.add(1, bytes + FUNCTION_BYTES);
                 }
             }
-            // Any of them may be referred to; which, says the code.
+            // Only the code says which functions are referred to, so all of them count.
             Payload::FunctionSection(functions) => self.add(u64::from(functions.count()), FUNCTION_BYTES),
             Payload::GlobalSection(globals) => self.add(u64::from(globals.count()), ENTRY_BYTES),
             Payload::TagSection(tags) => self.add(u64::from(tags.count()), ENTRY_BYTES),
@@ -274,7 +280,7 @@ mod tests {
         survey(&wat::parse_str(text).expect("a component")).expect("counted")
     }
 
-    /// A component of so many instances of a module with so many globals.
+    /// A component that makes `instances` instances of a module with `globals` globals.
     fn globals(instances: usize, globals: usize) -> String {
         let global = "(global i64 i64.const 0)".repeat(globals);
         let instance = "(core instance (instantiate $m))".repeat(instances);
@@ -295,12 +301,12 @@ mod tests {
     }
 
     #[test]
-    fn instances_made_within_a_component_within_count_as_often_as_that_is_made() {
+    fn instances_within_an_inner_component_count_for_each_instance_of_it() {
         let nested =
             "(component (component $c (core module $m (global i32 i32.const 0)) (core instance (instantiate $m)))
              (instance (instantiate $c)) (instance (instantiate $c)))";
         assert_eq!((of(nested).core_instances, of(nested).entries), (2, 2));
-        // Two of the one below at each of 60 levels: as many as there may be, and no more than can be counted.
+        // Each of 60 levels makes two instances of the level below. The count must not overflow, and is capped.
         let mut text =
             "(component $c0 (core module $m (global i32 i32.const 0)) (core instance (instantiate $m)))".to_owned();
         for level in 1..=60 {
@@ -312,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_another_component_gives_counts_as_the_largest_as_often_as_may_be() {
+    fn a_module_from_another_component_counts_as_the_largest_module_in_as_many_instances_as_are_allowed() {
         let text = "(component $top (core module $m (global i32 i32.const 0))
              (component (alias outer $top $m (core module $o)) (core instance (instantiate $o)))
              (component $c (alias outer $top $m (core module $o)) (core instance (instantiate $o)))
@@ -321,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_foreign_does_not_hide_what_is_instantiated() {
+    fn an_imported_module_does_not_hide_what_is_instantiated() {
         let text = "(component (import \"a\" (core module $i)) (core module $m (global i32 i32.const 0))
              (core instance (instantiate $m)))";
         let survey = of(text);
@@ -329,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_component_are_an_error_and_no_panic() {
+    fn bytes_that_are_not_a_component_are_an_error_and_not_a_panic() {
         assert!(survey(b"\0asm\x0d\0\x01\0\x01\xff\xff\xff\xff\x0f").is_err());
         assert!(survey(b"").is_ok_and(|survey| survey.core_instances == 0) || survey(b"").is_err());
     }

@@ -1,11 +1,11 @@
-//! The records of one request between "decided" and "answered".
+//! The records of one request, from the decision about their partitions to the answer.
 //!
-//! A [`Batch`] has one slot for each record. Each record that goes to the producer carries a [`Ticket`]; whatever
-//! happens to it ends in [`Ticket::complete`], or in its drop, so that a slot is filled exactly once. When the last slot
-//! is filled, [`Batch::done`] returns. The batch lives as long as its last ticket: a client that goes away changes nothing.
+//! A [`Batch`] has one slot for each record. Each record that goes to the producer carries a [`Ticket`]. Whatever happens to
+//! the ticket, it ends in [`Ticket::complete`] or in its drop, so each slot is filled exactly once. When the last slot is
+//! filled, [`Batch::done`] returns. The tickets keep the batch alive, so a client that goes away changes nothing.
 //!
-//! The room that a record has in the producer's queue is given back with its outcome, not with the last one of its request: a
-//! record that waits for one partition must not hold the room of those for others.
+//! A record's room in the producer's queue is given back with its own outcome, not with the last outcome of the request. So a
+//! record that waits for a slow partition does not keep the room of records for other partitions.
 
 use std::{
     ptr,
@@ -28,75 +28,79 @@ use crate::{
     topic::{Destination, Topic, TopicView},
 };
 
-/// Of a request's records the first one is timed, and one in so many: the clock and the histogram cost more than all else that
-/// is done for a delivery report.
+/// One record in so many is timed, the first of each request among them: the clock and the histogram cost more than all other
+/// work on a delivery report.
 const TIMED_ONE_IN: usize = 16;
 
-/// What a record's slot takes.
+/// Memory of one record's slot.
 pub const SLOT_BYTES: usize = size_of::<Slot>();
 
-/// Whether somebody waits for the outcomes.
+/// Who waits for the outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AckMode {
     /// `ack=all`: the reply carries every outcome.
     Waited,
-    /// `ack=none`: what is lost after the hand-over is only counted.
+    /// `ack=none`: nobody waits. Outcomes after the hand-over are only counted.
     Unwaited,
-    /// A stream: each outcome is told as soon as it can be.
+    /// A stream: each outcome is sent to the client as soon as it is known.
     Streamed,
 }
 
-/// What a batch is for.
+/// What a batch belongs to, and what it uses.
 #[derive(Debug)]
 pub struct Purpose {
-    /// The producer's, when the hand-over began: a request never spans two.
+    /// The producer's generation when the hand-over began. A request never spans two generations.
     pub generation: u32,
-    /// Who waits.
+    /// Who waits for the outcomes.
     pub ack: AckMode,
-    /// Counters.
+    /// Counts the outcomes.
     pub metrics: Arc<Metrics>,
-    /// Where room is given back.
+    /// Takes back the records' room in the producer's queue.
     pub admission: Arc<Admission>,
-    /// What the slots take: they are there until the last outcome is, whether or not somebody waits for it.
+    /// Memory for the slots. It is held until the last outcome, whether or not somebody waits for it.
     pub slots: Option<Reservation>,
 }
 
 /// One request's records. See the [module](self).
 #[derive(Debug)]
 pub struct Batch {
+    /// One slot for each record. They never move, because the client library keeps their addresses.
     slots: Box<[Slot]>,
+    /// The request's topics, which destinations refer to by index.
     topics: Vec<TopicView>,
     purpose: Purpose,
-    /// Unfilled slots, and one for the hand-over itself.
+    /// Number of unfilled slots, plus one until the hand-over has ended.
     open: AtomicUsize,
-    /// Rung once, by whoever fills the last slot; for a stream, by whoever fills any.
+    /// Notified when the last slot is filled; for a stream, when any slot is filled.
     done: Notify,
+    /// When the hand-over began.
     started: Instant,
-    /// The same, as records have it.
+    /// When the hand-over began, ms since 1970.
     handed_over_ms: i64,
 }
 
-/// One record's.
+/// The place of one record in its batch.
 #[derive(Debug)]
 pub struct Slot {
-    /// None: the record was refused before it got one.
+    /// `None` if the record was refused before it got a destination.
     destination: Option<Destination>,
     outcome: OnceLock<Outcome>,
-    /// Whether its outcome decides that a closed topic is open again.
+    /// Whether its outcome decides about opening a closed topic.
     probe: AtomicBool,
-    /// The batch that it is in: all that goes with a record through the client library is the address of its slot.
+    /// The batch of this slot. Only the slot's address goes through the client library with the record, so the way back to the
+    /// batch is here.
     owner: AtomicPtr<Batch>,
 }
 
 impl Slot {
-    /// As `Arc::as_ptr` gives it.
+    /// The batch of this slot, as `Arc::as_ptr` gave it.
     pub fn owner(&self) -> *const Batch {
         self.owner.load(Ordering::Relaxed)
     }
 }
 
 impl Batch {
-    /// A batch of empty slots, for records that have room at these destinations of these topics. It is open until
+    /// A batch of empty slots, for records that have room in the producer's queue. It cannot be done before
     /// [`Batch::handed_over`] is called.
     pub fn new(
         destinations: impl ExactSizeIterator<Item = Option<Destination>>,
@@ -130,7 +134,7 @@ impl Batch {
         &self.slots[index]
     }
 
-    /// Which record's slot this one of the batch's is.
+    /// The index of a slot of this batch.
     pub fn index_of(&self, slot: &Slot) -> usize {
         (ptr::from_ref(slot).addr() - self.slots.as_ptr().addr()) / size_of::<Slot>()
     }
@@ -150,7 +154,7 @@ impl Batch {
         self.slots.is_empty()
     }
 
-    /// Fills a slot whose record never got a ticket; `topic` is the one that it counts for, where that is known.
+    /// Refuses a record that never got a ticket. It counts for `topic`, if that is known.
     pub fn refuse(&self, index: usize, topic: Option<&Topic>, error: RecordError) {
         let outcome = Outcome::Rejected(error);
         match topic {
@@ -163,22 +167,23 @@ impl Batch {
         self.fill(index, outcome);
     }
 
-    /// The last record has been handed over or refused.
+    /// Must be called once all records have been handed over or refused.
     pub fn handed_over(&self) {
         self.close_one();
     }
 
-    /// Waits until every slot is filled. For one waiter.
+    /// Waits until every slot is filled. Only one task may wait.
     pub async fn done(&self) {
         self.done.notified().await;
     }
 
-    /// Waits until some slot was filled since the last time. For one waiter, and for [`AckMode::Streamed`] only.
+    /// Waits until another slot has been filled since the last call. Only one task may wait, and only with
+    /// [`AckMode::Streamed`].
     pub async fn progress(&self) {
         self.done.notified().await;
     }
 
-    /// The outcome of a record, once it has one.
+    /// The outcome of a record, if it has one yet.
     pub fn outcome(&self, index: usize) -> Option<&Outcome> {
         self.slots[index].outcome.get()
     }
@@ -198,7 +203,7 @@ impl Batch {
             .release(self.quota(destination), destination.held as usize);
     }
 
-    /// What the producer says of a record.
+    /// Counts the outcome that the producer reported, tells the topic about it, and fills the slot.
     fn complete(&self, index: usize, outcome: Outcome) {
         let Purpose {
             metrics,
@@ -227,7 +232,7 @@ impl Batch {
             {
                 metrics.pause.begin();
             }
-            // After all that is counted: an empty queue is the sign that everything has been.
+            // Last, because others take an empty queue as the sign that every outcome has been counted.
             self.release(destination);
         }
         self.fill(index, outcome);
@@ -245,7 +250,7 @@ impl Batch {
     }
 
     fn close_one(&self) {
-        // Release: the slot's content; acquire by the last one: everybody's.
+        // Release publishes this slot's outcome. Acquire lets the last one see all the others.
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_one();
         }
@@ -253,7 +258,7 @@ impl Batch {
 }
 
 impl Drop for Batch {
-    /// Every slot is filled by now, unless the hand-over met a mistake of ours: its room must not be lost for good.
+    /// Normally every slot is filled by now. If a bug in the hand-over left some unfilled, their room must not be lost.
     fn drop(&mut self) {
         if *self.open.get_mut() > 0 {
             for slot in &self.slots {
@@ -265,17 +270,17 @@ impl Drop for Batch {
     }
 }
 
-/// A record's claim on its slot, carried through the producer.
+/// The right to fill one record's slot. It goes through the producer with the record.
 #[derive(Debug)]
 pub struct Ticket {
-    /// None once the slot is filled.
+    /// `None` once the slot is filled.
     batch: Option<Arc<Batch>>,
     index: u32,
 }
 
 impl Ticket {
-    /// A ticket for the batch's record `index`, which has a destination. `probe`: it is the one that finds out whether a closed topic
-    /// can be used again.
+    /// A ticket for the record `index` of the batch, which must have a destination. `probe`: the record decides about opening a
+    /// closed topic.
     pub fn new(batch: &Arc<Batch>, index: usize, probe: bool) -> Self {
         debug_assert!(batch.slots[index].destination.is_some(), "record {index} has room");
         if probe {
@@ -284,39 +289,39 @@ impl Ticket {
         Self::from_parts(Arc::clone(batch), index)
     }
 
-    /// From what [`Ticket::into_parts`] gave.
+    /// Makes a ticket from the parts that [`Ticket::into_parts`] gave.
     pub fn from_parts(batch: Arc<Batch>, index: usize) -> Self {
         Self {
             batch: Some(batch),
-            // A request's record count is bounded far below by `limits.max_records`.
+            // `limits.max_records` is far below 2^32.
             index: index as u32,
         }
     }
 
-    /// Its batch and its record's destination there. The slot waits until they are a ticket again.
+    /// Takes the ticket apart into its batch and its record's index. The slot stays unfilled until they are a ticket again.
     pub fn into_parts(mut self) -> (Arc<Batch>, usize) {
         match self.batch.take() {
             Some(batch) => (batch, self.index as usize),
-            // Only `complete` and this take it, and both consume the ticket.
+            // Only `complete` and `into_parts` take it, and both consume the ticket.
             None => unreachable!("a ticket is used once"),
         }
     }
 
-    /// The record's topic, and where it goes there.
+    /// The record's topic and destination.
     pub fn destination(&self) -> Option<(&Arc<Topic>, Destination)> {
         let batch = self.batch.as_ref()?;
         let destination = batch.slots[self.index as usize].destination?;
         Some((batch.topic(destination), destination))
     }
 
-    /// The record's own time, or that of its hand-over, ms since 1970.
+    /// The record's own time, or the time of its hand-over if it has none, ms since 1970.
     pub fn timestamp(&self) -> Option<i64> {
         let batch = self.batch.as_ref()?;
         let own = batch.slots[self.index as usize].destination?.timestamp;
         Some(own.unwrap_or(batch.handed_over_ms))
     }
 
-    /// A second claim on the slot, which is a mistake: for a test that wants to see it found.
+    /// A second ticket for the same slot, which is an error: for a test that checks that it is found.
     #[cfg(test)]
     pub(crate) fn planted_double(&self) -> Self {
         Self {
@@ -334,12 +339,12 @@ impl Ticket {
 }
 
 impl Drop for Ticket {
-    /// A record whose producer forgot it may be anywhere.
+    /// The producer lost the ticket, so nobody knows whether the record is written.
     fn drop(&mut self) {
         if let Some(batch) = self.batch.take() {
             let lost = RecordError::new(
                 Code::ProducerFatal,
-                "the producer ended without a word about the record; it may or may not be written",
+                "the producer ended without reporting on the record; it may or may not be written",
             );
             batch.complete(self.index as usize, Outcome::Unknown(lost));
         }

@@ -1,28 +1,27 @@
-//! From librdkafka's error to an outcome: `failed` only where that is certain.
+//! Turns librdkafka's error into an outcome: `failed` only where that is certain.
 //!
 //! librdkafka reports NOT_PERSISTED also for NOT_LEADER, STORAGE_ERROR and every code that it does not list
-//! (rdkafka_request.c), after which a leader may have appended the record. So a record is `failed` only when its status is
-//! NOT_PERSISTED *and* the error is one of a short list where the broker certainly refused.
+//! (rdkafka_request.c), although a leader may have appended the record. So a record is `failed` only when its status is
+//! NOT_PERSISTED *and* the error is on a short list of errors by which a broker certainly refused it.
 
 use rdkafka::types::RDKafkaErrorCode as E;
 
 use crate::base::outcome::{Code, Outcome, RecordError};
 
-/// The outcome of a record that was handed to librdkafka and came back with an error. `persisted_no`: its status was
-/// NOT_PERSISTED.
-pub(crate) fn of_report(error: E, persisted_no: bool, topic: &str) -> Outcome {
-    match certain(error, topic).filter(|_| persisted_no) {
+/// The outcome of a record whose delivery report has an error. `not_persisted`: its status is NOT_PERSISTED.
+pub(crate) fn of_report(error: E, not_persisted: bool, topic: &str) -> Outcome {
+    match certain(error, topic).filter(|_| not_persisted) {
         Some(refused) => Outcome::Failed(refused),
         None => Outcome::Unknown(uncertain(error, topic)),
     }
 }
 
-/// The outcome of a record that librdkafka did not even take: nothing was sent.
+/// The outcome of a record that librdkafka did not take, so that it was not sent.
 pub(crate) fn of_refusal(error: E, topic: &str) -> Outcome {
     if error == E::Fatal {
         return Outcome::Failed(generation_changed());
     }
-    // It remembers for a while what the brokers said of the topic.
+    // librdkafka remembers for a while why the brokers refused a topic, and refuses records for that reason.
     Outcome::Failed(certain(error, topic).unwrap_or_else(|| {
         RecordError::new(
             Code::NotQueued,
@@ -31,7 +30,7 @@ pub(crate) fn of_refusal(error: E, topic: &str) -> Outcome {
     }))
 }
 
-/// Whether a broker refuses with it a batch for the content of some record in it.
+/// Whether a broker gives this error for a batch because of the content of some record in it.
 pub(crate) fn is_for_content(error: E) -> bool {
     matches!(
         error,
@@ -43,28 +42,28 @@ pub(crate) fn is_for_content(error: E) -> bool {
     )
 }
 
-/// Why a record was not written that is as it should be.
+/// The error of an innocent record in a refused batch.
 pub(crate) fn batch_refused(topic: &str) -> RecordError {
     RecordError::new(
         Code::BatchRefused,
         format!(
-            "topic \"{topic}\" refused another record of the same batch, so nothing of it was written; send it again"
+            "topic \"{topic}\" refused another record of the same batch, so none of the batch was written; send it again"
         ),
     )
 }
 
-/// Why a record was not written that is not too large by itself.
+/// The error of a record in a batch that was too large, although the record itself is not.
 pub(crate) fn batch_too_large(topic: &str) -> RecordError {
     RecordError::new(
         Code::BatchTooLarge,
         format!(
-            "topic \"{topic}\" does not take a batch of so many bytes, though no record of it is too large; nothing of it was \
+            "topic \"{topic}\" does not take a batch of this size, although no record in it is too large; none of the batch was \
              written; send fewer records at once, raise the topic's max.message.bytes, or lower batch.size"
         ),
     )
 }
 
-/// Why a record is not handed over that its request began to send in an earlier generation.
+/// The error of a record that is not handed over because its request began in an earlier generation.
 pub(crate) fn generation_changed() -> RecordError {
     RecordError::new(
         Code::GenerationChanged,
@@ -72,9 +71,9 @@ pub(crate) fn generation_changed() -> RecordError {
     )
 }
 
-/// The errors after which nothing can have been written: the broker gives them before it appends anything of the batch, and for
-/// the batch as a whole. Not among them are those that librdkafka tries again (CORRUPT_MESSAGE ends as a time-out) and those that
-/// brokers give in several places (POLICY_VIOLATION, INVALID_REQUEST, UNKNOWN_SERVER_ERROR).
+/// The errors after which the record is certainly not written: the broker gives them before it appends any part of the batch,
+/// and for the whole batch. Two kinds of errors are left out: those after which librdkafka tries again (CORRUPT_MESSAGE ends as
+/// a time-out), and those that brokers give in several places (POLICY_VIOLATION, INVALID_REQUEST, UNKNOWN_SERVER_ERROR).
 fn certain(error: E, topic: &str) -> Option<RecordError> {
     let (code, message) = match error {
         E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => (
@@ -87,8 +86,8 @@ fn certain(error: E, topic: &str) -> Option<RecordError> {
                 "topic \"{topic}\" does not take a batch of this size; raise its max.message.bytes or lower batch.size"
             ),
         ),
-        // Looked at before the append (LogValidator). That a record is too old is the one of them that a second try of a batch that
-        // was written can be told; the margin of `topics::terms` lets no record through that can get too old on its way.
+        // The broker checks the time before the append (LogValidator). One case would be uncertain: a batch is written, librdkafka
+        // sends it again, and meanwhile a record has become too old. The margin in `topic::terms` rules that out.
         E::InvalidTimestamp => (
             Code::TimestampOutOfRange,
             format!(
@@ -103,9 +102,10 @@ fn certain(error: E, topic: &str) -> Option<RecordError> {
                  topic's bounds)"
             ),
         ),
-        // What the others of a refused batch get: none of it is written.
+        // The broker gives this error for the innocent records of a refused batch.
         E::InvalidDifferentRecord => return Some(batch_refused(topic)),
-        // Looked at before the append, of the request or of the batch's format; no record of any content would get through.
+        // The broker checks the request and the batch's format before the append. Every record would be refused, whatever its
+        // content.
         E::UnsupportedCompressionType | E::UnsupportedForMessageFormat | E::InvalidRequiredAcks => (
             Code::InvalidRecord,
             format!(
@@ -128,15 +128,15 @@ fn uncertain(error: E, topic: &str) -> RecordError {
             Code::DrainExpired,
             format!("the record was given up while it was on its way to a broker; {what}"),
         ),
-        // Most were never sent. But one that a leader appended and then answered with NOT_LEADER waits in the same queue, with
-        // the same status, and nothing tells it from the others.
+        // Most of these records were never sent. But a record that a leader appended before it answered NOT_LEADER waits in the
+        // same queue with the same status, and cannot be distinguished from the others.
         E::PurgeQueue => RecordError::new(
             Code::Purged,
             format!("the record was given up while it waited to be sent, or to be sent again; {what}"),
         ),
         E::Fatal => RecordError::new(
             Code::ProducerFatal,
-            format!("the producer met an error that it cannot go on from; {what}"),
+            format!("the producer met an error that it cannot recover from; {what}"),
         ),
         other => RecordError::new(Code::BrokerError, format!("topic \"{topic}\": {other}; {what}")),
     }
@@ -164,8 +164,8 @@ mod tests {
             E::PolicyViolation,
             E::Unknown,
         ] {
-            for persisted_no in [true, false] {
-                assert_eq!(of_report(error, persisted_no, "t").kind(), Kind::Unknown, "{error:?}");
+            for not_persisted in [true, false] {
+                assert_eq!(of_report(error, not_persisted, "t").kind(), Kind::Unknown, "{error:?}");
             }
         }
     }

@@ -1,38 +1,38 @@
-//! A broker inside this process, for trying things out: librdkafka's mock cluster. Nothing is kept.
+//! A broker inside this process, for trials: librdkafka's mock cluster. Nothing is kept after its end.
 
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 
-/// Partitions of a topic that is made by its first use. librdkafka's own default; it has no public setter.
+/// How many partitions a topic gets that is made on first use: librdkafka's default, which cannot be set from here.
 pub const PARTITIONS: u32 = 4;
 
-/// A running mock cluster of one broker; it ends when dropped. Must outlive the producer that uses it.
+/// A running mock cluster of one broker. Dropping it ends the broker, so it must outlive the producer that uses it.
 pub struct EmbeddedBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl EmbeddedBroker {
-    /// Starts it on a free loopback port.
+    /// Starts the broker on a free loopback port.
     pub fn start() -> anyhow::Result<Self> {
         Ok(Self {
             cluster: MockCluster::new(1)?,
         })
     }
 
-    /// Makes a topic, with as many partitions as any other.
+    /// Makes a topic with [`PARTITIONS`] partitions.
     #[cfg(test)]
     pub(crate) fn create_topic(&self, name: &str) {
         let created = self.cluster.create_topic(name, PARTITIONS.cast_signed(), 1);
         created.expect("a topic");
     }
 
-    /// The next produce request gets this answer.
+    /// Has the broker answer the next produce request with this error.
     #[cfg(test)]
     pub(crate) fn answer_next_produce_with(&self, error: rdkafka::types::RDKafkaRespErr) {
         self.cluster
             .request_errors(rdkafka::types::RDKafkaApiKey::Produce, &[error]);
     }
 
-    /// `host:port`, for any Kafka client.
+    /// The broker's address, `host:port`.
     pub fn bootstrap_servers(&self) -> String {
         self.cluster.bootstrap_servers()
     }

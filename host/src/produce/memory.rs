@@ -1,4 +1,4 @@
-//! A producer that keeps what it is given: for tests and benchmarks of everything before the brokers.
+//! A producer that keeps records in memory: for tests and benchmarks of everything but the brokers.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,24 +16,24 @@ use crate::{
     topic::PartitionInfo,
 };
 
-/// What becomes of a record.
+/// The outcome that a test plans for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlannedOutcome {
-    /// Written and acknowledged.
+    /// The record is written and acknowledged.
     Acked,
-    /// Not written, and known not to be.
+    /// The record is not written, and the producer knows that.
     Failed,
-    /// Nobody can tell whether it is written.
+    /// The producer does not know whether the record is written.
     Unknown {
-        /// Whether it is.
+        /// Whether the record is really written.
         written: bool,
     },
 }
 
-/// Decides a record's fate; the number counts all records that were sent, from 0.
+/// Plans the outcome of a record. The number counts all records that were sent, from 0.
 type Decide = Box<dyn FnMut(usize, &Record) -> PlannedOutcome + Send>;
 
-/// Takes every record, in order, and answers at once, or when told: `acked`, unless told otherwise.
+/// A producer in memory. It acknowledges every record at once, unless a test plans another outcome or holds the answers.
 #[derive(Default)]
 pub struct MemoryProducer {
     state: Mutex<State>,
@@ -41,13 +41,19 @@ pub struct MemoryProducer {
 
 #[derive(Default)]
 struct State {
+    /// Known topics, with their number of partitions.
     topics: HashMap<String, u32>,
+    /// Topics that the principal may not use.
     forbidden: HashSet<String>,
+    /// Written records with their partitions, in order.
     log: Vec<(u32, Record)>,
+    /// The next offset of each topic and partition.
     offsets: HashMap<(String, u32), i64>,
+    /// Answers that wait; `None` while none are held.
     held: Option<Vec<(Ticket, Outcome)>>,
-    /// The only one whose answers wait; none: all of them.
+    /// The only partition whose answers are held; `None` for all partitions.
     held_partition: Option<u32>,
+    /// Number of records sent so far.
     sent: usize,
     decide: Option<Decide>,
 }
@@ -63,7 +69,7 @@ impl MemoryProducer {
         self.state().forbidden.insert(name.to_owned());
     }
 
-    /// From now on, this decides what becomes of each record.
+    /// From now on, `decide` plans the outcome of each record.
     pub fn decide(&self, decide: impl FnMut(usize, &Record) -> PlannedOutcome + Send + 'static) {
         self.state().decide = Some(Box::new(decide));
     }
@@ -79,7 +85,7 @@ impl MemoryProducer {
         self.state().held_partition = Some(partition);
     }
 
-    /// Answers what was held.
+    /// Gives the answers that were held.
     pub fn release(&self) {
         let held = self.state().held.take();
         for (ticket, outcome) in held.unwrap_or_default() {
@@ -87,7 +93,7 @@ impl MemoryProducer {
         }
     }
 
-    /// What was written, in order: partition and record.
+    /// The written records with their partitions, in order.
     pub fn log(&self) -> Vec<(u32, Record)> {
         self.state().log.clone()
     }
@@ -113,11 +119,11 @@ impl State {
     fn outcome(&mut self, record: &Record, partition: u32) -> Outcome {
         let number = self.sent;
         self.sent += 1;
-        let fate = self
+        let planned = self
             .decide
             .as_mut()
             .map_or(PlannedOutcome::Acked, |decide| decide(number, record));
-        match fate {
+        match planned {
             PlannedOutcome::Acked => Outcome::Acked(self.write(record, partition)),
             PlannedOutcome::Failed => Outcome::Failed(RecordError::new(Code::NotQueued, "as decided")),
             PlannedOutcome::Unknown { written } => {

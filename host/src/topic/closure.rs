@@ -1,8 +1,9 @@
-//! A topic whose records the brokers refuse for good is closed for a while. Each such refusal makes librdkafka drain the whole
-//! idempotent producer and begin a new epoch, so that one topic's trouble would stop all the others again and again.
+//! Closes a topic for a while when the brokers refuse a record and would refuse the next ones, too. Each such refusal makes
+//! librdkafka drain the whole idempotent producer and begin a new epoch, so one topic's trouble would stop all other topics
+//! again and again.
 //!
-//! That is for what holds for all of its records: this principal may not write, or there is no telling what was wrong with one.
-//! What a record brings by itself closes the topic for records like it only, see [`super::terms`].
+//! A topic is closed when the refusal concerns all its records: this principal may not write, or it is not known what was
+//! wrong with a record. If that is known, the topic is closed only for similar records, see [`super::terms`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -14,7 +15,7 @@ use crate::base::{
     outcome::{Code, Outcome, RecordError},
 };
 
-/// The first refusal closes.
+/// The first refusal closes the topic.
 const LIMITS: SuspendLimits = SuspendLimits {
     failures: 1,
     window: Duration::from_secs(60),
@@ -25,17 +26,18 @@ const LIMITS: SuspendLimits = SuspendLimits {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Closure {
+    /// Suspended while the topic is closed.
     suspension: Suspension,
-    /// What the brokers said last.
+    /// The last refusal.
     refusal: Mutex<Option<RecordError>>,
 }
 
-/// What a topic's state changed to.
+/// A change of the topic's state.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Closed, for this long.
+    /// The topic is closed for this long.
     Closed(Duration),
-    /// Open again.
+    /// The topic is open again.
     Opened,
 }
 
@@ -49,6 +51,7 @@ impl Default for Closure {
 }
 
 impl Closure {
+    /// Checks whether a record may go to the producer. True if the record is a probe.
     pub(super) fn admit(&self, topic: &str) -> Result<bool, RecordError> {
         match self.suspension.admit(Instant::now) {
             Permission::Open => Ok(false),
@@ -57,20 +60,21 @@ impl Closure {
         }
     }
 
+    /// Learns from the outcome of a record, and returns how that changes the topic's state.
     pub(super) fn heard(&self, outcome: &Outcome, probe: bool) -> Option<Change> {
         match outcome {
             Outcome::Acked(_) if probe => {
                 self.suspension.resume(Instant::now());
                 Some(Change::Opened)
             }
-            Outcome::Failed(refusal) if is_for_good(refusal.code) => {
+            Outcome::Failed(refusal) if is_lasting(refusal.code) => {
                 *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.clone());
                 match self.suspension.failed(probe, 1, Instant::now()) {
                     FailureEffect::Suspended { pause, .. } => Some(Change::Closed(pause)),
                     FailureEffect::Noted => None,
                 }
             }
-            // A probe that ended otherwise has found out nothing; another one follows after the pause.
+            // A probe with another outcome has told nothing. The next probe follows after the pause.
             _ => None,
         }
     }
@@ -89,8 +93,8 @@ impl Closure {
     }
 }
 
-/// Refusals that the next record would meet as well.
-fn is_for_good(code: Code) -> bool {
+/// Whether the next record would be refused as well.
+fn is_lasting(code: Code) -> bool {
     matches!(
         code,
         Code::TopicUnauthorized
@@ -101,7 +105,7 @@ fn is_for_good(code: Code) -> bool {
     )
 }
 
-/// What a record is told that never got as far as the brokers.
+/// The code for a record that is refused here because of an earlier refusal with this code.
 fn while_closed(code: Code) -> Code {
     match code {
         Code::InvalidRecord | Code::TimestampOutOfRange => Code::TopicInvalidRecord,
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn one_refusal_for_good_closes_and_what_may_pass_does_not() {
+    fn one_lasting_refusal_closes_the_topic_and_a_passing_one_does_not() {
         for code in [Code::NotQueued, Code::GenerationChanged, Code::BatchRefused] {
             let closure = Closure::default();
             assert_eq!(closure.heard(&failed(code), false), None, "{code:?}");
@@ -135,7 +139,7 @@ mod tests {
         ] {
             let closure = Closure::default();
             assert_eq!(closure.heard(&failed(code), false), Some(Change::Closed(LIMITS.first)));
-            // The others of the same batch say nothing new.
+            // The other records of the same batch change nothing.
             assert_eq!(closure.heard(&failed(code), false), None);
             let refusal = closure.admit("t").expect_err("closed");
             assert_eq!(refusal.code, told);
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_probe_that_got_through_opens() {
+    fn only_a_probe_that_got_through_opens_the_topic() {
         let closure = Closure::default();
         let acked = Outcome::Acked(Ack {
             partition: 0,
@@ -152,7 +156,7 @@ mod tests {
             timestamp: None,
         });
         closure.heard(&failed(Code::InvalidRecord), false);
-        // One that was on its way before.
+        // A record that was on its way before the refusal.
         assert_eq!(closure.heard(&acked, false), None);
         assert!(closure.admit("t").is_err());
         assert_eq!(closure.heard(&acked, true), Some(Change::Opened));

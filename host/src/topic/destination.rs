@@ -1,18 +1,18 @@
-//! Where a record goes, and what it needs there.
+//! Where a record goes, and what of the record matters there.
 
-/// Where a record goes, and the room that it has in the producer's queue.
+/// The topic and partition of a record, and its properties that decide whether the topic takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Destination {
-    /// Of the request's topics.
+    /// Index of the topic among those of the request.
     pub topic: u32,
-    /// Of the topic, as the request saw it.
+    /// The partition's number.
     pub partition: u32,
-    /// As `message.max.bytes` counts them.
+    /// The record's size as `message.max.bytes` counts it.
     pub bytes: u32,
-    /// What it takes in the producer's queue.
+    /// The bytes that the record takes in the producer's queue.
     pub held: u32,
     /// Whether the record has a key.
     pub keyed: bool,
-    /// The record's own, ms since 1970.
+    /// The record's own time, ms since 1970, if it has one.
     pub timestamp: Option<i64>,
 }

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use crate::admission::PartitionQuota;
 
-/// One partition of a topic, in the order of its number.
+/// What the brokers say about one partition. They come in lists in the order of the partitions' numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionInfo {
-    /// Whether a broker leads it.
+    /// Whether the partition has a leader.
     pub has_leader: bool,
 }
 
 /// A topic's partitions at one moment.
 #[derive(Debug, Default)]
 pub struct Partitions {
-    /// Numbers of those without a leader, rising.
+    /// Numbers of the partitions without a leader, in ascending order.
     pub leaderless: Vec<u32>,
-    /// What the producer holds for each. They outlive a refresh.
+    /// Each partition's quota of the producer's queue. A refresh keeps them.
     pub quotas: Vec<Arc<PartitionQuota>>,
 }
 
 impl Partitions {
-    /// As many as this, all with leaders and nothing queued.
+    /// `count` partitions, all with leaders, with nothing queued.
     pub fn of(count: usize) -> Self {
         Self {
             leaderless: Vec::new(),
@@ -29,17 +29,17 @@ impl Partitions {
         }
     }
 
-    /// How many there are.
+    /// The number of partitions.
     pub fn count(&self) -> u32 {
         self.quotas.len() as u32
     }
 
-    /// Bytes queued now, by partition.
+    /// Bytes that are queued now, for each partition.
     pub fn queued_bytes(&self) -> Vec<u64> {
         self.quotas.iter().map(|quota| quota.bytes() as u64).collect()
     }
 
-    /// The next view: what is queued stays counted where it was.
+    /// The partitions after a refresh. Their quotas are kept, with what is queued.
     pub(super) fn refreshed(&self, infos: &[PartitionInfo]) -> Self {
         let quotas = (0..infos.len())
             .map(|index| self.quotas.get(index).cloned().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Telling in the log that records are refused for their content: once a topic and minute, whoever sends however many.
+//! Logs that records are refused for their content: at most one line a minute for each topic, however many records are refused.
 
 use std::{
     mem,
@@ -8,22 +8,26 @@ use std::{
 
 use crate::base::outcome::RecordError;
 
-/// Between two lines about one topic.
+/// The shortest time between two lines about one topic.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Refusals of one topic that have not been told.
+/// Refusals of one topic that are not in the log yet.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<Untold>);
 
+/// See [`Refusals`].
 #[derive(Debug, Default)]
 struct Untold {
+    /// Number of refused records since the last line.
     records: u64,
+    /// Why the first of them was refused.
     reason: String,
+    /// When the last line was written.
     last_line: Option<Instant>,
 }
 
 impl Refusals {
-    /// One more. The reason is of our own words.
+    /// Notes a refusal. The error's text must be our own, because it goes to the log.
     pub(super) fn note(&self, topic: &str, error: &RecordError, now: Instant) {
         let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         untold.records += 1;
@@ -33,7 +37,7 @@ impl Refusals {
         untold.tell(topic, now);
     }
 
-    /// Tells what has come since the last line, if it is time for one. False: there was nothing to tell.
+    /// Writes a line about the refusals since the last one, if it is time for that. False if no line was written.
     pub(super) fn tell(&self, topic: &str, now: Instant) -> bool {
         let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         untold.tell(topic, now)
@@ -52,7 +56,7 @@ impl Untold {
             topic,
             records,
             reason,
-            "records were refused for their content, since the last line about this topic; the reason is that of the first"
+            "records were refused for their content since the last such line about this topic; the reason is the first record's"
         );
         true
     }
@@ -71,7 +75,7 @@ mod tests {
         for _ in 0..1_000 {
             refusals.note("t", &error, start);
         }
-        assert_eq!(untold(), 999, "the first is told at once");
+        assert_eq!(untold(), 999, "the first is logged at once");
         assert!(!refusals.tell("t", start + PAUSE / 2));
         assert!(refusals.tell("t", start + PAUSE));
         assert_eq!(untold(), 0);

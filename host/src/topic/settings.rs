@@ -1,34 +1,34 @@
-//! How a topic is configured, as far as that decides which records its brokers refuse.
+//! A topic's configuration, as far as it decides which records the brokers refuse.
 //!
-//! A broker refuses a whole batch because of one record in it, so whoever packs records of several clients into one batch has to
-//! know beforehand.
+//! A broker refuses a whole batch because of one record in it. A batch here may have records of several clients, so a bad
+//! record has to be found before it is packed.
 
 use std::ffi::CStr;
 
-/// A topic's settings. The default is one that takes everything.
+/// A topic's settings. The default takes every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TopicSettings {
-    /// Whether each record needs a key: the topic is compacted.
+    /// Whether each record needs a key, because the topic is compacted.
     pub needs_key: bool,
-    /// The largest batch, bytes as they are sent: `max.message.bytes`.
+    /// The largest batch as it is sent, bytes: `max.message.bytes`.
     pub max_batch_bytes: Option<usize>,
-    /// How far ahead of the broker's clock a record's time may be, ms.
+    /// How far a record's time may be ahead of the broker's clock, ms.
     pub ahead_ms: Option<i64>,
-    /// How far behind it, ms.
+    /// How far a record's time may be behind the broker's clock, ms.
     pub behind_ms: Option<i64>,
 }
 
 /// How the client library packs records into batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packing {
-    /// The largest batch that it makes of several records, bytes before compression.
+    /// The largest batch of several records, bytes before compression.
     pub batch_bytes: usize,
-    /// Whether a batch may be smaller on its way than its records are.
+    /// Whether batches are compressed, and so may be sent in fewer bytes.
     pub compresses: bool,
 }
 
 impl Default for Packing {
-    /// librdkafka's, without compression.
+    /// librdkafka's default, without compression.
     fn default() -> Self {
         Self {
             batch_bytes: 1_000_000,
@@ -37,19 +37,19 @@ impl Default for Packing {
     }
 }
 
-/// The settings that count. A broker leaves out those that it does not know.
+/// The settings that are asked for. A broker omits those that it does not know.
 pub(crate) const NAMES: [&CStr; 6] = [
     c"cleanup.policy",
     c"max.message.bytes",
     c"message.timestamp.type",
     c"message.timestamp.before.max.ms",
     c"message.timestamp.after.max.ms",
-    // Kafka before 4: both of the two before it at once, where they are not set (KIP-937).
+    // Kafka before 4: the default of the two settings above (KIP-937).
     c"message.timestamp.difference.max.ms",
 ];
 
 impl TopicSettings {
-    /// From names and values as the broker gives them.
+    /// Reads the names and values that a broker gave.
     pub(crate) fn read(entries: &[(String, String)]) -> Self {
         let find = |name: &str| {
             entries
@@ -57,11 +57,11 @@ impl TopicSettings {
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| &**value)
         };
-        // Kafka's largest number stands for "any".
+        // Kafka's largest number means that there is no bound.
         let ms = |name: &str| find(name)?.parse().ok().filter(|ms| (0..i64::MAX).contains(ms));
         let difference = ms("message.timestamp.difference.max.ms");
         let bound = |name: &str| ms(name).or(difference);
-        // The broker then sets the time by itself.
+        // With this type the broker replaces the record's time by its own, and does not check it.
         let own_time = find("message.timestamp.type") == Some("LogAppendTime");
         Self {
             needs_key: find("cleanup.policy")

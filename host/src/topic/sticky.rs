@@ -1,16 +1,16 @@
-//! Where a record goes that may go anywhere: the same partition for a while, so that batches fill, then another one,
-//! drawn with a weight that falls with what is queued for it. The idea is that of Kafka's KIP-794.
+//! Picks the partition of a record that may go to any. It stays the same for a while, so that batches fill. Then another one
+//! is drawn at random; the more bytes are queued for a partition, the less likely it is. The idea is Kafka's KIP-794.
 
 use std::time::{Duration, Instant};
 
 use super::partitions::Partitions;
 
-/// Bytes after which the partition changes.
+/// The partition changes after this many bytes.
 const BYTES: usize = 16 << 10;
-/// Time after which it changes.
+/// The partition changes after this time.
 const TIME: Duration = Duration::from_secs(1);
 
-/// The partition of the moment.
+/// The present partition of one topic.
 #[derive(Debug, Default)]
 pub struct Sticky {
     current: Option<Current>,
@@ -19,12 +19,14 @@ pub struct Sticky {
 #[derive(Debug)]
 struct Current {
     partition: u32,
+    /// When it was drawn.
     since: Instant,
+    /// Bytes of the records that went there since then.
     bytes: usize,
 }
 
 impl Sticky {
-    /// The partition for a record of this size, at this moment.
+    /// Picks the partition for a record of this size.
     pub fn pick(&mut self, partitions: &Partitions, bytes: usize, now: Instant) -> u32 {
         if let Some(current) = &mut self.current
             && current.partition < partitions.count()
@@ -45,7 +47,8 @@ impl Sticky {
     }
 }
 
-/// Each partition with a leader weighs one more than its queue is below the longest, so the longest still gets its turn.
+/// Draws a partition that has a leader. Its weight is the bytes by which its queue is shorter than the longest, plus one: so
+/// the partition with the longest queue is drawn at times, too.
 fn draw(partitions: &Partitions) -> u32 {
     let queued = partitions.queued_bytes();
     let mut candidates: Vec<u32> = (0..partitions.count())

@@ -1,18 +1,27 @@
-//! What a topic takes of records, so that one that its brokers would refuse is refused here, before it is packed into a batch with
-//! records of others: a broker refuses the batch as a whole.
+//! Which records a topic takes. A record that its brokers would refuse is refused here, before it is packed into a batch with
+//! records of other clients: a broker refuses the whole batch.
 //!
-//! The topic's own settings say it, where this principal may read them. Where it may not, there is a limit on times, and what the
-//! brokers' first refusal has taught: records without a key, of at least that size, with a time that far off. The rest of the
-//! topic stays open. That is held for [`LESSON`] and then tried again; settings that can be read end it sooner.
+//! The topic's settings tell, if this principal may read them. If it may not, the brokers' first refusal teaches: from then on
+//! records are refused that have no key, are as large, or have a time as far off as the refused record. Times are limited from
+//! the start. For all other records the topic stays open. A lesson holds for [`lessons::LESSON`]; then such records are tried again.
+//! Settings that can be read end a lesson sooner.
+
+mod breach;
+mod lessons;
 
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+pub(super) use self::lessons::Learned;
+use self::{
+    breach::Breach,
+    lessons::{Known, Lesson, SMALL},
+};
 use crate::{
     base::{
         clock::now_ms,
@@ -22,27 +31,21 @@ use crate::{
     topic::{Destination, Packing, TopicSettings},
 };
 
-/// How long what a refusal has taught holds.
-const LESSON: Duration = Duration::from_secs(600);
-/// Batches that are too large come this close after one another: those that were made before the first of them was heard of.
-const EPISODE: Duration = Duration::from_secs(1);
-/// Our clock and the broker's differ, by seconds at worst where they are kept, and a record just within a bound here must not be
-/// beyond it there. Small bounds are cut by a tenth.
+/// The margin for clocks: a record just within a bound by our clock must not be beyond it by the broker's clock. Synchronised
+/// clocks differ by seconds at worst. The margin of a small bound is a tenth of it.
 const CLOCKS_MS: i64 = 60_000;
-/// A refused record whose time is no further behind than this is late as honest ones are: it teaches nothing.
+/// Ordinary records may be late by this much. So a refused record that is no later was not refused for that, and teaches
+/// nothing about times.
 const LATE_MS: i64 = 60_000;
-/// The same ahead: clocks that differ.
+/// Ordinary records may be early by this much, because clocks differ.
 const EARLY_MS: i64 = 1_000;
-/// No topic of any use takes less than this, so a smaller record is not refused for its size. librdkafka's own least
-/// `message.max.bytes`.
-const SMALL: usize = 1_000;
 
-/// What holds for all topics.
+/// The rules for all topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// How far ahead a record's time may be where the topic's settings cannot be read, ms.
+    /// How far ahead a record's time may be if the topic's settings cannot be read, ms.
     pub ahead_ms: i64,
-    /// How long a record may be on its way, ms: meanwhile its time gets older.
+    /// How long a record may be on its way, ms. Its time gets that much older before the broker checks it.
     pub delivery_ms: i64,
     /// How the producer packs records.
     pub packing: Packing,
@@ -62,60 +65,23 @@ impl Default for Rules {
 #[derive(Debug)]
 pub(super) struct Terms {
     rules: Rules,
+    /// The settings and lessons, from which `publish` computes the bounds below.
     known: Mutex<Known>,
-    // What follows from that, for a look at each record.
+    // The bounds are atomic because every record is checked against them.
     needs_key: AtomicBool,
-    /// Of a batch of the record alone.
+    /// The largest batch of one record alone, bytes.
     batch_bytes: AtomicUsize,
-    /// Records of this size are refused, as [`Record::wire_size`] counts.
+    /// Records of this size or more are refused; counted as [`Record::wire_size`] does.
     refused_bytes: AtomicUsize,
+    /// How far ahead of our clock a record's time may be, ms.
     ahead_ms: AtomicI64,
+    /// How far behind our clock a record's time may be, ms.
     behind_ms: AtomicI64,
+    /// See [`Terms::quota_bytes`].
     quota_bytes: AtomicUsize,
-    // What the brokers have taken is not what they refuse a batch for.
+    // What the brokers have taken before cannot be the reason for a refusal.
     took_keyless: AtomicBool,
     largest_taken: AtomicU32,
-}
-
-/// What is known, and since when.
-#[derive(Debug, Default)]
-struct Known {
-    settings: Option<TopicSettings>,
-    key: Option<Instant>,
-    bytes: Option<Lesson<usize>>,
-    ahead: Option<Lesson<i64>>,
-    behind: Option<Lesson<i64>>,
-    /// What the largest batch may have.
-    batch: Option<Lesson<usize>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Lesson<T> {
-    bound: T,
-    /// By how much the next refusal lowers the bound: whoever feels the way along it shall soon be at the end of it.
-    step: T,
-    since: Instant,
-}
-
-/// What a refusal has taught.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Learned {
-    /// Something.
-    New,
-    /// What was known already: it is of the same batch, or was on its way before.
-    Known,
-    /// Nothing: there is no telling why it was refused.
-    Nothing,
-}
-
-/// Why a record is not handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Breach {
-    NoKey,
-    Batch { bytes: usize, most: usize },
-    Bytes { bytes: usize, refused: usize },
-    Ahead { ms: i64, most: i64 },
-    Behind { ms: i64, most: i64 },
 }
 
 impl Terms {
@@ -136,10 +102,10 @@ impl Terms {
         terms
     }
 
-    /// Why a record of this size ([`Record::wire_size`]) cannot be had by the topic; none where it can.
+    /// Checks a record of this size ([`Record::wire_size`]); the error says why the topic does not take it.
     pub(super) fn refuse(&self, topic: &str, record: &Record, bytes: usize) -> Option<RecordError> {
         self.breach(record, bytes)?;
-        // What was taught may have come to its end.
+        // The lesson may have expired.
         let mut known = self.known();
         known.forget_old(Instant::now());
         self.publish(&known);
@@ -171,7 +137,7 @@ impl Terms {
         (ms > most_behind).then_some(Breach::Behind { ms, most: most_behind })
     }
 
-    /// The brokers have said how the topic is configured. True: differently from what was known.
+    /// Takes over the configuration that the brokers gave. True if it differs from the last one.
     pub(super) fn configure(&self, settings: TopicSettings) -> bool {
         let mut known = self.known();
         known.key = None;
@@ -179,13 +145,13 @@ impl Terms {
         if !self.rules.packing.compresses {
             known.bytes = None;
         }
-        // Lessons about times are kept: where they differ from the settings it is for the clocks.
+        // Lessons about times are kept: they differ from the settings only because the clocks differ.
         let changed = known.settings.replace(settings) != Some(settings);
         self.publish(&known);
         changed
     }
 
-    /// A record of this destination was written.
+    /// Notes that a record with this destination was written.
     pub(super) fn took(&self, destination: Destination) {
         if destination.bytes > self.largest_taken.load(Relaxed) {
             self.largest_taken.fetch_max(destination.bytes, Relaxed);
@@ -195,8 +161,8 @@ impl Terms {
         }
     }
 
-    /// Which records of a batch that was refused as a whole are to blame, by their destinations: where librdkafka does not say. None:
-    /// there is no telling.
+    /// The indexes of the records that made a broker refuse their batch, for a batch where librdkafka does not name them. Empty if
+    /// they are not known.
     pub(super) fn blame(&self, code: Code, destinations: &[Destination], now_ms: i64) -> Vec<usize> {
         let taken = self.largest_taken.load(Relaxed);
         let all = || destinations.iter().enumerate();
@@ -206,7 +172,8 @@ impl Terms {
                 .map_or(0, |timestamp| timestamp.saturating_sub(now_ms))
         };
         match code {
-            // One that is most of the batch, and would not fit alone as far as that is known: else their number is to blame.
+            // A record is to blame if it is at least half of the batch and, as far as the settings are known, would not fit
+            // alone. Otherwise the batch has too many records.
             Code::RecordTooLarge => {
                 let settings = self.known().settings.and_then(|settings| settings.max_batch_bytes);
                 let fits = |bytes: u32| settings.is_some_and(|most| bytes as usize + BATCH_HEADER <= most);
@@ -222,7 +189,8 @@ impl Terms {
                     .into_iter()
                     .collect()
             }
-            // The one that is furthest ahead; without one, the one that is furthest behind: there most topics have no bound.
+            // The record furthest ahead is to blame. If no record is ahead, it is the one furthest behind; that is rarer, because
+            // most topics take any time in the past.
             Code::TimestampOutOfRange => {
                 let first = all()
                     .max_by_key(|(_, destination)| ahead(destination))
@@ -242,7 +210,7 @@ impl Terms {
         }
     }
 
-    /// The brokers have refused a record of this destination for its content.
+    /// Learns from a record with this destination that the brokers refused for its content.
     pub(super) fn learn(&self, code: Code, destination: Destination, now: Instant, now_ms: i64) -> Learned {
         let mut known = self.known();
         known.forget_old(now);
@@ -252,8 +220,8 @@ impl Terms {
             Code::RecordTooLarge => known.learn_bytes(destination.bytes as usize, taken, now),
             Code::BatchTooLarge => known.learn_batch(self.rules.packing, taken, now),
             Code::TimestampOutOfRange => self.learn_time(&mut known, ahead, EARLY_MS, now),
-            // Where a batch has several records that are refused, each is told this, whatever the reason. By its settings, where they
-            // are known, the topic would have taken this one's time.
+            // If several records of a batch are refused, the brokers give this error to each, whatever the reason. If the settings
+            // are known, the reason is not the time: a record with a bad time would not have been handed over.
             Code::InvalidRecord => {
                 let ahead = ahead.filter(|_| known.settings.is_none());
                 match self.learn_time(&mut known, ahead, LATE_MS, now) {
@@ -286,20 +254,20 @@ impl Terms {
         Learned::New
     }
 
-    /// What one partition may have in the producer's queue, so that no batch gets larger than the topic takes, bytes as
-    /// [`Record::wire_size`] counts; as much as there is, unless the producer's own batches are too large.
+    /// How much one partition may have in the producer's queue so that no batch gets too large for the topic, bytes as
+    /// [`Record::wire_size`] counts them. No limit if the topic takes the largest batch that the producer packs.
     pub(super) fn quota_bytes(&self) -> usize {
         self.quota_bytes.load(Relaxed)
     }
 
-    /// What follows for a look at each record.
+    /// Computes the bounds for records from the settings and lessons.
     fn publish(&self, known: &Known) {
         let settings = known.settings.unwrap_or(TopicSettings {
             ahead_ms: Some(self.rules.ahead_ms),
             ..TopicSettings::default()
         });
         let ahead = settings.ahead_ms.map(|ms| ms - CLOCKS_MS.min(ms / 10));
-        // A record that was taken must not get too old on its way.
+        // A record must not get too old on its way.
         let behind = settings
             .behind_ms
             .map(|ms| ms - self.rules.delivery_ms.saturating_add(CLOCKS_MS).min(ms / 2));
@@ -307,7 +275,7 @@ impl Terms {
             let bounds = settings.into_iter().chain(lesson.map(|lesson| lesson.bound));
             bounds.min().unwrap_or(i64::MAX)
         };
-        // With compression a larger one may fit, and only the broker can say.
+        // With compression a larger record may fit. Only the broker can tell.
         let batch = settings.max_batch_bytes.filter(|_| !self.rules.packing.compresses);
         let quota = settings
             .max_batch_bytes
@@ -326,98 +294,6 @@ impl Terms {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    fn forget_old(&mut self, now: Instant) {
-        let holds = |since: &Instant| now.duration_since(*since) < LESSON;
-        self.key = self.key.filter(holds);
-        self.bytes = self.bytes.filter(|lesson| holds(&lesson.since));
-        self.ahead = self.ahead.filter(|lesson| holds(&lesson.since));
-        self.behind = self.behind.filter(|lesson| holds(&lesson.since));
-        self.batch = self.batch.filter(|lesson| holds(&lesson.since));
-    }
-
-    fn learn_key(&mut self, now: Instant) -> Learned {
-        match self.key.replace(now) {
-            None => Learned::New,
-            Some(_) => Learned::Known,
-        }
-    }
-
-    /// All records of a batch are told that it was too large, so only one that is larger than what was ever taken may be to blame.
-    fn learn_bytes(&mut self, bytes: usize, taken: usize, now: Instant) -> Learned {
-        if bytes < SMALL || bytes <= taken {
-            return Learned::Nothing;
-        }
-        let bound = (bytes - bytes / 4).max(taken + 1);
-        match &mut self.bytes {
-            Some(lesson) if bytes >= lesson.bound => Learned::Known,
-            lesson => {
-                let (step, since) = (0, now);
-                *lesson = Some(Lesson { bound, step, since });
-                Learned::New
-            }
-        }
-    }
-
-    /// No record is to blame, so the batch is: many small ones.
-    fn learn_batch(&mut self, packing: Packing, taken: usize, now: Instant) -> Learned {
-        let settings = self.settings.and_then(|settings| settings.max_batch_bytes);
-        let most = match self.batch {
-            Some(lesson) if now.duration_since(lesson.since) < EPISODE => return Learned::Known,
-            Some(lesson) => lesson.bound,
-            None => settings.unwrap_or(usize::MAX).min(packing.batch_bytes),
-        };
-        let least = taken + BATCH_HEADER;
-        if most <= least {
-            return Learned::Nothing;
-        }
-        let (bound, step, since) = ((most / 2).max(least), 0, now);
-        self.batch = Some(Lesson { bound, step, since });
-        Learned::New
-    }
-}
-
-impl Breach {
-    fn explain(self, topic: &str, by_settings: bool) -> RecordError {
-        let (code, message) = match self {
-            Self::NoKey => (
-                Code::KeyRequired,
-                format!("topic \"{topic}\" takes no record without a key (a compacted topic); give the record a key"),
-            ),
-            Self::Batch { bytes, most } => (
-                Code::RecordTooLarge,
-                format!(
-                    "the record takes {bytes} bytes as a batch of its own, over the max.message.bytes of topic \"{topic}\" \
-                     ({most}); make it smaller, or raise that"
-                ),
-            ),
-            Self::Bytes { bytes, refused } => (
-                Code::RecordTooLarge,
-                format!(
-                    "the record takes {bytes} bytes, and the brokers have just refused one of topic \"{topic}\" so large; until \
-                     they are asked again records from {refused} bytes on are refused here; make it smaller, or raise the topic's \
-                     max.message.bytes"
-                ),
-            ),
-            Self::Ahead { ms, most } | Self::Behind { ms, most } => {
-                let (side, setting) = match (self, by_settings) {
-                    (Self::Behind { .. }, _) => ("behind", "the topic's message.timestamp.before.max.ms"),
-                    (_, true) => ("ahead of", "the topic's message.timestamp.after.max.ms"),
-                    (_, false) => ("ahead of", "limits.max_timestamp_ahead_ms"),
-                };
-                (
-                    Code::TimestampOutOfRange,
-                    format!(
-                        "the record's time is {ms} ms {side} now, and for topic \"{topic}\" at most {most} ms are taken ({setting} \
-                         with a margin for clocks and delivery, or what its brokers have just refused); correct the time"
-                    ),
-                )
-            }
-        };
-        RecordError::new(code, message)
     }
 }
 

@@ -1,4 +1,4 @@
-//! An instance on loan: the right to one, and what a request asks of it.
+//! Instances on loan: a permit gives a lease, and a lease calls the plugin.
 
 use std::{
     sync::Arc,
@@ -15,36 +15,36 @@ use crate::{
 };
 
 impl Pool {
-    /// A place for an instance; waits while all are taken. Those who wait are served in turn.
+    /// Waits for a permit. Permits are given in the order of the calls.
     pub async fn permit(self: &Arc<Self>) -> InstancePermit {
         InstancePermit {
             pool: Arc::clone(self),
             // The semaphore is never closed.
-            permit: Arc::clone(&self.places).acquire_owned().await.ok(),
+            permit: Arc::clone(&self.permits).acquire_owned().await.ok(),
         }
     }
 
-    /// An instance on loan, for programs that do one thing at a time.
+    /// Lends an instance, for a caller that uses no others at the same time.
     pub fn lease_blocking(self: &Arc<Self>) -> Result<Lease, CallError> {
-        let place = InstancePermit {
+        let permit = InstancePermit {
             pool: Arc::clone(self),
-            permit: Arc::clone(&self.places).try_acquire_owned().ok(),
+            permit: Arc::clone(&self.permits).try_acquire_owned().ok(),
         };
         let probe = self.admit()?;
         let instance = self.pop().map_or_else(|| self.make(), Ok);
-        place.lend(probe, instance)
+        permit.lend(probe, instance)
     }
 }
 
-/// The right to one instance.
+/// The right to borrow one instance of the pool.
 pub struct InstancePermit {
     pub(super) pool: Arc<Pool>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl InstancePermit {
-    /// An instance on loan: an idle one, or one that is made now, on a thread that may block: `configure` is the plugin's own
-    /// code and may take its time.
+    /// Lends an idle instance, or makes one. Making it runs the plugin's `configure`, which may take long, so this happens on a
+    /// thread that may block.
     pub async fn lease(self) -> Result<Lease, CallError> {
         let probe = self.pool.admit()?;
         if let Some(idle) = self.pool.pop() {
@@ -79,38 +79,40 @@ impl InstancePermit {
     }
 }
 
-/// An instance on loan. It goes back when this is dropped; one that trapped does not.
+/// An instance on loan. It goes back to the pool when the lease is dropped, unless a call failed.
 pub struct Lease {
-    /// None after a trap, which poisons the whole store.
+    /// `None` after a failed call, because the instance's state is unknown then.
     instance: Option<Instance>,
-    /// The next call decides whether a suspended plugin is back.
+    /// Whether the next call decides about resuming a suspended plugin.
     probe: bool,
-    /// The next batch decides whether it is asked in batches again.
+    /// Whether the next batch decides about asking in batches again.
     batch_probe: bool,
+    /// The pool that the instance goes back to.
     pool: Arc<Pool>,
+    /// Given back with the lease.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
-    /// Whose instance it is.
+    /// The pool that the instance belongs to.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    /// Whether its instance is gone: a new lease is needed.
+    /// Whether the instance was lost in a failed call, so that a new lease is needed.
     pub fn is_spent(&self) -> bool {
         self.instance.is_none()
     }
 
-    /// What the instance takes.
+    /// The memory that the instance takes.
     pub fn footprint(&self) -> Footprint {
         self.instance.as_ref().map(Instance::footprint).unwrap_or_default()
     }
 
-    /// How many records to ask about in one call; 1: one by one.
+    /// How many records to ask about in one call; 1 means one by one.
     pub fn batch_size(&mut self) -> usize {
         let size = match &self.instance {
-            // One record finds out whether a suspended plugin is well again.
+            // A probe of a suspended plugin risks only one record.
             Some(instance) if !self.probe => instance.batch_size(),
             _ => 1,
         };
@@ -127,9 +129,9 @@ impl Lease {
         }
     }
 
-    /// Asks the plugin for decisions about records of one topic, no more than [`Lease::batch_size`]; the records come back with
-    /// them. None: something went wrong, the instance is gone, and the records are to be asked about one by one, so that only
-    /// the guilty one suffers.
+    /// Asks the plugin about records of one topic, at most [`Lease::batch_size`] of them. The records come back with the
+    /// choices. `None` if the call failed: the instance is lost, and the caller must ask about the records one by one, so that
+    /// only the record that causes the error suffers.
     pub fn partition_batch(
         &mut self,
         records: Vec<Record>,
@@ -157,13 +159,13 @@ impl Lease {
         }
     }
 
-    /// Asks the plugin for a decision; the record comes back with it.
+    /// Asks the plugin about one record, which comes back with the decision.
     pub fn partition(&mut self, record: Record, partitions: &Arc<Partitions>) -> (Record, Result<Decision, CallError>) {
         let pool = &self.pool;
         let Some(instance) = &mut self.instance else {
             let error = CallError::Unavailable {
                 plugin: pool.name().to_owned(),
-                reason: "its instance was lost to the record before".to_owned(),
+                reason: "its instance was lost in the call for the record before".to_owned(),
             };
             return (record, Err(error));
         };

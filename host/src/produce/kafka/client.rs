@@ -1,4 +1,4 @@
-//! One librdkafka client, good for one producer generation: records in, delivery reports out.
+//! One librdkafka client, which serves one producer generation: it takes records and handles their delivery reports.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -35,30 +35,33 @@ use crate::{
     topic::{PartitionInfo, TopicSettings, settings},
 };
 
-/// How long the reports of what was purged are waited for.
+/// How long `purge` waits for the reports of purged records.
 const PURGE_WAIT: Duration = Duration::from_secs(2);
+
+/// A topic of a [`Client`].
+pub(super) type Topic = TopicHandle<Context>;
 
 /// See the [module](self).
 pub(super) struct Client {
-    /// They must go before the client does.
     topics: RwLock<Handles>,
+    /// How many topics are known at once.
     most_topics: usize,
-    producer: BaseProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
 }
 
-/// What there is of topics.
+/// The topics of a client.
 #[derive(Default)]
 struct Handles {
-    /// Of those that are sent to.
-    now: HashMap<Arc<str>, Arc<TopicHandle>>,
-    /// Those that were ever sent to: librdkafka keeps each of them until the client's end, some KiB a partition, whether or not
-    /// anybody has a handle.
+    /// Handles of the topics that are in use.
+    now: HashMap<Arc<str>, Arc<Topic>>,
+    /// All topics that were ever sent to. librdkafka keeps some KiB a partition for each of them until the client ends, whether
+    /// or not a handle is left.
     ever: HashSet<Arc<str>>,
 }
 
 impl Client {
-    /// Brokers are connected to in the background. `embedded`: the broker is the one in this process, see
-    /// [`Context::embedded`]. `most_topics`: that are known at once.
+    /// Makes a client, which connects to the brokers in the background. `embedded`: the broker is the one in this process, see
+    /// [`Context::embedded`]. `most_topics`: how many topics are known at once.
     pub(super) fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
         let context = Context {
             embedded,
@@ -69,23 +72,23 @@ impl Client {
         Ok(Self {
             topics: RwLock::default(),
             most_topics,
-            producer: BaseProducer::from_config_and_context(config, context)?,
+            producer: Arc::new(BaseProducer::from_config_and_context(config, context)?),
         })
     }
 
-    /// Hands out delivery reports, for up to `timeout`.
+    /// Waits up to `timeout` for delivery reports, and handles them.
     pub(super) fn poll(&self, timeout: Duration) {
         self.producer.poll(timeout);
         self.producer.context().refused.settle();
     }
 
-    /// Why it cannot go on, if it cannot.
+    /// The fatal error that the client met, if any.
     pub(super) fn fatal(&self) -> Option<String> {
         let (code, reason) = self.producer.client().fatal_error()?;
         Some(format!("{code}: {reason}"))
     }
 
-    /// Records without a delivery report.
+    /// Number of records without a delivery report.
     pub(super) fn outstanding(&self) -> i32 {
         self.producer.in_flight_count()
     }
@@ -94,23 +97,23 @@ impl Client {
         self.producer.context().health()
     }
 
-    /// A topic to send to, by its name.
-    pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<TopicHandle>, RDKafkaErrorCode> {
+    /// The handle of a topic.
+    pub(super) fn topic(&self, name: &Arc<str>) -> Result<Arc<Topic>, RDKafkaErrorCode> {
         if let Some(topic) = self.topics().now.get(name) {
             return Ok(Arc::clone(topic));
         }
-        let made = Arc::new(TopicHandle::new(&self.producer, name)?);
+        let made = Arc::new(Topic::new(&self.producer, name)?);
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.ever.insert(Arc::clone(name));
         Ok(Arc::clone(topics.now.entry(Arc::clone(name)).or_insert(made)))
     }
 
-    /// Whether so many topics were sent to that another client had better take over.
+    /// Whether the client has sent to so many topics that a new client should replace it.
     pub(super) fn is_worn(&self) -> bool {
         self.topics().ever.len() >= 2 * self.most_topics
     }
 
-    /// Whether this topic may be sent to, too.
+    /// Whether records may be sent to this topic, which may be a new one.
     pub(super) fn has_room_for(&self, topic: &str) -> bool {
         let topics = self.topics();
         topics.ever.contains(topic) || topics.ever.len() < 3 * self.most_topics
@@ -120,15 +123,14 @@ impl Client {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a record over. `topic` is one of this client's.
-    pub(super) fn send(&self, topic: &TopicHandle, record: &Record, partition: u32, ticket: Ticket) {
+    /// Hands a record over. `topic` must come from this client.
+    pub(super) fn send(&self, topic: &Topic, record: &Record, partition: u32, ticket: Ticket) {
         let timestamp = match self.producer.context().embedded {
-            // Told again with the report, see there.
+            // The report takes the time from the ticket, so the same time must be sent.
             true => ticket.timestamp(),
             false => record.timestamp,
         };
-        let sent = librdkafka::produce(&self.producer, topic, partition, record, timestamp, ticket);
-        if let Err((refused, ticket)) = sent {
+        if let Err((refused, ticket)) = topic.produce(partition, record, timestamp, ticket) {
             ticket.complete(delivery_error::of_refusal(refused, &record.topic));
         }
     }
@@ -181,7 +183,7 @@ impl Client {
         topics.iter().map(of).collect()
     }
 
-    /// Drops the handle of a topic that nobody sends to.
+    /// Drops the handle of a topic that is no longer in use.
     pub(super) fn forget(&self, topic: &str) {
         self.topics
             .write()
@@ -193,7 +195,7 @@ impl Client {
     pub(super) fn probe(&self, topic: Option<&str>, timeout: Duration) {
         let client = self.producer.client();
         let answered = match (topic, self.producer.context().health()) {
-            // The cluster's id is remembered, so it tells only whether there ever was an answer.
+            // librdkafka remembers the cluster's id, so asking for it tells only whether a broker ever answered.
             (None, Health::Starting) => client.fetch_cluster_id(timeout).is_some(),
             (topic, _) => client.fetch_metadata(topic, timeout).is_ok(),
         };
@@ -208,7 +210,7 @@ impl Client {
 
     pub(super) fn purge(&self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
-        // The reports of what was purged are in the queue now; hand them out before returning.
+        // The reports of the purged records are in the queue now. Handle them before returning.
         let deadline = Instant::now() + PURGE_WAIT;
         while self.outstanding() > 0 && Instant::now() < deadline {
             self.poll(Duration::from_millis(10));
@@ -238,15 +240,15 @@ fn topic_error(code: RDKafkaErrorCode) -> MetadataError {
     }
 }
 
-/// What librdkafka calls back into.
-struct Context {
-    /// The mock broker reports a made-up append time (1234) for every record, but keeps the time that was sent: with it,
-    /// that one is told.
+/// The callbacks of librdkafka.
+pub(super) struct Context {
+    /// Whether the broker is the mock broker in this process. That one reports a made-up append time (1234) for every record,
+    /// although it keeps the time that was sent, so the outcome has the time that was sent.
     embedded: bool,
-    /// Whether `health` says so: it is asked with each acknowledgement.
+    /// Whether `health` is `Up`. Read with each acknowledgement, where taking the lock would cost too much.
     is_up: AtomicBool,
     health: Mutex<Health>,
-    /// Records whose outcome waits for those of their batch.
+    /// Refused records that wait for the other reports of their batch.
     refused: Refused,
 }
 
@@ -272,7 +274,7 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel as L;
         match level {
-            // librdkafka's "error" is a lost connection; what it means for records is said by their outcomes.
+            // librdkafka's errors are lost connections and the like. What they mean for records, the outcomes tell.
             L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
                 tracing::warn!(target: "librdkafka", facility, "{message}");
             }
@@ -284,9 +286,9 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-            // librdkafka says so again with each vain try.
+            // librdkafka repeats this with each failed try.
             if !matches!(*health, Health::Down(_)) {
-                tracing::warn!(reason, "no Kafka broker can be reached; trying on");
+                tracing::warn!(reason, "no Kafka broker can be reached; still trying");
                 *health = Health::Down(reason.to_owned());
                 self.is_up.store(false, Ordering::Relaxed);
             }
@@ -300,8 +302,8 @@ impl ProducerContext for Context {
     type DeliveryOpaque = Opaque;
 
     fn delivery(&self, result: &DeliveryResult<'_>, Opaque(ticket): Opaque) {
-        // A panic here would unwind through the polling thread and silence every later acknowledgement. The ticket answers
-        // `unknown` when it is dropped by the unwinding.
+        // A panic here would end the polling thread, and with it every later acknowledgement. The ticket of this record is
+        // dropped by the unwinding, which makes its outcome `unknown`.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             match result {
                 Ok(message) => {
@@ -321,11 +323,11 @@ impl ProducerContext for Context {
                 }
                 Err((error, message)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    let persisted_no = librdkafka::persisted(message) == librdkafka::Persisted::No;
-                    if persisted_no && delivery_error::is_for_content(code) {
+                    let not_persisted = librdkafka::persisted(message) == librdkafka::Persisted::No;
+                    if not_persisted && delivery_error::is_for_content(code) {
                         return self.refused.push(code, ticket);
                     }
-                    ticket.complete(delivery_error::of_report(code, persisted_no, message.topic()));
+                    ticket.complete(delivery_error::of_report(code, not_persisted, message.topic()));
                 }
             }
         }));
@@ -339,6 +341,6 @@ impl ProducerContext for Context {
 pub(super) mod tests {
     use std::sync::Mutex;
 
-    /// The names of the threads that have ended a client.
+    /// Names of the threads that ended a client.
     pub(crate) static ENDED_BY: Mutex<Vec<String>> = Mutex::new(Vec::new());
 }

@@ -1,9 +1,10 @@
-//! Who is to blame for a batch that a broker refused because of a record in it.
+//! Finds the record that made a broker refuse its whole batch.
 //!
-//! librdkafka says so only where the broker names several such records: then they are INVALID_RECORD, and the others
-//! INVALID_DIFFERENT_RECORD. Where there is one, its interceptors write the batch's error over that of each record (2.12.1,
-//! `rd_kafka_interceptors_on_acknowledgement_queue`), and for a batch that is too large the broker names none. So the reports of a
-//! batch, which come one after the other, are held until the last of them, and then what each record holds says whose fault it was.
+//! librdkafka marks the guilty records only if the broker names several: their reports have INVALID_RECORD, and those of the
+//! others INVALID_DIFFERENT_RECORD. If the broker names one record, librdkafka's interceptors write the batch's error over the
+//! error of each record (2.12.1, `rd_kafka_interceptors_on_acknowledgement_queue`). For a batch that is too large the broker
+//! names none. So the reports of a batch, which come one after the other, are kept until the last one has come. Then the
+//! records are compared, and the guilty one is the one that differs.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -19,28 +20,29 @@ use crate::{
     topic::Destination,
 };
 
-/// Reports of refused records that have not been passed on: of one batch, or of a few that were refused within a moment.
+/// Reports of refused records that have no outcome yet: those of one batch, or of a few batches refused at nearly the same time.
 #[derive(Default)]
 pub(super) struct Refused {
     reports: Mutex<Vec<Report>>,
-    /// Whether there are any: it is asked with each acknowledgement.
+    /// Whether there are any. Read with each acknowledgement, where taking the lock would cost too much.
     any: AtomicBool,
 }
 
+/// The delivery report of one refused record.
 struct Report {
     error: RDKafkaErrorCode,
     ticket: Ticket,
 }
 
 impl Refused {
-    /// A record that was certainly not written.
+    /// Adds a record that was certainly not written.
     pub(super) fn push(&self, error: RDKafkaErrorCode, ticket: Ticket) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.push(Report { error, ticket });
         self.any.store(true, Ordering::Relaxed);
     }
 
-    /// No more of the batch follow: each gets its outcome.
+    /// Gives each record its outcome. Called when no more reports of the batch will follow.
     pub(super) fn settle(&self) {
         if !self.any.load(Ordering::Relaxed) {
             return;
@@ -54,7 +56,7 @@ impl Refused {
             let same = 1 + reports
                 .iter()
                 .skip(1)
-                .take_while(|report| first.is_beside(report))
+                .take_while(|report| first.may_share_batch_with(report))
                 .count();
             let rest = reports.split_off(same);
             settle_batch(reports);
@@ -64,8 +66,8 @@ impl Refused {
 }
 
 impl Report {
-    /// Whether both may be of one batch.
-    fn is_beside(&self, other: &Self) -> bool {
+    /// Whether both records may be of one batch, which has one topic and one partition.
+    fn may_share_batch_with(&self, other: &Self) -> bool {
         match (self.ticket.destination(), other.ticket.destination()) {
             (Some((topic, destination)), Some((other, at))) => {
                 topic.name == other.name && destination.partition == at.partition
@@ -93,7 +95,7 @@ fn settle_batch(reports: Vec<Report>) {
     }
 }
 
-/// Empty where each report says it by itself, and where there is no telling.
+/// The indexes of the guilty records. Empty if the reports' own errors name them, and also if they cannot be found.
 fn guilty(reports: &[Report]) -> Vec<usize> {
     let told = |error| reports.iter().any(|report| report.error == error);
     let Some((topic, _)) = reports.first().and_then(|first| first.ticket.destination()) else {

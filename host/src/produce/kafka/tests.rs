@@ -1,11 +1,12 @@
-//! A fatal error, planted at the embedded broker: the producer renews itself, and every record is answered truthfully.
+//! The producer against the embedded broker, which is told to answer with errors: the producer renews itself, and every record
+//! gets a true outcome.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use rdkafka::types::RDKafkaRespErr as E;
 
-use super::*;
+use super::{client::Client, generations::ENDING, *};
 use crate::{
     admission::{Admission, PartitionLoad},
     base::{
@@ -31,7 +32,7 @@ const MOST_TOPICS: usize = 3;
 
 struct Bench {
     pipeline: Pipeline,
-    // After its client.
+    // Dropped after the producer, which it must outlive.
     broker: EmbeddedBroker,
 }
 
@@ -41,7 +42,7 @@ impl Bench {
         broker.create_topic("t");
         let properties = [
             ("bootstrap.servers".to_owned(), broker.bootstrap_servers()),
-            // One request for each record, so that some are on their way and others wait.
+            // One request for each record, so that some records are on their way while others wait.
             ("batch.num.messages".to_owned(), "1".to_owned()),
         ];
         let config = client_config(&properties.into(), 20_000, 1 << 20);
@@ -138,7 +139,7 @@ async fn after_a_fatal_error_every_record_is_answered_and_the_next_generation_ta
             .answer_next_produce_with(E::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
         let (outcomes, of) = bench.outcomes(50).await;
         assert_eq!(of, generation - 1, "a request does not span two generations");
-        // The broker's answer says that it lost count, so nobody knows about that one.
+        // The broker's answer says that it lost count, so nobody knows whether this record is written.
         assert_eq!(outcomes[0].kind(), Kind::Unknown, "{outcomes:?}");
         let never_sent = [Code::GenerationChanged, Code::NotQueued];
         for outcome in outcomes.iter().filter(|outcome| outcome.kind() == Kind::Failed) {
@@ -156,7 +157,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
     bench.outcomes(1).await;
     let producer = &bench.pipeline.producer;
     let topic = bench.pipeline.topics.get(&Arc::from("t")).await.expect("a topic");
-    let place = Destination {
+    let destination = Destination {
         topic: 0,
         partition: 0,
         bytes: 10,
@@ -180,7 +181,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
     let room = bench.pipeline.admission.queue(vec![load], &mut None).await;
     room.expect("room").hand_on();
     let batch = Batch::new(
-        [Some(place)].into_iter(),
+        [Some(destination)].into_iter(),
         vec![TopicView { topic, partitions }],
         purpose,
     );
@@ -241,12 +242,12 @@ async fn a_topic_that_the_brokers_refuse_is_closed_and_opened_by_one_record_that
     }
 }
 
-/// The calls with and without headers and a time, and a record that comes back at once.
+/// Covers the calls with and without headers and a time, and a record that is refused at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back() {
     let mut bench = Bench::new();
     bench.outcomes(1).await;
-    // So that it is librdkafka that refuses.
+    // So that librdkafka refuses the large record, and not the pipeline.
     bench.pipeline.max_record_bytes = usize::MAX;
     let (empty, some) = (Some(Bytes::new()), Some(Bytes::from_static(b"some")));
     let header = |name: &str, value: &Option<Bytes>| Header {
@@ -298,10 +299,10 @@ async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_holds_an_old_client_last_does_not_wait_for_its_end() {
+async fn the_last_holder_of_an_old_client_does_not_wait_for_its_end() {
     let bench = Bench::new();
     bench.outcomes(1).await;
-    // As a worker may, in the middle of a request.
+    // A worker may hold a sender in the middle of a request.
     let sender = bench.pipeline.producer.sender(1);
     bench
         .broker
@@ -324,7 +325,7 @@ async fn whoever_holds_an_old_client_last_does_not_wait_for_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_has_sent_to_many_topics_is_replaced_and_nobody_notices_but_by_the_generation() {
+async fn a_client_that_has_sent_to_many_topics_is_replaced_and_no_record_suffers() {
     let bench = Bench::new();
     let mut generation = 1;
     let begun = Instant::now();

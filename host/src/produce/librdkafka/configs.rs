@@ -1,5 +1,5 @@
-//! `rd_kafka_DescribeConfigs` on the producer's own client: rust-rdkafka has it only for a client of its own, which would be a
-//! second one with its own connections and login.
+//! `rd_kafka_DescribeConfigs` on the producer's own client. rust-rdkafka offers it only on an admin client, which would be a
+//! second client with its own connections and login.
 
 use std::{
     collections::HashMap,
@@ -16,14 +16,14 @@ use rdkafka::{
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 
-/// What the answer may come later than the client's own time-out for it, ms.
+/// The answer may come this much later than librdkafka's own time-out for it, ms.
 const BEYOND: c_int = 100;
 
-/// A topic's settings by name, or why they are not told.
+/// A topic's settings as names and values, or the broker's error.
 pub(crate) type Told = Result<Vec<(String, String)>, RDKafkaErrorCode>;
 
-/// Asks for these settings of these topics, whose names have been checked. A topic that the answer does not hold is not there.
-/// Blocks up to `timeout`.
+/// Asks the brokers for these settings of these topics. A topic that is not in the answer is not in the result. Blocks up to
+/// `timeout`.
 #[allow(unsafe_code)]
 pub(crate) fn describe_topics<C: ProducerContext>(
     producer: &BaseProducer<C>,
@@ -38,9 +38,10 @@ pub(crate) fn describe_topics<C: ProducerContext>(
         questions.push(question(topic, settings)?);
     }
     let mut raw: Vec<_> = questions.iter().map(|question| question.pointer.as_ptr()).collect();
-    // SAFETY: the client is the borrowed producer's and outlives the options and the queue, which are ended by `Owned`; the error
-    // text has no room and is not written. The questions are alive for the length of the call, which copies them. The answer comes
-    // to this queue only; one that comes after the queue's end is ended by librdkafka, which counts who holds the queue.
+    // SAFETY: the client belongs to the borrowed producer and outlives the options and the queue, which `Owned` destroys. The
+    // buffer for an error text has length 0, so nothing is written to it. The questions are alive during the call, which copies
+    // them. The answer comes only to this queue; librdkafka counts references to the queue, and itself destroys an answer that
+    // comes too late.
     let event = unsafe {
         let queue = Owned::new(bindings::rd_kafka_queue_new(client), bindings::rd_kafka_queue_destroy)?;
         let options = Owned::new(
@@ -72,11 +73,11 @@ pub(crate) fn describe_topics<C: ProducerContext>(
     read(&event)
 }
 
-/// About one topic.
+/// The question about one topic.
 #[allow(unsafe_code)]
 fn question(topic: &str, settings: &[&CStr]) -> Result<Owned<bindings::rd_kafka_ConfigResource_t>, RDKafkaErrorCode> {
     let topic = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
-    // SAFETY: both functions copy the C strings that they are given; a setting without a value is not taken, so each has an empty
+    // SAFETY: both functions copy the C strings that they get. `set_config` refuses a null value, so each setting gets an empty
     // one, which is not sent.
     unsafe {
         let question = Owned::new(
@@ -100,8 +101,8 @@ fn question(topic: &str, settings: &[&CStr]) -> Result<Owned<bindings::rd_kafka_
 #[allow(unsafe_code)]
 fn read(event: &Owned<bindings::rd_kafka_event_t>) -> Result<HashMap<String, Told>, RDKafkaErrorCode> {
     let event = event.pointer.as_ptr();
-    // SAFETY: the event is alive, and all that is read of it belongs to it: lists with the lengths that are given with them, and C
-    // strings, which are copied. An event of another kind has no result, which is null.
+    // SAFETY: the event is alive, and all that is read belongs to it: lists, whose lengths come with them, and C strings, which
+    // are copied. An event of another kind has a null result.
     unsafe {
         done(bindings::rd_kafka_event_error(event))?;
         let result = bindings::rd_kafka_event_DescribeConfigs_result(event);
@@ -128,22 +129,22 @@ fn read(event: &Owned<bindings::rd_kafka_event_t>) -> Result<HashMap<String, Tol
 
 /// # Safety
 ///
-/// The pointer is null, or that of so many elements that stay as they are for as long as the result is used.
+/// The pointer must be null, or point to `count` elements that do not change as long as the result is used.
 #[allow(unsafe_code)]
 unsafe fn list<'a, T>(first: *mut T, count: usize) -> &'a [T] {
     if first.is_null() {
         return &[];
     }
-    // SAFETY: as above.
+    // SAFETY: the caller promises it.
     unsafe { slice::from_raw_parts(first, count) }
 }
 
 /// # Safety
 ///
-/// The pointer is null, or that of a C string.
+/// The pointer must be null, or point to a C string.
 #[allow(unsafe_code)]
 unsafe fn text(pointer: *const c_char) -> Option<String> {
-    // SAFETY: as above.
+    // SAFETY: the caller promises it.
     (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
 }
 
@@ -154,28 +155,29 @@ fn done(error: RDKafkaRespErr) -> Result<(), RDKafkaErrorCode> {
     }
 }
 
-/// Something of librdkafka's that has to be ended.
+/// An object of librdkafka that is destroyed with this.
 struct Owned<T> {
     pointer: NonNull<T>,
-    end: unsafe extern "C" fn(*mut T),
+    /// The function that destroys the object.
+    destroy: unsafe extern "C" fn(*mut T),
 }
 
 impl<T> Owned<T> {
     /// # Safety
     ///
-    /// The pointer is null, or nobody else's, and `end` is the function that ends what it points to.
+    /// The pointer must be null, or point to an object that nobody else destroys. `destroy` must be the function for it.
     #[allow(unsafe_code)]
-    unsafe fn new(pointer: *mut T, end: unsafe extern "C" fn(*mut T)) -> Result<Self, RDKafkaErrorCode> {
-        // Null is an answer that did not come in time, or no memory.
+    unsafe fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, RDKafkaErrorCode> {
+        // Null means that the answer did not come in time, or that there is no memory.
         let pointer = NonNull::new(pointer).ok_or(RDKafkaErrorCode::OperationTimedOut)?;
-        Ok(Self { pointer, end })
+        Ok(Self { pointer, destroy })
     }
 }
 
 impl<T> Drop for Owned<T> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: as `new` was promised; it is ended once.
-        unsafe { (self.end)(self.pointer.as_ptr()) };
+        // SAFETY: the caller of `new` promised it, and this runs once.
+        unsafe { (self.destroy)(self.pointer.as_ptr()) };
     }
 }

@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::*;
+use super::{
+    lessons::{EPISODE, LESSON},
+    *,
+};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -40,16 +43,12 @@ fn minutes(count: i64) -> Option<i64> {
 fn a_time_that_the_brokers_clock_might_find_out_of_bounds_is_refused_and_an_ordinary_one_is_not() {
     let terms = Terms::new(Rules::default());
     let code = |ahead| refused(&terms, &record(true, 1, ahead));
-    // Nothing is known: the limit's hour, less a minute.
+    // No settings are known, so the bound is the limit's hour less a minute.
     assert_eq!(
         (code(minutes(58)), code(minutes(60))),
         (None, Some(Code::TimestampOutOfRange))
     );
-    assert_eq!(
-        code(minutes(-1_000_000)),
-        None,
-        "most topics take any time that has passed"
-    );
+    assert_eq!(code(minutes(-1_000_000)), None, "most topics take any time in the past");
     assert_eq!(code(None), None);
     terms.configure(TopicSettings {
         ahead_ms: minutes(10),
@@ -60,7 +59,7 @@ fn a_time_that_the_brokers_clock_might_find_out_of_bounds_is_refused_and_an_ordi
         (code(minutes(8)), code(minutes(10))),
         (None, Some(Code::TimestampOutOfRange))
     );
-    // It may be on its way for two minutes.
+    // The record may be on its way for two minutes.
     assert_eq!(
         (code(minutes(-56)), code(minutes(-58))),
         (None, Some(Code::TimestampOutOfRange))
@@ -85,7 +84,7 @@ fn a_record_that_fits_to_the_byte_is_taken_and_with_compression_the_broker_decid
     let terms = Terms::new(rules);
     assert!(
         terms.configure(settings) && !terms.configure(settings),
-        "a change is told once"
+        "a change is reported once"
     );
     assert_eq!(refused(&terms, &record(true, 500, None)), None);
     assert_eq!(refused(&terms, &record(true, 501, None)), Some(Code::RecordTooLarge));
@@ -147,10 +146,10 @@ fn a_refusal_closes_the_topic_for_records_like_it_only_and_not_for_ever() {
 }
 
 #[test]
-fn whoever_feels_the_way_along_a_bound_is_soon_at_its_end() {
+fn a_client_that_stays_just_within_the_bound_cannot_cause_many_refusals() {
     let (terms, now) = (Terms::new(Rules::default()), Instant::now());
     let mut tries = 0;
-    // Always just within what is let through.
+    // Each record is just within the bound.
     while terms.ahead_ms.load(Relaxed) > EARLY_MS {
         let ahead = terms.ahead_ms.load(Relaxed);
         terms.learn(
@@ -172,7 +171,7 @@ fn whoever_feels_the_way_along_a_bound_is_soon_at_its_end() {
 }
 
 #[test]
-fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
+fn what_was_written_before_is_never_the_reason_for_a_refusal() {
     let (terms, now) = (Terms::new(Rules::default()), Instant::now());
     terms.took(destination(5_000, false, None));
     assert_eq!(
@@ -189,7 +188,7 @@ fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
             .blame(Code::RecordTooLarge, &[destination(5_000, true, None); 3], NOW_MS)
             .is_empty()
     );
-    // Nobody is to blame for many small ones but their number: batches get smaller, step by step.
+    // The batch has too many small records, so batches get smaller, step by step.
     assert_eq!(terms.quota_bytes(), usize::MAX);
     assert_eq!(
         terms.learn(Code::BatchTooLarge, destination(100, true, None), now, NOW_MS),
@@ -210,12 +209,12 @@ fn what_was_written_before_is_never_what_a_batch_is_refused_for() {
     assert_eq!(
         refused(&terms, &record(true, 900_000, None)),
         None,
-        "and no record is refused for it"
+        "no record is refused for the size of batches"
     );
 }
 
 #[test]
-fn of_a_refused_batch_those_are_to_blame_who_differ() {
+fn the_record_that_differs_is_to_blame_for_a_refused_batch() {
     let terms = Terms::new(Rules::default());
     let honest = [
         destination(100, true, None),
@@ -239,18 +238,18 @@ fn of_a_refused_batch_those_are_to_blame_who_differ() {
     assert_eq!(
         blamed(Code::InvalidRecord, destination(100, true, None)),
         [0; 0],
-        "no telling"
+        "no record differs"
     );
     assert_eq!(
         blamed(Code::RecordTooLarge, destination(900, true, None)),
         [0; 0],
-        "no telling"
+        "too small to be the reason"
     );
     let many = [destination(1_500, true, None); 10];
     assert_eq!(
         terms.blame(Code::RecordTooLarge, &many, NOW_MS),
         [0; 0],
-        "it is for their number"
+        "there are too many of them"
     );
     let known = Terms::new(Rules::default());
     known.configure(TopicSettings {
@@ -258,10 +257,14 @@ fn of_a_refused_batch_those_are_to_blame_who_differ() {
         ..TopicSettings::default()
     });
     let two = [destination(9_900, true, None), destination(200, true, None)];
-    assert_eq!(known.blame(Code::RecordTooLarge, &two, NOW_MS), [0; 0], "alone it fits");
+    assert_eq!(
+        known.blame(Code::RecordTooLarge, &two, NOW_MS),
+        [0; 0],
+        "it would fit alone"
+    );
     let ordinary = [destination(100, true, None), destination(100, true, Some(-5))];
     let clocks = terms.blame(Code::TimestampOutOfRange, &ordinary, NOW_MS);
-    assert_eq!(clocks, [0; 0], "it is for the clocks, and the topic is closed");
+    assert_eq!(clocks, [0; 0], "the clocks differ, so the topic is closed");
 }
 
 #[test]
