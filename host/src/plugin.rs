@@ -23,6 +23,7 @@ pub mod compile;
 pub(crate) mod core_module;
 mod decision;
 mod engine;
+mod events;
 pub mod file;
 mod functions;
 mod imports;

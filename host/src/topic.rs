@@ -2,6 +2,7 @@
 
 mod closure;
 mod destination;
+mod events;
 mod partitions;
 mod refusals;
 pub(crate) mod settings;
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 
 use self::{
     closure::{Change, Closure},
+    events::{TopicClosed, TopicOpened},
     refusals::Refusals,
     sticky::Sticky,
     terms::{Learned, Terms},
@@ -164,19 +166,13 @@ impl Topic {
         }
         match self.closure.heard(outcome, probe) {
             Some(Change::Closed(pause)) => {
-                self.counters.closed();
                 let reason = outcome.error().map(|error| &*error.message).unwrap_or_default();
-                tracing::error!(
-                    topic = %self.name,
-                    pause_ms = pause.as_millis() as u64,
-                    reason,
-                    "topic closed: the brokers refuse its records; they are rejected here until one record gets through"
-                );
+                let topic = &*self.name;
+                TopicClosed { topic, pause, reason }.emit(&self.counters);
                 true
             }
             Some(Change::Opened) => {
-                self.counters.opened();
-                tracing::info!(topic = %self.name, "topic open again: a record got through");
+                TopicOpened { topic: &self.name }.emit(&self.counters);
                 false
             }
             None => false,

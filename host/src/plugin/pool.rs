@@ -21,6 +21,7 @@ use crate::{
         metrics::{Metrics, PluginMetrics},
         record::Record,
     },
+    plugin::events::{BatchesPaused, BatchesResumed, Resumed, Suspended, Version},
     topic::Partitions,
 };
 
@@ -180,17 +181,13 @@ impl Pool {
     fn failed(&self, probe: bool, error: &CallError, took: Duration) {
         let effect = self.suspension.failed(probe, self.weight(took), Instant::now());
         if let FailureEffect::Suspended { pause, was_open } = effect {
-            self.metrics.suspensions.inc();
-            if was_open {
-                self.metrics.suspended.inc();
-            }
-            tracing::error!(
-                plugin = self.name(),
-                digest = self.digest(),
-                pause_ms = pause.as_millis() as u64,
-                last_error = %error,
-                "plugin suspended: it failed too often; its records follow on_error until a call after the pause succeeds"
-            );
+            let suspended = Suspended {
+                version: self.version(),
+                pause,
+                was_open,
+                last_error: error,
+            };
+            suspended.emit(&self.metrics);
         }
     }
 
@@ -198,42 +195,37 @@ impl Pool {
     fn batch_failed(&self, probe: bool, error: &CallError, took: Duration) {
         self.metrics.batch_failures.inc();
         if let FailureEffect::Suspended { pause, was_open } = self.batches.failed(probe, 1, Instant::now()) {
-            if was_open {
-                self.metrics.batch_paused.inc();
-            }
-            tracing::warn!(
-                plugin = self.name(),
-                digest = self.digest(),
-                pause_ms = pause.as_millis() as u64,
-                %error,
-                trace = error.trace(),
-                "a batch call of the plugin failed; the plugin is asked about these records one by one, and for a while about all"
-            );
+            let paused = BatchesPaused {
+                version: self.version(),
+                pause,
+                was_open,
+                error,
+            };
+            paused.emit(&self.metrics);
         }
         self.failed(false, error, took);
     }
 
     fn batch_succeeded_after_all(&self) {
         if self.batches.resume(Instant::now()) {
-            self.metrics.batch_paused.dec();
-            tracing::info!(
-                plugin = self.name(),
-                digest = self.digest(),
-                "plugin is asked in batches again"
-            );
+            let version = self.version();
+            BatchesResumed { version }.emit(&self.metrics);
         }
     }
 
     fn succeeded_after_all(&self) {
-        if !self.suspension.resume(Instant::now()) {
-            return;
+        if self.suspension.resume(Instant::now()) {
+            let version = self.version();
+            Resumed { version }.emit(&self.metrics);
         }
-        self.metrics.suspended.dec();
-        tracing::info!(
-            plugin = self.name(),
-            digest = self.digest(),
-            "plugin resumed: a call succeeded after the pause"
-        );
+    }
+
+    /// As events name it.
+    fn version(&self) -> Version<'_> {
+        Version {
+            plugin: self.name(),
+            digest: self.digest(),
+        }
     }
 }
 
