@@ -8,6 +8,8 @@ use crate::support::{
     sidecar::{BINARY, Builder, eventually, to_its_end},
 };
 
+mod numbered;
+
 const PATH: &str = "/v1/topics/t/records";
 
 #[test]

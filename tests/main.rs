@@ -40,6 +40,7 @@ mod support {
     pub(crate) mod http2;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
+    pub(crate) mod numbered;
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;
     pub(crate) mod sidecar;

@@ -12,29 +12,11 @@ use serde_json::Value;
 use crate::support::{
     consumer::{Read, read},
     http::{Http, Reply},
+    numbered::{PATH, post, send},
     sidecar::{Builder, Sidecar, eventually},
 };
 
-const PATH: &str = "/v1/topics/t/records";
 const PARTITIONS: usize = 4;
-
-/// A number as headers.
-fn post(http: &mut Http, number: (&str, u64, u64), more: &[(&str, &str)], body: &str) -> Reply {
-    send(http, number, more, body);
-    http.reply().expect("a reply")
-}
-
-fn send(http: &mut Http, (client, epoch, sequence): (&str, u64, u64), more: &[(&str, &str)], body: &str) {
-    let (epoch, sequence) = (epoch.to_string(), sequence.to_string());
-    let mut headers = vec![
-        ("content-type", "application/json"),
-        ("pointsman-client", client),
-        ("pointsman-epoch", &epoch),
-        ("pointsman-sequence", &sequence),
-    ];
-    headers.extend(more);
-    http.send("POST", PATH, &headers, body.as_bytes());
-}
 
 /// Records that say which they are, one after another in each partition.
 fn body(sequence: u64, count: usize) -> String {
