@@ -27,7 +27,10 @@ use pointsman::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-use crate::support::sidecar::{eventually, plugin_dir};
+use crate::support::{
+    records::keyed,
+    sidecar::{eventually, plugin_dir},
+};
 
 /// Each with a configuration; all decide by what the record holds, `round-robin` and `hostile` by what was before it, too.
 const PLUGINS: [(&str, &str); 5] = [
@@ -98,18 +101,6 @@ fn record() -> impl Strategy<Value = Record> {
         partition: None,
         timestamp,
     })
-}
-
-/// With this key and nothing else.
-fn keyed(key: &'static str) -> Record {
-    Record {
-        topic: Arc::from("t"),
-        key: Some(Bytes::from_static(key.as_bytes())),
-        value: None,
-        headers: Vec::new(),
-        partition: None,
-        timestamp: None,
-    }
 }
 
 fn one_by_one(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -> Vec<Decision> {

@@ -154,14 +154,7 @@ fn records_that_a_topic_does_not_take_spoil_no_more_than_one_batch_each_where_it
     let kafka = Kafka::single();
     kafka.create_topic("hidden", 2, &TERMS).unwrap();
     kafka.hide_configs("hidden").unwrap();
-    let properties = format!(
-        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
-         sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";\n\
-         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-        kafka.user(),
-        kafka.password(),
-        kafka.ca_pem().display()
-    );
+    let properties = kafka.sasl_ssl_properties("PLAIN");
     let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
         .kafka_lines(&format!("properties = '''\n{properties}'''"))
         .start();

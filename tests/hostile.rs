@@ -64,13 +64,9 @@ fn outcomes(sidecar: &Sidecar, topic: &str, key: &str, count: usize) -> Vec<Stri
 fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    folder.put("good", &key_hash);
-    folder.put("bad", &key_hash);
+    let config = "configure_ms = 200\ncompile_cpu_ms = 2000\ncompile_memory_bytes = 100663296";
     let sidecar = folder
-        .sidecar()
-        .config("configure_ms = 200\ncompile_cpu_ms = 2000\ncompile_memory_bytes = 100663296")
-        .route("good", "good", "")
-        .route("bad", "bad", "")
+        .sidecar_with_good_and("bad", "bad", config)
         .route("looping", "hostile", "config = { loop = 1 }")
         .start();
     let cases: [(&str, Vec<u8>, &str); 9] = [

@@ -43,6 +43,7 @@ mod support {
     pub(crate) mod numbered;
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;
+    pub(crate) mod records;
     pub(crate) mod sidecar;
     pub(crate) mod stream;
 }

@@ -23,9 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use pointsman::{
-    base::{metrics::Metrics, record::Record},
+    base::metrics::Metrics,
     config,
     plugin::{Code, Compiler, Engine, Limits, Pool},
     topic::Partitions,
@@ -35,12 +34,14 @@ use serde_json::{Value, json};
 use crate::support::{
     http::Http,
     plugin_folder::{PluginFolder, built, digest, version},
+    records::keyed,
     sidecar::{Sidecar, plugin_dir},
 };
 
 mod support {
     pub(crate) mod http;
     pub(crate) mod plugin_folder;
+    pub(crate) mod records;
     pub(crate) mod sidecar;
 }
 
@@ -97,17 +98,6 @@ fn hostile() -> Arc<Pool> {
     Arc::new(Pool::new(code, "{}".to_owned(), limits, &Metrics::new().unwrap()).unwrap())
 }
 
-fn record(key: &'static str) -> Record {
-    Record {
-        topic: Arc::from("t"),
-        key: Some(Bytes::from_static(key.as_bytes())),
-        value: None,
-        headers: Vec::new(),
-        partition: None,
-        timestamp: None,
-    }
-}
-
 fn deadline_and_recovery() {
     let pool = hostile();
     let partitions = Arc::new(Partitions::of(12));
@@ -117,19 +107,19 @@ fn deadline_and_recovery() {
     for _ in 0..FAILURES {
         let mut lease = pool.lease_blocking().unwrap();
         let begun = Instant::now();
-        let (_, answer) = lease.partition(record("loop"), &partitions);
+        let (_, answer) = lease.partition(keyed("loop"), &partitions);
         overruns.push(begun.elapsed().saturating_sub(deadline));
         assert!(answer.is_err());
         drop(lease);
 
         let mut lease = pool.lease_blocking().unwrap();
         // Compiled code that has not run yet is not what is measured.
-        lease.partition(record("a"), &partitions).1.unwrap();
+        lease.partition(keyed("a"), &partitions).1.unwrap();
         let begun = Instant::now();
-        assert!(lease.partition(record("panic"), &partitions).1.is_err());
+        assert!(lease.partition(keyed("panic"), &partitions).1.is_err());
         drop(lease);
         let mut lease = pool.lease_blocking().unwrap();
-        lease.partition(record("a"), &partitions).1.unwrap();
+        lease.partition(keyed("a"), &partitions).1.unwrap();
         recoveries.push(begun.elapsed());
     }
     overruns.sort();

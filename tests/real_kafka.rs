@@ -215,14 +215,7 @@ fn a_right_that_is_taken_away_closes_its_topic_only_and_given_back_opens_it() {
     let kafka = Kafka::single();
     kafka.create_topic("guarded", 1, &[]).unwrap();
     kafka.create_topic("free", 1, &[]).unwrap();
-    let properties = format!(
-        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
-         sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";\n\
-         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-        kafka.user(),
-        kafka.password(),
-        kafka.ca_pem().display()
-    );
+    let properties = kafka.sasl_ssl_properties("PLAIN");
     let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
         .kafka_lines(&format!("properties = '''\n{properties}'''"))
         .start();
@@ -338,17 +331,9 @@ fn a_pasted_producer_properties_logs_in_over_tls_and_its_password_is_never_shown
     kafka.create_topic("secure", 3, &[]).unwrap();
     let password = kafka.password();
     let (user, ca) = (kafka.user(), kafka.ca_pem());
-    let module = "org.apache.kafka.common.security";
-    for (mechanism, login) in [
-        ("SCRAM-SHA-512", "scram.ScramLoginModule"),
-        ("PLAIN", "plain.PlainLoginModule"),
-    ] {
-        let properties = format!(
-            "enable.idempotence=true\nacks=all\ncompression.type=zstd\nsecurity.protocol=SASL_SSL\nsasl.mechanism={mechanism}\n\
-             sasl.jaas.config={module}.{login} required username=\"{user}\" password=\"{password}\";\n\
-             ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-            ca.display()
-        );
+    for mechanism in ["SCRAM-SHA-512", "PLAIN"] {
+        let login = kafka.sasl_ssl_properties(mechanism);
+        let properties = format!("enable.idempotence=true\nacks=all\ncompression.type=zstd\n{login}");
         let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
             .kafka_lines(&format!("properties = '''\n{properties}'''"))
             .start();

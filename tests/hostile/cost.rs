@@ -17,15 +17,6 @@ use crate::support::{
 
 const TRAPPED: &str = "rejected plugin_trapped";
 
-/// A sidecar whose neighbour is plugin `good`; `p` decides for all other topics, and both are key hashes at first.
-fn good_and_p(folder: &PluginFolder, config: &str) -> Sidecar {
-    for name in ["good", "p"] {
-        folder.put(name, &built("key-hash"));
-    }
-    let sidecar = folder.sidecar().config(config);
-    sidecar.route("good", "good", "").route("*", "p", "").start()
-}
-
 /// Waits until a plugin's file is known not to be usable; what is said of it.
 fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
     let mut problem = String::new();
@@ -42,7 +33,7 @@ fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
 #[test]
 fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
     let folder = PluginFolder::new();
-    let sidecar = good_and_p(&folder, "");
+    let sidecar = folder.sidecar_with_good_and("p", "*", "").start();
     // Half of what an instance may have: a million globals.
     folder.put("p", &components::many_globals(10, 100_000));
     let before = sidecar.resident_bytes();
@@ -72,7 +63,7 @@ fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
 fn a_small_file_of_types_within_types_costs_the_child_its_life_and_the_sidecar_nothing() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    let sidecar = good_and_p(&folder, "memory_bytes = 4194304");
+    let sidecar = folder.sidecar_with_good_and("p", "*", "memory_bytes = 4194304").start();
     let before = sidecar.most_resident_bytes();
     with_neighbour(&sidecar, || {
         let types = [12, 13, 14, 17].map(components::nested_resource_types);
@@ -105,13 +96,7 @@ fn a_small_file_of_types_within_types_costs_the_child_its_life_and_the_sidecar_n
 fn a_plugin_that_takes_long_to_compile_or_says_much_delays_no_other() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    folder.put("good", &key_hash);
-    folder.put("bad", &key_hash);
-    let sidecar = folder
-        .sidecar()
-        .route("good", "good", "")
-        .route("bad", "bad", "")
-        .start();
+    let sidecar = folder.sidecar_with_good_and("bad", "bad", "").start();
     with_neighbour(&sidecar, || {
         // More than a pipe holds: nobody may wait for somebody to read it.
         folder.put("bad", &components::long_error(99_000));
@@ -188,9 +173,8 @@ fn what_a_call_hands_to_the_host_is_bounded_by_kind_and_in_all() {
 #[test]
 fn thirty_mebibytes_that_cost_a_guest_nothing_cost_its_neighbours_nothing_either() {
     let giants = PluginFolder::new();
-    giants.put("good", &built("key-hash"));
     let kinds = ["hash", "tenant", "reject", "log", "lookup"];
-    let sidecar = giants.sidecar().config("max_traps = 10000").route("good", "good", "");
+    let sidecar = giants.sidecar_with_good("max_traps = 10000");
     let sidecar = kinds.iter().fold(sidecar, |sidecar, kind| {
         giants.put(kind, &components::giant(kind));
         sidecar.route(kind, kind, "")
@@ -208,10 +192,8 @@ fn thirty_mebibytes_that_cost_a_guest_nothing_cost_its_neighbours_nothing_either
 fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
     let folder = PluginFolder::new();
     folder.put("endless", &components::endless_batch());
-    folder.put("good", &built("key-hash"));
     let sidecar = folder
-        .sidecar()
-        .route("good", "good", "")
+        .sidecar_with_good("")
         .route("*", "endless", "on_error = \"key-hash\"")
         .start();
     with_neighbour(&sidecar, || {
@@ -235,7 +217,7 @@ fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
 #[test]
 fn no_name_or_error_in_a_component_is_told_in_full() {
     let folder = PluginFolder::new();
-    let sidecar = good_and_p(&folder, "");
+    let sidecar = folder.sidecar_with_good_and("p", "*", "").start();
     for (bytes, says) in [
         (components::long_names(50_000, 3), "it imports n0-xxx"),
         (components::long_error(99_000), "no valid wasm component"),

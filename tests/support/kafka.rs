@@ -154,6 +154,20 @@ impl Kafka {
         self.ca_pem.clone()
     }
 
+    /// The lines of a `producer.properties` that log in at [`Kafka::sasl_ssl_bootstrap`] with PLAIN or SCRAM-SHA-512.
+    pub(crate) fn sasl_ssl_properties(&self, mechanism: &str) -> String {
+        let login = match mechanism {
+            "PLAIN" => "plain.PlainLoginModule",
+            _ => "scram.ScramLoginModule",
+        };
+        format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism={mechanism}\n\
+             sasl.jaas.config=org.apache.kafka.common.security.{login} required username=\"{USER}\" password=\"{PASSWORD}\";\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+            self.ca_pem.display()
+        )
+    }
+
     /// The user that SASL knows, in PLAIN and in SCRAM-SHA-512.
     pub(crate) fn user(&self) -> &'static str {
         USER

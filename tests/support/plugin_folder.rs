@@ -82,6 +82,18 @@ impl PluginFolder {
         Builder::embedded().config(&self.config(""))
     }
 
+    /// The same with more lines of `[plugins]` and a well-behaved plugin `good`, which decides for topic `good`.
+    pub(crate) fn sidecar_with_good(&self, config: &str) -> Builder {
+        self.put("good", &built("key-hash"));
+        self.sidecar().config(config).route("good", "good", "")
+    }
+
+    /// The same with another plugin for `topics`. It is a key hash, too, until the test puts something else in its place.
+    pub(crate) fn sidecar_with_good_and(&self, plugin: &str, topics: &str, config: &str) -> Builder {
+        self.put(plugin, &built("key-hash"));
+        self.sidecar_with_good(config).route(topics, plugin, "")
+    }
+
     /// `[plugins]` with this folder and more lines.
     pub(crate) fn config(&self, more: &str) -> String {
         format!("[plugins]\ndir = {:?}\n{more}", self.path())
