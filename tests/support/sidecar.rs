@@ -1,17 +1,20 @@
 //! The system under test: the built binary with a configuration, its addresses, its log.
 
+mod log;
+
 use std::fmt::Write as _;
 use std::io::BufReader;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::log::Log;
 use super::http::Http;
 
 /// How long anything may take on a busy machine.
@@ -43,12 +46,6 @@ pub(crate) struct Sidecar {
     environment: Vec<(String, String)>,
     open_files: Option<u32>,
     _folder: TempDir,
-}
-
-#[derive(Default)]
-struct Log {
-    lines: Mutex<(Vec<Value>, bool)>,
-    changed: Condvar,
 }
 
 impl Builder {
@@ -177,7 +174,7 @@ impl Sidecar {
 
     /// Waits until it is ready, and learns its addresses.
     fn wait_until_started(&mut self) {
-        let started = self.wait_for(&|line| {
+        let started = self.log.wait_for(DEADLINE, |line| {
             let message = line["message"].as_str().unwrap_or_default();
             message == "ready" || message.starts_with("serving, but not ready")
         });
@@ -251,9 +248,7 @@ impl Sidecar {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<Value> {
-        // Also while a test that failed with the lock in its hand unwinds.
-        let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.0.clone()
+        self.log.lines()
     }
 
     /// The whole log as text.
@@ -263,25 +258,9 @@ impl Sidecar {
 
     /// Waits for a line whose message holds this.
     pub(crate) fn wait_for_log(&self, message: &str) -> Value {
-        self.wait_for(&|line| holds(line, message))
+        self.log
+            .wait_for(DEADLINE, |line| log::holds(line, message))
             .unwrap_or_else(|log| panic!("never logged \"{message}\": {log:#?}"))
-    }
-
-    /// Waits for a line like this; the error is the log.
-    fn wait_for(&self, is_it: &dyn Fn(&Value) -> bool) -> Result<Value, Vec<Value>> {
-        let deadline = Instant::now() + DEADLINE;
-        let mut guard = self.log.lines.lock().unwrap();
-        loop {
-            let found = guard.0.iter().find(|line| is_it(line)).cloned();
-            if let Some(line) = found {
-                return Ok(line);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if guard.1 || left.is_zero() {
-                return Err(guard.0.clone());
-            }
-            guard = self.log.changed.wait_timeout(guard, left).unwrap().0;
-        }
     }
 
     /// Whether the process is there.
@@ -327,24 +306,6 @@ impl Drop for Sidecar {
             eprintln!("log of the sidecar:\n{}", self.log_text());
         }
     }
-}
-
-impl Log {
-    fn fill(&self, lines: impl std::io::BufRead) {
-        for line in lines.lines().map_while(Result::ok) {
-            let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.0.push(value);
-            self.changed.notify_all();
-        }
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.changed.notify_all();
-    }
-}
-
-fn holds(line: &Value, message: &str) -> bool {
-    let text = line["message"].as_str().or(line.as_str()).unwrap_or_default();
-    text.contains(message)
 }
 
 /// Runs the binary to its end, which must come.
