@@ -1,5 +1,5 @@
-//! Everything that can happen to numbered requests, held against what a client may rely on. For tests and fuzzing: whatever
-//! is not as it must be panics.
+//! A model of everything that can happen to numbered requests. It checks them against what a client may rely on, and
+//! panics where they differ. For tests and fuzzing.
 
 mod event;
 mod told;

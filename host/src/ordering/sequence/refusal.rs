@@ -1,6 +1,6 @@
 //! Why a numbered request is not taken.
 
-/// What the client is told. Nothing of the request was taken, and nothing has changed.
+/// Why a numbered request is refused. Nothing of it was taken, and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another sequence comes next.
@@ -13,7 +13,7 @@ pub enum Refusal {
         /// Of both.
         epoch: u64,
     },
-    /// It was taken, and so were others after it.
+    /// The request was taken before, and too many others were taken after it.
     #[error(
         "sequence {sequence} was taken and its outcomes are no longer remembered (limits.client_window, \
          client_memory_bytes); do not send it again, the next one is {expected}"
@@ -79,7 +79,7 @@ pub enum Refusal {
              raise that"
     )]
     NoMemory,
-    /// Its outcomes could not be remembered even by themselves.
+    /// The request's outcomes alone are more than a client may have remembered.
     #[error(
         "the outcomes of {records} records do not fit into a client's share of limits.client_memory_bytes; send them in parts, \
          or raise that"
@@ -91,7 +91,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// As it stands in replies, and as the metrics' label. Clients may match on it.
+    /// The code in replies and in the metrics' label. Clients may match on it.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Gap { .. } | Self::Forgotten { .. } => "sequence_conflict",
@@ -104,12 +104,12 @@ impl Refusal {
         }
     }
 
-    /// Whether the request's number is why, and not a lack of room.
+    /// Whether the request's number is the reason, and not a lack of room.
     pub const fn is_conflict(&self) -> bool {
         !matches!(self, Self::TooManyClients | Self::NoMemory | Self::TooLarge { .. })
     }
 
-    /// The sequence that would be taken, and the epoch that it is of, where that is known.
+    /// The sequence that would be taken, and its epoch, where that is known.
     pub const fn expected(&self) -> Option<(u64, u64)> {
         match *self {
             Self::Gap { expected, epoch, .. }

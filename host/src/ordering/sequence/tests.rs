@@ -29,7 +29,7 @@ fn of(owner: Owner, client: &str, epoch: u64, sequence: u64) -> Number {
     }
 }
 
-/// One client with requests of one record, for tests that need no more.
+/// Sequences with a clock, for tests whose requests have one record.
 struct One {
     sequences: Sequences<u64>,
     now: Instant,
@@ -51,7 +51,7 @@ impl One {
         matches!(self.ask(number), Ok(Answer::Send(_)))
     }
 
-    /// Hands over what must have its turn.
+    /// Takes the request and hands it over. It must have its turn.
     fn take(&mut self, number: &Number) {
         assert!(self.has_turn(number), "{number:?}");
         self.sequences.take(&number.name, number.sequence);
@@ -130,7 +130,7 @@ fn nothing_overtakes_a_request_whose_records_were_lost() {
         one.settle(&second, Kind::Rejected);
         one.settle(&first, kind);
         assert!(matches!(one.refusal(&third), Refusal::Blocked { expected: 1, .. }));
-        // Its refused record would go behind what is still missing.
+        // The refused record of the second request would be written behind the first one, which is still missing.
         assert!(matches!(one.refusal(&second), Refusal::Blocked { expected: 1, .. }));
         one.take(&first);
         assert!(matches!(one.ask(&third), Ok(Answer::Wait)), "its outcome decides");
@@ -177,7 +177,7 @@ fn a_new_epoch_begins_at_one_and_comes_after_what_is_being_handed_over() {
             expected: 2
         }
     ));
-    // It blocks its own epoch, and that is over.
+    // A failed request blocks only its own epoch, and that epoch is over.
     one.settle(&old, Kind::Failed);
     one.take(&number("a", 5, 2));
 }

@@ -39,7 +39,7 @@ async fn a_turn_that_does_not_come_is_waited_for_in_bounds_and_its_sequence_stay
         ..Limits::default()
     });
     rig.knows_topic().await;
-    let slow = rig.turn(&number(0, 1), 1).await;
+    let slow = rig.permit(&number(0, 1), 1).await;
     let refused = rig.send(&number(0, 2), 1).await.expect_err("its turn has not come");
     assert!(refused.contains("limits.max_wait_ms"), "{refused}");
     slow.produce(&rig.pipeline, records(&number(0, 1), 1), None, false)
@@ -51,12 +51,12 @@ async fn a_turn_that_does_not_come_is_waited_for_in_bounds_and_its_sequence_stay
 #[tokio::test]
 async fn a_client_that_gives_up_its_wait_holds_up_nobody() {
     let rig = rig(&Limits::default());
-    let slow = rig.turn(&number(0, 1), 1).await;
+    let slow = rig.permit(&number(0, 1), 1).await;
     let waiting = tokio::spawn({
         let rig = rig.clone();
         async move { rig.begin(&number(0, 2), 1).await.is_ok() }
     });
-    // Once the second one waits, the third one may.
+    // The third request may wait only once the second one does.
     let last = number(0, 3);
     let third = loop {
         let mut third = Box::pin(rig.begin(&last, 1));
@@ -80,7 +80,7 @@ async fn a_client_that_gives_up_its_wait_holds_up_nobody() {
 #[tokio::test]
 async fn a_task_that_is_lost_leaves_its_records_unknown_and_its_client_not_stuck() {
     let rig = rig(&Limits::default());
-    let mut lost = rig.turn(&number(0, 1), 2).await;
+    let mut lost = rig.permit(&number(0, 1), 2).await;
     lost.take();
     let Ok(Begun::UnderWay(repeat)) = rig.begin(&number(0, 1), 2).await else {
         panic!("it is under way");

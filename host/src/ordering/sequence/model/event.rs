@@ -1,11 +1,11 @@
-//! What happens to numbered requests.
+//! The events of the model: what can happen to numbered requests.
 
 use std::sync::Arc;
 
 use super::super::{Content, Name, Number, Owner, Settled, Stored};
 use crate::base::outcome::{Ack, Code, Kind, Outcome, RecordError};
 
-/// Who sends: some with one name and other owners, some with one owner.
+/// The clients that send: some share a name and differ in their owner, some share an owner.
 pub(crate) const CLIENTS: [(Owner, &str); 5] = [
     (Owner::User(1), "a"),
     (Owner::User(1), "b"),
@@ -14,18 +14,18 @@ pub(crate) const CLIENTS: [(Owner, &str); 5] = [
     (Owner::Tcp, "c"),
 ];
 
-/// Of one of them.
+/// The name of one of [`CLIENTS`].
 pub(crate) fn name(client: usize) -> Name {
     let (owner, client) = CLIENTS[client % CLIENTS.len()];
     Name::new(owner, client)
 }
 
-/// Of so many records; all are the same.
+/// The content of a request with so many records. The digest is always the same.
 pub(crate) fn content(records: usize) -> Content {
     Content { records, digest: 7 }
 }
 
-/// An outcome of each kind.
+/// An outcome of this kind.
 fn outcome(kind: Kind) -> Outcome {
     let error = || RecordError::new(Code::BrokerError, "as planned");
     match kind {
@@ -49,10 +49,10 @@ pub(crate) fn settled(kinds: &[Kind]) -> Arc<Settled> {
     Arc::new(Settled::new(1, stored.collect()))
 }
 
-/// Something that happens. Whoever it happens to is counted round those that are there.
+/// Something that happens. Its index picks a client, a request or a waiter, modulo how many there are.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// A request comes: so far from what its client would send next, in this epoch.
+    /// A request comes in this epoch. Its sequence is `ahead` of what its client would send next.
     Send {
         client: usize,
         epoch: u64,
@@ -61,22 +61,22 @@ pub(crate) enum Event {
         records: usize,
         digest: u64,
     },
-    /// A request that has its turn, or is under way, goes one step on; `kinds` are its outcomes when it gets them.
+    /// A request that has the turn or is under way goes one step further; `kinds` are its outcomes if it gets them now.
     Step {
         request: usize,
         taken: bool,
         kinds: [Kind; 3],
     },
-    /// One that waits asks again, or goes away.
+    /// A waiting request asks again, or gives up.
     Again { waiter: usize, leaves: bool },
-    /// Time passes.
+    /// So many milliseconds pass.
     Pass(u64),
 }
 
 /// A call, whether or not it makes sense.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// Which one, counted round.
+    /// Picks the function, modulo how many there are.
     pub(crate) which: u8,
     pub(crate) number: Number,
     pub(crate) records: usize,

@@ -1,4 +1,4 @@
-//! The sequences, the requests on their way, and what each client was told: one event after the other.
+//! The world of the model: the sequences, the requests on their way, and what each client was told.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::base::outcome::Kind;
 
-/// No record is sent twice or overtakes, and the bounds hold, whatever happens.
+/// Checks that no record is sent twice or overtakes another, and that the bounds hold, whatever happens.
 pub(crate) fn run(bounds: Bounds, events: &[Event]) {
     let mut world = World::new(bounds);
     for event in events {
@@ -22,7 +22,7 @@ pub(crate) fn run(bounds: Bounds, events: &[Event]) {
     world.ends();
 }
 
-/// Nothing panics and the bounds hold, whatever is called.
+/// Checks that nothing panics and the bounds hold, whatever is called.
 pub(crate) fn call_all(bounds: Bounds, calls: &[Call]) {
     let mut sequences = Sequences::new(bounds);
     let mut now = Instant::now();
@@ -72,7 +72,7 @@ struct OwnerCount {
     idle: usize,
 }
 
-/// What there is, and what everybody knows of it.
+/// The sequences under test, and what is known of the requests and the clients.
 struct World {
     sequences: Sequences<u64>,
     bounds: Bounds,
@@ -117,7 +117,7 @@ impl World {
                     resume: *resume,
                 };
                 let content = Content {
-                    // The same for each sequence, so that most repeats are ones.
+                    // The same count for each try of a sequence, so that most repeats have the same content.
                     records: if *digest == 0 {
                         1 + (sequence % 3) as usize
                     } else {
@@ -145,9 +145,9 @@ impl World {
         self.check();
     }
 
-    /// Whether it has to wait.
+    /// Asks, and checks the answer. Whether the request has to wait.
     fn ask(&mut self, number: &Number, content: Content) -> bool {
-        // Asking does so, too; but then a client that comes back at once would look as if it had never been forgotten.
+        // `ask` does this, too; but then a client that comes back at once would look as if it had never been forgotten.
         self.sequences.forget_idle(self.now);
         self.forget();
         let before = self.other_owners(number.name.owner);
@@ -208,7 +208,7 @@ impl World {
                 self.jobs[index].1.stage = Stage::UnderWay;
             }
             Stage::UnderWay => {
-                // What was acked before is not produced again, and stays.
+                // A record that was acked before is not produced again, and stays acked.
                 let before = job.before.as_deref().map(kinds_of);
                 let outcome = |record: usize| match before.as_ref().map(|kinds| kinds[record]) {
                     Some(Kind::Acked) => Kind::Acked,
@@ -321,7 +321,7 @@ impl World {
             let fine = match &answer {
                 Ok(Answer::Send(None)) => !is_blocked,
                 Err(Refusal::Blocked { .. }) => is_blocked,
-                // Time has passed.
+                // Enough time has passed that the client was forgotten.
                 Err(Refusal::Resync { .. }) => true,
                 _ => false,
             };

@@ -128,7 +128,7 @@ fn who_invents_clients_makes_only_its_own_be_forgotten() {
         sequences.end_turn(&number.name);
         sequences.settle(number, settled(&[Kind::Acked]), now);
     };
-    // Alone it may have all places, and gives them up for others down to an even share.
+    // An owner that is alone may have all places. It gives them up for others, down to an even share.
     for client in 0..1_000 {
         done(&of(THEM, &client.to_string(), 0, 1));
     }
@@ -183,7 +183,7 @@ fn who_fills_the_memory_makes_only_its_own_be_forgotten() {
 #[test]
 fn who_has_all_its_places_busy_is_told_so_and_others_are_not() {
     let mut one = One::new();
-    // Three places, two owners: one each, and the third to whoever comes first.
+    // Three places, two owners: each has one, and the owner that comes first has the third.
     one.take(&of(US, "a", 0, 1));
     one.take(&of(THEM, "a", 0, 1));
     one.take(&of(THEM, "b", 0, 1));
