@@ -1,6 +1,7 @@
 //! The integration tests: the built binary, driven over its sockets, against the embedded broker and real Kafka.
 //!
-//! One binary, so that it links once. [`support`] builds the system under test; each module below is one promise.
+//! All tests are one binary, so that it links once. [`support`] builds the system under test; each module below tests
+//! one promise.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

@@ -1,8 +1,8 @@
-//! What reloads and failing plugins cost: `cargo bench -p pointsman --bench reload`, part of `make bench`.
+//! Measures what reloads and failing plugins cost: `cargo bench -p pointsman --bench reload`, part of `make bench`.
 //!
-//! Requests with and without a reload each second, in turns, in one run; the time from a rename to the first record that the
-//! new version decides; how late an endless loop is cut; how soon a trapped plugin can decide again. A table for people, and
-//! a JSON line a figure.
+//! It compares requests with and without a reload each second, in turns, in one run. It measures the time from a rename
+//! to the first record that the new version decides, how late an endless loop is cut, and how soon a trapped plugin can
+//! decide again. Prints a table for people, and a JSON line for each figure.
 #![allow(
     dead_code,
     missing_docs,
@@ -45,7 +45,8 @@ mod support {
     pub(crate) mod sidecar;
 }
 
-/// Turns of each kind; quiet and reloading ones alternate, so that the machine's moods meet both.
+/// How many turns of each kind there are. Quiet and reloading turns alternate, so that changes in the machine's speed
+/// affect both.
 const TURNS: usize = 6;
 const TURN: Duration = Duration::from_secs(4);
 const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ const RELOADS: u32 = 30;
 const FAILURES: usize = 100;
 
 fn main() {
-    // `cargo bench` passes arguments of its own.
+    // Arguments are ignored: `cargo bench` passes some of its own.
     deadline_and_recovery();
     reload_time();
     for load in [
@@ -77,7 +78,7 @@ fn report(what: &str, figures: &str, json: Value) {
     println!("{json}");
 }
 
-/// Sorted figures by share: 0.5 is the median.
+/// The figure at this share of the sorted figures: 0.5 is the median.
 fn at(sorted: &[Duration], share: f64) -> Duration {
     let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or_default()
@@ -113,7 +114,7 @@ fn deadline_and_recovery() {
         drop(lease);
 
         let mut lease = pool.lease_blocking().unwrap();
-        // Compiled code that has not run yet is not what is measured.
+        // A first call, so that the measured call does not include the start of new code.
         lease.partition(keyed("a"), &partitions).1.unwrap();
         let begun = Instant::now();
         assert!(lease.partition(keyed("panic"), &partitions).1.is_err());
@@ -219,7 +220,7 @@ fn latency(load: &Load) {
     );
 }
 
-/// All connections send for a while; `reload` is called each second meanwhile. Gives back how long each request took.
+/// All connections send for a while, and `reload` is called each second. Returns how long each request took.
 fn turn(load: &Load, sidecar: &Sidecar, duration: Duration, reload: &mut dyn FnMut()) -> Vec<Duration> {
     let stop = AtomicBool::new(false);
     let records: Vec<String> = (0..10)

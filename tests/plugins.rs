@@ -1,4 +1,4 @@
-//! A plugin decides, and a bad one hurts nobody but its own records.
+//! A plugin decides, and a bad plugin hurts only its own records.
 
 mod start;
 
@@ -63,7 +63,7 @@ fn each_kind_of_failure_rejects_its_own_record_and_the_batch_goes_on() {
     let mut keys: Vec<_> = found.iter().map(|read| read.key.clone().unwrap()).collect();
     keys.sort();
     assert_eq!(keys, [b"a", b"b", b"c", b"d", b"e", b"f"]);
-    // The call about the first two records failed as a whole, and counts too.
+    // The call about the first two records failed as a whole, and counts, too.
     assert_eq!(
         sidecar.metric("pointsman_plugin_batch_failures_total{plugin=\"hostile\"}"),
         1.0
@@ -135,12 +135,13 @@ fn on_error_key_hash_lets_the_host_decide_and_keeps_refusals() {
 
 #[test]
 fn a_request_cannot_spend_plugin_time_without_end() {
-    // The budget is wall time and a call is stopped after 5 ms of CPU time, which take far longer on a busy machine.
+    // The budget is wall time, but a call is stopped after 5 ms of CPU time, which takes far longer on a busy machine.
+    // So the budget is large.
     const BUDGET_MS: usize = 500;
     const RECORDS: usize = 500;
     let sidecar = Builder::embedded()
         .config(&format!("[limits]\nmax_plugin_ms = {BUDGET_MS}"))
-        // Or it would be suspended before the budget is spent.
+        // Else the plugin would be suspended before the budget is spent.
         .config(&format!("[plugins]\nmax_traps = 10000\ndir = {:?}", plugin_dir()))
         .route("*", "hostile", "")
         .start();
@@ -149,7 +150,7 @@ fn a_request_cannot_spend_plugin_time_without_end() {
     let timeouts = count("rejected plugin_timeout");
     let spent = count("rejected plugin_budget_spent");
     assert_eq!(timeouts + spent, RECORDS, "{outcomes:?}");
-    // Twice as many as fit: the clock of the budget is a coarse one.
+    // Twice as many calls as fit, because the budget's clock is coarse.
     assert!(
         (1..=BUDGET_MS * 2 / 5).contains(&timeouts),
         "{timeouts} calls of 5 ms in a budget of {BUDGET_MS} ms"
@@ -217,7 +218,7 @@ fn any_stays_on_a_partition_for_16_kib_and_then_moves() {
             _ => runs.push((partition, 1)),
         }
     }
-    // 16 KiB are 16 of these; a draw may give the same partition again.
+    // 16 of these records are 16 KiB. A draw may give the same partition again.
     assert!(runs.len() > 5, "{runs:?}");
     for (_, length) in &runs[..runs.len() - 1] {
         assert_eq!(length % 16, 0, "{runs:?}");
@@ -264,7 +265,7 @@ fn the_projects_plugins_decide_as_they_say() {
         by_host[0],
         "without the field, the key"
     );
-    // One connection may meet more than one instance, so only the spread is sure.
+    // A connection may meet several instances, so only the spread is certain.
     let mut spread = post("rr", r#"{"records":[{},{},{},{},{},{},{},{}]}"#);
     spread.sort();
     assert_eq!(spread, [0, 0, 1, 1, 2, 2, 3, 3]);

@@ -1,4 +1,4 @@
-//! Against real Apache Kafka, read back by the Java client.
+//! Tests against real Apache Kafka, read back by the Java client.
 
 use base64_simd::STANDARD;
 use serde_json::Value;
@@ -172,7 +172,8 @@ fn what_a_topic_does_not_take_is_rejected_and_says_what_to_do_and_the_rest_goes_
         );
         assert!(reply.text().contains(says), "{}", reply.text());
     };
-    // The largest that fits, to the byte, and one more: 61 of the batch, 2 of the record's length, 8 of its fields, 2 quotes.
+    // The largest value that fits, and one byte more. Besides the value there are 61 bytes of the batch, 2 of the
+    // record's length, 8 of its fields, and 2 quotes.
     let value = |length: usize| format!(r#"{{"key":"k","value":"{}"}}"#, "x".repeat(length));
     rejected(
         "small",
@@ -237,7 +238,7 @@ fn a_right_that_is_taken_away_closes_its_topic_only_and_given_back_opens_it() {
     for _ in 0..20 {
         assert_eq!(outcome("free"), "acked", "one topic's trouble is its own");
     }
-    // The one that is let through after the pause is refused too, and the pause doubles.
+    // The record that is let through after the pause is refused, too, and the pause doubles.
     crate::support::sidecar::eventually("it is tried again", || guarded() == "failed topic_unauthorized");
     kafka.allow_write("guarded").unwrap();
     crate::support::sidecar::eventually("it is open again", || guarded() == "acked");
@@ -283,7 +284,7 @@ fn a_topic_that_is_deleted_is_refused_and_one_that_is_made_again_is_used() {
     kafka.create_topic("phoenix", 2, &[]).unwrap();
     kafka.create_topic("bystander", 1, &[]).unwrap();
     let sidecar = Builder::kafka(&kafka.bootstrap())
-        // The second: how long librdkafka waits for a topic that may only be late, 30 s else.
+        // The second setting: how long librdkafka waits for a topic that may only be late (30 s by default).
         .kafka_lines("metadata_refresh_ms = 200\n[kafka.properties]\n\"topic.metadata.propagation.max.ms\" = 500")
         .start();
     let send = |topic: &str| sidecar.tcp().json(&path(topic), r#"{"key":"k","value":1}"#);

@@ -1,4 +1,4 @@
-//! Plugins and routes change while records flow, and a change that does not work changes nothing.
+//! Plugins and routes change while records flow, and a change that fails changes nothing.
 
 mod files;
 
@@ -21,7 +21,7 @@ fn a_version_that_refuses_the_routes_config_does_not_come_into_service() {
     let header = built("header");
     folder.put("p", &header);
     let sidecar = folder.sidecar().route("*", "p", "config = { name = \"tier\" }").start();
-    // It has nothing to configure.
+    // `key-hash` takes no config.
     folder.put("p", &built("key-hash"));
     eventually("it was refused", || {
         let problem = shown(&sidecar, "p")["problem"].clone();
@@ -53,7 +53,7 @@ fn a_rollback_holds_until_the_file_changes_or_somebody_asks() {
     let said = sidecar.wait_for_log("plugin rolled back");
     assert!(said["message"].as_str().unwrap().contains("a restart takes it again"));
     assert_eq!(sidecar.order("/plugins/p/rollback").problem(), "nothing_before");
-    // The same bytes in another file are the same content.
+    // A new file with the same bytes is the same content.
     folder.put("p", &bytes[1]);
     folder.put("q", &bytes[3]);
     eventually("it was looked at again", || {
@@ -136,7 +136,7 @@ fn within_a_request_an_old_version_never_decides_after_a_new_one() {
     });
 }
 
-/// How often the digest changed. One that came back would be an old version that decided after a new one.
+/// How often the digest changed. A digest that comes back would be an old version that decided after a new one.
 fn swaps_seen(digests: &[String]) -> usize {
     let mut order = digests.to_vec();
     order.dedup();
@@ -200,12 +200,12 @@ fn routes_change_with_the_configuration_file_and_an_invalid_one_changes_nothing(
         "this test needs two keys that go to different partitions"
     );
 
-    // A topic that no route leads to any more is not sent to.
+    // Nothing is sent to a topic that has no route any more.
     rewrite(&sidecar.config, |text| {
         text.replace("topics = [\"a*\"]", "topics = [\"c\"]")
     });
     eventually("the route is gone", || post("a").status == 404);
-    // What takes a restart is said.
+    // A change that needs a restart is reported.
     rewrite(&sidecar.config, |text| format!("{text}\n[limits]\nmax_records = 7\n"));
     eventually("it is told", || {
         sidecar.admin("/plugins").json()["configuration"]["needs_restart"] == serde_json::json!(["limits"])

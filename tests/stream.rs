@@ -1,4 +1,5 @@
-//! A stream: records in and outcomes out at the same time, in order, bounded, and with a last line whatever happens.
+//! A stream: records go in and outcomes come out at the same time, in order, within bounds, and with a last line
+//! whatever happens.
 
 mod frames;
 
@@ -30,7 +31,7 @@ fn an_outcome_comes_while_the_client_is_still_sending() {
         );
         assert_eq!(line["offset"], index);
     }
-    // A last line needs no line break, and blank ones are nothing.
+    // The last line needs no line break, and blank lines are skipped.
     stream.send("\n\n{\"key\":\"k\",\"value\":5}");
     stream.finish();
     let (lines, end) = stream.rest();
@@ -51,7 +52,7 @@ fn the_records_of_a_stream_keep_their_order_far_beyond_its_window() {
                     .iter()
                     .map(|number| format!("{{\"key\":\"{}\",\"value\":{number}}}\n", number % 11))
                     .collect();
-                // Cut where no line ends.
+                // Cuts the text in the middle of a line.
                 let (first, second) = lines.split_at(lines.len() / 2);
                 writer.send(first);
                 writer.send(second);

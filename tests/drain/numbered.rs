@@ -1,4 +1,4 @@
-//! The end comes while a request with a number waits for the one before it.
+//! The drain begins while a numbered request waits for the one before it.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use crate::support::{
 const DRAIN: Duration = Duration::from_secs(50);
 const SECOND: &str = r#"{"value":"second"}"#;
 
-/// The broker outlives the sidecar, so that what was written can be read after its end. One partition, so that one order is all.
+/// This broker outlives the sidecar, so that the topic can be read after the sidecar's end. It has one partition, so
+/// that all records have one order.
 fn broker() -> MockCluster<'static, DefaultProducerContext> {
     let broker = MockCluster::new(1).unwrap();
     broker.create_topic("t", 1, 1).unwrap();
@@ -26,13 +27,14 @@ fn sidecar(broker: &MockCluster<'_, DefaultProducerContext>) -> Sidecar {
     let limits = "[limits]\nmax_plugin_ms = 600000\nmax_wait_ms = 60000";
     Builder::kafka(&broker.bootstrap_servers())
         .config(&format!("{limits}\n[shutdown]\ndrain_ms = {}", DRAIN.as_millis()))
-        // Or the plugin would soon be suspended, and the first request be quick.
+        // Else the plugin would soon be suspended, and the first request would be quick.
         .config(&format!("[plugins]\nmax_traps = 10000\ndir = {:?}", plugin_dir()))
         .route("*", "hostile", "on_error = \"key-hash\"")
         .start()
 }
 
-/// The first request, and the second one, which waits for it. The plugin spends its 5 ms on each of the first one's records.
+/// Sends the first request, and the second one, which waits for it. The plugin uses up its 5 ms on each record of the
+/// first request.
 fn second_waits_for_first(sidecar: &Sidecar, records: usize, more: &[(&str, &str)]) -> (Http, Http) {
     let body = format!("{{\"records\":[{}]}}", vec![r#"{"key":"loop"}"#; records].join(","));
     let (mut first, mut second, mut other) = (sidecar.tcp(), sidecar.tcp(), sidecar.tcp());
@@ -72,7 +74,7 @@ fn a_numbered_request_whose_turn_does_not_come_during_the_drain_is_told_that_not
     assert!(begun.elapsed() < DRAIN, "{:?}", begun.elapsed());
     draining.wait_for_log("every record has its outcome");
 
-    // The next process takes it where the first one stopped: nothing stands in between.
+    // The next process takes the second request, and its record is written right behind the first one's.
     let next = sidecar(&broker);
     let resumed = post(&mut next.tcp(), ("shop", 0, 2), &[("pointsman-resume", "1")], SECOND);
     assert_eq!(resumed.outcomes(), ["acked"]);

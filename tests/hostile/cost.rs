@@ -1,4 +1,4 @@
-//! What a plugin makes the host itself do and hold.
+//! What a plugin makes the host itself do, and what memory it makes the host use.
 
 use std::{
     fs::OpenOptions,
@@ -17,7 +17,7 @@ use crate::support::{
 
 const TRAPPED: &str = "rejected plugin_trapped";
 
-/// Waits until a plugin's file is known not to be usable; what is said of it.
+/// Waits until a plugin's file is refused with this text, and returns the whole message.
 fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
     let mut problem = String::new();
     eventually(&format!("the file of {plugin} is refused: {says}"), || {
@@ -34,7 +34,7 @@ fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
 fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
     let folder = PluginFolder::new();
     let sidecar = folder.sidecar_with_good_and("p", "*", "").start();
-    // Half of what an instance may have: a million globals.
+    // A million globals take half of what an instance may have.
     folder.put("p", &components::many_globals(10, 100_000));
     let before = sidecar.resident_bytes();
     let loaded = || shown(&sidecar, "p")["active"]["digest"] == digest(&components::many_globals(10, 100_000));
@@ -48,7 +48,7 @@ fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
         taken > engine_bytes * 8 / 10 && taken < engine_bytes * 2,
         "{taken} bytes were taken, {said} were said"
     );
-    // And sixty times that is not made at all.
+    // Sixty times as much is refused before it is made.
     let most = sidecar.most_resident_bytes();
     with_neighbour(&sidecar, || {
         folder.put("p", &components::many_globals(62, 1_000_000));
@@ -98,12 +98,12 @@ fn a_plugin_that_takes_long_to_compile_or_says_much_delays_no_other() {
     let key_hash = built("key-hash");
     let sidecar = folder.sidecar_with_good_and("bad", "bad", "").start();
     with_neighbour(&sidecar, || {
-        // More than a pipe holds: nobody may wait for somebody to read it.
+        // More text than a pipe holds: neither side may block on it.
         folder.put("bad", &components::long_error(99_000));
         let said = problem(&sidecar, "bad", "no valid wasm component");
         assert!(said.len() < 2_100, "{} bytes", said.len());
-        // The compiler's 30 s of CPU time at the lowest priority are not over soon.
-        // Another one in each run: should it ever be done, its code would be kept.
+        // The compiler's 30 s of CPU time at the lowest priority are not over soon. Its bytes differ in each run: if
+        // compiling it ever ended, its code would be cached.
         folder.put(
             "bad",
             &version(&components::much_code(8_000, 1_500), std::process::id()),
@@ -123,7 +123,7 @@ fn a_plugin_that_takes_long_to_compile_or_says_much_delays_no_other() {
         );
         let ordered = sidecar.order("/plugins/good/reload").json();
         assert_eq!(ordered["result"], "unchanged", "{ordered}");
-        // A small file in its place is not looked at before that is over, but the sidecar can be stopped.
+        // The sidecar can be stopped while the compiler runs, and the version before still decides.
         assert_eq!(outcomes(&sidecar, "bad", "a", 1), ["acked"]);
     });
 }
@@ -164,7 +164,7 @@ fn what_a_call_hands_to_the_host_is_bounded_by_kind_and_in_all() {
             assert!(said(key).contains(says), "{key}: {}", said(key));
         }
     });
-    // A record's own key goes where it belongs, however long it is.
+    // A record's own key is hashed, however long it is.
     let long = "k".repeat(200 << 10);
     assert_eq!(outcomes(&sidecar, "good", &long, 3), vec!["acked"; 3]);
     assert_eq!(outcomes(&sidecar, "bad", &long, 1), ["acked"]);
@@ -201,7 +201,7 @@ fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
         assert_eq!(outcomes(&sidecar, "t", "a", 128), vec!["acked"; 128]);
     });
     let metric = |name: &str| sidecar.metric(&format!("pointsman_plugin_{name}{{plugin=\"endless\"}}"));
-    // The pause of a second may be over on a slow machine, and then there is another.
+    // On a slow machine the pause of a second may end, and then another batch fails.
     let failures = metric("batch_failures_total");
     assert!((1.0..=3.0).contains(&failures), "{failures} failures in 256 records");
     let counted = sidecar.metric("pointsman_plugin_errors_total{kind=\"over_time\",plugin=\"endless\"}");
@@ -272,11 +272,11 @@ fn a_file_that_grows_is_not_read_at_each_write() {
     for piece in whole.chunks(whole.len().div_ceil(200)) {
         growing.write_all(piece).unwrap();
         writes += 1;
-        // A clock, not a condition: somebody copies slowly.
+        // This sleep stands for a slow copy; it waits for no condition.
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(growing);
-    // What decided before goes on deciding.
+    // The version before goes on deciding.
     assert_eq!(outcomes(&sidecar, "t", "a", 3), vec!["acked"; 3]);
     let took = begun.elapsed();
     eventually("the whole file decides", || deciding(&sidecar, "t") == digest(&whole));
@@ -288,7 +288,7 @@ fn a_file_that_grows_is_not_read_at_each_write() {
     });
     let refused = refused.count();
     eprintln!("{writes} writes in {took:?}, {refused} looks at what was not whole");
-    // They double from 100 ms on.
+    // The pauses between looks double, from 100 ms on.
     assert!(refused <= 12, "{refused} looks at a file that was being written");
 }
 

@@ -60,7 +60,7 @@ fn a_plugin_that_is_no_plugin_is_not_built() {
 fn a_configure_that_never_ends_is_stopped_also_when_nothing_else_moves_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("pointsman.toml");
-    // Longer than the clock runs on without a call.
+    // Longer than the plugins' clock runs on without a call.
     let text = format!(
         "[listen]\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[plugins]\ndir = {:?}\nconfigure_ms = 3000\n\
          [[route]]\ntopics = [\"*\"]\nplugin = \"hostile\"\nconfig = {{ loop = 1 }}",
@@ -89,7 +89,8 @@ fn a_cache_folder_without_room_stops_no_plugin_and_blames_none() {
         cache.join("code"),
     );
     std::fs::write(&config, text).unwrap();
-    // Full before it is used, full while code is written, and read-only; each is gone with its process.
+    // File systems that are full before they are used, full while code is written, and read-only. Each ends with its
+    // process.
     for (what, prepare) in [
         (
             "no room for a file",

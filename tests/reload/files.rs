@@ -20,9 +20,9 @@ fn however_a_file_is_replaced_its_new_content_decides_without_a_restart() {
     };
     let (first, bytes) = next();
     folder.put("p", &bytes);
-    // So long that only events can be what tells of a change.
+    // So long that only events can reveal a change.
     let sidecar = folder.sidecar().config("poll_ms = 600000").route("*", "p", "").start();
-    // Before the first answer: nobody may be watching yet.
+    // Before the first answer, when the watch may not have begun yet.
     let (second, bytes) = next();
     folder.put("p", &bytes);
     decides(&sidecar, &second);
@@ -53,7 +53,7 @@ fn however_a_file_is_replaced_its_new_content_decides_without_a_restart() {
         fs::remove_dir_all(folder.beside("old")).unwrap();
         decides(&sidecar, &wanted);
     }
-    // And the folder that took its place is watched in turn.
+    // The new folder is watched, too.
     let (wanted, bytes) = next();
     folder.put("p", &bytes);
     decides(&sidecar, &wanted);
@@ -106,7 +106,7 @@ fn a_half_written_file_is_never_taken_and_the_whole_one_is() {
         sidecar.metric("pointsman_plugin_reloads_total{plugin=\"p\",result=\"loaded\"}"),
         2.0
     );
-    // One version has the label at a time.
+    // Only one version has the label at a time.
     let info = |bytes: &[u8]| format!("pointsman_plugin_info{{digest=\"{}\",plugin=\"p\"}}", digest(bytes));
     assert_eq!((sidecar.metric(&info(&old)), sidecar.metric(&info(&new))), (0.0, 1.0));
 }
@@ -170,7 +170,7 @@ fn compiled_code_is_used_again_by_the_next_start_and_kept_where_only_its_owner_c
     let lines = format!("cache_dir = {cache:?}");
     let files = || {
         let found = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap());
-        // Beside them are single functions, for the next version.
+        // The other files are single functions, for the next version.
         found
             .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"))
             .map(|entry| (entry.file_name(), entry.metadata().unwrap().ino()))

@@ -56,7 +56,7 @@ async fn an_outcome_comes_while_the_client_is_still_sending_over_http2() {
     );
 }
 
-/// A body that is what a channel gives.
+/// A body whose pieces come from a channel.
 struct Pieces(tokio::sync::mpsc::Receiver<Bytes>);
 
 impl Body for Pieces {
@@ -80,7 +80,7 @@ async fn http2(sidecar: &Sidecar) -> SendRequest<Bytes> {
     sender
 }
 
-/// What a stream of so many records is told that come one a frame.
+/// Sends a stream of `count` records, one in each frame. Returns all lines of the answer, and the last one by itself.
 async fn one_a_frame(mut sender: SendRequest<Bytes>, count: usize) -> (Vec<Value>, Value) {
     let request = Request::post("http://x/v1/topics/t/stream")
         .header("content-type", "application/x-ndjson")
@@ -90,11 +90,11 @@ async fn one_a_frame(mut sender: SendRequest<Bytes>, count: usize) -> (Vec<Value
     let sending = async {
         for number in 0..count {
             let line = Bytes::from(format!("{{\"value\":{number}}}\n"));
-            // Where it takes no more, the answer says why.
+            // Where the sidecar takes no more, the answer says why.
             if send(&mut records, line, number + 1 == count).await.is_none() {
                 break;
             }
-            // One more frame goes out before the next is there.
+            // So that this frame is sent before the next one is there.
             tokio::task::yield_now().await;
         }
     };
@@ -129,7 +129,7 @@ async fn records_that_come_one_a_frame_are_all_taken() {
 async fn a_body_that_comes_a_byte_a_frame_is_taken_whatever_it_waits_for() {
     let sidecar = Builder::embedded().start();
     let mut sender = http2(&sidecar).await;
-    // Of a topic that has to be looked up first.
+    // Each topic has to be looked up first.
     for topic in ["t", "u", "v"] {
         let request = Request::post(format!("http://x/v1/topics/{topic}/records"))
             .header("content-type", "application/octet-stream")
@@ -151,7 +151,7 @@ async fn a_body_that_comes_a_byte_a_frame_is_taken_whatever_it_waits_for() {
     assert_eq!(values[0].text(), "x".repeat(5_000));
 }
 
-/// A broker that can stand still, and go on.
+/// A broker that can be stopped, and go on.
 fn broker() -> MockCluster<'static, DefaultProducerContext> {
     let broker = MockCluster::new(1).unwrap();
     broker.create_topic("t", 4, 1).unwrap();
@@ -166,7 +166,7 @@ fn stands_still(broker: &MockCluster<'_, DefaultProducerContext>, still: bool) {
     };
     broker.broker_round_trip_time(1, time).unwrap();
     if !still {
-        // What is on its way already keeps its delay; the client asks again on a new connection.
+        // Requests on their way keep their delay, so the connection is cut; the client asks again on a new one.
         broker.broker_down(1).unwrap();
         broker.broker_up(1).unwrap();
     }
@@ -180,14 +180,14 @@ async fn a_broker_that_stands_still_slows_a_stream_of_small_frames_and_does_not_
     assert_eq!(warm.outcomes(), ["acked"]);
     stands_still(&broker, true);
     let queued = || tokio::task::block_in_place(|| sidecar.metric("pointsman_producer_queue_messages"));
-    // The window is for so many outcomes that are outstanding.
+    // The window is this many outstanding outcomes.
     let (window, count) = (1_000, 10_000);
     let fits = tokio::spawn(one_a_frame(http2(&sidecar).await, window));
     eventually("all that the window has room for reach the producer", || {
         queued() == window as f64
     });
     let more = tokio::spawn(one_a_frame(http2(&sidecar).await, count));
-    // A few lines are taken together, and wait together.
+    // Lines are taken a few at a time, so a few more may wait.
     eventually("so do those of another stream", || queued() > window as f64 * 1.5);
     assert!(!fits.is_finished() && !more.is_finished());
     assert!(queued() <= window as f64 * 2.0, "and no more");

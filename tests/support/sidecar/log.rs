@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Filled by a thread of its own while the process runs.
+/// The log of one process. A thread of its own fills it while the process runs.
 #[derive(Default)]
 pub(super) struct Log {
     state: Mutex<State>,
@@ -14,14 +14,14 @@ pub(super) struct Log {
 
 #[derive(Default)]
 struct State {
-    /// JSON; a line that is none as a string.
+    /// The lines as JSON. A line that is not JSON is kept as a string.
     lines: Vec<Value>,
-    /// Whether the process has closed its end: nothing more comes.
+    /// Whether the process has closed its standard error, so that nothing more comes.
     ended: bool,
 }
 
 impl Log {
-    /// Keeps every line until there are no more.
+    /// Keeps all lines until the reader ends.
     pub(super) fn fill(&self, lines: impl std::io::BufRead) {
         for line in lines.lines().map_while(Result::ok) {
             let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
@@ -37,7 +37,7 @@ impl Log {
         self.state().lines.clone()
     }
 
-    /// Waits for a line like this; the error is the log.
+    /// Waits for a line that `is_it` accepts. The error is the whole log.
     pub(super) fn wait_for(&self, longest: Duration, is_it: impl Fn(&Value) -> bool) -> Result<Value, Vec<Value>> {
         let deadline = Instant::now() + longest;
         let mut state = self.state();
@@ -54,13 +54,13 @@ impl Log {
         }
     }
 
-    /// Also while a test that failed with the lock in its hand unwinds.
+    /// A test that failed with the lock in its hand may still read the log while it unwinds.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether a line's message holds this.
+/// Whether a line's message contains this.
 pub(super) fn holds(line: &Value, message: &str) -> bool {
     let text = line["message"].as_str().or(line.as_str()).unwrap_or_default();
     text.contains(message)
