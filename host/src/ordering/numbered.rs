@@ -34,10 +34,13 @@ type Coming = watch::Receiver<Option<Arc<Settled>>>;
 
 /// All clients with numbered requests. Built once, shared by all connections.
 pub struct Numbered {
+    /// Decides about each request. Locked for one look at a time.
     sequences: Mutex<Sequences<Coming>>,
+    /// Wake the requests that wait, see [`BELLS`].
     bells: [Notify; BELLS],
     /// Keyed for this process only, so that nobody can make two bodies with the same digest.
     hashes: RandomState,
+    /// `limits.max_wait_ms`.
     max_wait: Duration,
     metrics: Arc<Metrics>,
 }
@@ -198,18 +201,26 @@ impl UnderWay {
 pub struct SendPermit {
     numbered: Arc<Numbered>,
     number: Number,
+    /// How many records the request has.
     records: usize,
     /// For a repeat: the outcomes so far. None for a new request.
     before: Option<Arc<Settled>>,
+    /// Tells the outcomes to repeats that wait for them.
     outcomes: watch::Sender<Option<Arc<Settled>>>,
+    /// How far the request has come. Dropping the permit acts by it.
     stage: Stage,
 }
 
+/// How far a request with a permit has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// It has the turn, and nothing was taken.
     Reserved,
+    /// It was taken, and has the turn.
     HandingOver,
+    /// It was handed over, and the turn has gone on.
     UnderWay,
+    /// Its outcomes are remembered.
     Settled,
 }
 

@@ -113,6 +113,7 @@ pub enum Answer<H> {
 #[derive(Debug)]
 pub struct Sequences<H> {
     bounds: Bounds,
+    /// Every client that is remembered.
     clients: HashMap<Name, Client<H>>,
     /// Every owner that has a client.
     owners: HashMap<Owner, Owned>,
@@ -125,6 +126,7 @@ pub struct Sequences<H> {
 /// What an owner has.
 #[derive(Debug, Default)]
 struct Owned {
+    /// How many clients it has.
     clients: usize,
     /// What the owner's clients are counted for, bytes.
     bytes: usize,

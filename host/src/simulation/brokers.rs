@@ -41,29 +41,38 @@ pub(super) struct Written {
     pub(super) generation: u32,
 }
 
+/// The simulated brokers, with the client library before them.
 pub(super) struct Brokers {
     state: Mutex<State>,
+    /// The bug that is planted, if any.
     bug: Option<Bug>,
 }
 
+/// What changes with each step.
 struct State {
     rng: Rng,
+    /// The generation of the current client.
     generation: u32,
     /// How many steps are left until there is a client again after a fatal error.
     renewing: usize,
     partitions: Vec<Partition>,
+    /// How many fatal errors there were.
     fatal_errors: usize,
 }
 
+/// One partition: what is on its way to it, and what is written.
 #[derive(Default)]
 struct Partition {
+    /// Records on their way, in the order sent.
     queue: VecDeque<Sent>,
     log: Vec<Written>,
     /// For how many more steps the partition answers nothing.
     stalled: usize,
 }
 
+/// A record on its way.
 struct Sent {
+    /// Gets the outcome. None after an early acknowledgement, which is a planted bug.
     ticket: Option<Ticket>,
     value: Bytes,
     generation: u32,
@@ -243,6 +252,7 @@ fn unknown(code: Code) -> Outcome {
     Outcome::Unknown(RecordError::new(code, "as drawn"))
 }
 
+/// A sender for requests that began in this generation.
 struct OfGeneration<'a> {
     brokers: &'a Brokers,
     generation: u32,

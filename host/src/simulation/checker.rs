@@ -24,6 +24,7 @@ pub(super) struct Told {
     pub(super) was_unknown: bool,
 }
 
+/// The outcome that a client was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToldOutcome {
     Acked {
@@ -58,7 +59,7 @@ impl ToldOutcome {
             },
             Some("failed" | "rejected") => Self::NotWritten,
             Some("unknown") => Self::Unknown,
-            other => panic!("{other:?} is no outcome"),
+            other => panic!("{other:?} is not an outcome"),
         }
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn start(sidecar: &Sidecar, rng: &mut Rng) -> Vec<JoinHandle<Vec<Told
 struct Plan {
     client: u64,
     number: u64,
+    /// The record's key is one of six, so that records share keys.
     key: Option<u8>,
     /// Whether the record names a partition that does not exist.
     wrong: bool,

@@ -49,6 +49,7 @@ struct Claim {
     epoch: u64,
     sequence: u64,
     content: Content,
+    /// Whether it is a repeat, whose sequence is used already.
     repeat: bool,
     /// Whether the hand-over has begun. Until then the request may still be refused.
     taken: bool,
@@ -61,9 +62,11 @@ struct Claim {
 struct Request<H> {
     content: Content,
     state: State<H>,
+    /// What it is counted for, bytes.
     bytes: usize,
 }
 
+/// Whether a request that was taken has its outcomes.
 #[derive(Debug)]
 enum State<H> {
     UnderWay(H),

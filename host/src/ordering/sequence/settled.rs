@@ -27,6 +27,7 @@ pub struct Stored {
 pub struct Settled {
     /// The producer generation of the last hand-over.
     pub generation: u32,
+    /// The outcome of each record, in the order of the request.
     records: Box<[Stored]>,
     bytes: usize,
     is_acked: bool,

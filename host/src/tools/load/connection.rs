@@ -31,6 +31,7 @@ pub(super) async fn drive(
     seen
 }
 
+/// What the writing and the reading half of a connection share.
 struct State {
     /// Permits for more requests under way.
     room: Semaphore,

@@ -11,7 +11,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 /// When requests are sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
+    /// When sending begins.
     pub(super) begin: Instant,
+    /// When sending ends.
     pub(super) end: Instant,
     /// The time between two requests of one connection. None: each request goes out as soon as fewer than `in_flight`
     /// are under way.

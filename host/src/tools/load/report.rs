@@ -16,7 +16,9 @@ const LONGEST_US: u64 = 60_000_000;
 pub(super) struct Observed {
     /// Latencies of answers, µs.
     latencies: Histogram<u64>,
+    /// How many records were acked.
     pub(super) records: u64,
+    /// How many answers had only acked records.
     pub(super) requests: u64,
     /// How many answers were not "all acked", by status and content.
     pub(super) others: BTreeMap<String, u64>,

@@ -20,6 +20,7 @@ pub(super) struct Programs {
     /// The C compilers and libraries, in the order in which they are tried.
     pub(super) c: SearchPaths,
     pub(super) node: OsString,
+    /// Used where the project has none in its own environment.
     pub(super) componentize_py: OsString,
     pub(super) go: OsString,
 }

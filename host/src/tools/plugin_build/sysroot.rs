@@ -38,6 +38,7 @@ pub(super) struct SearchPaths {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sysroot {
     pub(super) folder: PathBuf,
+    /// The target's name in this library, one of [`TARGETS`].
     pub(super) target: &'static str,
 }
 

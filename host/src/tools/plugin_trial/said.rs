@@ -29,6 +29,7 @@ pub(super) struct Said {
     more: u64,
 }
 
+/// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     level: Level,

@@ -8,6 +8,7 @@ use crate::base::outcome::Kind;
 /// What a client was told and has seen, as long as it is remembered.
 #[derive(Debug, Default)]
 pub(super) struct Told {
+    /// The epoch of the last request that was taken.
     pub(super) epoch: u64,
     /// The next new sequence of the epoch. None until something was taken.
     pub(super) expected: Option<u64>,

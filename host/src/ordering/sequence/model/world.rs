@@ -40,6 +40,7 @@ pub(crate) fn call_all(bounds: Bounds, calls: &[Call]) {
     }
 }
 
+/// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Reserved,
@@ -53,6 +54,7 @@ struct Job {
     number: Number,
     content: Content,
     stage: Stage,
+    /// For a repeat: the outcomes so far.
     before: Option<Arc<Settled>>,
 }
 
@@ -77,9 +79,11 @@ struct World {
     sequences: Sequences<u64>,
     bounds: Bounds,
     now: Instant,
+    /// The requests that have the turn or are under way, by their handle.
     jobs: Vec<(u64, Job)>,
     next_job: u64,
     waiting: Vec<(Number, Content)>,
+    /// What each client was told.
     told: HashMap<Name, Told>,
 }
 
@@ -300,7 +304,8 @@ impl World {
         assert_eq!(owners, counted.collect());
     }
 
-    /// Everything goes well from now on: nobody may be left waiting, and whoever is not blocked may send what is expected.
+    /// Ends the run, with everything going well from now on: no request may be left waiting, and a client that is not
+    /// blocked may send what is expected.
     fn ends(&mut self) {
         loop {
             while !self.jobs.is_empty() {

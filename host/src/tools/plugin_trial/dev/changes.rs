@@ -100,7 +100,9 @@ pub(super) fn places(file: &Path, config: &Value, records: &[Record], partitions
 /// Records that go elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moves {
+    /// How many records were compared.
     pub(super) all: usize,
+    /// How many of them go elsewhere.
     pub(super) moved: usize,
     /// How many records changed, by kind before and after: `partition`, `any`, `rejected`, `error`.
     pub(super) kinds: BTreeMap<(&'static str, &'static str), usize>,
@@ -158,7 +160,9 @@ fn shown_key(key: &[u8]) -> String {
 pub(super) struct Changes {
     /// Whether both versions are the same component, byte for byte.
     pub(super) same_component: bool,
+    /// The cases that are decided differently.
     pub(super) cases: Vec<CaseChange>,
+    /// The records that go elsewhere. None where there are no records to compare.
     pub(super) records: Option<Moves>,
 }
 

@@ -21,6 +21,7 @@ const INTERRUPTED: i32 = 130;
 /// Whether the program is to end, and the child processes that must end with it.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
+    /// Whether the ending has begun.
     begun: AtomicBool,
     /// The running children. Each leads a process group of its own.
     children: Mutex<Vec<Pid>>,
@@ -112,6 +113,7 @@ impl Ending {
 pub(super) struct Running {
     /// None once the child was waited for.
     child: Option<Child>,
+    /// The child's process group.
     group: Option<Pid>,
     ending: Arc<Ending>,
 }

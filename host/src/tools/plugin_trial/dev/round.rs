@@ -52,9 +52,11 @@ pub(super) struct Rounds<'a> {
     ending: &'a Arc<Ending>,
     /// Where components are built: in their final place a sidecar would take them before they are tested.
     scratch: TempDir,
+    /// The records of `--records`, with which two versions are compared.
     records: Option<Vec<Record>>,
     /// A copy of the version that decided before, for the comparison.
     before: Option<PathBuf>,
+    /// How many rounds there were.
     rounds: u64,
 }
 

@@ -44,11 +44,15 @@ struct Plugin {
     name: String,
     file: PathBuf,
     active: Option<Active>,
+    /// The digest of the file as it is now.
     file_digest: Option<String>,
+    /// The digest that was rolled back and is ignored.
     ignored_digest: Option<String>,
+    /// Why the file was not taken.
     problem: Option<String>,
 }
 
+/// The version that decides.
 #[derive(Debug, Deserialize)]
 struct Active {
     digest: String,
