@@ -96,7 +96,7 @@ impl Options {
                 "--json" => json = true,
                 "--sent" => sent = Some(arguments.next().context(USAGE)?),
                 "--keys-are" => keys_are = arguments.next().context(USAGE)?,
-                option if option.starts_with('-') => bail!("{option} is no option\n{USAGE}"),
+                option if option.starts_with('-') => bail!("{option} is not an option\n{USAGE}"),
                 _ => places.push(argument),
             }
         }

@@ -285,7 +285,7 @@ impl<'a> Load<'a> {
             "failed" => ToldOutcome::Failed,
             "rejected" => ToldOutcome::Rejected,
             "unknown" => ToldOutcome::Unknown,
-            other => panic!("{other} is no outcome"),
+            other => panic!("{other} is not an outcome"),
         };
         let client = usize::try_from(sent.client).expect("a client");
         self.acked[client].fetch_add(

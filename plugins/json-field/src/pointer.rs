@@ -48,7 +48,7 @@ impl Pointer {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let refuse = |why: &str| {
             Err(format!(
-                "`pointer` is `{text}`, which is no JSON pointer that works here: {why}"
+                "`pointer` is `{text}`, which is not a JSON pointer that works here: {why}"
             ))
         };
         if !text.is_empty() && !text.starts_with('/') {

@@ -48,7 +48,7 @@ pub(super) fn judge(name: &str, script: &Script, played: &Played) -> Judged {
     if let Some(more) = replies.get(script.requests.len()) {
         judged
             .wrong
-            .push(format!("{name}: what is no request was answered: {more:?}"));
+            .push(format!("{name}: bytes that are not a request were answered: {more:?}"));
     }
     if let Some(missed) = &played.missed {
         judged.wrong.push(format!("{name}: never came: {missed}"));
