@@ -42,6 +42,7 @@
 //! name. A single owner may use all places and all memory. Where there are several owners and no room is left, an owner
 //! with more than an even share gives way, and every other owner only makes room among its own clients.
 
+mod bounds;
 mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
@@ -52,48 +53,24 @@ mod settled;
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use self::client::{Client, Verdict};
 pub use self::{
+    bounds::Bounds,
     number::{Content, Name, Number, Owner},
     refusal::Refusal,
     settled::{Settled, Stored, most_bytes},
 };
-use crate::config::Limits;
 
-/// A client may have one part in so many of the memory: a client with large requests must not push out all others.
+/// A client may use the memory divided by this, so that a client with large requests does not push out all others.
 const SHARE: usize = 4;
 
 /// When the memory is full, a client first forgets its own requests, down to this many, before another client is
 /// forgotten. Many clients that send all the time should rather remember a little less each than keep pushing one
 /// another out.
 const SPARED: usize = 8;
-
-/// How much may be remembered.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// `limits.max_clients`.
-    pub clients: usize,
-    /// `limits.client_window`: requests of one client.
-    pub window: usize,
-    /// `limits.client_memory_bytes`: of all clients together.
-    pub bytes: usize,
-    /// `limits.client_idle_ms`.
-    pub idle: Duration,
-}
-
-impl From<&Limits> for Bounds {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            clients: limits.max_clients,
-            window: limits.client_window,
-            bytes: limits.client_memory_bytes,
-            idle: Duration::from_millis(limits.client_idle_ms),
-        }
-    }
-}
 
 /// What the caller has to do for a request. `H` is a handle to the outcomes of a request that is under way.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 mod forgetting;
 mod interleavings;
 
+use std::time::Duration;
+
 use super::{
     model::{content, settled},
     *,
