@@ -96,7 +96,7 @@ fn a_malformed_record_is_its_own_refusal_and_the_others_go_on() {
         (r#"{"timestamp":9223372036854775808}"#, "timestamp is too large"),
         (r#"{"value":1,"value":2}"#, "duplicate field `value`"),
     ] {
-        // In a batch, alone, and on a line of its own.
+        // Each bad record comes in a batch, alone, and on a line of its own.
         for (kind, body, others) in [
             (
                 JSON,

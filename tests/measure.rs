@@ -145,7 +145,7 @@ fn sidecar(folder: &PluginFolder) -> Sidecar {
     folder.put("p", &version(&built("key-hash"), 0));
     folder
         .sidecar()
-        // So that each version is compiled.
+        // A cache of its own, so that each version is compiled.
         .config(&format!("cache_dir = {:?}", folder.beside("cache")))
         .route("*", "p", "")
         .start()

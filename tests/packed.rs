@@ -115,7 +115,7 @@ fn every_field_of_a_packed_record_lands_as_it_does_from_json() {
             "tcp" => sidecar.tcp(),
             _ => sidecar.unix(),
         };
-        // With the topic in the path, and in each record.
+        // The topic is in the path first, then in each record.
         for (path, named) in [(true, "path"), (false, "record")] {
             let topics = ["packed", "json"].map(|form| format!("{form}-{socket}-{named}"));
             let target = |topic: &str| match path {

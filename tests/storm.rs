@@ -40,7 +40,7 @@ fn a_storm_of_reloads_loses_reorders_and_fails_nothing() {
     let storm = Storm::new(swaps);
     folder.put_as_config_map("p", &storm.contents[0], 0);
     let sidecar = Builder::kafka(&kafka.bootstrap())
-        // So that each version is compiled.
+        // A cache of its own, so that each version is compiled.
         .config(&folder.config(&format!("cache_dir = {:?}", folder.beside("cache"))))
         .route("*", "p", "")
         .start();

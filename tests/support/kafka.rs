@@ -36,7 +36,7 @@ use helper::{Helper, Reply};
 use node::Node;
 
 const USER: &str = "pointsman";
-/// Also the password of the brokers' key store.
+/// The user's password, and that of the brokers' key store.
 const PASSWORD: &str = "pointsman-secret";
 
 /// Set by benchmarks: the brokers should then be as fast as in production, rather than start quickly.

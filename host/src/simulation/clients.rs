@@ -236,7 +236,7 @@ type Unknown = Arc<Mutex<HashSet<usize>>>;
 /// How one try ended.
 enum Sent {
     Told(Arc<Settled>),
-    /// Nothing was taken.
+    /// Nothing of the request was taken.
     Refused,
     /// The client has not heard the reply.
     Lost,

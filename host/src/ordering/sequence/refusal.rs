@@ -6,11 +6,11 @@ pub enum Refusal {
     /// Another sequence comes next.
     #[error("sequence {sequence} is not the next one; send {expected} first")]
     Gap {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What would be taken.
+        /// The sequence that would be taken.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// The request was taken before, and too many others were taken after it.
@@ -19,11 +19,11 @@ pub enum Refusal {
          client_memory_bytes); do not send it again, the next one is {expected}"
     )]
     Forgotten {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What would be taken.
+        /// The sequence that would be taken.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// A record of an earlier request is failed or unknown.
@@ -31,31 +31,31 @@ pub enum Refusal {
         "sequence {expected} has records that are failed or unknown; send it again before {sequence}, or begin a new epoch"
     )]
     Blocked {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What has to be sent again.
+        /// The sequence that has to be sent again.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// The client has begun a later epoch.
     #[error("epoch {given} is over, the client's is {epoch}; a client that still sends with {given} has been replaced")]
     StaleEpoch {
-        /// Of the request.
+        /// The request's epoch.
         given: u64,
-        /// The current one.
+        /// The client's current epoch.
         epoch: u64,
-        /// What would be taken in it.
+        /// The sequence that would be taken in that epoch.
         expected: u64,
     },
     /// A repeat has other records than the request that it repeats.
     #[error("sequence {sequence} was taken with other records; a repeat must have the same ones in the same order")]
     Mismatch {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What would be taken.
+        /// The sequence that would be taken.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// Nothing is known of the client.
@@ -64,7 +64,7 @@ pub enum Refusal {
          that has no answer again, alone, with Pointsman-Resume: 1"
     )]
     Resync {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
     },
     /// Every client that could be forgotten has something under way.
@@ -85,7 +85,7 @@ pub enum Refusal {
          or raise that"
     )]
     TooLarge {
-        /// Of the request.
+        /// How many records the request has.
         records: usize,
     },
 }

@@ -68,7 +68,7 @@ impl Settled {
         }
     }
 
-    /// By record, in the order of the request.
+    /// The outcome of each record, in the order of the request.
     pub fn records(&self) -> &[Stored] {
         &self.records
     }
