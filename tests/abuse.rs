@@ -1,8 +1,9 @@
-//! Clients that would hurt the others, one kind after the other: who must not suffer, and by how much.
+//! Clients that try to hurt the others, one kind after the other: honest clients must not suffer from them.
 //!
-//! Each plays against a sidecar of its own, which may use no more memory than it promises: `max_buffered_bytes` and 128 MiB. Beside
-//! it an honest client sends single records, whose outcomes must be true and come in time: at the same time another one sends to a
-//! sidecar that is left alone, which tells what the machine does. `POINTSMAN_ABUSE=long` plays each for longer.
+//! Each kind attacks a sidecar of its own, which may use no more memory than it promises: `max_buffered_bytes` and 128
+//! MiB. Meanwhile an honest client sends single records to the same sidecar, whose outcomes must be true and come in
+//! time. Another honest client sends to a sidecar that nobody attacks, which shows how fast the machine is.
+//! `POINTSMAN_ABUSE=long` runs each kind for longer.
 
 mod cage;
 mod clients;
@@ -19,23 +20,23 @@ use self::clients::Target;
 use self::honest::{Honest, Quality};
 use crate::support::sidecar::Builder;
 
-/// What the sidecar may take on top of what clients send.
+/// The memory that the sidecar may take on top of what clients send.
 const CONSTANT: u64 = 128 << 20;
 /// The default of `limits.max_buffered_bytes`.
 const BUFFERED: u64 = 64 << 20;
-/// Of the topic `frozen`: its brokers take a record and never answer.
+/// The number of partitions of the topic `frozen`, whose brokers take a record and never answer.
 const FROZEN: i32 = 2;
-/// An honest request may take so many times as long as one to a sidecar that is left alone. The goal is a tenth of it: machines are
-/// noisy.
+/// An honest request may take this many times as long as one to a sidecar that nobody attacks. The goal is a tenth of
+/// this, but machines are noisy.
 const SLOWER: u32 = 50;
-/// What counts as quick, however quick that one was.
+/// A request that takes no longer than this is quick enough, however quick the other sidecar was.
 const QUICK: Duration = Duration::from_millis(20);
 
 /// A kind of client.
 struct Behaviour {
     name: &'static str,
     play: fn(&Target),
-    /// How many of a hundred honest requests may be told to come back later.
+    /// How many of a hundred honest requests may be refused with 503.
     refused: u32,
 }
 
@@ -127,13 +128,13 @@ fn brokers() -> MockCluster<'static, DefaultProducerContext> {
     brokers
 }
 
-/// What came of one kind of client.
+/// The results of one kind of client.
 struct Played {
     name: &'static str,
     resident: u64,
-    /// Before.
+    /// How the honest client was served before the attack.
     quiet: Quality,
-    /// Of the sidecar that is left alone.
+    /// How the honest client of the other sidecar was served.
     alone: Quality,
     meanwhile: Quality,
     refused: u32,
@@ -187,7 +188,7 @@ impl Played {
         );
     }
 
-    /// What does not hold.
+    /// The promises that were broken.
     fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if self.resident > BUFFERED + CONSTANT {

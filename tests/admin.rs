@@ -1,4 +1,4 @@
-//! The admin listener tells the truth, and only to those who may hear it.
+//! The admin listener tells the truth, and only to authorized clients.
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,12 +11,12 @@ use crate::support::{
     sidecar::{Builder, Sidecar, eventually},
 };
 
-/// Less than a silent connection is kept for.
+/// Less time than a silent connection is kept.
 const BEFORE_THEY_GO: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_sidecar_without_brokers_is_live_and_ready_and_says_that_kafka_is_down() {
-    // Port 1 is nobody's.
+    // Nobody listens on port 1.
     let sidecar = Builder::kafka("127.0.0.1:1")
         .config("[limits]\nmax_wait_ms = 300")
         .start();
@@ -123,7 +123,8 @@ fn get(sidecar: &Sidecar, path: &str, headers: &[(&str, &str)]) -> u16 {
     http.reply().unwrap().status
 }
 
-/// What a browser sends for a page of another site: a form, a script, a name that was made to mean 127.0.0.1.
+/// The headers that a browser sends for a page of another site: a form, a script, a host name that was made to resolve
+/// to 127.0.0.1.
 fn as_pages_ask(address: SocketAddr) -> Vec<Vec<(&'static str, String)>> {
     let own = || ("host", address.to_string());
     let form = || ("content-type", "application/x-www-form-urlencoded".to_owned());
@@ -143,7 +144,7 @@ fn as_pages_ask(address: SocketAddr) -> Vec<Vec<(&'static str, String)>> {
     ]
 }
 
-/// Status and code of what is told to who sends exactly these headers.
+/// Status and code of the answer to a request with exactly these headers.
 fn told(address: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> (u16, String) {
     let mut head = format!("{method} {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {

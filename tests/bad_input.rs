@@ -11,7 +11,7 @@ const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 const PATH: &str = "/v1/topics/t/records";
 
-/// Sends it with `send`, then proves that the process lives and that only the control record was produced.
+/// Sends bad input with `send`, then proves that the process lives and that only the control record was produced.
 fn refused(sidecar: &mut Sidecar, send: impl FnOnce(&mut Http) -> Reply) -> Reply {
     let reply = send(&mut sidecar.tcp());
     assert!(sidecar.is_alive());
@@ -96,7 +96,7 @@ fn a_malformed_record_is_its_own_refusal_and_the_others_go_on() {
         (r#"{"timestamp":9223372036854775808}"#, "timestamp is too large"),
         (r#"{"value":1,"value":2}"#, "duplicate field `value`"),
     ] {
-        // In a batch, alone, and on a line of its own.
+        // Each bad record comes in a batch, alone, and on a line of its own.
         for (kind, body, others) in [
             (
                 JSON,
@@ -377,7 +377,7 @@ fn many_unknown_topics_in_a_request_do_not_hold_it_for_ever() {
     let body = format!(r#"{{"records":[{}]}}"#, records.join(","));
     let reply = sidecar.tcp().json("/v1/records", &body);
     assert_eq!((reply.status, reply.problem().as_str()), (503, "kafka_unavailable"));
-    // Others are not held up by it.
+    // Records of other topics are not held up.
     kafka.create_topic("beside", 1, &[]).unwrap();
     assert_eq!(
         sidecar.tcp().json("/v1/topics/beside/records", r#"{"value":1}"#).status,

@@ -1,4 +1,4 @@
-//! A plugin that is asked about many records in one call decides as if it were asked about each by itself.
+//! A plugin that is asked about many records in one call decides as if it were asked about each record alone.
 
 use std::{
     sync::{
@@ -27,9 +27,13 @@ use pointsman::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-use crate::support::sidecar::{eventually, plugin_dir};
+use crate::support::{
+    records::keyed,
+    sidecar::{eventually, plugin_dir},
+};
 
-/// Each with a configuration; all decide by what the record holds, `round-robin` and `hostile` by what was before it, too.
+/// The plugins, each with its configuration. All decide by the record; `round-robin` and `hostile` also by the records
+/// before it.
 const PLUGINS: [(&str, &str); 5] = [
     ("key-hash", "{}"),
     ("header", r#"{"name":"a"}"#),
@@ -54,7 +58,7 @@ fn limits() -> Limits {
     Limits::from(&config::Plugins::default())
 }
 
-/// A fresh instance.
+/// Leases a fresh instance.
 fn lease(plugin: usize) -> Lease {
     let config = PLUGINS[plugin].1.to_owned();
     let pool = Pool::new(Arc::clone(&codes()[plugin]), config, limits(), &Metrics::new().unwrap()).unwrap();
@@ -62,7 +66,7 @@ fn lease(plugin: usize) -> Lease {
 }
 
 fn key() -> impl Strategy<Value = Option<Bytes>> {
-    // Some of them mean something to `hostile`, none of these makes it trap.
+    // Some of these keys mean something to `hostile`, but none makes it trap.
     let named = prop_oneof![
         Just("any"),
         Just("tenant"),
@@ -100,24 +104,12 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
-/// With this key and nothing else.
-fn keyed(key: &'static str) -> Record {
-    Record {
-        topic: Arc::from("t"),
-        key: Some(Bytes::from_static(key.as_bytes())),
-        value: None,
-        headers: Vec::new(),
-        partition: None,
-        timestamp: None,
-    }
-}
-
 fn one_by_one(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -> Vec<Decision> {
     let decide = |record: &Record| lease.partition(record.clone(), partitions).1.expect("a decision");
     records.iter().map(decide).collect()
 }
 
-/// In calls of as many as there are numbers in `sizes`, again and again.
+/// Asks in batches of these sizes, again and again.
 fn by_batches(lease: &mut Lease, records: &[Record], sizes: &[usize], partitions: &Arc<Partitions>) -> Vec<Decision> {
     let (mut decided, mut rest, mut sizes) = (Vec::new(), records, sizes.iter().cycle());
     while !rest.is_empty() {
@@ -199,7 +191,7 @@ fn a_suspension_that_two_slow_probes_end_is_not_counted_as_ended_twice() {
     suspended(0);
 }
 
-/// One that asks this pool about every record.
+/// A pipeline that asks this pool about every record.
 fn pipeline(pool: &Arc<Pool>) -> Pipeline {
     let producer = Arc::new(MemoryProducer::default());
     producer.create_topic("t", 3);
@@ -229,11 +221,11 @@ fn pipeline(pool: &Arc<Pool>) -> Pipeline {
     }
 }
 
-/// The longest that another task on the same thread had to wait while a batch of slow records was asked about one by one, and how
-/// long all of that took; by the plugins' clock, which runs while a plugin does.
+/// How long another task on the same thread had to wait at most while a batch of slow records was asked about one by
+/// one, and how long all of that took. Both are by the plugins' clock, which runs only while a plugin does.
 async fn longest_wait(pool: &Arc<Pool>, pipeline: &Pipeline) -> (u64, u64) {
     let most = 128;
-    // A batch grows for as long as it is quick.
+    // Batches grow as long as they are quick.
     while pool.lease_blocking().unwrap().batch_size() < most {
         let decided = pipeline.decide(vec![Ok(keyed("k")); 2 * most], false).await;
         assert!(decided.is_ok());
@@ -271,7 +263,7 @@ async fn records_that_are_asked_about_one_by_one_after_their_batch_has_failed_le
     let code = Arc::clone(&codes()[PLUGINS.len() - 1]);
     let pool = Arc::new(Pool::new(code, "{}".to_owned(), limits, &metrics).unwrap());
     let pipeline = pipeline(&pool);
-    // On a busy machine the whole process may have to wait: once is enough.
+    // On a busy machine the whole process may have to wait, so one good measurement is enough.
     let mut waits = Vec::new();
     while waits.len() < 20 {
         let (longest, all) = longest_wait(&pool, &pipeline).await;

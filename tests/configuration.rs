@@ -1,4 +1,4 @@
-//! Configuration: what is wrong stops the start with one line that says where, and secrets stay secret.
+//! Configuration: a mistake stops the start with one line that says where it is, and secrets stay secret.
 
 use std::process::{Command, Output};
 
@@ -133,7 +133,7 @@ fn every_mistake_is_one_line_with_file_line_key_and_expectation() {
             "keytool",
         ),
     ] {
-        // What stands in the table is kept where it is.
+        // A text with a `[kafka]` table is used as it is.
         let whole = if text.contains("[kafka]") || text.is_empty() {
             text.to_owned()
         } else {
@@ -169,7 +169,7 @@ fn the_environment_wins_and_only_a_double_underscore_makes_a_key() {
         .environment("POINTSMAN_LIMITS__MAX_RECORDS", "7")
         .environment("POINTSMAN_KAFKA__PROPERTIES", r#"{"client.id":"123","linger.ms":1}"#)
         .environment("POINTSMAN_PLUGINS__DIR", "42")
-        // What Kubernetes injects for a Service of this name.
+        // Kubernetes sets this variable for a Service with the name `pointsman`.
         .environment("POINTSMAN_PORT", "tcp://10.0.0.1:80")
         .environment("POINTSMAN_SERVICE_HOST", "10.0.0.1")
         .start();

@@ -10,8 +10,8 @@
 //! | `json`, `toml` | parsed; `toml` also has to be a configuration or a table of cases |
 //! | `rust` | built: `<!-- file: PATH -->` above a block writes it into that file, for the `sh` blocks after it |
 //!
-//! The shell stands in a folder laid out like a checkout in which `make run` runs. Only the addresses, the socket and the
-//! configuration file are others, so that pages disturb neither each other nor whoever works in the checkout.
+//! The shell stands in a folder laid out like a checkout in which `make run` runs. Only the addresses, the socket and
+//! the configuration file differ, so that pages disturb neither each other nor a person who works in the checkout.
 
 mod expected;
 mod links;
@@ -43,7 +43,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// A newcomer reads so many lines, and no more.
+/// The most lines of the README: a newcomer reads no more.
 const README_LINES: usize = 200;
 
 #[test]
@@ -203,14 +203,14 @@ fn readme_and_manual() -> Vec<Page> {
     pages
 }
 
-/// The block of docs/configuration.md that lists every key.
+/// The block of docs/configuration.md that lists all keys.
 pub(crate) fn listing() -> Block {
     let page = Page::read("docs/configuration.md");
     let listing = page.blocks.into_iter().find(|block| block.info == "toml");
     listing.expect("a listing of all keys")
 }
 
-/// What the sidecar makes of this configuration.
+/// The configuration that the sidecar reads from this text.
 fn load(text: &str) -> Result<serde_json::Value, String> {
     let folder = tempfile::tempdir_in(root().join("target")).unwrap();
     let file = folder.path().join("pointsman.toml");

@@ -1,4 +1,4 @@
-//! The end: what is open is finished and answered, or given up at the deadline, truthfully.
+//! The drain: open requests are finished and answered, or given up at the deadline, and the report is true.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,8 @@ use crate::support::{
     http::Http,
     sidecar::{BINARY, Builder, eventually, to_its_end},
 };
+
+mod numbered;
 
 const PATH: &str = "/v1/topics/t/records";
 
@@ -23,7 +25,7 @@ fn open_requests_are_answered_and_what_lingers_is_sent() {
     );
     let mut waiting = sidecar.tcp();
     waiting.send("POST", PATH, &[("content-type", "application/json")], br#"{"value":1}"#);
-    // Its body is half there when the signal comes.
+    // Half of this body has come when the signal comes.
     let mut half = sidecar.unix();
     half.raw(
         format!(
@@ -39,7 +41,7 @@ fn open_requests_are_answered_and_what_lingers_is_sent() {
     });
     let unix = sidecar.unix.clone();
     let address = sidecar.http;
-    // The broker ends with the process, so it is read while the half request holds the process.
+    // The broker ends with the process, so the topic is read while the half request keeps the process alive.
     sidecar.terminate();
     sidecar.wait_for_log("stopping");
     let reply = waiting.reply().expect("an answer");
@@ -119,7 +121,7 @@ fn an_idle_http2_client_that_answers_nothing_does_not_hold_the_drain() {
     let mut sidecar = Builder::embedded().config("[shutdown]\ndrain_ms = 600000").start();
     let mut silent: Vec<Http> = vec![sidecar.tcp(), sidecar.unix()];
     for http in &mut silent {
-        // The preface, no settings of its own, and that it has seen the other side's.
+        // The preface, empty settings, and the acknowledgement of the sidecar's settings.
         http.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0");
     }
     eventually("they are open", || sidecar.metric("pointsman_connections") == 2.0);
@@ -214,7 +216,7 @@ fn probes_need_no_shell_and_find_the_sidecar_by_its_own_configuration() {
         let output = pointsman(&["probe", what, "--admin", &admin], &[]);
         assert!(output.status.success(), "{what}: {output:?}");
     }
-    // The port is one that the system chose, so the file does not have it, and the environment does.
+    // The system chose the port, so the environment has it, and not the file.
     let config = sidecar.config.to_str().unwrap().to_owned();
     let output = pointsman(
         &["probe", "live", "--config", &config],

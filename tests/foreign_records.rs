@@ -1,4 +1,5 @@
-//! What the brokers refuse of one client's records is that client's: whoever shares a topic, a partition and a batch with it goes on.
+//! A record that the brokers refuse hurts only its own client: other clients that share the topic, the partition and
+//! the batch go on.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,7 +19,7 @@ const BETWEEN_ATTACKS: Duration = Duration::from_millis(12);
 const ATTACKS: usize = 240;
 const MINUTE_MS: i64 = 60_000;
 
-/// Outcomes, with their codes, and how many.
+/// How many records had each outcome and code.
 type Outcomes = BTreeMap<String, usize>;
 
 fn in_ms(ahead: i64) -> i64 {
@@ -26,7 +27,8 @@ fn in_ms(ahead: i64) -> i64 {
     i64::try_from(now.as_millis()).unwrap() + ahead
 }
 
-/// Records that a compacted topic of at most 10 000 bytes a batch, with times from an hour ago to a minute ahead, does not take.
+/// Records that the topic does not take: it is compacted, takes at most 10 000 bytes a batch, and times from an hour
+/// ago to a minute ahead. Each with its code.
 fn attacks() -> [(&'static str, String); 4] {
     let at = |ahead| {
         format!(
@@ -64,7 +66,7 @@ fn honest(mut connection: Http, topic: &str, client: usize, stopped: &mpsc::Rece
         let lines: String = (0..RECORDS_A_REQUEST)
             .map(|_| {
                 number += 1;
-                // Some with a time of their own, as honest as that of their arrival.
+                // Some records have a time of their own, which is valid.
                 let time = match number % 2 {
                     0 => format!(",\"timestamp\":{}", in_ms(-100)),
                     _ => String::new(),
@@ -106,13 +108,13 @@ fn beside(sidecar: &Sidecar, topic: &str, clients: usize, attack: impl FnOnce())
     })
 }
 
-/// Sends what the topic does not take, by the clock.
+/// Sends records that the topic does not take, at a steady pace.
 fn attack(sidecar: &Sidecar, topic: &str) -> Outcomes {
     let mut outcomes = Outcomes::new();
     let mut connection = sidecar.tcp();
     let (_timer, ticks) = mpsc::sync_channel::<()>(0);
     for number in 0..ATTACKS {
-        // A clock, not a condition.
+        // This wait paces the attack; it waits for no condition.
         assert_eq!(ticks.recv_timeout(BETWEEN_ATTACKS), Err(RecvTimeoutError::Timeout));
         let (_, record) = &attacks()[number % 4];
         let outcome = connection.json(&path(topic), record).outcomes().remove(0);
@@ -154,14 +156,7 @@ fn records_that_a_topic_does_not_take_spoil_no_more_than_one_batch_each_where_it
     let kafka = Kafka::single();
     kafka.create_topic("hidden", 2, &TERMS).unwrap();
     kafka.hide_configs("hidden").unwrap();
-    let properties = format!(
-        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
-         sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";\n\
-         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-        kafka.user(),
-        kafka.password(),
-        kafka.ca_pem().display()
-    );
+    let properties = kafka.sasl_ssl_properties("PLAIN");
     let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
         .kafka_lines(&format!("properties = '''\n{properties}'''"))
         .start();
@@ -172,7 +167,7 @@ fn records_that_a_topic_does_not_take_spoil_no_more_than_one_batch_each_where_it
         for (_, record) in attacks() {
             first.extend(sidecar.tcp().json(&path("hidden"), &record).outcomes());
         }
-        // Whoever begins now is not touched any more.
+        // Clients that begin now no longer notice anything.
         later = beside(&sidecar, "hidden", HONEST, || refused = attack(&sidecar, "hidden"));
     });
     eprintln!(
@@ -242,7 +237,7 @@ fn a_request_that_is_too_large_as_one_batch_spoils_nobody_elses() {
             for outcome in reply.outcomes() {
                 *heavy.entry(outcome).or_default() += 1;
             }
-            // What is larger than what others send, and fits, is taken all the same.
+            // A record that is larger than the others' and still fits is taken.
             let reply = connection.post(&path("heavy"), &[NDJSON], record(4_000).as_bytes());
             assert_eq!(reply.outcomes(), ["acked"]);
         }

@@ -1,4 +1,4 @@
-//! Nothing that a plugin is or does hurts anybody but the records of its own route: all along another route's traffic goes on.
+//! Whatever a plugin is or does hurts only the records of its own route: another route's traffic goes on all the time.
 
 mod cost;
 
@@ -13,9 +13,9 @@ use crate::support::{
     sidecar::{Builder, Sidecar, eventually},
 };
 
-/// Sends to topic `good` all the time that `meanwhile` takes, and sees to it that every record is acknowledged.
+/// Sends to topic `good` while `meanwhile` runs, and checks that every record is acknowledged.
 fn with_neighbour<T>(sidecar: &Sidecar, meanwhile: impl FnOnce() -> T) -> T {
-    /// Also when `meanwhile` panics: its thread must not be waited for without end.
+    /// Stops the sender also when `meanwhile` panics: else the scope would wait for its thread without end.
     struct Stop<'a>(&'a AtomicBool);
     impl Drop for Stop<'_> {
         fn drop(&mut self) {
@@ -64,13 +64,9 @@ fn outcomes(sidecar: &Sidecar, topic: &str, key: &str, count: usize) -> Vec<Stri
 fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    folder.put("good", &key_hash);
-    folder.put("bad", &key_hash);
+    let config = "configure_ms = 200\ncompile_cpu_ms = 2000\ncompile_memory_bytes = 100663296";
     let sidecar = folder
-        .sidecar()
-        .config("configure_ms = 200\ncompile_cpu_ms = 2000\ncompile_memory_bytes = 100663296")
-        .route("good", "good", "")
-        .route("bad", "bad", "")
+        .sidecar_with_good_and("bad", "bad", config)
         .route("looping", "hostile", "config = { loop = 1 }")
         .start();
     let cases: [(&str, Vec<u8>, &str); 9] = [
@@ -113,7 +109,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
             folder.put("bad", bytes);
             eventually(case, || {
                 let problem = shown(&sidecar, "bad")["problem"].clone();
-                // On a machine that is busy enough a child at the lowest priority does not get its CPU time in time.
+                // On a very busy machine a child at the lowest priority may not get its CPU time before it is given up.
                 let is_refused = |problem: &str| problem.contains(says) || problem.contains("stopped after 20 s");
                 problem.as_str().is_some_and(is_refused)
             });
@@ -136,7 +132,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
         });
         assert_eq!(outcomes(&sidecar, "looping", "a", 1), ["rejected plugin_unavailable"]);
     });
-    // And a good file still is.
+    // A good file is still taken.
     let good = version(&key_hash, 7);
     folder.put("bad", &good);
     eventually("it recovers", || deciding(&sidecar, "bad") == digest(&good));
@@ -145,7 +141,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
 #[test]
 fn whatever_a_call_does_only_its_own_record_suffers() {
     let mut sidecar = Builder::embedded()
-        // Room for copying what is giant on a busy machine: only the loop is to be stopped by its time.
+        // Enough time to copy giant texts on a busy machine: only the loop is to be stopped by its time.
         .config("[plugins]\nmax_traps = 10000\ncall_cpu_ms = 50\ncall_wall_ms = 2000")
         .config(&format!("dir = {:?}", crate::support::sidecar::plugin_dir()))
         .route("good", "key-hash", "")
@@ -166,7 +162,7 @@ fn whatever_a_call_does_only_its_own_record_suffers() {
         ] {
             assert_eq!(outcomes(&sidecar, "bad", key, 5), vec![expected; 5], "{key}");
         }
-        // What an instance has seen ends with it: two records at least come between those that trap.
+        // A new instance starts counting anew, so at least two records come between those that trap.
         let thirds = outcomes(&sidecar, "bad", "third", 30);
         let traps = thirds.iter().filter(|outcome| *outcome == trapped).count();
         assert!((3..=10).contains(&traps), "{thirds:?}");
@@ -178,7 +174,8 @@ fn whatever_a_call_does_only_its_own_record_suffers() {
         assert!(!thirds.windows(3).any(close), "{thirds:?}");
     });
     assert!(sidecar.is_alive());
-    // 5 calls of 1,000 lines, and a panic's message for each trap: at most 20 in a second, all instances together.
+    // 5 calls log 1,000 lines each, and each trap logs a panic's message. At most 20 lines a second are let through,
+    // for all instances together.
     let log = sidecar.log();
     let lines: Vec<_> = log.iter().filter(|line| line["target"] == "plugin").collect();
     assert!((1..=100).contains(&lines.len()), "{} lines", lines.len());
@@ -198,7 +195,7 @@ fn a_table_counts_as_memory_too() {
         .config("memory_bytes = 4194304")
         .route("*", "hog", "")
         .start();
-    // 100,000 elements of 16 bytes a call: the smoke calls made two of them.
+    // Each call adds 100,000 elements of 16 bytes, and there were two smoke calls.
     let seen = outcomes(&sidecar, "t", "a", 3);
     assert!(seen.contains(&"rejected plugin_trapped".to_owned()), "{seen:?}");
     let said = sidecar
@@ -275,14 +272,15 @@ fn a_plugin_that_keeps_trapping_is_suspended_and_tried_again() {
         .start();
     with_neighbour(&sidecar, || {
         let seen = outcomes(&sidecar, "t", "panic", 30);
-        // The first two were asked about in one call, which counts too.
+        // The first two records were asked about in one call, whose failure counts, too.
         assert_eq!(seen[..19], vec!["rejected plugin_trapped"; 19]);
         assert_eq!(seen[19..], vec!["rejected plugin_suspended"; 11]);
         assert_eq!(sidecar.metric("pointsman_plugin_suspended{plugin=\"hostile\"}"), 1.0);
         assert!(sidecar.admin("/ready").text().contains("suspended"));
-        // The other route shares the plugin and its config, so it is suspended there too, and on_error decides.
+        // The other route shares the plugin and its config, so the plugin is suspended there, too, and on_error
+        // decides.
         assert_eq!(outcomes(&sidecar, "lenient", "a", 1), ["acked"]);
-        // One call is let through after the pause; it fails, and the pause doubles.
+        // After the pause one call is let through. It fails, and the pause doubles.
         eventually("it is tried again", || {
             outcomes(&sidecar, "t", "panic", 1) == ["rejected plugin_trapped"]
         });

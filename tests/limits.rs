@@ -1,4 +1,4 @@
-//! Every bound holds, says so, and gives way again.
+//! Every limit holds, says so in its message, and lets requests in again afterwards.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn a_client_that_connects_and_says_nothing_is_closed() {
     let sidecar = Builder::embedded().config("[limits]\nheader_timeout_ms = 200").start();
     sidecar.tcp().closed();
     sidecar.unix().closed();
-    // Nor does the beginning of a header buy more time, be it the first one or a later one.
+    // The beginning of a header buys no more time, either, whether of the first request or a later one.
     let mut slow = sidecar.tcp();
     slow.raw(b"POST /v1/topics/t/records HTTP/1.1\r\nhost: ");
     slow.closed();
@@ -50,7 +50,7 @@ fn connections_that_are_idle_hold_no_memory_that_they_only_needed_for_their_requ
     for connection in &mut connections {
         assert_eq!(connection.json(PATH, r#"{"value":1}"#).status, 200);
     }
-    // hyper alone has 16 KiB of buffers for each that is in use, beside what a connection takes anyway.
+    // hyper alone has 16 KiB of buffers for each connection in use, besides what a connection takes anyway.
     eventually("it is given back", || {
         sidecar.resident_bytes().saturating_sub(before) < 500 * (16 << 10)
     });
@@ -59,7 +59,7 @@ fn connections_that_are_idle_hold_no_memory_that_they_only_needed_for_their_requ
     }
 }
 
-/// A request whose body has come up to its last byte, which does not come.
+/// A request whose body has come, but for its last byte.
 fn slow_body(sidecar: &Sidecar) -> Http {
     let mut slow = sidecar.tcp();
     slow.raw(format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 2000000\r\n\r\n").as_bytes());
@@ -70,7 +70,8 @@ fn slow_body(sidecar: &Sidecar) -> Http {
     slow
 }
 
-/// What a slow body is told that another one waits for, with this time for bodies; its connection, and the sidecar.
+/// The reply to a slow body whose room another body waits for, with this timeout for bodies; also its connection and
+/// the sidecar.
 fn told_beside_another(body_timeout_ms: u64) -> (Reply, Http, Sidecar) {
     let sidecar = Builder::embedded()
         .config(&format!(
@@ -78,7 +79,7 @@ fn told_beside_another(body_timeout_ms: u64) -> (Reply, Http, Sidecar) {
         ))
         .start();
     let mut slow = slow_body(&sidecar);
-    // Half of the buffer is all that bodies being read may hold, so this one waits for the slow one's end.
+    // Bodies that are being read may hold half of the buffer, so this body waits until the slow one ends.
     let reply = sidecar.unix().post(PATH, &[OCTETS], &vec![b'y'; 100_000]);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let told = slow.reply().expect("a reply");
@@ -170,7 +171,7 @@ fn who_connects_and_says_nothing_shuts_nobody_out() {
     drop(silent);
 }
 
-/// A request that is not whole: its connection is in use.
+/// Sends part of a request, so that the connection is in use.
 fn in_request(mut connection: Http) -> Http {
     connection.raw(
         format!(
@@ -187,7 +188,7 @@ fn one_connection_too_many_is_told_503_and_room_comes_back() {
     let (mut first, second) = (in_request(sidecar.tcp()), in_request(sidecar.unix()));
     eventually("both are in use", || sidecar.metric("pointsman_buffered_bytes") == 4.0);
     for mut third in [sidecar.tcp(), sidecar.unix()] {
-        // Its request is on its way already, which must not take the answer back.
+        // Its request is on its way already, and the answer must arrive all the same.
         third.send("POST", PATH, &[OCTETS], &vec![b'x'; 100_000]);
         let reply = third.reply().expect("a reply");
         assert_eq!((reply.status, reply.problem().as_str()), (503, "busy"));
@@ -201,7 +202,7 @@ fn one_connection_too_many_is_told_503_and_room_comes_back() {
 
 #[test]
 fn clients_that_hold_every_connection_leave_files_for_probes() {
-    // The soft limit is as low as the number of connections, as it is on many systems.
+    // The soft limit is as low as the number of connections, as on many systems.
     let sidecar = Builder::embedded()
         .config("[limits]\nmax_connections = 100")
         .open_files(100)
@@ -230,7 +231,7 @@ fn one_topic_too_many_is_refused_until_another_has_rested() {
         .tcp()
         .json("/v1/records", r#"{"records":[{"topic":"a"},{"topic":"c"}]}"#);
     assert_eq!(reply.outcomes(), ["acked", "rejected too_many_topics"]);
-    // `b` has been used once, and gives its place to the next one, with its labels.
+    // `b` has rested the longest, so it and its labels make room for the next topic.
     eventually("a topic makes room", || {
         assert_eq!(sidecar.tcp().json("/v1/topics/a/records", "{}").status, 200);
         sidecar.tcp().json("/v1/topics/c/records", r#"{"value":1}"#).status == 200
@@ -245,7 +246,7 @@ fn the_socket_is_private_and_survives_a_dead_process_but_not_a_living_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/er/ingest.sock");
     let unix = path.to_str().unwrap();
-    // A file without a listener: what a killed process leaves.
+    // A socket file without a listener, as a killed process leaves it.
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
@@ -265,7 +266,7 @@ fn the_socket_is_private_and_survives_a_dead_process_but_not_a_living_one() {
     assert!(said.contains("another process serves"), "{said}");
     let mut still = crate::support::http::Http::unix(&path);
     assert_eq!(still.json(PATH, r#"{"value":1}"#).status, 200);
-    // SIGKILL, as its drop does, leaves the file behind.
+    // The drop sends SIGKILL, so the socket file stays behind.
     drop(first);
     assert!(path.exists());
     let again = Builder::embedded().environment("POINTSMAN_LISTEN__UNIX", unix).start();

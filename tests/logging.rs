@@ -1,4 +1,4 @@
-//! The log never stops the process, and nobody can fill it.
+//! The log never blocks the process, and no client or plugin can flood it.
 
 use std::{
     fs::OpenOptions,
@@ -13,7 +13,7 @@ use crate::support::{
     sidecar::{BINARY, Builder, eventually, root},
 };
 
-/// As in `fcntl.h` of Linux.
+/// The value in `fcntl.h` of Linux.
 const O_NONBLOCK: i32 = 0o4000;
 
 #[test]
@@ -112,9 +112,9 @@ fn connections_that_are_refused_cannot_fill_the_log() {
     sidecar.wait_for_log("stopped: every record has its outcome");
 }
 
-/// Whoever writes to it now waits.
+/// Fills the pipe: a writer blocks from now on.
 fn fill(pipe: &PipeWriter) {
-    // A file of its own: whether writing waits must stay as it is for the process.
+    // Opens the pipe anew, since O_NONBLOCK must not apply to the process's own end.
     let mut filling = OpenOptions::new()
         .write(true)
         .custom_flags(O_NONBLOCK)

@@ -1,6 +1,7 @@
 //! The integration tests: the built binary, driven over its sockets, against the embedded broker and real Kafka.
 //!
-//! One binary, so that it links once. [`support`] builds the system under test; each module below is one promise.
+//! All tests are one binary, so that it links once. [`support`] builds the system under test; each module below tests
+//! one promise.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -43,8 +44,10 @@ mod support {
     pub(crate) mod http2;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
+    pub(crate) mod numbered;
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;
+    pub(crate) mod records;
     pub(crate) mod sidecar;
     pub(crate) mod stream;
 }

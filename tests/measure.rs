@@ -1,8 +1,8 @@
-//! What reloads and failing plugins cost: `cargo bench -p pointsman --bench reload`, part of `make bench`.
+//! Measures what reloads and failing plugins cost: `cargo bench -p pointsman --bench reload`, part of `make bench`.
 //!
-//! Requests with and without a reload each second, in turns, in one run; the time from a rename to the first record that the
-//! new version decides; how late an endless loop is cut; how soon a trapped plugin can decide again. A table for people, and
-//! a JSON line a figure.
+//! It compares requests with and without a reload each second, in turns, in one run. It measures the time from a rename
+//! to the first record that the new version decides, how late an endless loop is cut, and how soon a trapped plugin can
+//! decide again. Prints a table for people, and a JSON line for each figure.
 #![allow(
     dead_code,
     missing_docs,
@@ -23,9 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use pointsman::{
-    base::{metrics::Metrics, record::Record},
+    base::metrics::Metrics,
     config,
     plugin::{Code, Compiler, Engine, Limits, Pool},
     topic::Partitions,
@@ -35,16 +34,19 @@ use serde_json::{Value, json};
 use crate::support::{
     http::Http,
     plugin_folder::{PluginFolder, built, digest, version},
+    records::keyed,
     sidecar::{Sidecar, plugin_dir},
 };
 
 mod support {
     pub(crate) mod http;
     pub(crate) mod plugin_folder;
+    pub(crate) mod records;
     pub(crate) mod sidecar;
 }
 
-/// Turns of each kind; quiet and reloading ones alternate, so that the machine's moods meet both.
+/// How many turns of each kind there are. Quiet and reloading turns alternate, so that changes in the machine's speed
+/// affect both.
 const TURNS: usize = 6;
 const TURN: Duration = Duration::from_secs(4);
 const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
@@ -52,7 +54,7 @@ const RELOADS: u32 = 30;
 const FAILURES: usize = 100;
 
 fn main() {
-    // `cargo bench` passes arguments of its own.
+    // Arguments are ignored: `cargo bench` passes some of its own.
     deadline_and_recovery();
     reload_time();
     for load in [
@@ -76,7 +78,7 @@ fn report(what: &str, figures: &str, json: Value) {
     println!("{json}");
 }
 
-/// Sorted figures by share: 0.5 is the median.
+/// The figure at this share of the sorted figures: 0.5 is the median.
 fn at(sorted: &[Duration], share: f64) -> Duration {
     let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or_default()
@@ -97,17 +99,6 @@ fn hostile() -> Arc<Pool> {
     Arc::new(Pool::new(code, "{}".to_owned(), limits, &Metrics::new().unwrap()).unwrap())
 }
 
-fn record(key: &'static str) -> Record {
-    Record {
-        topic: Arc::from("t"),
-        key: Some(Bytes::from_static(key.as_bytes())),
-        value: None,
-        headers: Vec::new(),
-        partition: None,
-        timestamp: None,
-    }
-}
-
 fn deadline_and_recovery() {
     let pool = hostile();
     let partitions = Arc::new(Partitions::of(12));
@@ -117,19 +108,19 @@ fn deadline_and_recovery() {
     for _ in 0..FAILURES {
         let mut lease = pool.lease_blocking().unwrap();
         let begun = Instant::now();
-        let (_, answer) = lease.partition(record("loop"), &partitions);
+        let (_, answer) = lease.partition(keyed("loop"), &partitions);
         overruns.push(begun.elapsed().saturating_sub(deadline));
         assert!(answer.is_err());
         drop(lease);
 
         let mut lease = pool.lease_blocking().unwrap();
-        // Compiled code that has not run yet is not what is measured.
-        lease.partition(record("a"), &partitions).1.unwrap();
+        // A first call, so that the measured call does not include the start of new code.
+        lease.partition(keyed("a"), &partitions).1.unwrap();
         let begun = Instant::now();
-        assert!(lease.partition(record("panic"), &partitions).1.is_err());
+        assert!(lease.partition(keyed("panic"), &partitions).1.is_err());
         drop(lease);
         let mut lease = pool.lease_blocking().unwrap();
-        lease.partition(record("a"), &partitions).1.unwrap();
+        lease.partition(keyed("a"), &partitions).1.unwrap();
         recoveries.push(begun.elapsed());
     }
     overruns.sort();
@@ -154,7 +145,7 @@ fn sidecar(folder: &PluginFolder) -> Sidecar {
     folder.put("p", &version(&built("key-hash"), 0));
     folder
         .sidecar()
-        // So that each version is compiled.
+        // A cache of its own, so that each version is compiled.
         .config(&format!("cache_dir = {:?}", folder.beside("cache")))
         .route("*", "p", "")
         .start()
@@ -229,7 +220,7 @@ fn latency(load: &Load) {
     );
 }
 
-/// All connections send for a while; `reload` is called each second meanwhile. Gives back how long each request took.
+/// All connections send for a while, and `reload` is called each second. Returns how long each request took.
 fn turn(load: &Load, sidecar: &Sidecar, duration: Duration, reload: &mut dyn FnMut()) -> Vec<Duration> {
     let stop = AtomicBool::new(false);
     let records: Vec<String> = (0..10)

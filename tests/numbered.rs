@@ -1,4 +1,5 @@
-//! Numbered requests: over any connections, through retries and lost replies, each client's records stand in its order, once.
+//! Numbered requests: whatever connections they use, and through retries and lost replies, each client's records are
+//! written in order, once.
 
 use std::sync::{
     Arc, Mutex,
@@ -12,31 +13,13 @@ use serde_json::Value;
 use crate::support::{
     consumer::{Read, read},
     http::{Http, Reply},
+    numbered::{PATH, post, send},
     sidecar::{Builder, Sidecar, eventually},
 };
 
-const PATH: &str = "/v1/topics/t/records";
 const PARTITIONS: usize = 4;
 
-/// A number as headers.
-fn post(http: &mut Http, number: (&str, u64, u64), more: &[(&str, &str)], body: &str) -> Reply {
-    send(http, number, more, body);
-    http.reply().expect("a reply")
-}
-
-fn send(http: &mut Http, (client, epoch, sequence): (&str, u64, u64), more: &[(&str, &str)], body: &str) {
-    let (epoch, sequence) = (epoch.to_string(), sequence.to_string());
-    let mut headers = vec![
-        ("content-type", "application/json"),
-        ("pointsman-client", client),
-        ("pointsman-epoch", &epoch),
-        ("pointsman-sequence", &sequence),
-    ];
-    headers.extend(more);
-    http.send("POST", PATH, &headers, body.as_bytes());
-}
-
-/// Records that say which they are, one after another in each partition.
+/// Records whose values say which they are, spread over the partitions.
 fn body(sequence: u64, count: usize) -> String {
     let record = |index: usize| format!(r#"{{"partition":{},"value":"{sequence} {index}"}}"#, index % PARTITIONS);
     let records: Vec<String> = (0..count).map(record).collect();
@@ -62,7 +45,7 @@ fn sequences_sent_in_any_order_over_many_connections_stand_in_theirs() {
     const REQUESTS: u64 = 120;
     const RECORDS: usize = 8;
     let sidecar = Builder::embedded().start();
-    // A client that nothing is known of begins with 1, or its first replies are `resync`.
+    // An unknown client has to begin with 1; else its first replies are `resync`.
     assert_eq!(
         post(&mut sidecar.tcp(), ("shop", 0, 1), &[], &body(1, RECORDS)).status,
         200
@@ -70,7 +53,7 @@ fn sequences_sent_in_any_order_over_many_connections_stand_in_theirs() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut order: Vec<u64> = (2..=REQUESTS).collect();
-    // Mostly in order, or nearly everything would be told 409 nearly all of the time.
+    // Mostly in order; else nearly every request would be told 409.
     let mut random = fastrand::Rng::with_seed(seed);
     for some in order.chunks_mut(12) {
         random.shuffle(some);
@@ -125,7 +108,7 @@ fn a_repeat_is_told_the_same_offsets_and_writes_nothing() {
         let again = post(&mut sidecar.tcp(), ("shop", 0, 1), &[], &body(1, 8));
         assert_eq!((again.status, again.json()), (200, first.json()));
     }
-    // The same records in another spelling are the same; others are not.
+    // The same records in another spelling count as the same; other records do not.
     let spelt = body(1, 8).replace(",\"value\"", ",  \"key\":null, \"value\"");
     assert_eq!(
         post(&mut sidecar.tcp(), ("shop", 0, 1), &[], &spelt).json(),
@@ -202,7 +185,7 @@ fn what_does_not_fit_is_refused_and_says_what_would() {
     assert_eq!(post(&mut http, ("shop", 7, 1), &[], &body(1, 1)).status, 200);
     let stale = conflict(&post(&mut http, ("shop", 0, 2), &[], &body(2, 1)), "stale_epoch");
     assert_eq!((&stale["expected"], &stale["epoch"]), (&2.into(), &7.into()));
-    // Another client has numbers of its own.
+    // Another client has its own numbers.
     assert_eq!(post(&mut http, ("till", 0, 1), &[], &body(1, 1)).status, 200);
     assert_eq!(read_back(&sidecar, 3).len(), 3, "nothing else was taken");
     for (code, count) in [("resync", 1.0), ("sequence_conflict", 2.0), ("stale_epoch", 1.0)] {
@@ -246,7 +229,7 @@ fn a_client_that_goes_away_finds_its_outcomes_by_a_repeat() {
         sidecar.metric("pointsman_producer_queue_messages") == 8.0
     });
     drop(leaving);
-    // Neither the repeat nor the next one waits for the other.
+    // The repeat and the next request do not wait for each other.
     let (mut repeat, mut next) = (sidecar.tcp(), sidecar.tcp());
     send(&mut repeat, ("shop", 0, 1), &[], &body(1, 8));
     send(&mut next, ("shop", 0, 2), &[], &body(2, 8));
@@ -321,7 +304,7 @@ fn a_request_whose_turn_does_not_come_in_its_time_is_not_told_that_it_was_taken(
         .config("[limits]\nmax_plugin_ms = 60000")
         .route("*", "hostile", "")
         .start();
-    // So long that the next one has to wait.
+    // So slow that the next request has to wait.
     let slow = format!("{{\"records\":[{}]}}", vec!["{\"key\":\"slow\"}"; 3_000].join(","));
     let mut first = sidecar.tcp();
     send(&mut first, ("shop", 0, 1), &[], &slow);

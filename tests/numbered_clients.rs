@@ -1,4 +1,4 @@
-//! The reference clients keep their order, and lose and repeat nothing, over connections that are cut and a sidecar that is
+//! The reference clients keep their order, and lose and repeat nothing, although connections are cut and the sidecar is
 //! restarted.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::support::{
 
 #[path = "../examples/clients/rust/client.rs"]
 pub(crate) mod client;
-// What the client finds beside itself.
+// The client includes this module from its own folder.
 use crate::packed::reference as packed;
 
 use client::{Client, Error, Options, Sent, Target};
@@ -28,10 +28,10 @@ use client::{Client, Error, Options, Sent, Target};
 const BATCH: usize = 5;
 pub(crate) const PYTHON: &str = "examples/clients/python/pointsman_client.py";
 
-/// A client that sends numbers as they come.
+/// A client that sends the numbers that it is given.
 trait Stream {
     fn push(&mut self, numbers: Range<u64>);
-    /// Everything must be acked in the end.
+    /// Waits until everything is acked.
     fn finish(self: Box<Self>);
 }
 
@@ -99,14 +99,14 @@ struct Python {
 }
 
 impl Drop for Python {
-    /// It would try for ever to send what it has.
+    /// Else the client would try for ever to send its records.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Installed, or named, by `.ci/need`.
+/// The Python that `.ci/need` installed or named.
 pub(crate) fn python() -> Command {
     let need = Command::new(root().join(".ci/need"))
         .arg("python")
@@ -114,7 +114,7 @@ pub(crate) fn python() -> Command {
         .expect("run .ci/need");
     assert!(need.success(), "there is no Python");
     let mut python = Command::new("python3");
-    // Nothing is written beside the module.
+    // `-B`: no bytecode is written beside the module.
     python.arg("-B").stdin(Stdio::piped()).stdout(Stdio::piped());
     python
 }
@@ -148,10 +148,11 @@ impl Stream for Python {
     }
 }
 
-/// What stands in the topic: by partition the numbers as they come first, and how many records there are.
+/// The topic's content: the numbers of each partition in the order of their first record, and how many records there
+/// are.
 fn found(brokers: &str, expected: usize) -> (Vec<Vec<u64>>, usize) {
     let mut least = expected;
-    // Where some stand twice, more have to be read to see them all.
+    // With duplicates, more records have to be read to see all numbers.
     loop {
         let records = read(brokers, "t", least);
         let mut places: HashMap<u64, usize> = HashMap::new();

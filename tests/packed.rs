@@ -1,4 +1,4 @@
-//! Packed records and packed outcomes, over both sockets, beside the same in JSON.
+//! Packed records and packed outcomes, over both sockets, compared with the same in JSON.
 
 use std::io::Write as _;
 
@@ -26,7 +26,7 @@ fn read_back(sidecar: &Sidecar, topic: &str, expected: usize) -> Vec<Read> {
     read(sidecar.embedded.as_deref().expect("embedded"), topic, expected)
 }
 
-/// What came back in packed form, and must be.
+/// The packed reply. It must be packed.
 fn told(reply: &Reply) -> reference::Reply {
     assert_eq!(
         reply.header("content-type"),
@@ -37,7 +37,7 @@ fn told(reply: &Reply) -> reference::Reply {
     unpack(&reply.body).unwrap_or_else(|| panic!("no packed outcomes: {:?}", reply.body))
 }
 
-/// The outcomes as the JSON reply has them.
+/// The outcomes in the form of the JSON reply.
 fn as_json(outcomes: &[Outcome]) -> Vec<Value> {
     let one = |told: &Outcome| {
         let mut json = match &told.error {
@@ -50,7 +50,7 @@ fn as_json(outcomes: &[Outcome]) -> Vec<Value> {
     outcomes.iter().map(one).collect()
 }
 
-/// Every field, and everything that a field may be.
+/// Records with every field, and every kind of value of a field.
 fn records(topic: Option<&str>) -> Vec<Record<'_>> {
     let record = Record {
         topic,
@@ -85,7 +85,7 @@ fn records(topic: Option<&str>) -> Vec<Record<'_>> {
     ]
 }
 
-/// The same as JSON.
+/// The same records as JSON.
 fn as_body(records: &[Record<'_>]) -> Vec<u8> {
     let base64 = |bytes: Option<&[u8]>| bytes.map(|bytes| base64_simd::STANDARD.encode_to_string(bytes));
     let one = |record: &Record<'_>| {
@@ -115,7 +115,7 @@ fn every_field_of_a_packed_record_lands_as_it_does_from_json() {
             "tcp" => sidecar.tcp(),
             _ => sidecar.unix(),
         };
-        // With the topic in the path, and in each record.
+        // The topic is in the path first, then in each record.
         for (path, named) in [(true, "path"), (false, "record")] {
             let topics = ["packed", "json"].map(|form| format!("{form}-{socket}-{named}"));
             let target = |topic: &str| match path {
@@ -180,7 +180,7 @@ fn outcomes_of_all_kinds_are_told_alike_in_both_forms() {
             record("a/b", None, None),
             record("q", Some(2), None),
         ]);
-        // The last record has a flag that nobody knows.
+        // The last record has an unknown flag.
         let last = body.len() - (4 + 12 + 4 + 5 + 1);
         assert_eq!(body[last + 4], 5);
         body[last + 4] |= 64;
@@ -312,7 +312,7 @@ fn a_batch_that_cannot_be_read_says_where_and_nothing_of_it_is_taken() {
     );
     let reply = http.post(path, &[PACKED], &pack(std::iter::repeat_with(record).take(11)));
     assert_eq!((reply.status, reply.problem().as_str()), (413, "too_many_records"));
-    // The connection was closed with that.
+    // That reply closed the connection.
     let reply = sidecar.unix().post("/v1/topics/t/stream", &[PACKED], &whole);
     assert_eq!(
         (reply.status, reply.problem().as_str()),
@@ -326,7 +326,7 @@ fn a_batch_that_cannot_be_read_says_where_and_nothing_of_it_is_taken() {
     );
 }
 
-/// What a script prints that has `pointsman_packed` and this on its standard input.
+/// The output of a script that uses `pointsman_packed`, with this on its standard input.
 fn python(script: &str, input: &[u8]) -> Vec<u8> {
     let mut python = numbered_clients::python();
     let folder = root().join(numbered_clients::PYTHON);
@@ -342,7 +342,7 @@ fn python(script: &str, input: &[u8]) -> Vec<u8> {
 fn the_python_client_packs_and_reads_as_the_rust_one_does() {
     let pack_all = "import sys, json, pointsman_packed as packed
 sys.stdout.buffer.write(packed.pack(json.load(sys.stdin)['records']))";
-    // A dictionary has each name once.
+    // A Python dictionary has each name once.
     let mut given = records(Some("t"));
     given[0].headers.remove(2);
     assert_eq!(python(pack_all, &as_body(&given)), pack(given));

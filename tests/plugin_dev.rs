@@ -1,4 +1,4 @@
-//! What those who write plugins get of `pointsman plugin dev`: a save decides, and a mistake does not.
+//! `pointsman plugin dev` for the author of a plugin: a saved change decides, and a mistake does not.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -20,8 +20,8 @@ use crate::support::{
 /// How long anything may take: the first build compiles the SDK.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// A plugin in Rust that puts every record on one partition. It lies always at the same place and shares the plugins' target
-/// folder, so that what was compiled there serves again.
+/// A plugin in Rust that puts every record on one partition. It always lies at the same path and shares the plugins'
+/// target folder, so that compiled code is used again.
 fn project(name: &str) -> PathBuf {
     let dir = root().join("plugins/target/plugin-dev").join(name);
     if dir.exists() {
@@ -54,14 +54,14 @@ fn case(partition: u32) -> String {
     format!("[[case]]\nname = \"all go there\"\npartitions = 12\nkey = \"a\"\nexpect = {{ partition = {partition} }}\n")
 }
 
-/// As an editor saves: a new file under the old name.
+/// Saves as an editor does: a new file replaces the old one.
 fn write(dir: &Path, file: &str, text: &str) {
     let draft = dir.join(".draft");
     fs::write(&draft, text).unwrap();
     fs::rename(&draft, dir.join(file)).unwrap();
 }
 
-/// `pointsman plugin dev --json` that runs. It is killed when this is dropped.
+/// A running `pointsman plugin dev --json`. Dropping this kills it.
 struct Dev {
     child: Child,
     events: Receiver<Value>,
@@ -92,7 +92,7 @@ impl Dev {
         Self { child, events }
     }
 
-    /// The next event, which must be this one.
+    /// The next event. It must be of this kind.
     fn next(&self, wanted: &str) -> Value {
         let event = self.events.recv_timeout(DEADLINE).expect("an event");
         assert_eq!(event["event"], wanted, "{event}");
@@ -130,7 +130,7 @@ fn a_save_decides_and_says_which_records_move_and_a_mistake_changes_nothing() {
     let first = deciding(&sidecar, "orders");
     assert_eq!(live["sha256"], *first);
 
-    // The rule, and not yet the case.
+    // Changes the rule, and not the case yet.
     write(&dir, "src/lib.rs", &rule("5"));
     dev.next("built");
     assert_eq!(dev.next("tested")["failed"][0]["decided"], "partition 5");
@@ -160,7 +160,7 @@ fn a_save_decides_and_says_which_records_move_and_a_mistake_changes_nothing() {
     assert!(said.as_str().unwrap().contains("mismatched types"), "{said}");
     assert_eq!(deciding(&sidecar, "orders"), second);
 
-    // What it says last is that it has ended, and it leaves nothing running.
+    // Its last event is its end, and it leaves no process running.
     dev.end();
 }
 
@@ -169,7 +169,7 @@ fn a_sidecar_to_try_it_out_with_starts_with_it_and_ends_with_it() {
     let dir = project("dev-runs");
     let folder = PluginFolder::new();
     let dist = dir.join("dist");
-    // Held, so that nobody else gets it, until there is a sidecar to take it.
+    // Keeps the port from others until the sidecar takes it.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = taken.local_addr().unwrap();
     let config = folder.beside("pointsman.toml");
@@ -216,7 +216,7 @@ fn one_round_without_a_sidecar_builds_and_tests_and_its_exit_code_says_whether_a
         let mut command = Command::new(BINARY);
         // Nobody listens on port 1.
         command.args(["plugin", "dev", "--once", "--admin", "127.0.0.1:1"]);
-        // The first build compiles the SDK, which may take longer than other things.
+        // The first build compiles the SDK, so this has no short deadline.
         let output = command.args(more).arg(&dir).output().expect("it starts");
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
@@ -231,7 +231,7 @@ fn one_round_without_a_sidecar_builds_and_tests_and_its_exit_code_says_whether_a
     let (code, said) = once(&[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("+ decided  partition 5") && said.contains("what decides stays"),
+        said.contains("+ decided  partition 5") && said.contains("the current version stays"),
         "{said}"
     );
     assert_eq!(fs::read(&component).unwrap(), good);

@@ -1,4 +1,4 @@
-//! What those who write plugins see of `pointsman plugin check`, `test` and `bench`.
+//! What the author of a plugin sees of `pointsman plugin check`, `test` and `bench`.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +128,7 @@ fn a_case_that_is_decided_otherwise_fails_and_shows_both_sides() {
     for part in [
         "✗ it traps\n    - expected any\n    + decided  plugin \"hostile\" trapped",
         "✗ off the end\n    - expected partition 3\n    + decided  partition 4, and there are 0 to 3",
-        "✗ 2 of 5 cases decided otherwise",
+        "✗ 2 of 5 cases decided differently",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
@@ -151,7 +151,7 @@ fn a_case_that_is_decided_otherwise_fails_and_shows_both_sides() {
     .unwrap();
     let output = said(&plugin(&["test", path(&hostile), path(&cases)]));
     assert!(
-        output.contains("cases.toml is no table of cases: case 4, \"x\", line 23: unknown field `expct`"),
+        output.contains("cases.toml is not a table of cases: case 4, \"x\", line 23: unknown field `expct`"),
         "{output}"
     );
     assert!(said(&plugin(&["test", "--help"])).contains("expect = { key-hash = \"eu\" }"));
@@ -257,7 +257,7 @@ fn a_plugin_that_check_refuses_is_told_which_call_it_failed() {
         (&Value::from(false), &Value::Null)
     );
     assert!(json["call"].as_str().unwrap().starts_with("the second"), "{json}");
-    // What `test` and `bench` need as well.
+    // `test` and `bench` need these files, too.
     let cases = folder.path().join("cases.toml");
     fs::write(&cases, "[[case]]\nname = \"x\"\npartitions = 1\nexpect = \"any\"\n").unwrap();
     for output in [

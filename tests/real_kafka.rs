@@ -1,4 +1,4 @@
-//! Against real Apache Kafka, read back by the Java client.
+//! Tests against real Apache Kafka, read back by the Java client.
 
 use base64_simd::STANDARD;
 use serde_json::Value;
@@ -172,7 +172,8 @@ fn what_a_topic_does_not_take_is_rejected_and_says_what_to_do_and_the_rest_goes_
         );
         assert!(reply.text().contains(says), "{}", reply.text());
     };
-    // The largest that fits, to the byte, and one more: 61 of the batch, 2 of the record's length, 8 of its fields, 2 quotes.
+    // The largest value that fits, and one byte more. Besides the value there are 61 bytes of the batch, 2 of the
+    // record's length, 8 of its fields, and 2 quotes.
     let value = |length: usize| format!(r#"{{"key":"k","value":"{}"}}"#, "x".repeat(length));
     rejected(
         "small",
@@ -215,14 +216,7 @@ fn a_right_that_is_taken_away_closes_its_topic_only_and_given_back_opens_it() {
     let kafka = Kafka::single();
     kafka.create_topic("guarded", 1, &[]).unwrap();
     kafka.create_topic("free", 1, &[]).unwrap();
-    let properties = format!(
-        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\n\
-         sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";\n\
-         ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-        kafka.user(),
-        kafka.password(),
-        kafka.ca_pem().display()
-    );
+    let properties = kafka.sasl_ssl_properties("PLAIN");
     let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
         .kafka_lines(&format!("properties = '''\n{properties}'''"))
         .start();
@@ -244,7 +238,7 @@ fn a_right_that_is_taken_away_closes_its_topic_only_and_given_back_opens_it() {
     for _ in 0..20 {
         assert_eq!(outcome("free"), "acked", "one topic's trouble is its own");
     }
-    // The one that is let through after the pause is refused too, and the pause doubles.
+    // The record that is let through after the pause is refused, too, and the pause doubles.
     crate::support::sidecar::eventually("it is tried again", || guarded() == "failed topic_unauthorized");
     kafka.allow_write("guarded").unwrap();
     crate::support::sidecar::eventually("it is open again", || guarded() == "acked");
@@ -290,7 +284,7 @@ fn a_topic_that_is_deleted_is_refused_and_one_that_is_made_again_is_used() {
     kafka.create_topic("phoenix", 2, &[]).unwrap();
     kafka.create_topic("bystander", 1, &[]).unwrap();
     let sidecar = Builder::kafka(&kafka.bootstrap())
-        // The second: how long librdkafka waits for a topic that may only be late, 30 s else.
+        // The second setting: how long librdkafka waits for a topic that may only be late (30 s by default).
         .kafka_lines("metadata_refresh_ms = 200\n[kafka.properties]\n\"topic.metadata.propagation.max.ms\" = 500")
         .start();
     let send = |topic: &str| sidecar.tcp().json(&path(topic), r#"{"key":"k","value":1}"#);
@@ -338,17 +332,9 @@ fn a_pasted_producer_properties_logs_in_over_tls_and_its_password_is_never_shown
     kafka.create_topic("secure", 3, &[]).unwrap();
     let password = kafka.password();
     let (user, ca) = (kafka.user(), kafka.ca_pem());
-    let module = "org.apache.kafka.common.security";
-    for (mechanism, login) in [
-        ("SCRAM-SHA-512", "scram.ScramLoginModule"),
-        ("PLAIN", "plain.PlainLoginModule"),
-    ] {
-        let properties = format!(
-            "enable.idempotence=true\nacks=all\ncompression.type=zstd\nsecurity.protocol=SASL_SSL\nsasl.mechanism={mechanism}\n\
-             sasl.jaas.config={module}.{login} required username=\"{user}\" password=\"{password}\";\n\
-             ssl.truststore.type=PEM\nssl.truststore.location={}\n",
-            ca.display()
-        );
+    for mechanism in ["SCRAM-SHA-512", "PLAIN"] {
+        let login = kafka.sasl_ssl_properties(mechanism);
+        let properties = format!("enable.idempotence=true\nacks=all\ncompression.type=zstd\n{login}");
         let sidecar = Builder::kafka(&kafka.sasl_ssl_bootstrap())
             .kafka_lines(&format!("properties = '''\n{properties}'''"))
             .start();

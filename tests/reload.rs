@@ -1,7 +1,8 @@
-//! Plugins and routes change while records flow, and a change that does not work changes nothing.
+//! Plugins and routes change while records flow, and a change that fails changes nothing.
+
+mod files;
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,164 +16,12 @@ fn decides(sidecar: &Sidecar, wanted: &str) {
 }
 
 #[test]
-fn however_a_file_is_replaced_its_new_content_decides_without_a_restart() {
-    let key_hash = built("key-hash");
-    let folder = PluginFolder::new();
-    let mut numbers = 1..;
-    let mut next = || {
-        let bytes = version(&key_hash, numbers.next().unwrap());
-        (digest(&bytes), bytes)
-    };
-    let (first, bytes) = next();
-    folder.put("p", &bytes);
-    // So long that only events can be what tells of a change.
-    let sidecar = folder.sidecar().config("poll_ms = 600000").route("*", "p", "").start();
-    // Before the first answer: nobody may be watching yet.
-    let (second, bytes) = next();
-    folder.put("p", &bytes);
-    decides(&sidecar, &second);
-    assert_ne!(first, second);
-
-    let (wanted, bytes) = next();
-    folder.put("p", &bytes);
-    decides(&sidecar, &wanted);
-
-    let (wanted, bytes) = next();
-    fs::write(folder.file("p"), &bytes).unwrap();
-    decides(&sidecar, &wanted);
-
-    fs::remove_file(folder.file("p")).unwrap();
-    for generation in 1..4 {
-        let (wanted, bytes) = next();
-        folder.put_as_config_map("p", &bytes, generation);
-        decides(&sidecar, &wanted);
-    }
-
-    for _ in 0..2 {
-        let (wanted, bytes) = next();
-        let other = folder.beside("other");
-        fs::create_dir(&other).unwrap();
-        fs::write(other.join("p.wasm"), &bytes).unwrap();
-        fs::rename(folder.path(), folder.beside("old")).unwrap();
-        fs::rename(&other, folder.path()).unwrap();
-        fs::remove_dir_all(folder.beside("old")).unwrap();
-        decides(&sidecar, &wanted);
-    }
-    // And the folder that took its place is watched in turn.
-    let (wanted, bytes) = next();
-    folder.put("p", &bytes);
-    decides(&sidecar, &wanted);
-}
-
-#[test]
-fn a_change_that_no_event_tells_of_is_found_by_polling() {
-    let folder = PluginFolder::new();
-    let elsewhere = folder.beside("elsewhere/deep");
-    fs::create_dir_all(&elsewhere).unwrap();
-    let put = |number| {
-        let bytes = version(&built("key-hash"), number);
-        fs::write(elsewhere.join("draft"), &bytes).unwrap();
-        fs::rename(elsewhere.join("draft"), elsewhere.join("p.wasm")).unwrap();
-        digest(&bytes)
-    };
-    put(1);
-    symlink(elsewhere.join("p.wasm"), folder.file("p")).unwrap();
-    let sidecar = folder.sidecar().config("poll_ms = 100").route("*", "p", "").start();
-    for number in 2..4 {
-        let wanted = put(number);
-        decides(&sidecar, &wanted);
-    }
-}
-
-#[test]
-fn a_half_written_file_is_never_taken_and_the_whole_one_is() {
-    let folder = PluginFolder::new();
-    let (old, new) = (version(&built("key-hash"), 1), version(&built("key-hash"), 2));
-    folder.put("p", &old);
-    let sidecar = folder.sidecar().route("*", "p", "").start();
-    for cut in [0, 7, 8, 100, new.len() / 2, new.len() - 1] {
-        fs::write(folder.file("p"), &new[..cut]).unwrap();
-        eventually("it was looked at", || {
-            shown(&sidecar, "p")["file_digest"] == digest(&new[..cut])
-        });
-        let problem = shown(&sidecar, "p")["problem"].clone();
-        assert!(problem.is_string(), "cut at {cut}: {problem}");
-        assert_eq!(deciding(&sidecar, "t"), digest(&old), "cut at {cut}");
-        assert!(sidecar.admin("/ready").text().contains("plugin \\\"p\\\""));
-    }
-    fs::write(folder.file("p"), &new).unwrap();
-    decides(&sidecar, &digest(&new));
-    assert!(shown(&sidecar, "p")["problem"].is_null());
-    assert_eq!(
-        sidecar.metric("pointsman_plugin_reloads_total{plugin=\"p\",result=\"failed\"}"),
-        6.0
-    );
-    assert_eq!(
-        sidecar.metric("pointsman_plugin_reloads_total{plugin=\"p\",result=\"loaded\"}"),
-        2.0
-    );
-    // One version has the label at a time.
-    let info = |bytes: &[u8]| format!("pointsman_plugin_info{{digest=\"{}\",plugin=\"p\"}}", digest(bytes));
-    assert_eq!((sidecar.metric(&info(&old)), sidecar.metric(&info(&new))), (0.0, 1.0));
-}
-
-#[test]
-fn when_the_file_is_deleted_the_old_version_goes_on_and_ready_says_so() {
-    let folder = PluginFolder::new();
-    let bytes = built("key-hash");
-    folder.put("p", &bytes);
-    let sidecar = folder.sidecar().route("*", "p", "").start();
-    fs::remove_file(folder.file("p")).unwrap();
-    eventually("it is told", || {
-        sidecar.admin("/ready").text().contains("its file is gone")
-    });
-    assert_eq!(sidecar.admin("/ready").status, 200, "it still decides");
-    assert_eq!(deciding(&sidecar, "t"), digest(&bytes));
-    folder.put("p", &bytes);
-    eventually("all is well again", || {
-        sidecar.admin("/ready").json()["problems"]
-            .as_array()
-            .unwrap()
-            .is_empty()
-    });
-}
-
-#[test]
-fn a_route_without_its_plugin_waits_for_the_file_and_ready_waits_with_it() {
-    let folder = PluginFolder::new();
-    let sidecar = folder
-        .sidecar()
-        .route("strict", "p", "")
-        .route("lenient", "p", "on_error = \"key-hash\"")
-        .start();
-    let outcome = |topic: &str| {
-        let path = format!("/v1/topics/{topic}/records");
-        sidecar.tcp().json(&path, r#"{"key":"a"}"#).outcomes().remove(0)
-    };
-    assert_eq!(sidecar.admin("/ready").status, 503);
-    assert_eq!(sidecar.admin("/live").status, 200);
-    assert_eq!(outcome("strict"), "rejected plugin_unavailable");
-    assert_eq!(outcome("lenient"), "acked");
-    folder.put("p", b"not a plugin");
-    eventually("it was looked at", || {
-        sidecar.admin("/ready").text().contains("not wasm")
-    });
-    assert_eq!(sidecar.admin("/ready").status, 503);
-    folder.put("p", &built("key-hash"));
-    eventually("it is ready", || sidecar.admin("/ready").status == 200);
-    assert_eq!(
-        (outcome("strict"), outcome("lenient")),
-        ("acked".to_owned(), "acked".to_owned())
-    );
-}
-
-#[test]
 fn a_version_that_refuses_the_routes_config_does_not_come_into_service() {
     let folder = PluginFolder::new();
     let header = built("header");
     folder.put("p", &header);
     let sidecar = folder.sidecar().route("*", "p", "config = { name = \"tier\" }").start();
-    // It has nothing to configure.
+    // `key-hash` takes no config.
     folder.put("p", &built("key-hash"));
     eventually("it was refused", || {
         let problem = shown(&sidecar, "p")["problem"].clone();
@@ -204,7 +53,7 @@ fn a_rollback_holds_until_the_file_changes_or_somebody_asks() {
     let said = sidecar.wait_for_log("plugin rolled back");
     assert!(said["message"].as_str().unwrap().contains("a restart takes it again"));
     assert_eq!(sidecar.order("/plugins/p/rollback").problem(), "nothing_before");
-    // The same bytes in another file are the same content.
+    // A new file with the same bytes is the same content.
     folder.put("p", &bytes[1]);
     folder.put("q", &bytes[3]);
     eventually("it was looked at again", || {
@@ -287,7 +136,7 @@ fn within_a_request_an_old_version_never_decides_after_a_new_one() {
     });
 }
 
-/// How often the digest changed. One that came back would be an old version that decided after a new one.
+/// How often the digest changed. A digest that comes back would be an old version that decided after a new one.
 fn swaps_seen(digests: &[String]) -> usize {
     let mut order = digests.to_vec();
     order.dedup();
@@ -351,12 +200,12 @@ fn routes_change_with_the_configuration_file_and_an_invalid_one_changes_nothing(
         "this test needs two keys that go to different partitions"
     );
 
-    // A topic that no route leads to any more is not sent to.
+    // Nothing is sent to a topic that has no route any more.
     rewrite(&sidecar.config, |text| {
         text.replace("topics = [\"a*\"]", "topics = [\"c\"]")
     });
     eventually("the route is gone", || post("a").status == 404);
-    // What takes a restart is said.
+    // A change that needs a restart is reported.
     rewrite(&sidecar.config, |text| format!("{text}\n[limits]\nmax_records = 7\n"));
     eventually("it is told", || {
         sidecar.admin("/plugins").json()["configuration"]["needs_restart"] == serde_json::json!(["limits"])
@@ -411,34 +260,4 @@ fn a_pinned_route_takes_the_pinned_bytes_and_no_others() {
     assert_eq!(deciding(&sidecar, "t"), digest(&old));
     rewrite(&sidecar.config, |text| text.replace(&digest(&old), &digest(&new)));
     decides(&sidecar, &digest(&new));
-}
-
-#[test]
-fn compiled_code_is_used_again_by_the_next_start_and_kept_where_only_its_owner_can_write() {
-    use std::os::unix::fs::MetadataExt as _;
-    let folder = PluginFolder::new();
-    folder.put("p", &built("key-hash"));
-    let cache = folder.beside("cache");
-    let lines = format!("cache_dir = {cache:?}");
-    let files = || {
-        let found = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap());
-        // Beside them are single functions, for the next version.
-        found
-            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cwasm"))
-            .map(|entry| (entry.file_name(), entry.metadata().unwrap().ino()))
-            .collect::<Vec<_>>()
-    };
-    drop(folder.sidecar().config(&lines).route("*", "p", "").start());
-    let first = files();
-    assert_eq!(first.len(), 1, "{first:?}");
-    assert_eq!(fs::metadata(&cache).unwrap().mode() & 0o777, 0o700);
-    let sidecar = folder.sidecar().config(&lines).route("*", "p", "").start();
-    assert_eq!(files(), first, "compiled anew");
-    assert_eq!(deciding(&sidecar, "t"), digest(&built("key-hash")));
-    // Damaged code is not run.
-    drop(sidecar);
-    fs::write(cache.join(&first[0].0), b"something else").unwrap();
-    let sidecar = folder.sidecar().config(&lines).route("*", "p", "").start();
-    assert_eq!(deciding(&sidecar, "t"), digest(&built("key-hash")));
-    sidecar.wait_for_log("damaged");
 }

@@ -1,4 +1,4 @@
-//! What goes in comes out: every content type, both sockets, both protocols, byte for byte and in order.
+//! What is sent is what is read back: every content type, both sockets, both protocols, byte for byte and in order.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -44,7 +44,7 @@ fn a_record_that_was_acked_stands_where_the_answer_says() {
 #[test]
 fn the_text_of_a_json_value_is_not_touched() {
     let sidecar = embedded();
-    // Order of keys, blanks, number forms, escapes, repeated keys: nothing of it may be made anew.
+    // The order of keys, blanks, forms of numbers, escapes and repeated keys must all stay as they are.
     let values = [
         r#"{ "b" : 1.0e2,"a":  0.1000, "b":2 }"#,
         r#""quotes stay, \u00e9 too""#,
@@ -185,7 +185,7 @@ fn records_of_a_request_and_requests_of_a_connection_keep_their_order() {
 
 #[test]
 fn fire_and_forget_answers_before_the_brokers_and_still_delivers() {
-    // An answer that waited would find the queue empty, ten seconds later.
+    // An answer that waited for the broker would come ten seconds later and find the queue empty.
     let sidecar = Builder::embedded()
         .kafka_lines("[kafka.properties]\nlinger.ms = 10000")
         .start();
@@ -246,7 +246,7 @@ fn a_large_record_and_a_deep_value_pass_up_to_their_limits() {
         ["acked", "rejected malformed_record", "rejected malformed_record"]
     );
     assert_eq!(read_back(&sidecar, "deep", 1)[0].text(), nested(128));
-    // Brackets in strings are not depth.
+    // Brackets in strings do not count as depth.
     let text = format!(r#"{{"value":"{}"}}"#, "[\\\"".repeat(500));
     assert_eq!(sidecar.tcp().json("/v1/topics/deep/records", &text).status, 200);
 }
@@ -294,7 +294,7 @@ async fn http2_without_tls_works_on_both_sockets() {
     assert_eq!(read_back(&sidecar, "t", 16).len(), 16);
 }
 
-/// Eight requests at once on one connection; how many were acked.
+/// Sends eight requests at once on one connection, and returns how many were acked.
 async fn over_h2<S>(stream: TokioIo<S>) -> usize
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,

@@ -1,4 +1,4 @@
-//! A shadow decides too; its decisions are compared, and nothing that it does touches a record.
+//! A shadow decides, too; its decisions are compared, and nothing that it does affects a record.
 
 use serde_json::Value;
 
@@ -87,11 +87,11 @@ fn a_shadow_that_traps_loops_or_is_not_there_costs_no_record_anything() {
     assert_eq!(post(&sidecar, &records).outcomes(), vec!["acked"; 80]);
     eventually("all are compared", || compared(&sidecar) == 80);
     let found = shadow(&sidecar);
-    // Suspended after 20 failures, as any plugin; the route's own is not.
+    // Like any plugin, the shadow is suspended after 20 failures; the route's own plugin is not.
     assert!(found["error"].as_u64().unwrap() >= 20, "{found}");
     assert_eq!(post(&sidecar, &records).outcomes(), vec!["acked"; 80]);
     assert_eq!(sidecar.metric("pointsman_plugin_suspended{plugin=\"p\"}"), 0.0);
-    // A candidate that is no plugin leaves the one before in its place, and the route as it is.
+    // A file that is not a plugin leaves the shadow before it in its place, and the route as it is.
     folder.put("s", b"no plugin");
     eventually("it is told", || {
         sidecar.admin("/ready").text().contains("not wasm at all")

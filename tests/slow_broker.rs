@@ -1,4 +1,4 @@
-//! One broker that does not answer, and everybody else.
+//! A broker that does not answer must not stop the records for other brokers.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::support::{
     sidecar::{Builder, Sidecar, eventually},
 };
 
-/// Partition 1 of topic `t` is led by this one, partition 0 by the other.
+/// The broker that leads partition 1 of topic `t`; the other one leads partition 0.
 const SLOW: i32 = 2;
 const FLOODING: usize = 60;
 const NDJSON: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
@@ -29,7 +29,8 @@ fn to(partition: u32, records: usize) -> String {
     format!("{{\"partition\":{partition},\"value\":\"some text that is long enough to be one\"}}\n").repeat(records)
 }
 
-/// What is taken for the slow partition is acknowledged in the end, what is not is told so; the number of both requests.
+/// Sends to the slow partition. Requests that are taken are acknowledged in the end, the others are refused. Returns
+/// how many of both there were.
 fn flood(socket: &Path, stop: &AtomicBool, busy: &AtomicUsize) -> usize {
     let (mut connection, body, mut acked) = (Http::unix(socket), to(1, 500), 0);
     while !stop.load(Ordering::SeqCst) {
@@ -92,7 +93,7 @@ fn a_broker_that_does_not_answer_takes_no_room_from_the_partitions_of_the_others
         assert!(is_full(&sidecar), "all the while");
         stop.store(true, Ordering::SeqCst);
         brokers.broker_round_trip_time(SLOW, Duration::ZERO).unwrap();
-        // What is on its way already keeps its delay; the client asks again on a new connection.
+        // Requests on their way keep their delay, so the connection is cut; the client asks again on a new one.
         brokers.broker_down(SLOW).unwrap();
         brokers.broker_up(SLOW).unwrap();
         let acked: usize = flooding.into_iter().map(|client| client.join().expect("well")).sum();

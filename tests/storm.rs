@@ -1,7 +1,7 @@
-//! A storm of reloads under steady traffic to a real Kafka: nothing fails, nothing is lost, nothing is reordered, no invalid
-//! version ever decides, none comes back after a newer one, and memory stays where it was.
+//! A storm of reloads under steady traffic to a real Kafka: nothing fails, nothing is lost, nothing is reordered, no
+//! invalid version ever decides, no version comes back after a newer one, and memory does not grow.
 //!
-//! `make test` runs a short one; `make chaos` the long one, by `POINTSMAN_STORM_SWAPS`.
+//! `make test` runs a short storm; `make chaos` runs the long one, with `POINTSMAN_STORM_SWAPS`.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -20,11 +20,11 @@ use crate::support::{
 };
 
 const SWAPS: u32 = 40;
-/// 200 in a minute.
+/// The pause between two swaps: 200 swaps in a minute.
 const BETWEEN_SWAPS: Duration = Duration::from_millis(300);
-/// One in so many is invalid.
+/// One version in this many is invalid.
 const INVALID_ONE_IN: u32 = 10;
-/// After so many swaps memory should have found its level.
+/// After this many swaps memory should no longer grow.
 const PLATEAU_SWAPS: u32 = 20;
 const GROWTH_BYTES: u64 = 16 << 20;
 const TOPIC: &str = "storm";
@@ -40,7 +40,7 @@ fn a_storm_of_reloads_loses_reorders_and_fails_nothing() {
     let storm = Storm::new(swaps);
     folder.put_as_config_map("p", &storm.contents[0], 0);
     let sidecar = Builder::kafka(&kafka.bootstrap())
-        // So that each version is compiled.
+        // A cache of its own, so that each version is compiled.
         .config(&folder.config(&format!("cache_dir = {:?}", folder.beside("cache"))))
         .route("*", "p", "")
         .start();
@@ -92,7 +92,7 @@ fn a_storm_of_reloads_loses_reorders_and_fails_nothing() {
     nothing_is_lost_or_out_of_order(kafka, &streams);
 }
 
-/// What the plugin's file holds, one after the other.
+/// The versions that the plugin's file holds, one after the other.
 struct Storm {
     contents: Vec<Vec<u8>>,
     digests: Vec<String>,
@@ -121,12 +121,12 @@ impl Storm {
         number as u32 % INVALID_ONE_IN != 5
     }
 
-    /// All swaps; gives back what memory was resident after the first of them.
+    /// Makes all swaps. Returns the memory that was resident after the first ones.
     fn rage(&self, folder: &PluginFolder, sidecar: &Sidecar) -> u64 {
         let (_timer, ticks) = mpsc::sync_channel::<()>(0);
         let mut plateau = 0;
         for (number, bytes) in (0_u32..).zip(&self.contents).skip(1) {
-            // A clock, not a condition: the swaps shall come whether or not anybody keeps up.
+            // This wait paces the swaps; they come whether or not the sidecar keeps up.
             assert_eq!(ticks.recv_timeout(BETWEEN_SWAPS), Err(RecvTimeoutError::Timeout));
             folder.put_as_config_map("p", bytes, number);
             if number == PLATEAU_SWAPS {
@@ -171,7 +171,7 @@ struct Stream {
     client: u64,
     records: u64,
     slowest: Duration,
-    /// Those that decided, in order, each once for as long as it stayed.
+    /// The digests that decided, in order, without consecutive repeats.
     digests: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ fn nothing_is_lost_or_out_of_order(kafka: &Kafka, streams: &[Stream]) {
         let value = STANDARD
             .decode_to_vec(record["value"].as_str().unwrap_or_default())
             .unwrap();
-        // Requests that only asked who decides have no such value.
+        // Requests that only asked which version decides have no such value.
         let Ok(Value::Array(value)) = serde_json::from_slice(&value) else {
             continue;
         };

@@ -1,11 +1,12 @@
-//! The proof: brokers and sidecars are killed, frozen, stopped and flooded under load, and everything is read back by the
-//! Java client, which shares no code with what wrote it. Each record says who sent it and as which one, so that what the
-//! clients were told can be held against what is there.
+//! The proof: brokers and sidecars are killed, frozen, stopped and flooded under load, and everything is read back by
+//! the Java client, which shares no code with what wrote it. Each record says which client sent it and its number, so
+//! that what the clients were told can be compared with the topic.
 //!
-//! [`clients`] send and remember what they were told, [`checker`] compares, [`cluster`] is what they all send to; each of the
-//! other modules is one kind of fault. A trial prints its figures, and how long it took until everybody went on.
+//! [`clients`] send and remember what they were told, [`checker`] compares, [`cluster`] is the cluster that they all
+//! send to; each of the other modules is one kind of fault. A trial prints its figures, and how long it took until all
+//! clients went on.
 //!
-//! `make test` runs short forms; `make chaos` the long ones, by `POINTSMAN_TRIALS=full`.
+//! `make test` runs short forms; `make chaos` runs the long ones, with `POINTSMAN_TRIALS=full`.
 
 mod brokers;
 mod checker;
@@ -17,7 +18,7 @@ mod proxied;
 mod stopped_sidecar;
 mod topics;
 
-/// The one for `make test`, or the one for `make chaos`.
+/// The value for `make test`, or the one for `make chaos`.
 fn form<T>(short: T, full: T) -> T {
     if std::env::var_os("POINTSMAN_TRIALS").is_some_and(|form| form == "full") {
         full

@@ -100,7 +100,7 @@ class Pod:
         try:
             self.config = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
-            raise Broken(f"ConfigMap/{self.config_map}: pointsman.toml is no TOML: {error}") from None
+            raise Broken(f"ConfigMap/{self.config_map}: pointsman.toml is not TOML: {error}") from None
 
     def _configuration(self):
         args = self.pointsman.get("args", [])
@@ -113,7 +113,7 @@ class Pod:
             if document["kind"] == "ConfigMap" and document["metadata"]["name"] == name:
                 if str(inside) in document.get("data", {}):
                     return name, document["data"][str(inside)]
-        raise Broken(f"pointsman: {args[2]} is no key of a ConfigMap of this file that is mounted there")
+        raise Broken(f"pointsman: {args[2]} is not a key of a ConfigMap of this file that is mounted there")
 
     def get(self, table, key, default=None):
         return self.config.get(table, {}).get(key, default)
@@ -206,7 +206,7 @@ def order(pod, variant):
     grace = pod.get("shutdown", "accept_grace_ms", 0)
     if variant == "native":
         if not native or pod.pointsman.get("restartPolicy") != "Always":
-            yield "pointsman: it is no native sidecar, which is an init container with restartPolicy: Always"
+            yield "pointsman: it is not a native sidecar, which is an init container with restartPolicy: Always"
         if hook:
             yield "pointsman: a preStop hook runs while the application still produces; remove it"
         if grace:
@@ -265,7 +265,7 @@ def socket(pod, _variant):
         return
     mount, inside = pod.mount_of(pod.pointsman, path)
     if not mount or len(inside.parts) != 1 or "emptyDir" not in pod.volumes.get(mount["name"], {}):
-        yield f"listen.unix: the folder of {path} is no emptyDir that is mounted there"
+        yield f"listen.unix: the folder of {path} is not an emptyDir that is mounted there"
         return
     sharing = [app for app in pod.apps if app in pod.others_with(mount["name"])]
     if not sharing:
@@ -307,10 +307,10 @@ def named_files(pod, _variant):
         mount, inside = pod.mount_of(pod.pointsman, path)
         secret = pod.volumes.get(mount["name"], {}).get("secret", {}) if mount else {}
         if str(inside) not in [item["path"] for item in secret.get("items", [])]:
-            yield f"{key}: {path} is no item of a Secret that pointsman mounts there"
+            yield f"{key}: {path} is not an item of a Secret that pointsman mounts there"
     for key in properties:
         if key.endswith(("password", "jaas.config")):
-            yield f"{key} is in the ConfigMap, which is no place for a secret; use {key}_file"
+            yield f"{key} is in the ConfigMap, which is not a place for a secret; use {key}_file"
 
 
 def keys(pod, _variant):
@@ -319,7 +319,7 @@ def keys(pod, _variant):
         for entry in content if isinstance(content, list) else [content]:
             for key in entry:
                 if key not in known.get(table, set()) and table != "kafka.properties":
-                    yield f"[{table}] {key} is no key of docs/configuration.md"
+                    yield f"[{table}] {key} is not a key of docs/configuration.md"
 
 
 def listed_keys():

@@ -4,9 +4,9 @@
 //! read-back [--json] [--sent FILE] [--keys-are NAME] BOOTSTRAP_SERVERS TOPIC
 //! ```
 //!
-//! Prints how many records and which keys each partition holds, and says whether some key stands in two of them.
-//! `--sent FILE`, the NDJSON that was sent, also checks that the last records of each key are those of the file, byte for
-//! byte and in its order. `--json` prints the records instead, one object a line, in the form that Pointsman takes.
+//! Prints how many records and which keys each partition holds, and says whether any key is in two of them. `--sent
+//! FILE`, the NDJSON that was sent, also checks that the last records of each key are those of the file, byte for byte
+//! and in its order. `--json` prints the records instead, one object a line, in the form that Pointsman takes.
 //!
 //! The exit code is 0 when what was checked holds, else 1.
 #![allow(
@@ -31,17 +31,17 @@ use rdkafka::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-/// For each answer of the brokers, and for a record to arrive.
+/// How long to wait for each answer of the brokers, and for a record to arrive.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Where the width is not told.
+/// The width where the terminal does not tell it.
 const DEFAULT_COLUMNS: usize = 100;
 const USAGE: &str = "usage: read-back [--json] [--sent FILE] [--keys-are NAME] BOOTSTRAP_SERVERS TOPIC";
 
-/// What the command line says.
+/// The options of the command line.
 struct Options {
     json: bool,
     sent: Option<String>,
-    /// What the table calls the keys.
+    /// The name that the table gives the keys.
     keys_are: String,
     servers: String,
     topic: String,
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all that was checked holds.
+/// Returns whether all checks hold.
 fn run() -> anyhow::Result<bool> {
     let options = Options::read(env::args().skip(1))?;
     let partitions = read(&options.servers, &options.topic)?;
@@ -96,7 +96,7 @@ impl Options {
                 "--json" => json = true,
                 "--sent" => sent = Some(arguments.next().context(USAGE)?),
                 "--keys-are" => keys_are = arguments.next().context(USAGE)?,
-                option if option.starts_with('-') => bail!("{option} is no option\n{USAGE}"),
+                option if option.starts_with('-') => bail!("{option} is not an option\n{USAGE}"),
                 _ => places.push(argument),
             }
         }
@@ -111,7 +111,7 @@ impl Options {
     }
 }
 
-/// Everything between the first offset and the high watermark of each partition, as they are now.
+/// All records between the first offset and the high watermark of each partition, as they are now.
 fn read(servers: &str, topic: &str) -> anyhow::Result<Partitions> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", servers)
@@ -160,7 +160,7 @@ fn read(servers: &str, topic: &str) -> anyhow::Result<Partitions> {
     Ok(partitions)
 }
 
-/// One line a record, in the form of a record of `application/x-ndjson`, with its place.
+/// Prints one line for each record, in the form of `application/x-ndjson`, with its partition and offset.
 fn print_json(partitions: &Partitions) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     for message in partitions.values().flatten() {
@@ -200,7 +200,7 @@ fn print_json(partitions: &Partitions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A header's value: text where it is that, null, or bytes.
+/// A header's value: text where it is text, else null or bytes.
 fn text(value: Option<&[u8]>) -> Value {
     match value.map(str::from_utf8) {
         Some(Ok(text)) => text.into(),
@@ -215,7 +215,7 @@ fn base64(bytes: Option<&[u8]>) -> Value {
 
 fn print_table(partitions: &Partitions, keys_are: &str) {
     let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    // What stands left of the keys takes 36 columns.
+    // The columns left of the keys take 36 characters.
     let room = columns.unwrap_or(DEFAULT_COLUMNS).saturating_sub(36).max(16);
     println!(
         "{}",
@@ -233,7 +233,7 @@ fn print_table(partitions: &Partitions, keys_are: &str) {
     println!("{}\n", paint("1", &line));
 }
 
-/// Keys and how often each stands there, the most frequent first.
+/// The keys and how often each occurs, the most frequent first.
 fn by_count(messages: &[OwnedMessage]) -> Vec<(String, usize)> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for message in messages {
@@ -252,7 +252,7 @@ fn shown(message: &OwnedMessage) -> String {
     }
 }
 
-/// As many as fit on the line.
+/// As many keys as fit on the line.
 fn listed(counts: &[(String, usize)], room: usize) -> String {
     let mut line = String::new();
     for (key, count) in counts {
@@ -284,7 +284,8 @@ fn no_key_in_two_partitions(partitions: &Partitions) -> (bool, String) {
     )
 }
 
-/// Whether the last records of each key are those of the file. There may be more of them, from earlier requests.
+/// Whether the last records of each key are those of the file. There may be more records before them, from earlier
+/// requests.
 fn in_the_order_sent(partitions: &Partitions, file: &str) -> anyhow::Result<(bool, String)> {
     #[derive(serde::Deserialize)]
     struct Sent<'a> {
@@ -321,7 +322,7 @@ fn in_the_order_sent(partitions: &Partitions, file: &str) -> anyhow::Result<(boo
     ))
 }
 
-/// Coloured where somebody looks.
+/// Coloured text on a terminal.
 fn paint(code: &str, text: &str) -> String {
     if stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
         format!("\x1b[{code}m{text}\x1b[0m")

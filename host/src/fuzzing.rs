@@ -1,7 +1,8 @@
-//! What is fuzzed: a function for everything that reads what clients send, and for what decides about numbered requests. Each
-//! takes any bytes and panics when something is not as it must be, which is more than that nothing panics.
+//! What is fuzzed: one function for each part that reads what clients send, and one for numbered requests. Each takes
+//! any bytes and panics where a promise is broken. So it checks more than that the code does not panic.
 //!
-//! `tests/fuzz` feeds them what a fuzzer makes up; a test below feeds them its corpus. Only there while testing or fuzzing.
+//! `tests/fuzz` feeds them what a fuzzer makes up; a test below feeds them the corpus. This module exists only for
+//! tests and fuzzing.
 
 mod headers;
 mod json;
@@ -11,7 +12,7 @@ mod oracle;
 pub(crate) mod packed;
 mod parsed;
 mod path;
-/// The client's side of packed records.
+/// The reference client's code for packed records.
 #[path = "../../examples/clients/rust/packed.rs"]
 pub(crate) mod reference;
 mod sequence;
@@ -25,10 +26,10 @@ pub use self::{
     sequence::sequence,
 };
 
-/// Takes any bytes; panics when something is not as it must be.
+/// Takes any bytes; panics where a promise is broken.
 pub type Target = fn(&[u8]);
 
-/// By name: the folder of its corpus, and its program in `tests/fuzz/targets`.
+/// All targets. A target's name is also that of its corpus folder, and of its program in `tests/fuzz/targets`.
 pub const TARGETS: [(&str, Target); 7] = [
     ("json", json),
     ("ndjson", ndjson),

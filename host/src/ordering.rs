@@ -1,8 +1,8 @@
-//! Numbered requests: each client's requests are taken in the order of their numbers, over any connections, and a repeat is told
-//! the outcomes that are remembered.
+//! Numbered requests: each client's requests are taken in the order of their numbers, whatever connections they come
+//! over, and a repeat is told the remembered outcomes.
 //!
-//! [`sequence`] says what may be taken, what waits and what is a repeat: plain data, without a wait. [`numbered`] waits and hands over
-//! around it.
+//! [`sequence`] decides which request may be taken, which waits and which is a repeat: it is plain data and never
+//! waits. [`numbered`] uses it, waits, and hands over.
 
 pub mod numbered;
 pub mod sequence;

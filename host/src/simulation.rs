@@ -1,12 +1,12 @@
-//! The ordering logic under a seeded scheduler: the pipeline, numbered requests, streams and the drain as they are, over brokers
-//! that are made up.
+//! Simulates the ordering logic with seeds: the real pipeline, numbered requests, streams and drain run over simulated
+//! brokers.
 //!
-//! Everything runs on one thread with a clock that only moves when nobody has anything to do, and whatever is drawn is drawn from
-//! the seed: one seed is one run, again and again. In each run clients send in all ways at once, while the [`brokers`] answer late,
-//! lose answers, refuse, time out, stall and meet fatal errors, and in the end the process drains, in time or not. Then the
-//! [`checker`] holds what the clients were told against what is there.
+//! Everything runs on one thread, with a clock that only moves when no task has anything to do, and every random draw
+//! comes from the seed: so one seed always gives the same run. In each run clients send in all ways at once, while the
+//! [`brokers`] answer late, lose answers, refuse, time out, stall and meet fatal errors. In the end the process drains,
+//! in time or not. Then the [`checker`] compares what the clients were told with what was written.
 //!
-//! `POINTSMAN_SEED=n` runs one seed, `POINTSMAN_SEEDS=n` so many.
+//! `POINTSMAN_SEED=n` runs the seed n, `POINTSMAN_SEEDS=n` runs n seeds.
 
 mod brokers;
 mod checker;
@@ -43,10 +43,10 @@ use crate::{
 const TOPIC: &str = "t";
 const PARTITIONS: u32 = 3;
 const SEEDS: u64 = 2_000;
-/// A run that is not over after so many steps hangs.
+/// A run that takes more steps than this hangs.
 const STEPS: usize = 100_000;
 
-/// What clients send to.
+/// The simulated sidecar that the clients send to.
 #[derive(Clone)]
 struct Sidecar {
     brokers: Arc<Brokers>,
@@ -60,10 +60,10 @@ struct Sidecar {
 impl Sidecar {
     fn new(rng: &mut Rng, bug: Option<Bug>, drain: watch::Receiver<bool>) -> Self {
         let limits = Limits {
-            // So small that room is short, and so is the wait for it.
+            // So small that room runs short, and with a short wait for room.
             max_buffered_bytes: rng.usize(30_000..120_000),
             max_wait_ms: 40,
-            // A limit must not change what clients are told of what was taken, however small it is.
+            // However small this limit is, it must not change what clients are told of records that were taken.
             max_records: drawn(rng, 10_000),
             ..Limits::default()
         };
@@ -114,9 +114,9 @@ fn drawn(rng: &mut Rng, usual: usize) -> usize {
     rng.usize(1..=most.max(1))
 }
 
-/// One run. The error is what was violated.
+/// One run. The error says which promise was broken.
 fn run(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
-    // What the host itself draws, on this thread: sticky partitions.
+    // The host draws sticky partitions itself, on this thread.
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -135,7 +135,7 @@ async fn live(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
     let mut rng = Rng::with_seed(seed);
     let (end, drain) = watch::channel(false);
     let sidecar = Sidecar::new(&mut rng, bug, drain);
-    // The only thing that another thread does.
+    // The look-up of a topic is the only thing that runs on another thread.
     let topic = sidecar.pipeline.topics.get(&Arc::from(TOPIC)).await;
     topic.map_err(|error| format!("no topic: {error:?}"))?;
     let clients = clients::start(&sidecar, &mut rng);
@@ -171,7 +171,11 @@ async fn live(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
 
 fn number(name: &str) -> Option<u64> {
     let given = env::var(name).ok()?;
-    Some(given.parse().unwrap_or_else(|_| panic!("{name} is no number: {given}")))
+    Some(
+        given
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number: {given}")),
+    )
 }
 
 #[test]
@@ -202,7 +206,7 @@ fn one_seed_is_one_run() {
     }
 }
 
-/// How many seeds until the checker sees it.
+/// Prints how many seeds it takes until the checker sees the bug.
 fn seen(bug: Bug, as_what: &str) {
     for seed in 0..500 {
         if let Err(violated) = run(seed, Some(bug)) {

@@ -1,8 +1,8 @@
-//! The commands beside `pointsman run`.
+//! All commands other than `pointsman run`.
 //!
-//! [`cli`] is the command line. [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] makes a component of
-//! it, [`plugin_trial`] tries one out: check, test, bench, and [`dev`](plugin_trial::dev) with each save. [`load`] sends records and
-//! measures. [`commands`] does what it asks for. [`admin_client`] asks the admin listener of a sidecar that runs.
+//! [`cli`] is the command line. [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] compiles
+//! it to a component, [`plugin_trial`] tries it out: check, test, bench, and [`dev`](plugin_trial::dev) after each
+//! save. [`commands`] runs each of them. [`load`] sends records and measures. [`admin_client`] asks the admin listener of a sidecar that runs.
 
 pub mod admin_client;
 pub mod cli;

@@ -1,18 +1,18 @@
-//! A limit on a process' memory that the kernel keeps, where it lets this process set one.
+//! A limit on a process's memory that the kernel enforces, where this process may set one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Memory that the kernel counts and the process does not hold by itself: sockets, and pages of files.
+/// Room for memory that the kernel counts and the process does not hold itself: sockets, and pages of files.
 const KERNEL: u64 = 64 << 20;
 
 /// A control group, removed once it is empty.
 pub(super) struct Cage(Option<PathBuf>);
 
 impl Cage {
-    /// Around a process that runs. Over the limit it is killed. Where there can be no control group there is none, and its own
-    /// peak is all that tells.
+    /// Puts a running process into a control group. Over the limit the kernel kills it. Where no control group can be
+    /// made, only the process's peak memory is checked.
     pub(super) fn around(process: u32, bytes: u64) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!(
@@ -26,7 +26,7 @@ impl Cage {
         ];
         for (root, limit) in kinds {
             let folder = Path::new(root).join(&name);
-            // What is no control group's folder has none of the kernel's files in it.
+            // A folder without this file of the kernel's is not a control group's.
             if !Path::new(root).join("cgroup.procs").exists() || fs::create_dir(&folder).is_err() {
                 continue;
             }
@@ -46,7 +46,7 @@ impl Cage {
 impl Drop for Cage {
     fn drop(&mut self) {
         let Some(folder) = self.0.take() else { return };
-        // Whoever is left in it goes back to the root.
+        // The processes that are left in the group go back to the root group.
         let root = folder.parent().map(|root| root.join("cgroup.procs"));
         for process in fs::read_to_string(folder.join("cgroup.procs"))
             .unwrap_or_default()

@@ -17,7 +17,7 @@ use crate::support::{http2::send, sidecar::Sidecar};
 
 const MIB: usize = 1 << 20;
 
-/// Whom they play with, and until when.
+/// The sidecar that the clients attack, and until when.
 #[derive(Clone)]
 pub(super) struct Target {
     http: SocketAddr,
@@ -34,7 +34,7 @@ impl Target {
         }
     }
 
-    /// As many of one kind at once. Each that ends, because it was refused or cut off, begins again.
+    /// Runs `count` clients of one kind at once. A client that ends, because it was refused or cut off, begins again.
     fn each<F: Future<Output = Option<()>> + Send + 'static>(&self, count: usize, client: impl Fn(Self, usize) -> F) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -53,7 +53,7 @@ impl Target {
             (0..count).for_each(|number| begin(&mut clients, number));
             let playing = async {
                 while let Some(ended) = clients.join_next().await {
-                    // Not all of them at the same moment, for the sake of this process.
+                    // Spread out, so that this process can keep up.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     begin(&mut clients, ended.unwrap_or(0));
                 }
@@ -78,14 +78,14 @@ impl Target {
     }
 }
 
-/// For ever, as far as the sidecar is concerned.
+/// Keeps `held` open and does nothing, until the clients are stopped.
 async fn rest<T>(held: T) -> Option<()> {
     let () = std::future::pending().await;
     drop(held);
     None
 }
 
-/// Until the other side closes, without a look at what it says.
+/// Reads and ignores what comes, until the other side closes.
 async fn until_closed(socket: &mut TcpStream) -> Option<()> {
     let mut answer = vec![0; 16 << 10];
     while socket.read(&mut answer).await.ok()? > 0 {}
@@ -152,7 +152,7 @@ pub(super) fn bodies_without_outcomes(target: &Target) {
     });
 }
 
-/// Whole bodies to the topic that nobody answers for.
+/// Sends whole bodies to the topic whose brokers never answer.
 fn whole_bodies(target: &Target, count: usize, body: &str) {
     let body = Bytes::copy_from_slice(body.as_bytes());
     target.each(count, move |target, _| {
@@ -177,7 +177,7 @@ pub(super) fn tiny_headers(target: &Target) {
     whole_bodies(target, 200, &record.repeat(100));
 }
 
-/// A record that takes three bytes and makes a long reply.
+/// Records of three bytes each that make a long reply.
 fn wrong_records() -> String {
     "[]\n".repeat(9_900)
 }
@@ -202,7 +202,7 @@ pub(super) fn unread_replies_over_http2(target: &Target) {
     target.each(4, move |target, _| {
         let body = body.clone();
         async move {
-            // Nothing may be sent to it.
+            // The client gives the sidecar no window to send anything.
             let mut sender = target.http2(0).await?;
             let mut held = Vec::new();
             for _ in 0..200 {
@@ -272,7 +272,7 @@ pub(super) fn frames_of_a_byte(target: &Target) {
     });
 }
 
-/// The head of a stream, and the beginning of a line that never ends.
+/// Sends the head of a stream, and the beginning of a line that never ends.
 async fn endless_line(target: &Target, length: usize) -> Option<TcpStream> {
     let mut socket = target.tcp().await?;
     socket

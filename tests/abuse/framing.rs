@@ -1,8 +1,9 @@
-//! Clients made up by a seed, byte by byte, and a model that knows which of their bytes are requests.
+//! Clients whose bytes come from a seed, and a model that knows which of these bytes are requests.
 //!
-//! Their bodies, and what they say after the end of a request or of the connection, hold what looks like a request of its own. None of
-//! that may ever be answered or be written; what is a request is answered as the model says, in its turn; and the topic has what the
-//! replies say. `POINTSMAN_FRAMING_SEED` plays one seed again, `POINTSMAN_ABUSE=long` plays many.
+//! The bodies, and the bytes after the end of a request or of the connection, contain text that looks like a request.
+//! Such text must never be answered or written. Every real request is answered as the model says, in order; and the
+//! topic has the records that the replies say. `POINTSMAN_FRAMING_SEED` runs one seed again, `POINTSMAN_ABUSE=long`
+//! runs many.
 
 mod http1;
 mod http2;
@@ -21,7 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::ledger::Lane;
+use self::ledger::OrderedStream;
 use self::script::Script;
 use crate::support::{
     consumer::read,
@@ -33,30 +34,30 @@ const PATH: &str = "/v1/topics/t/records";
 const LARGEST_BODY: usize = 100_000;
 /// `limits.header_timeout_ms`, `body_timeout_ms` and `idle_timeout_ms`.
 const TIMEOUT_MS: u64 = 4_000;
-/// Who takes less than this is never given up.
+/// A client that takes less time than this is never given up.
 const SURELY_IN_TIME: Duration = Duration::from_millis(2_600);
-/// After this a connection on which nothing happens is no longer hyper's.
+/// After this silence the sidecar has taken the connection back from hyper.
 const SILENCE_MS: u64 = 2_200;
-/// How long anything is waited for on a busy machine.
+/// How long to wait for anything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Connections of a round, and so many of them at once.
+/// How many connections a round has, and how many of them at once.
 const CONNECTIONS: usize = 200;
 const AT_ONCE: usize = 50;
 
-/// What connections said, and what was wrong on them.
+/// What connections sent, and what was wrong on them.
 #[derive(Default)]
 struct Said {
-    lanes: Vec<Lane>,
+    streams: Vec<OrderedStream>,
     wrong: Vec<String>,
 }
 
-/// One connection, known by its number.
+/// Runs one connection, which is known by its number.
 async fn connection(mut rng: Rng, number: usize, http: std::net::SocketAddr, unix: std::path::PathBuf) -> Said {
     let name = format!("c{number}");
     let (is_tcp, is_http2) = (rng.bool(), rng.u8(..3) == 0);
     let mut said = Said::default();
     if is_http2 {
-        (said.lanes, said.wrong) = match is_tcp {
+        (said.streams, said.wrong) = match is_tcp {
             true => http2::play(&mut rng, &name, tcp(http).await).await,
             false => http2::play(&mut rng, &name, UnixStream::connect(unix).await.unwrap()).await,
         };
@@ -68,7 +69,7 @@ async fn connection(mut rng: Rng, number: usize, http: std::net::SocketAddr, uni
         false => http1::play(&script, UnixStream::connect(unix).await.unwrap()).await,
     };
     let judged = judge::judge(&name, &script, &played);
-    said.lanes.push(judged.lane);
+    said.streams.push(judged.stream);
     said.wrong = judged.wrong;
     said
 }
@@ -79,7 +80,7 @@ async fn tcp(address: std::net::SocketAddr) -> TcpStream {
     socket
 }
 
-/// Connections of one seed, some at once.
+/// Runs the connections of one seed, some at once.
 fn round(sidecar: &Sidecar, seed: u64) -> Said {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -99,14 +100,14 @@ fn round(sidecar: &Sidecar, seed: u64) -> Said {
         let mut all = Said::default();
         while let Some(said) = playing.join_next().await {
             let said = said.unwrap();
-            all.lanes.extend(said.lanes);
+            all.streams.extend(said.streams);
             all.wrong.extend(said.wrong);
         }
         all
     })
 }
 
-/// Plays a seed against a sidecar of its own; what is wrong.
+/// Runs a seed against a sidecar of its own, and returns what is wrong.
 fn play(seed: u64) -> Vec<String> {
     eprintln!("framing: POINTSMAN_FRAMING_SEED={seed}");
     let mut sidecar = Builder::embedded()
@@ -115,7 +116,7 @@ fn play(seed: u64) -> Vec<String> {
              body_timeout_ms = {TIMEOUT_MS}\nidle_timeout_ms = {TIMEOUT_MS}"
         ))
         .start();
-    let Said { lanes, mut wrong } = round(&sidecar, seed);
+    let Said { streams, mut wrong } = round(&sidecar, seed);
     eventually("nothing is left of the connections", || {
         ["connections", "streams", "buffered_bytes", "producer_queue_messages"]
             .iter()
@@ -126,22 +127,22 @@ fn play(seed: u64) -> Vec<String> {
         .iter()
         .map(|record| (record.partition, record.text().to_owned()))
         .collect();
-    let fates = |fate| {
-        lanes
+    let count = |presence| {
+        streams
             .iter()
-            .flat_map(|lane| &lane.values)
-            .filter(|(_, given)| *given == fate)
+            .flat_map(|stream| &stream.values)
+            .filter(|(_, given)| *given == presence)
             .count()
     };
     eprintln!(
         "framing: {} records in the topic; {} must be there, {} may, {} must not",
         topic.len(),
-        fates(ledger::Fate::Must),
-        fates(ledger::Fate::May),
-        fates(ledger::Fate::MustNot)
+        count(ledger::Presence::Must),
+        count(ledger::Presence::May),
+        count(ledger::Presence::MustNot)
     );
-    wrong.extend(ledger::broken(&topic, &lanes));
-    if fates(ledger::Fate::Must) < CONNECTIONS || fates(ledger::Fate::MustNot) < CONNECTIONS / 2 {
+    wrong.extend(ledger::broken(&topic, &streams));
+    if count(ledger::Presence::Must) < CONNECTIONS || count(ledger::Presence::MustNot) < CONNECTIONS / 2 {
         wrong.push("the connections say too little to prove anything".to_owned());
     }
     if !sidecar.is_alive() || sidecar.admin("/live").status != 200 {

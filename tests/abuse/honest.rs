@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use crate::support::{http::Http, sidecar::Sidecar};
 
-/// See the [module](self).
+/// A client that does nothing wrong, and measures how it is served.
 pub(super) struct Honest {
     socket: PathBuf,
 }
 
-/// How it was served.
+/// How an honest client was served.
 pub(super) struct Quality {
     pub(super) p99: Duration,
     pub(super) answered: u64,
-    /// Told 503, and nothing else.
+    /// How many requests were refused with 503.
     pub(super) refused: u64,
-    /// What it was told instead of an outcome.
+    /// The answers that were neither an outcome nor a 503.
     pub(super) wrong: Vec<String>,
 }
 
@@ -27,13 +27,13 @@ impl Honest {
         }
     }
 
-    /// Has a topic be known.
+    /// Sends a record first, so that the topic is known.
     pub(super) fn warm_up(&self, topic: &str) {
         let reply = Http::unix(&self.socket).json(&format!("/v1/topics/{topic}/records"), r#"{"value":1}"#);
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
-    /// One record a request, one request after the other, now and then over a new connection.
+    /// Sends one record a request, one request after the other, now and then over a new connection.
     pub(super) fn send(&self, length: Duration) -> Quality {
         self.send_each(length, Duration::ZERO)
     }
@@ -53,7 +53,7 @@ impl Honest {
                 connection = Http::unix(&self.socket);
             }
             number += 1;
-            // A clock, not a condition.
+            // This sleep paces the client; it waits for no condition.
             std::thread::sleep(pause);
             let asked = Instant::now();
             let body = format!(

@@ -1,4 +1,4 @@
-//! Whether a shell printed what a page shows.
+//! Compares what a shell printed with what a page shows.
 
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ fn same_value(shown: &Value, printed: &Value) -> bool {
         (Value::Object(shown), Value::Object(printed)) => {
             let same = |(key, shown): (&String, &Value)| {
                 let printed = printed.get(key).unwrap_or(&Value::Null);
-                // The time is another one each time that a page is run.
+                // The time differs each time that a page is run.
                 (key == "timestamp" && shown.is_number() && printed.is_number()) || same_value(shown, printed)
             };
             shown.keys().eq(printed.keys()) && shown.iter().all(same)

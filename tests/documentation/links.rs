@@ -1,4 +1,4 @@
-//! Links between pages and to files: where they lead, and which lead nowhere.
+//! Checks the links between pages and to files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::pages::{Page, markdown_files};
 use crate::support::sidecar::root;
 
-/// The links of all pages that lead nowhere, each with where it stands.
+/// The links that lead nowhere, each with its page and line.
 pub(crate) fn dead() -> Vec<String> {
     let pages = markdown_files();
     let anchors: BTreeMap<&str, BTreeSet<String>> =
@@ -97,7 +97,7 @@ fn anchors(page: &Page) -> BTreeSet<String> {
     anchors
 }
 
-/// The text without what stands in backticks, where a bracket is no link.
+/// The text without code in backticks, where a bracket is not a link.
 fn without_code(text: &str) -> String {
     text.split('`').step_by(2).collect()
 }

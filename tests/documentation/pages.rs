@@ -16,15 +16,15 @@ pub(crate) struct Page {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// What stands between two fences.
+/// The text between two fences.
 pub(crate) struct Block {
     /// The line of its first fence, from 1.
     pub(crate) line: usize,
-    /// What the fence says that it is.
+    /// The info string of the fence.
     pub(crate) info: String,
-    /// Without the fences' indentation.
+    /// The text, without the fences' indentation.
     pub(crate) text: String,
-    /// Which file a `<!-- file: … -->` above it makes of it.
+    /// The file that a `<!-- file: … -->` above the block names.
     pub(crate) file: Option<String>,
     /// Whether nothing but empty lines is between it and the block before.
     pub(crate) follows: bool,

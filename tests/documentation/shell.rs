@@ -19,17 +19,17 @@ use crate::support::sidecar::{BINARY, Builder, Sidecar, plugin_dir, root};
 /// How long a page may take on a busy machine: the first build of a plugin compiles the SDK.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// What the pages call things, as `make run` starts them.
+/// The names on the pages, which are those of `make run`.
 const HTTP: &str = "127.0.0.1:8644";
 const ADMIN: &str = "127.0.0.1:8645";
 const SOCKET: &str = "target/run/ingest.sock";
 const CONFIG: &str = "examples/quickstart/pointsman.toml";
 const QUICKSTART: &str = "examples/quickstart/run";
 
-/// Between what two blocks print.
+/// Separates the output of two blocks.
 const BETWEEN: char = '\u{1e}';
 
-/// Runs all that is to be run on a page, and compares. Panics with all that differs.
+/// Runs the blocks of a page that are to be run, and compares their output. Panics with all differences.
 pub(crate) fn run(page: &Page) {
     let shells: Vec<usize> = (0..page.blocks.len())
         .filter(|&at| page.blocks[at].info == "sh")
@@ -67,7 +67,7 @@ pub(crate) fn run(page: &Page) {
     assert!(differences.is_empty(), "{differences}{stderr}");
 }
 
-/// One script of all blocks, so that what one sets is there for the next. The files that the page has are written on the way.
+/// One script of all blocks, so that variables that one block sets exist in the next. It also writes the page's files.
 fn script_of(blocks: &[Block]) -> String {
     let mut script = "set -euo pipefail\n".to_owned();
     for block in blocks {
@@ -80,7 +80,7 @@ fn script_of(blocks: &[Block]) -> String {
     script
 }
 
-/// What looks like a checkout in which `make run` runs.
+/// A folder laid out like a checkout in which `make run` runs.
 struct Checkout {
     folder: TempDir,
     sidecar: Sidecar,
@@ -95,7 +95,7 @@ struct Ran {
 impl Checkout {
     fn new() -> Self {
         let built = plugin_dir();
-        // Within the real one, whose toolchain file holds for it.
+        // Within the real checkout, so that its toolchain file applies.
         let parent = root().join("target/test-pages");
         fs::create_dir_all(&parent).expect("a folder");
         let folder = tempfile::tempdir_in(parent).expect("a folder");
@@ -113,14 +113,14 @@ impl Checkout {
         let sidecar = Builder::embedded()
             .config(&format!("[plugins]\ndir = {plugins:?}\n[[route]]{routes}"))
             .start();
-        // Where the plugins' dependencies are, built.
+        // The plugins' dependencies are already built there.
         let cargo = format!("[build]\ntarget-dir = {:?}\n", root().join("plugins/target"));
         fs::write(path.join(".cargo/config.toml"), cargo).expect("written");
         symlink(BINARY, path.join("target/debug/pointsman")).expect("a link");
         Self { folder, sidecar }
     }
 
-    /// What the pages call things, and what they are called here.
+    /// The names on the pages, and the names in this folder.
     fn names(&self) -> [(&'static str, String); 5] {
         let path = |path: &Path| path.to_str().expect("a path of a test").to_owned();
         [
@@ -140,7 +140,7 @@ impl Checkout {
         fs::write(script, text).expect("written");
         let mut command = Command::new("bash");
         command.arg(script).current_dir(self.folder.path());
-        // What `examples/quickstart/run` asks.
+        // `examples/quickstart/run` reads this variable.
         command.env("SOCKET", &self.sidecar.unix);
         command.env("ADMIN", self.sidecar.admin.to_string());
         command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
@@ -148,12 +148,12 @@ impl Checkout {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // A group of its own, all of which ends with it.
+        // A process group of its own, which can be ended as a whole.
         let child = command.process_group(0).spawn().expect("bash");
         ran(child)
     }
 
-    /// What was printed, with the names of the pages.
+    /// The output, with the names of the pages in it.
     fn as_on_the_page(&self, printed: &str) -> String {
         let mut text = printed.to_owned();
         for (page, here) in self.names() {
@@ -163,7 +163,7 @@ impl Checkout {
     }
 }
 
-/// Waits for its end, at most until the deadline.
+/// Waits until the shell ends, at most until the deadline.
 fn ran(child: Child) -> Ran {
     let group = Pid::from_raw(child.id().cast_signed()).expect("an id");
     let (sender, receiver) = mpsc::sync_channel(1);

@@ -1,5 +1,5 @@
-// A plugin in Go that does what programs in Go are used to do, as each record's key says. It shows that the runtime, and
-// the package that connects it to the host, stand all of that; `run` beside it says how.
+// A plugin in Go that does what programs in Go usually do, as each record's key says. It shows that the runtime, and
+// the package that connects it to the host, support all of that; `run` beside it says how.
 package main
 
 import (
@@ -50,7 +50,7 @@ func (p *plugin) Partition(key []byte, partitions uint32) pointsman.Decision {
 	return pointsman.Partition(hash(key) % partitions)
 }
 
-// What a plugin may do, and the host must see.
+// What a plugin may do, with results that the host must see.
 var habits = map[string]func() pointsman.Decision{
 	"":       func() pointsman.Decision { return pointsman.Reject("an empty key") },
 	"text":   func() pointsman.Decision { return pointsman.Reject("a\xffb") },
@@ -88,14 +88,14 @@ func prints() pointsman.Decision {
 	return pointsman.Any()
 }
 
-// Time passes by being waited for.
+// Waiting makes time pass.
 func sleeps() pointsman.Decision {
 	begun := time.Now()
 	time.Sleep(3 * time.Hour)
 	return pointsman.Reject(time.Since(begun).Round(time.Hour).String())
 }
 
-// Goroutines that ask the host and make garbage all at the same time.
+// Goroutines that ask the host and make garbage, all at the same time.
 func many() pointsman.Decision {
 	expected := hash(pointsman.Value())
 	var group sync.WaitGroup
@@ -117,7 +117,7 @@ func many() pointsman.Decision {
 	return pointsman.Any()
 }
 
-// The host's answer needs room on a stack that is nearly full, and has to grow, at one of these depths or another.
+// The host's answer needs room on a stack that is nearly full. At one of these depths the stack has to grow.
 func stacks() pointsman.Decision {
 	expected := hash(pointsman.Value())
 	found := make(chan uint32)
@@ -150,7 +150,7 @@ func recovers() (decision pointsman.Decision) {
 	return pointsman.Any()
 }
 
-// What ends an instance; returns if the key asks for nothing of that kind.
+// Ends the instance if the key asks for it; else returns.
 func trap(key string) {
 	switch key {
 	case "panic":
@@ -196,7 +196,7 @@ func (p *plugin) background() {
 	runtime.Gosched()
 }
 
-// Keeps what came in over some records, and looks whether it is still what it was.
+// Keeps values over some records, and checks that they have not changed.
 func (p *plugin) remember(key []byte) {
 	p.keep(key)
 	value := pointsman.Value()
@@ -221,7 +221,7 @@ func (p *plugin) keep(bytes []byte) {
 	p.hashes = append(p.hashes, hash(bytes))
 }
 
-// FNV-1a; of what is long, of its beginning and its end.
+// FNV-1a; of a long value, only of its beginning and its end.
 func hash(text []byte) uint32 {
 	if len(text) > 4096 {
 		text = append(text[:2048:2048], text[len(text)-2048:]...)
@@ -233,7 +233,7 @@ func hash(text []byte) uint32 {
 	return hash
 }
 
-// Where things go that would not be made otherwise.
+// Holds values that the compiler would otherwise omit.
 var sink any
 
 func init() { pointsman.Export(&plugin{}) }

@@ -1,8 +1,9 @@
-//! What more of everything costs: topics, plugins, connections, bytes. `cargo bench -p pointsman --bench growth`, part of `make
-//! bench`.
+//! What growth costs: more topics, plugins, connections, bytes. `cargo bench -p pointsman --bench growth`, part of
+//! `make bench`.
 //!
-//! A real Kafka of one node, JSON over the Unix socket through a plugin. The CPU time of a record is what tells of a cliff: the rate
-//! is that of the machine, and of what else it does. A table, and JSON lines in `target/bench/growth.jsonl`.
+//! It uses a real Kafka of one node, and JSON over the Unix socket through a plugin. The CPU time of a record shows a
+//! cliff; the rate does not, since it depends on the machine and what else runs there. Prints a table, and writes JSON
+//! lines to `target/bench/growth.jsonl`.
 #![allow(
     dead_code,
     missing_docs,
@@ -42,7 +43,7 @@ mod support {
 }
 
 const SECONDS: f64 = 3.0;
-/// Each row's first and last may differ by so much, CPU time a record.
+/// The CPU time of a record may grow by this factor, from a row's first figure to its last.
 const GOAL: f64 = 1.5;
 const TOPICS: [usize; 4] = [1, 10, 100, 1_000];
 const PLUGINS: [usize; 3] = [1, 10, 50];
@@ -81,7 +82,7 @@ fn main() {
             &[
                 "--topics",
                 &topics.to_string(),
-                // Each is looked up once, some at a time.
+                // Each topic is looked up once, some at a time.
                 "--warm-up",
                 &(1 + topics / 25).to_string(),
             ],
@@ -94,7 +95,7 @@ fn main() {
         let mut builder = Builder::kafka(&kafka.bootstrap()).config(&format!("[plugins]\ndir = {:?}", folder.path()));
         for number in 0..plugins {
             folder.put(&format!("plugin-{number}"), &plugin);
-            // All but the last wait for topics that nobody sends to.
+            // All plugins but the last one wait for topics that nobody sends to.
             let topics = if number + 1 == plugins {
                 "topics-1".to_owned()
             } else {
@@ -137,7 +138,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// From exec to ready with the plugin's code cached, and to the first acknowledgement.
+/// Measures the time from exec to ready, with the plugin's code cached, and to the first acknowledgement.
 fn start(lines: &mut fs::File) {
     let started = || {
         let begun = Instant::now();
@@ -170,7 +171,7 @@ fn idle_connections(lines: &mut fs::File) {
     }
     let added = || Usage::of(sidecar.id()).unwrap().resident_bytes.saturating_sub(before);
     let at_once = added();
-    // Buffers are given up after a second, their memory within a few.
+    // Buffers are dropped after a second, and their memory is given back within a few.
     thread::sleep(Duration::from_secs(5));
     let idle = added();
     println!(
@@ -182,8 +183,8 @@ fn idle_connections(lines: &mut fs::File) {
     writeln!(lines, "{line}").unwrap();
 }
 
-/// One produce request under way for each broker, or five: what the safe default costs, near and far. The brokers are librdkafka's
-/// own, in this process: their round trip can be told.
+/// Compares one produce request under way for each broker with five: what the safe default costs with near and far
+/// brokers. The brokers are librdkafka's mock cluster in this process, whose round-trip time can be set.
 fn in_flight(lines: &mut fs::File) {
     println!(
         "\n{:<42} {:>10} {:>8} {:>8} {:>9}",
@@ -219,7 +220,7 @@ fn in_flight(lines: &mut fs::File) {
     }
 }
 
-/// For `POINTSMAN_BENCH_SECONDS`, with 100 records a request where the arguments say nothing else.
+/// Runs `pointsman load` for `POINTSMAN_BENCH_SECONDS`, with 100 records a request unless the arguments say otherwise.
 fn load(sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Value {
     let seconds = seconds().to_string();
     let mut all = vec!["--seconds", &seconds];
@@ -230,11 +231,11 @@ fn load(sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Value {
     load::load(sidecar, Over::Unix, topic, &all)
 }
 
-/// One thing that grows.
+/// The figures of one thing that grows.
 struct Row<'a> {
     what: &'static str,
     lines: &'a mut fs::File,
-    /// CPU seconds a million records.
+    /// CPU seconds for a million records.
     cpu: Vec<f64>,
 }
 
@@ -262,7 +263,7 @@ impl<'a> Row<'a> {
         } else {
             cpu
         });
-        // The brokers catch up, so that the next one does not pay for it.
+        // Lets the brokers catch up, so that the next measurement does not pay for this one.
         thread::sleep(Duration::from_millis(500));
     }
 

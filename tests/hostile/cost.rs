@@ -1,4 +1,4 @@
-//! What a plugin makes the host itself do and hold.
+//! What a plugin makes the host itself do, and what memory it makes the host use.
 
 use std::{
     fs::OpenOptions,
@@ -17,16 +17,7 @@ use crate::support::{
 
 const TRAPPED: &str = "rejected plugin_trapped";
 
-/// A sidecar whose neighbour is plugin `good`; `p` decides for all other topics, and both are key hashes at first.
-fn good_and_p(folder: &PluginFolder, config: &str) -> Sidecar {
-    for name in ["good", "p"] {
-        folder.put(name, &built("key-hash"));
-    }
-    let sidecar = folder.sidecar().config(config);
-    sidecar.route("good", "good", "").route("*", "p", "").start()
-}
-
-/// Waits until a plugin's file is known not to be usable; what is said of it.
+/// Waits until a plugin's file is refused with this text, and returns the whole message.
 fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
     let mut problem = String::new();
     eventually(&format!("the file of {plugin} is refused: {says}"), || {
@@ -42,8 +33,8 @@ fn problem(sidecar: &Sidecar, plugin: &str, says: &str) -> String {
 #[test]
 fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
     let folder = PluginFolder::new();
-    let sidecar = good_and_p(&folder, "");
-    // Half of what an instance may have: a million globals.
+    let sidecar = folder.sidecar_with_good_and("p", "*", "").start();
+    // A million globals take half of what an instance may have.
     folder.put("p", &components::many_globals(10, 100_000));
     let before = sidecar.resident_bytes();
     let loaded = || shown(&sidecar, "p")["active"]["digest"] == digest(&components::many_globals(10, 100_000));
@@ -57,7 +48,7 @@ fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
         taken > engine_bytes * 8 / 10 && taken < engine_bytes * 2,
         "{taken} bytes were taken, {said} were said"
     );
-    // And sixty times that is not made at all.
+    // Sixty times as much is refused before it is made.
     let most = sidecar.most_resident_bytes();
     with_neighbour(&sidecar, || {
         folder.put("p", &components::many_globals(62, 1_000_000));
@@ -72,7 +63,7 @@ fn what_the_engine_holds_for_an_instance_counts_as_its_memory() {
 fn a_small_file_of_types_within_types_costs_the_child_its_life_and_the_sidecar_nothing() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    let sidecar = good_and_p(&folder, "memory_bytes = 4194304");
+    let sidecar = folder.sidecar_with_good_and("p", "*", "memory_bytes = 4194304").start();
     let before = sidecar.most_resident_bytes();
     with_neighbour(&sidecar, || {
         let types = [12, 13, 14, 17].map(components::nested_resource_types);
@@ -105,20 +96,14 @@ fn a_small_file_of_types_within_types_costs_the_child_its_life_and_the_sidecar_n
 fn a_plugin_that_takes_long_to_compile_or_says_much_delays_no_other() {
     let folder = PluginFolder::new();
     let key_hash = built("key-hash");
-    folder.put("good", &key_hash);
-    folder.put("bad", &key_hash);
-    let sidecar = folder
-        .sidecar()
-        .route("good", "good", "")
-        .route("bad", "bad", "")
-        .start();
+    let sidecar = folder.sidecar_with_good_and("bad", "bad", "").start();
     with_neighbour(&sidecar, || {
-        // More than a pipe holds: nobody may wait for somebody to read it.
+        // More text than a pipe holds: neither side may block on it.
         folder.put("bad", &components::long_error(99_000));
         let said = problem(&sidecar, "bad", "no valid wasm component");
         assert!(said.len() < 2_100, "{} bytes", said.len());
-        // The compiler's 30 s of CPU time at the lowest priority are not over soon.
-        // Another one in each run: should it ever be done, its code would be kept.
+        // The compiler's 30 s of CPU time at the lowest priority are not over soon. Its bytes differ in each run: if
+        // compiling it ever ended, its code would be cached.
         folder.put(
             "bad",
             &version(&components::much_code(8_000, 1_500), std::process::id()),
@@ -138,7 +123,7 @@ fn a_plugin_that_takes_long_to_compile_or_says_much_delays_no_other() {
         );
         let ordered = sidecar.order("/plugins/good/reload").json();
         assert_eq!(ordered["result"], "unchanged", "{ordered}");
-        // A small file in its place is not looked at before that is over, but the sidecar can be stopped.
+        // The sidecar can be stopped while the compiler runs, and the version before still decides.
         assert_eq!(outcomes(&sidecar, "bad", "a", 1), ["acked"]);
     });
 }
@@ -179,7 +164,7 @@ fn what_a_call_hands_to_the_host_is_bounded_by_kind_and_in_all() {
             assert!(said(key).contains(says), "{key}: {}", said(key));
         }
     });
-    // A record's own key goes where it belongs, however long it is.
+    // A record's own key is hashed, however long it is.
     let long = "k".repeat(200 << 10);
     assert_eq!(outcomes(&sidecar, "good", &long, 3), vec!["acked"; 3]);
     assert_eq!(outcomes(&sidecar, "bad", &long, 1), ["acked"]);
@@ -188,9 +173,8 @@ fn what_a_call_hands_to_the_host_is_bounded_by_kind_and_in_all() {
 #[test]
 fn thirty_mebibytes_that_cost_a_guest_nothing_cost_its_neighbours_nothing_either() {
     let giants = PluginFolder::new();
-    giants.put("good", &built("key-hash"));
     let kinds = ["hash", "tenant", "reject", "log", "lookup"];
-    let sidecar = giants.sidecar().config("max_traps = 10000").route("good", "good", "");
+    let sidecar = giants.sidecar_with_good("max_traps = 10000");
     let sidecar = kinds.iter().fold(sidecar, |sidecar, kind| {
         giants.put(kind, &components::giant(kind));
         sidecar.route(kind, kind, "")
@@ -208,10 +192,8 @@ fn thirty_mebibytes_that_cost_a_guest_nothing_cost_its_neighbours_nothing_either
 fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
     let folder = PluginFolder::new();
     folder.put("endless", &components::endless_batch());
-    folder.put("good", &built("key-hash"));
     let sidecar = folder
-        .sidecar()
-        .route("good", "good", "")
+        .sidecar_with_good("")
         .route("*", "endless", "on_error = \"key-hash\"")
         .start();
     with_neighbour(&sidecar, || {
@@ -219,7 +201,7 @@ fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
         assert_eq!(outcomes(&sidecar, "t", "a", 128), vec!["acked"; 128]);
     });
     let metric = |name: &str| sidecar.metric(&format!("pointsman_plugin_{name}{{plugin=\"endless\"}}"));
-    // The pause of a second may be over on a slow machine, and then there is another.
+    // On a slow machine the pause of a second may end, and then another batch fails.
     let failures = metric("batch_failures_total");
     assert!((1.0..=3.0).contains(&failures), "{failures} failures in 256 records");
     let counted = sidecar.metric("pointsman_plugin_errors_total{kind=\"over_time\",plugin=\"endless\"}");
@@ -235,7 +217,7 @@ fn a_batch_that_never_ends_counts_is_seen_and_is_not_asked_for_again_at_once() {
 #[test]
 fn no_name_or_error_in_a_component_is_told_in_full() {
     let folder = PluginFolder::new();
-    let sidecar = good_and_p(&folder, "");
+    let sidecar = folder.sidecar_with_good_and("p", "*", "").start();
     for (bytes, says) in [
         (components::long_names(50_000, 3), "it imports n0-xxx"),
         (components::long_error(99_000), "no valid wasm component"),
@@ -290,11 +272,11 @@ fn a_file_that_grows_is_not_read_at_each_write() {
     for piece in whole.chunks(whole.len().div_ceil(200)) {
         growing.write_all(piece).unwrap();
         writes += 1;
-        // A clock, not a condition: somebody copies slowly.
+        // This sleep stands for a slow copy; it waits for no condition.
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(growing);
-    // What decided before goes on deciding.
+    // The version before goes on deciding.
     assert_eq!(outcomes(&sidecar, "t", "a", 3), vec!["acked"; 3]);
     let took = begun.elapsed();
     eventually("the whole file decides", || deciding(&sidecar, "t") == digest(&whole));
@@ -306,7 +288,7 @@ fn a_file_that_grows_is_not_read_at_each_write() {
     });
     let refused = refused.count();
     eprintln!("{writes} writes in {took:?}, {refused} looks at what was not whole");
-    // They double from 100 ms on.
+    // The pauses between looks double, from 100 ms on.
     assert!(refused <= 12, "{refused} looks at a file that was being written");
 }
 

@@ -55,11 +55,11 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  *
  * Fields are separated by tabs:
  * <pre>
- * ready BROKERS                            waits until so many brokers are there
+ * ready BROKERS                            waits until this many brokers are up
  * create TOPIC PARTITIONS [NAME=VALUE…]    replicated as the brokers' default says
  * delete TOPIC
  * add-partitions TOPIC TOTAL
- * deny-write TOPIC USER                    as an ACL; allow-write takes it away again
+ * deny-write TOPIC USER                    by an ACL; allow-write removes it again
  * allow-write TOPIC USER
  * set-config TOPIC NAME VALUE
  * hide-configs TOPIC USER                  the user may write to the topic, and not see how it is configured
@@ -82,11 +82,11 @@ public final class Admin implements AutoCloseable {
     private final Properties client;
     private final PrintStream out;
     private final org.apache.kafka.clients.admin.Admin admin;
-    /** Made by the first `produce`: most tests have a producer of their own to prove. */
+    /** Made by the first `produce`: most tests prove a producer of their own. */
     private KafkaProducer<byte[], byte[]> producer;
 
     public static void main(String[] args) throws Exception {
-        // Logging goes to what System.out is, and the answers must stay alone on theirs.
+        // Logging goes to System.out, and the answers must have their stream for themselves.
         PrintStream out = new PrintStream(
                 new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16), false, StandardCharsets.UTF_8);
         System.setOut(System.err);
@@ -104,7 +104,7 @@ public final class Admin implements AutoCloseable {
         client.put(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, args[0]);
         // Tests start this together with the brokers: it should notice soon when they are up.
         client.putIfAbsent(CommonClientConfigs.RECONNECT_BACKOFF_MAX_MS_CONFIG, "100");
-        // And to fail soon, not after the producer's minute, when it is given a topic that is not there.
+        // And it should fail soon, not after the producer's minute, when it gets a topic that does not exist.
         client.putIfAbsent("max.block.ms", "10000");
 
         boolean failed = false;
@@ -123,7 +123,7 @@ public final class Admin implements AutoCloseable {
         this.admin = org.apache.kafka.clients.admin.Admin.create(client);
     }
 
-    /** Runs one command and says how it went; false if it failed. */
+    /** Runs one command and prints its result; false if it failed. */
     private boolean answer(String[] command) {
         String answer;
         boolean done = true;
@@ -131,7 +131,7 @@ public final class Admin implements AutoCloseable {
             answer = "{\"ok\":true" + run(command) + "}";
         } catch (Exception e) {
             done = false;
-            // The client wraps what the broker said.
+            // The client wraps the broker's message.
             Throwable cause = e instanceof ExecutionException && e.getCause() != null ? e.getCause() : e;
             answer = "{\"error\":" + quoted(cause.getClass().getSimpleName() + ": " + cause.getMessage()) + "}";
         }
@@ -218,7 +218,7 @@ public final class Admin implements AutoCloseable {
         return "";
     }
 
-    /** Where there is any ACL, nothing is allowed that none allows: so the user may see the topic, and not write to it. */
+    /** Where there is any ACL, only what an ACL allows is allowed: so the user may see the topic, and not write to it. */
     private static List<AclBinding> withoutWrite(String topic, String user) {
         ResourcePattern resource = new ResourcePattern(ResourceType.TOPIC, topic, PatternType.LITERAL);
         String principal = "User:" + user;
@@ -280,7 +280,7 @@ public final class Admin implements AutoCloseable {
         long deadline = System.nanoTime() + DEADLINE.toNanos();
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            // Asked of the admin client: a consumer answers for an unknown topic with an empty list, or waits.
+            // The admin client is asked: for an unknown topic, a consumer answers with an empty list, or waits.
             List<TopicPartition> partitions = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic)
                     .partitions().stream().map(info -> new TopicPartition(topic, info.partition())).toList();
             consumer.assign(partitions);

@@ -10,7 +10,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
 import org.apache.kafka.common.utils.Utils;
 
 /**
- * Writes keys with the partitions that the Java client picks for them: the truth that key-hash is held to.
+ * Writes keys with the partitions that the Java client picks for them: key-hash must agree with them.
  *
  * <pre>java -cp 'target/kafka/libs/*' tests/kafka/Murmur2Fixture.java > tests/fixtures/murmur2.tsv</pre>
  */

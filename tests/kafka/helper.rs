@@ -10,7 +10,7 @@ use super::Installed;
 
 const HEAP: &str = "-Xmx256m";
 
-/// The process, and both ends of the talk with it.
+/// The helper's process, and its standard input and output.
 pub(super) struct Helper {
     process: Child,
     /// The helper ends when this is closed.
@@ -18,7 +18,7 @@ pub(super) struct Helper {
     answers: BufReader<ChildStdout>,
 }
 
-/// What a command brought.
+/// The result of a command.
 pub(super) struct Reply {
     /// The lines before the answer: only `read` has any.
     pub(super) records: Vec<String>,
@@ -55,7 +55,7 @@ impl Helper {
         writeln!(commands, "{}", command.join("\t")).context("Admin.java has ended")?;
         let mut records = Vec::new();
         loop {
-            // It answers or gives up within a minute by itself, so no time limit is needed here.
+            // The helper answers or gives up within a minute by itself, so no time limit is needed here.
             let mut line = String::new();
             self.answers.read_line(&mut line).context("Admin.java")?;
             let line = line.trim_end().to_owned();

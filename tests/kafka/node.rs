@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{Installed, PASSWORD, USER};
 
-/// Enough for what tests write, and three of them fit on a small build machine.
+/// Enough for what tests write, and so small that three nodes fit on a small build machine.
 const HEAP: &str = "-Xmx512m";
 const POLL: Duration = Duration::from_millis(50);
 
@@ -24,7 +24,7 @@ pub(super) struct Ports {
     pub(super) plain: u16,
     pub(super) sasl_ssl: u16,
     controller: u16,
-    /// Of a listener that advertises another port than its own, which clients then come through.
+    /// The port of a listener that advertises another port, that of a proxy.
     pub(super) behind: u16,
 }
 
@@ -36,7 +36,7 @@ impl Ports {
     }
 }
 
-/// Ports that nobody listens on. All are held until the last is found, so that no two are the same.
+/// Ports that nobody listens on. All stay bound until the last one is found, so that no two are the same.
 pub(super) fn free_ports(nodes: usize) -> Result<Vec<Ports>> {
     let mut held = Vec::new();
     let mut free = || -> Result<u16> {
@@ -64,7 +64,7 @@ pub(super) struct Node {
     script: Child,
     /// The script ends the node when this is closed. Only a drop may do that.
     lifeline: Mutex<Option<ChildStdin>>,
-    /// How much of the log earlier starts have written.
+    /// How much of the log was written before the current start, bytes.
     log_before: AtomicUsize,
 }
 
@@ -86,7 +86,7 @@ impl Node {
             .process_group(0)
             .spawn()
             .context("sh node.sh")?;
-        // From here on the script removes the folder.
+        // From here on, the script removes the folder.
         let folder = folder.keep();
         let mut lifeline = script.stdin.take().context("the script has no standard input")?;
         fs::write(
@@ -103,12 +103,12 @@ impl Node {
         })
     }
 
-    /// Starts it once more after it has ended, with its ports and its data. `changed` are lines of its settings that take
-    /// the place of earlier ones.
+    /// Starts the node again after it has ended, with its ports and its data. `changed` are settings that replace
+    /// earlier ones.
     pub(super) fn start_again(&self, changed: &[(&str, String)]) -> Result<()> {
         let path = self.folder.join("server.properties");
         let mut settings = fs::read_to_string(&path)?;
-        // Of two lines with one name the last one counts.
+        // Of two lines with the same name, the last one counts.
         settings.extend(changed.iter().map(|(name, value)| format!("{name}={value}\n")));
         fs::write(path, settings)?;
         self.log_before.store(self.log().len(), Ordering::SeqCst);
@@ -117,7 +117,7 @@ impl Node {
         writeln!(lifeline, "start").context("node.sh has ended")
     }
 
-    /// Waits until its process is gone.
+    /// Waits until the node's process is gone.
     pub(super) fn wait_until_ended(&self, deadline: Instant) -> Result<()> {
         while self.folder.join("running").exists() {
             anyhow::ensure!(Instant::now() < deadline, "the Kafka node did not end in time");
@@ -165,12 +165,12 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         drop(self.lifeline.get_mut().unwrap_or_else(PoisonError::into_inner).take());
-        // Waiting makes "dropped" mean "gone"; there is nobody to tell if that fails.
+        // With this wait, a dropped node is gone. If it fails, there is nobody to tell.
         let _ = self.script.wait();
     }
 }
 
-/// The errors of a log, and its end: what the node did after the first error buries it.
+/// The errors in a log, and its end: the lines after the first error would bury it.
 fn telling_lines(log: &str) -> String {
     const ERRORS: usize = 5;
     const LAST: usize = 25;
@@ -182,7 +182,7 @@ fn telling_lines(log: &str) -> String {
     errors.take(ERRORS).chain(end).copied().collect::<Vec<_>>().join("\n")
 }
 
-/// Differs by size, so that no node can join the other cluster after a port has changed hands.
+/// The cluster's id. It differs by size, so that no node can join the other cluster if a port changes hands.
 fn cluster_id(nodes: usize) -> &'static str {
     // "pointsman-test-1" and "pointsman-test-3" in base64.
     if nodes == 1 {
@@ -192,7 +192,7 @@ fn cluster_id(nodes: usize) -> &'static str {
     }
 }
 
-/// The node's settings: what all nodes share, and what is this one's own.
+/// The node's settings: those that all nodes share, and its own.
 fn server_properties(
     installed: &Installed,
     ports: &[Ports],

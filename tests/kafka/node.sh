@@ -3,7 +3,7 @@
 # `node.sh FOLDER CLUSTER_ID USER PASSWORD JAVA_OPTION...`
 #
 # The other end of that pipe is in the test process. However it goes (done, panicked, killed -9), the kernel closes the
-# pipe, and the node and its folder go too. Nothing else can promise that: a killed process runs no clean-up of its own.
+# pipe, and the node and its folder go, too. Nothing else can promise that: a killed process runs no clean-up of its own.
 #
 # FOLDER holds server.properties by the time the first line arrives. Each line starts the node, on the same data, once it
 # has ended. While it runs, FOLDER/running holds its process id. Its output goes to FOLDER/log, and a line
@@ -14,10 +14,10 @@ cluster=$2
 scram="SCRAM-SHA-512=[name=$3,password=$4]"
 shift 4
 trap 'rm -rf "$folder"' EXIT
-# A signal to everything that a build has started must not end this before its work is done.
+# A signal to all processes of a build must not end this script before its work is done.
 trap '' HUP INT TERM
 
-# Nothing is started before the folder is filled; an end of input here means that the test is gone already.
+# Nothing is started before the folder is filled. An end of input here means that the test is gone already.
 read -r _ || exit 0
 cd "$folder" || exit 1
 exec >log 2>&1
@@ -25,17 +25,17 @@ mkfifo started
 
 # Takes the JVM's options.
 run() {
-  # A JVM that is born with SIGTERM ignored would never shut down in a controlled way.
+  # A JVM that starts with SIGTERM ignored would never shut down in a controlled way.
   (
     trap - TERM
     exec java -Dlog4j2.level=INFO "$@" kafka.Kafka server.properties
   ) &
   jvm=$!
-  # Who wants to freeze the node reads its process here.
+  # A test that freezes the node reads its process id here.
   echo "$jvm" >running
   echo "$jvm" >started
   wait "$jvm"
-  # Whoever waits for the process to be gone may start it again at once, and looks only at what the log says after this.
+  # A test that waits for the process to be gone may start it again at once, and looks only at the log after this line.
   echo "node.sh: ended"
   rm running
 }
@@ -45,7 +45,7 @@ if java "$@" kafka.tools.StorageTool format \
   -t "$cluster" -c server.properties --add-scram "$scram" >/dev/null </dev/null; then
   while :; do
     run "$@" </dev/null &
-    # An end of input that came before the process is known would leave it behind.
+    # An end of input before the process id is known would leave the process behind.
     read -r jvm <started
     read -r _ || break
   done
@@ -54,6 +54,6 @@ if java "$@" kafka.tools.StorageTool format \
 else
   echo "node.sh: ended"
 fi
-# Whoever waits for the node wants to read the log first: the folder stays until the pipe is closed.
+# A test that waits for the node wants to read the log first, so the folder stays until the pipe is closed.
 cat >/dev/null
 wait

@@ -14,7 +14,7 @@ trap 'rm -rf "$fresh"' EXIT
 key() {
   name=$1
   shift
-  # Yesterday: clocks of machines that share a folder differ.
+  # Valid from yesterday on: the clocks of machines that share a folder differ.
   keytool -J-XX:TieredStopAtLevel=1 -genkeypair -alias "$name" -keyalg EC -groupname secp256r1 -startdate -1d -validity 3650 \
     -storetype PKCS12 -keystore "$fresh/broker.p12" -storepass "$password" "$@"
 }
@@ -22,7 +22,7 @@ key() {
 key ca -dname "CN=Pointsman test CA" -ext bc:c -ext ku:c=keyCertSign,cRLSign
 key broker -dname "CN=localhost" -signer ca -ext san=ip:127.0.0.1,dns:localhost
 keytool -exportcert -rfc -alias ca -keystore "$fresh/broker.p12" -storepass "$password" -file "$fresh/ca.pem"
-# A broker takes any key that it finds in its store; the authority's own must not be there to be found.
+# A broker uses any key that it finds in its store, so the authority's own key must not be in it.
 keytool -delete -alias ca -keystore "$fresh/broker.p12" -storepass "$password"
 
 chmod 755 "$fresh"

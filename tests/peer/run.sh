@@ -8,11 +8,11 @@ set -u
 folder=$1
 shift
 trap 'rm -rf "$folder"' EXIT
-# A signal to everything that a build has started must not end this before its work is done.
+# A signal to all processes of a build must not end this script before its work is done.
 trap '' HUP INT TERM
 "$@" >"$folder/log" 2>&1 </dev/null &
 echo "$!"
-# Until the pipe is closed.
+# Waits until the pipe is closed.
 cat >/dev/null
 # A program that has ended by itself was reaped meanwhile, and its process id may be another's.
 LC_ALL=C jobs >"$folder/jobs"

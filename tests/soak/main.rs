@@ -1,6 +1,7 @@
-//! Half of the peak for half an hour, to a real Kafka: `make soak`. Memory must stay where it is, and so must latency.
+//! Sends half of the peak rate for half an hour, to a real Kafka: `make soak`. Neither memory nor latency may grow.
 //!
-//! A line a minute, and JSON lines in `target/bench/soak.jsonl`. `POINTSMAN_SOAK_MINUTES` makes it shorter or longer.
+//! Prints a line each minute, and writes JSON lines to `target/bench/soak.jsonl`. `POINTSMAN_SOAK_MINUTES` makes it
+//! shorter or longer.
 #![allow(
     dead_code,
     missing_docs,
@@ -31,7 +32,7 @@ mod support {
 }
 
 const MINUTES: usize = 30;
-/// Until then caches fill and the allocator finds its size.
+/// How many minutes caches need to fill, and the allocator to find its size.
 const SETTLED: usize = 5;
 const GOAL: f64 = 1.05;
 
@@ -43,7 +44,7 @@ fn main() {
     let mut lines = fs::File::create(folder.join("soak.jsonl")).unwrap();
     LONG_LIVED.store(true, Ordering::Relaxed);
     let kafka = Kafka::start(1).expect("Kafka");
-    // What a minute brings is gone a minute later.
+    // So small that what one minute brings is forgotten a minute later.
     let small = [
         ("retention.bytes", "67108864"),
         ("segment.bytes", "67108864"),

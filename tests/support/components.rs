@@ -1,4 +1,4 @@
-//! Components made by hand: what no tool chain would give, and what an attacker would.
+//! Components made by hand: no tool chain would make them, but an attacker would.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use wit_parser::Resolve;
 
 const WIT: &str = include_str!("../../wit/partitioner.wit");
 
-/// The least that a partitioner is, in the text format: it puts everything on partition 0. `more` comes before its functions.
+/// A minimal partitioner in the text format: it puts everything on partition 0. `more` comes before its functions.
 fn partitioner(more: &str, partition: &str, version: &str) -> String {
     format!(
         r#"(module
@@ -43,27 +43,27 @@ fn encode(mut module: Vec<u8>, wit: &str, world: &str) -> Vec<u8> {
     encoder.encode().expect("a component")
 }
 
-/// One that never ends to start.
+/// A partitioner whose start never ends.
 pub(crate) fn endless_start() -> Vec<u8> {
     let more = "(func $endless (loop (br 0))) (start $endless)";
     component(&partitioner(more, "", "1.0.0"), WIT, "plugin")
 }
 
-/// One that grows a table at each call, and traps when it may not.
+/// A partitioner that grows a table at each call, and traps when it may not.
 pub(crate) fn table_hog() -> Vec<u8> {
     let more = "(table $t 1 funcref)";
     let grow = "(if (i32.lt_s (table.grow $t (ref.null func) (i32.const 100000)) (i32.const 0)) (then unreachable))";
     component(&partitioner(more, grow, "1.0.0"), WIT, "plugin")
 }
 
-/// One that traps on a record without a key.
+/// A partitioner that traps on a record without a key.
 pub(crate) fn needs_a_key() -> Vec<u8> {
     let trap = "(if (i32.eqz (local.get 0)) (then unreachable))";
     component(&partitioner("", trap, "1.0.0"), WIT, "plugin")
 }
 
-/// One that hands 30 MiB to the host at once where a record's key has five bytes, without any work of its own: as the bytes to be
-/// hashed, as a tenant, as a refusal, as a log line, or in a look-up.
+/// A partitioner that hands 30 MiB to the host at once when a record's key has five bytes, without any work of its own:
+/// as bytes to hash, a tenant, a refusal, a log line, or in a look-up.
 pub(crate) fn giant(what: &str) -> Vec<u8> {
     let bytes = 30 << 20;
     let answer = |decision: u8| {
@@ -96,7 +96,7 @@ pub(crate) fn giant(what: &str) -> Vec<u8> {
     component(&module, WIT, "plugin")
 }
 
-/// A component of another world altogether.
+/// A component of an entirely different world.
 pub(crate) fn wrong_world() -> Vec<u8> {
     let wit = "package other:thing@1.0.0; interface runner { run: func(); } world w { export runner; }";
     let module = r#"(module (func (export "other:thing/runner@1.0.0#run")))"#;
@@ -122,7 +122,7 @@ pub(crate) fn with_sockets() -> Vec<u8> {
     component(&partitioner(more, "", "1.0.0"), &wit, "networked")
 }
 
-/// A partitioner with this much code beside: `functions` of about `instructions` each, none of them ever called. One huge
+/// A partitioner with this much extra code: `functions` of about `instructions` each, which are never called. One huge
 /// function costs the compiler memory, very many cost it time.
 pub(crate) fn much_code(functions: u32, instructions: u32) -> Vec<u8> {
     let mut types = TypeSection::new();
@@ -168,7 +168,7 @@ pub(crate) fn much_code(functions: u32, instructions: u32) -> Vec<u8> {
     encode(module.finish(), WIT, "plugin")
 }
 
-/// Branches and values that live long: what register allocation is slow with.
+/// Branches and values that live long, which make register allocation slow.
 fn busy(instructions: u32) -> Function {
     let mut function = Function::new([(20, ValType::I32)]);
     let mut body = function.instructions();
@@ -194,12 +194,12 @@ pub(crate) fn truncated(component: &[u8]) -> Cow<'_, [u8]> {
     Cow::Borrowed(&component[..component.len() / 2])
 }
 
-/// A partitioner that nothing is wrong with.
+/// A partitioner without any fault.
 fn plain() -> Vec<u8> {
     component(&partitioner("", "", "1.0.0"), WIT, "plugin")
 }
 
-/// A partitioner with core instances beside that nobody needs: so many of a module with so many globals.
+/// A partitioner with extra core instances: this many of a module with this many globals.
 pub(crate) fn many_globals(instances: u32, globals: u32) -> Vec<u8> {
     let mut module = Module::new();
     let mut section = GlobalSection::new();
@@ -228,7 +228,7 @@ pub(crate) fn many_globals(instances: u32, globals: u32) -> Vec<u8> {
     component
 }
 
-/// Types within types: each level has two of the one below, and the lowest is a resource.
+/// A component with types within types: each level has two of the level below, and the lowest is a resource.
 pub(crate) fn nested_resource_types(levels: u32) -> Vec<u8> {
     let mut types = "(type $t0 (instance (export \"r\" (type (sub resource)))))".to_owned();
     for level in 1..=levels {
@@ -242,20 +242,20 @@ pub(crate) fn nested_resource_types(levels: u32) -> Vec<u8> {
     wat::parse_str(text).expect("a component")
 }
 
-/// Imports under so many names of so many bytes (100,000 at most).
+/// A component with this many imports, whose names have this many bytes (100,000 at most).
 pub(crate) fn long_names(bytes: usize, imports: usize) -> Vec<u8> {
     let names = (0..imports).map(|number| format!("(import \"n{number}-{}\" (instance))", "x".repeat(bytes)));
     let text = format!("(component {})", names.collect::<String>());
     wat::parse_str(text).expect("a component")
 }
 
-/// What the engine's own error quotes in full: a name of so many bytes that is there twice.
+/// A component with a name of this many bytes twice, which the engine's own error quotes in full.
 pub(crate) fn long_error(bytes: usize) -> Vec<u8> {
     let name = format!("(import \"n-{}\" (instance))", "x".repeat(bytes));
     wat::parse_str(format!("(component {name} {name})")).expect("a component")
 }
 
-/// A partitioner that never ends to decide about several records at once, and decides about one.
+/// A partitioner whose call about several records never ends; it does decide about a single record.
 pub(crate) fn endless_batch() -> Vec<u8> {
     let batch = r#"(func (export "pointsman:partitioner/batch@1.0.0#partition-batch")
         (param i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable)"#;

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client that does what it is told, wrong things included.
+//! A small HTTP/1.1 client that sends what it is told to, also what is wrong.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct Http {
     reader: BufReader<Box<dyn Read + Send>>,
 }
 
-/// What came back.
+/// A reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -37,7 +37,7 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The code of a problem document, which must be one.
+    /// The code of a problem document. The reply must be one.
     pub(crate) fn problem(&self) -> String {
         assert_eq!(
             self.header("content-type"),
@@ -141,12 +141,12 @@ impl Http {
         self.raw(body);
     }
 
-    /// Bytes as they are. A server that has closed already is not this call's concern.
+    /// Sends bytes as they are. That the server has closed already is not an error here.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let _ = self.writer.write_all(bytes).and_then(|()| self.writer.flush());
     }
 
-    /// The next reply; none when the server closed instead.
+    /// The next reply. None when the server closed instead.
     pub(crate) fn reply(&mut self) -> Option<Reply> {
         let first = self.line()?;
         let status = first.split(' ').nth(1)?.parse().ok()?;

@@ -1,10 +1,10 @@
-//! What clients of HTTP/2 have in common that say each frame themselves.
+//! Helpers for clients of HTTP/2 that send each frame themselves.
 
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::ResponseFuture;
 
-/// Sends as the other side gives room; none where it gives no more.
+/// Sends these bytes as the other side gives room. None where it gives no more.
 pub(crate) async fn send(stream: &mut SendStream<Bytes>, mut bytes: Bytes, ends: bool) -> Option<()> {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
@@ -17,7 +17,7 @@ pub(crate) async fn send(stream: &mut SendStream<Bytes>, mut bytes: Bytes, ends:
     Some(())
 }
 
-/// The whole answer, read as it comes: its status and its body; the error says how it broke off, and after how much.
+/// Reads the whole answer: its status and its body. The error says how it broke off, and after which bytes.
 pub(crate) async fn whole(answer: ResponseFuture) -> Result<(u16, Vec<u8>), (h2::Error, Vec<u8>)> {
     let answer = answer.await.map_err(|error| (error, Vec::new()))?;
     let status = answer.status().as_u16();

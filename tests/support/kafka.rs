@@ -1,23 +1,23 @@
 //! Real Apache Kafka for the tests, without containers: a shared single node and a shared cluster of three.
 //!
 //! Both are started at their first use and serve all tests of the process, so a test makes topics of its own with names
-//! that no other test uses. They end with the process, however it ends; `tests/kafka/node.sh` sees to that. Whatever
-//! they need is brought by `.ci/need`; if that fails, so does the test.
+//! that no other test uses. They end with the process, however it ends; `tests/kafka/node.sh` sees to that. `.ci/need`
+//! installs what they need; if that fails, so does the test.
 //!
 //! | | [`Kafka::single`] | [`Kafka::three`] |
 //! |---|---|---|
 //! | replication, `min.insync.replicas` | 1, 1 | 3, 2 |
 //! | `auto.create.topics.enable` | false | true, with 6 partitions |
 //!
-//! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same user);
-//! and a third one that a [`KafkaProxy`] can be put before.
+//! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same
+//! user); and a third one for use behind a [`KafkaProxy`].
 
 #![allow(
     dead_code,
     reason = "what it offers is one piece; which parts the tests use changes with them"
 )]
 
-// Both beside the programs that they run.
+// Both files are beside the programs that they run.
 #[path = "../kafka/helper.rs"]
 mod helper;
 #[path = "../kafka/node.rs"]
@@ -36,13 +36,13 @@ use helper::{Helper, Reply};
 use node::Node;
 
 const USER: &str = "pointsman";
-/// Also the password of the brokers' key store.
+/// The user's password, and that of the brokers' key store.
 const PASSWORD: &str = "pointsman-secret";
 
-/// For benchmarks: the brokers are to be as fast as those that people run, rather than soon there.
+/// Set by benchmarks: the brokers should then be as fast as in production, rather than start quickly.
 pub(crate) static LONG_LIVED: AtomicBool = AtomicBool::new(false);
 
-/// One node takes 5 to 10 s, three on two cores 20 s; a busy machine gets this much.
+/// How long the start may take on a busy machine. One node takes 5 to 10 s, three on two cores take 20 s.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
 static SINGLE: OnceLock<Result<Kafka, String>> = OnceLock::new();
@@ -50,7 +50,7 @@ static THREE: OnceLock<Result<Kafka, String>> = OnceLock::new();
 
 /// A running cluster. Dropping it ends its processes and removes its data.
 pub(crate) struct Kafka {
-    /// Before the nodes, as fields are dropped in order: it would complain when they go away.
+    /// Comes before the nodes, since fields are dropped in order: the helper would complain when they go away.
     helper: Mutex<Helper>,
     nodes: Vec<Node>,
     ca_pem: PathBuf,
@@ -65,7 +65,7 @@ impl Kafka {
         Self::shared(&SINGLE, 1)
     }
 
-    /// The shared cluster of three nodes, each broker and controller.
+    /// The shared cluster of three nodes, each of them broker and controller.
     ///
     /// Panics as [`Kafka::single`] does.
     pub(crate) fn three() -> &'static Self {
@@ -73,7 +73,7 @@ impl Kafka {
     }
 
     fn shared(slot: &'static OnceLock<Result<Self, String>>, nodes: usize) -> &'static Self {
-        // A failure is kept too: the next test would only wait for the same one again.
+        // A failure is kept, too: the next test would only wait for the same failure again.
         let started = slot.get_or_init(|| Self::start(nodes).map_err(|error| format!("{error:#}")));
         match started {
             Ok(kafka) => kafka,
@@ -81,13 +81,13 @@ impl Kafka {
         }
     }
 
-    /// A cluster of one's own, for a test that does to it what others could not bear. The error says what is missing on
-    /// this machine, or shows the log of the node that did not start.
+    /// A separate cluster, for a test that harms it. The error says what is missing on this machine, or shows the log
+    /// of the node that did not start.
     pub(crate) fn start(nodes: usize) -> Result<Self> {
         Self::start_with(nodes, None)
     }
 
-    /// As [`Kafka::start`], with a node behind each way of the proxy, on a listener of its own: see
+    /// As [`Kafka::start`], with each node behind a way of the proxy, on a listener of its own: see
     /// [`Kafka::proxied_bootstrap`].
     pub(crate) fn start_behind(proxy: KafkaProxy) -> Result<Self> {
         Self::start_with(proxy.nodes(), Some(proxy))
@@ -96,8 +96,7 @@ impl Kafka {
     fn start_with(nodes: usize, proxy: Option<KafkaProxy>) -> Result<Self> {
         let installed = Installed::get()?;
         let kafka = match Self::try_start(installed, nodes, proxy.as_ref()) {
-            // Ports are free when they are looked up, and somebody else's by the time the broker binds them: seldom,
-            // but a test run is long.
+            // A port that was free may be taken before the broker binds it. That is rare, but a test run is long.
             Err(error) if format!("{error:#}").contains("Address already in use") => {
                 Self::try_start(installed, nodes, proxy.as_ref())
             }
@@ -154,6 +153,20 @@ impl Kafka {
         self.ca_pem.clone()
     }
 
+    /// The lines of a `producer.properties` that log in at [`Kafka::sasl_ssl_bootstrap`] with PLAIN or SCRAM-SHA-512.
+    pub(crate) fn sasl_ssl_properties(&self, mechanism: &str) -> String {
+        let login = match mechanism {
+            "PLAIN" => "plain.PlainLoginModule",
+            _ => "scram.ScramLoginModule",
+        };
+        format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism={mechanism}\n\
+             sasl.jaas.config=org.apache.kafka.common.security.{login} required username=\"{USER}\" password=\"{PASSWORD}\";\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+            self.ca_pem.display()
+        )
+    }
+
     /// The user that SASL knows, in PLAIN and in SCRAM-SHA-512.
     pub(crate) fn user(&self) -> &'static str {
         USER
@@ -169,7 +182,7 @@ impl Kafka {
         self.nodes[node].signal("-STOP").expect("a node that runs");
     }
 
-    /// Lets it go on.
+    /// Lets a frozen node go on.
     pub(crate) fn thaw(&self, node: usize) {
         self.nodes[node].signal("-CONT").expect("a node that runs");
     }
@@ -202,7 +215,7 @@ impl Kafka {
         self.start_changed(node, &[("advertised.listeners", listeners)]);
     }
 
-    /// Undoes whatever was done to the nodes: those that are frozen go on, those that were ended are started.
+    /// Undoes all harm to the nodes: frozen nodes go on, ended nodes are started.
     pub(crate) fn repair(&self) -> Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         let mut started = Vec::new();
@@ -229,12 +242,12 @@ impl Kafka {
         self.proxy.as_ref().expect("a cluster that was started behind a proxy")
     }
 
-    /// The proxy's ways to the nodes, which tell of each other's only: for `bootstrap.servers`.
+    /// The proxy's addresses for the nodes, for `bootstrap.servers`. The nodes advertise only these addresses.
     pub(crate) fn proxied_bootstrap(&self) -> String {
         addresses((0..self.nodes.len()).map(|node| self.proxy().port(node)))
     }
 
-    // The errors of the methods below are what the broker or the Java client says, or that it took more than a minute.
+    // The methods below fail with the message of the broker or the Java client, or because it took more than a minute.
 
     /// Makes a topic, replicated to all brokers, and waits until each of them knows it.
     pub(crate) fn create_topic(&self, name: &str, partitions: u32, configs: &[(&str, &str)]) -> Result<()> {
@@ -260,7 +273,7 @@ impl Kafka {
         self.ask(&["deny-write", topic, USER]).map(drop)
     }
 
-    /// And gives it back.
+    /// Gives the SASL user the right to write to a topic again.
     pub(crate) fn allow_write(&self, topic: &str) -> Result<()> {
         self.ask(&["allow-write", topic, USER]).map(drop)
     }
@@ -297,7 +310,7 @@ impl Kafka {
     }
 
     fn ask(&self, command: &[&str]) -> Result<Reply> {
-        // Whoever panicked with the lock did so in a test of their own; one command is whole or has failed.
+        // A test that panicked with the lock is no concern here: each command is either complete or has failed.
         self.helper.lock().unwrap_or_else(PoisonError::into_inner).ask(command)
     }
 }
@@ -309,11 +322,11 @@ fn addresses(ports: impl Iterator<Item = u16>) -> String {
         .join(",")
 }
 
-/// What all clusters of this process share, looked for or made once.
+/// What all clusters of this process share, found or made once.
 struct Installed {
     /// `tests/kafka` of this repository.
     scripts: PathBuf,
-    /// Java's class path: all jars of the folder.
+    /// Java's class path: all jars in the folder.
     jars: String,
     /// Kept between runs, since making keys takes longer than half a broker's start.
     tls: PathBuf,
@@ -344,8 +357,8 @@ impl Installed {
         })
     }
 
-    /// The options that all of the JVMs take. Starting is most of what they do in tests: without the second compiler it costs a
-    /// third less of the CPU time, which three nodes on two cores feel.
+    /// The options of all JVMs. In tests, starting is most of their work: without the second compiler it costs a third
+    /// less CPU time, which matters with three nodes on two cores.
     fn java_options(&self, heap: &'static str) -> [&str; 5] {
         let compilers = match LONG_LIVED.load(Ordering::Relaxed) {
             true => "-XX:+TieredCompilation",
@@ -355,7 +368,7 @@ impl Installed {
     }
 }
 
-/// Runs a command to its end; its complaint is the error.
+/// Runs a command to its end. Its standard error becomes the error.
 fn run(command: &mut Command) -> Result<()> {
     let output = command
         .stdin(Stdio::null())

@@ -1,7 +1,8 @@
-//! Ways to the brokers that know Kafka's frames well enough to do harm at chosen moments.
+//! A proxy for the brokers that knows Kafka's frames well enough to do harm at chosen moments.
 //!
-//! Each node has a listener that advertises its way here (see [`Kafka::start_behind`](super::kafka::Kafka::start_behind)),
-//! so whoever comes through one way stays on them. Nothing is done to what passes until it is asked for.
+//! Each node has a listener that advertises its way here (see
+//! [`Kafka::start_behind`](super::kafka::Kafka::start_behind)), so a client that comes through one way keeps using the
+//! proxy. Frames pass unchanged until harm is asked for.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +18,7 @@ const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const FLEXIBLE: i16 = 9;
 /// The first version whose topics have no names.
 const NAMELESS: i16 = 13;
-/// Above what any broker takes.
+/// More than any broker takes.
 const LARGEST_FRAME: usize = 128 << 20;
 
 /// One way for each node.
@@ -32,10 +33,10 @@ struct Way {
     target: Arc<AtomicU16>,
 }
 
-/// What is to be done, and was.
+/// The harm to do, and what was done.
 #[derive(Default)]
 struct Harm {
-    /// Of produce responses, the connection is cut instead of each so many-th; 0: of none.
+    /// The connection is cut instead of passing on each n-th produce response; 0: never.
     cut_every: AtomicU64,
     produce_responses: AtomicU64,
     cuts: AtomicU64,
@@ -43,7 +44,7 @@ struct Harm {
     refusals: AtomicU64,
     closed: Mutex<bool>,
     opened: Condvar,
-    /// Bytes of requests a second; 0: as they come.
+    /// How many bytes of requests may pass in a second; 0: no limit.
     rate: AtomicU64,
     /// When the next request may pass.
     next: Mutex<Option<Instant>>,
@@ -51,7 +52,7 @@ struct Harm {
 }
 
 impl KafkaProxy {
-    /// Takes the ports, so that nodes can be told of them.
+    /// Binds the ports, so that nodes can advertise them.
     pub(crate) fn new(nodes: usize) -> Self {
         let harm = Arc::new(Harm::default());
         let way = || Mutex::new(Way::open(&harm, Arc::default()));
@@ -65,17 +66,17 @@ impl KafkaProxy {
         self.ways.len()
     }
 
-    /// Where the way to a node begins.
+    /// The proxy's port for a node.
     pub(crate) fn port(&self, node: usize) -> u16 {
         self.way(node).port()
     }
 
-    /// And where it ends.
+    /// Sets the node's own port.
     pub(crate) fn lead(&self, node: usize, port: u16) {
         self.way(node).target.store(port, Ordering::SeqCst);
     }
 
-    /// Closes the way to a node and opens another one, whose port is the answer.
+    /// Closes the proxy's port for a node, opens another one, and returns it.
     pub(crate) fn move_way(&self, node: usize) -> u16 {
         let mut way = self.way(node);
         let moved = Way::open(&self.harm, Arc::clone(&way.target));
@@ -87,8 +88,8 @@ impl KafkaProxy {
         self.ways[node].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on cuts the connection instead of passing each so many-th answer to a produce request on: the brokers have
-    /// the records, and who sent them does not know. 0: no more.
+    /// From now on cuts the connection instead of passing on each n-th produce response: the brokers have the records,
+    /// and the client does not know. 0: no more.
     pub(crate) fn cut_each(&self, responses: u64) {
         self.harm.cut_every.store(responses, Ordering::SeqCst);
     }
@@ -98,8 +99,8 @@ impl KafkaProxy {
         self.harm.cuts.load(Ordering::SeqCst)
     }
 
-    /// Turns the next answer to a produce request into "not the leader", although the records are appended, and lets
-    /// nothing pass after it.
+    /// Changes the next produce response to "not the leader", although the records were appended, and lets nothing pass
+    /// after it.
     pub(crate) fn refuse_next_and_close(&self) {
         self.harm.refusals.store(1, Ordering::SeqCst);
     }
@@ -109,16 +110,16 @@ impl KafkaProxy {
         *self.harm.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets pass what waits, and what comes.
+    /// Lets everything pass again, also what waits.
     pub(crate) fn open(&self) {
         *self.harm.closed.lock().unwrap_or_else(PoisonError::into_inner) = false;
         self.harm.opened.notify_all();
     }
 
-    /// Lets so many bytes of requests pass in a second, over all ways; 0: as many as come.
+    /// Lets this many bytes of requests pass in a second, to all nodes together; 0: no limit.
     pub(crate) fn throttle(&self, bytes_a_second: u64) {
         self.harm.rate.store(bytes_a_second, Ordering::SeqCst);
-        // Those that wait by the old rate go now.
+        // Requests that wait because of the old rate may pass now.
         *self.harm.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.harm.rate_changed.notify_all();
     }
@@ -140,7 +141,7 @@ impl Way {
             let (harm, target) = (Arc::clone(harm), Arc::clone(&target));
             move || {
                 for client in accepting.incoming().map_while(Result::ok) {
-                    // A broker that is not there: the client finds its connection closed.
+                    // If the broker is not there, the client finds its connection closed.
                     let _ = connect(&harm, target.load(Ordering::SeqCst), client);
                 }
             }
@@ -154,13 +155,13 @@ impl Way {
 }
 
 impl Drop for Way {
-    /// Wakes the thread that accepts, which ends.
+    /// Wakes the accepting thread, so that it ends.
     fn drop(&mut self) {
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
     }
 }
 
-/// What was asked on one connection and is not answered: API and version by correlation id.
+/// The unanswered requests of one connection: API and version by correlation id.
 type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
 
 fn connect(harm: &Arc<Harm>, port: u16, client: TcpStream) -> io::Result<()> {
@@ -243,7 +244,7 @@ impl Harm {
     }
 }
 
-/// A whole frame, its length in front.
+/// A whole frame, with its length in front.
 fn read_frame(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
@@ -257,7 +258,7 @@ fn read_frame(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Makes the answer for the one partition of a produce response an error, without an offset.
+/// Makes a produce response with one partition an error, without an offset.
 fn refuse(frame: &mut [u8], version: i16) -> io::Result<()> {
     assert!(version < NAMELESS, "version {version} of Produce has other answers");
     // After the length and the correlation id.
@@ -269,7 +270,7 @@ fn refuse(frame: &mut [u8], version: i16) -> io::Result<()> {
         partitions = int32(frame, at)?;
         at += 4;
     } else {
-        // The header's tags; lengths are one more than they are.
+        // The header's tags. In this format a length is stored plus one.
         assert_eq!(varint(frame, &mut at)?, 0, "tags in a header");
         topics = varint(frame, &mut at)? - 1;
         at += usize::try_from(varint(frame, &mut at)?).expect("a topic") - 1;

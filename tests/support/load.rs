@@ -1,4 +1,4 @@
-//! `pointsman load` at work on a sidecar, for the benchmarks.
+//! Runs `pointsman load` against a sidecar, for the benchmarks.
 
 use std::process::{Command, Stdio};
 
@@ -13,7 +13,7 @@ pub(crate) enum Over {
     Tcp,
 }
 
-/// Its report. Panics when nothing was acknowledged.
+/// The report of a run. Panics when nothing was acknowledged.
 pub(crate) fn load(sidecar: &Sidecar, over: Over, topic: &str, arguments: &[&str]) -> Value {
     let mut command = Command::new(BINARY);
     command.args(["load", "--json", "--topic", topic, "--pid", &sidecar.id().to_string()]);

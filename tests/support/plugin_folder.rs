@@ -1,4 +1,4 @@
-//! A plugin folder of a test's own, and plugins that differ in nothing but their digest.
+//! A plugin folder for one test, and plugins that differ only in their digest.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ pub(crate) fn built(name: &str) -> Vec<u8> {
     fs::read(plugin_dir().join(format!("{name}.wasm"))).expect("it is built")
 }
 
-/// The same plugin with another digest: a custom section at its end says which one it is.
+/// The same plugin with another digest: a custom section at its end has the number.
 pub(crate) fn version(component: &[u8], number: u32) -> Vec<u8> {
     let mut bytes = component.to_vec();
     let number = number.to_le_bytes();
@@ -22,7 +22,7 @@ pub(crate) fn version(component: &[u8], number: u32) -> Vec<u8> {
     bytes
 }
 
-/// As the sidecar shows it.
+/// The digest of a component, in the sidecar's form.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
@@ -44,7 +44,7 @@ impl PluginFolder {
         self.parent.path().join("plugins")
     }
 
-    /// A place beside it.
+    /// A path beside the folder.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.parent.path().join(name)
     }
@@ -60,7 +60,8 @@ impl PluginFolder {
         fs::rename(&draft, self.file(name)).expect("renamed");
     }
 
-    /// As Kubernetes mounts a ConfigMap: files are links through `..data`, a link to a folder that is exchanged as a whole.
+    /// Puts a file as Kubernetes mounts a ConfigMap: files are links through `..data`, a link to a folder that is
+    /// replaced as a whole.
     pub(crate) fn put_as_config_map(&self, name: &str, bytes: &[u8], generation: u32) {
         let dir = self.path();
         let folder = format!("..generation-{generation}");
@@ -77,9 +78,21 @@ impl PluginFolder {
         }
     }
 
-    /// A sidecar with the embedded broker and its plugins here.
+    /// A builder of a sidecar with the embedded broker and this plugin folder.
     pub(crate) fn sidecar(&self) -> Builder {
         Builder::embedded().config(&self.config(""))
+    }
+
+    /// The same, with more lines of `[plugins]` and a well-behaved plugin `good`, which decides for topic `good`.
+    pub(crate) fn sidecar_with_good(&self, config: &str) -> Builder {
+        self.put("good", &built("key-hash"));
+        self.sidecar().config(config).route("good", "good", "")
+    }
+
+    /// The same, with another plugin for `topics`. It is a key hash, too, until the test replaces it.
+    pub(crate) fn sidecar_with_good_and(&self, plugin: &str, topics: &str, config: &str) -> Builder {
+        self.put(plugin, &built("key-hash"));
+        self.sidecar_with_good(config).route(topics, plugin, "")
     }
 
     /// `[plugins]` with this folder and more lines.
@@ -88,7 +101,7 @@ impl PluginFolder {
     }
 }
 
-/// The digests that decided about the records of one request, in order.
+/// The digests of the versions that decided about the records of one request, in order.
 pub(crate) fn deciding_digests(sidecar: &Sidecar, topic: &str, body: &str) -> Vec<String> {
     let headers = [("content-type", "application/json"), ("pointsman-trace", "1")];
     let reply = sidecar
@@ -102,7 +115,7 @@ pub(crate) fn deciding_digests(sidecar: &Sidecar, topic: &str, body: &str) -> Ve
     records.iter().map(digest).collect()
 }
 
-/// The digest that decides now.
+/// The digest of the version that decides now.
 pub(crate) fn deciding(sidecar: &Sidecar, topic: &str) -> String {
     deciding_digests(sidecar, topic, r#"{"key":"a"}"#).remove(0)
 }

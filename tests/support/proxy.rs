@@ -1,4 +1,4 @@
-//! A way to the sidecar that can be cut, and led to another one.
+//! A proxy for a sidecar's socket that can cut connections and switch to another sidecar.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ pub(crate) struct Proxy {
 
 struct State {
     target: PathBuf,
-    /// Both ends of each connection there ever was.
+    /// Both ends of every connection so far.
     open: Vec<UnixStream>,
 }
 
@@ -30,7 +30,7 @@ impl Proxy {
             open: Vec::new(),
         }));
         let accepting = Arc::clone(&state);
-        // It ends with the process.
+        // The thread ends with the process.
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let _ = connect(&accepting, client);
@@ -39,19 +39,19 @@ impl Proxy {
         Self { state, folder }
     }
 
-    /// Where clients connect to.
+    /// The socket that clients connect to.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("sock")
     }
 
-    /// Closes every connection, whatever is on its way in it.
+    /// Closes every connection, even with bytes on their way.
     pub(crate) fn cut(&self) {
         for stream in self.state.lock().unwrap().open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// New connections go to another sidecar.
+    /// Leads new connections to another sidecar.
     pub(crate) fn lead_to(&self, target: &Path) {
         self.state.lock().unwrap().target = target.to_owned();
         self.cut();
@@ -60,7 +60,7 @@ impl Proxy {
 
 fn connect(state: &Mutex<State>, client: UnixStream) -> std::io::Result<()> {
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-    // A sidecar that is not there: the client finds its connection closed.
+    // If the sidecar is not there, the client finds its connection closed.
     let sidecar = UnixStream::connect(&state.target)?;
     pass(client.try_clone()?, sidecar.try_clone()?);
     pass(sidecar.try_clone()?, client.try_clone()?);

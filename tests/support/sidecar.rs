@@ -1,20 +1,23 @@
 //! The system under test: the built binary with a configuration, its addresses, its log.
 
+mod log;
+
 use std::fmt::Write as _;
 use std::io::BufReader;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::log::Log;
 use super::http::Http;
 
-/// How long anything may take on a busy machine.
+/// How long to wait for anything on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The binary that this test run has built.
@@ -29,7 +32,7 @@ pub(crate) struct Builder {
     open_files: Option<u32>,
 }
 
-/// A running one. It is killed when this is dropped.
+/// A running sidecar. Dropping it kills the process.
 pub(crate) struct Sidecar {
     child: Child,
     pub(crate) http: SocketAddr,
@@ -43,12 +46,6 @@ pub(crate) struct Sidecar {
     environment: Vec<(String, String)>,
     open_files: Option<u32>,
     _folder: TempDir,
-}
-
-#[derive(Default)]
-struct Log {
-    lines: Mutex<(Vec<Value>, bool)>,
-    changed: Condvar,
 }
 
 impl Builder {
@@ -68,44 +65,44 @@ impl Builder {
         }
     }
 
-    /// Lines of `[listen]`.
+    /// Adds lines to `[listen]`.
     pub(crate) fn listen(mut self, lines: &str) -> Self {
         let _ = writeln!(self.listen, "{lines}");
         self
     }
 
-    /// Lines of `[kafka]`, and tables below it.
+    /// Adds lines to `[kafka]`, and tables below it.
     pub(crate) fn kafka_lines(mut self, lines: &str) -> Self {
         let _ = writeln!(self.kafka, "{lines}");
         self
     }
 
-    /// Tables.
+    /// Adds tables to the configuration.
     pub(crate) fn config(mut self, tables: &str) -> Self {
         let _ = writeln!(self.rest, "{tables}");
         self
     }
 
-    /// A route for these topics to this plugin of `plugins/`.
+    /// Adds a route for these topics to this plugin.
     pub(crate) fn route(self, topics: &str, plugin: &str, more: &str) -> Self {
         self.config(&format!(
             "[[route]]\ntopics = [\"{topics}\"]\nplugin = \"{plugin}\"\n{more}"
         ))
     }
 
-    /// A variable of its environment.
+    /// Sets a variable of its environment.
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The soft limit that it is started with.
+    /// Sets the soft limit on open files that it starts with.
     pub(crate) fn open_files(mut self, soft: u32) -> Self {
         self.open_files = Some(soft);
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts the sidecar and waits until it is ready.
     pub(crate) fn start(self) -> Sidecar {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let unix = folder.path().join("run/ingest.sock");
@@ -136,7 +133,7 @@ impl Builder {
     }
 }
 
-/// The process, and the log that it fills.
+/// Starts the process. Also returns the log that it fills.
 fn spawn(config: &Path, environment: &[(String, String)], open_files: Option<u32>) -> (Child, Arc<Log>) {
     let mut command = match open_files {
         None => Command::new(BINARY),
@@ -147,7 +144,7 @@ fn spawn(config: &Path, environment: &[(String, String)], open_files: Option<u32
         }
     };
     command.arg("run").arg("--config").arg(config);
-    // Compiled plugins are shared by the tests, and not with whoever runs them.
+    // The tests share compiled plugins with one another, but not with the user who runs them.
     command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
     command.envs(environment.iter().cloned());
     let mut child = command
@@ -165,8 +162,8 @@ fn spawn(config: &Path, environment: &[(String, String)], open_files: Option<u32
 }
 
 impl Sidecar {
-    /// Kills it where it stands, and starts it again with its configuration: with the same Unix socket, whose file was left
-    /// behind, and with other ports. `between` is called while there is none.
+    /// Kills the process and starts it again with its configuration: with the same Unix socket, whose file was left
+    /// behind, and with other ports. `between` runs while there is no process.
     pub(crate) fn kill_and_start_again(&mut self, between: impl FnOnce()) {
         self.child.kill().expect("a process that runs");
         self.child.wait().expect("its end");
@@ -177,7 +174,7 @@ impl Sidecar {
 
     /// Waits until it is ready, and learns its addresses.
     fn wait_until_started(&mut self) {
-        let started = self.wait_for(&|line| {
+        let started = self.log.wait_for(DEADLINE, |line| {
             let message = line["message"].as_str().unwrap_or_default();
             message == "ready" || message.starts_with("serving, but not ready")
         });
@@ -215,7 +212,7 @@ impl Sidecar {
         Http::tcp(self.admin).post(path, &[], b"")
     }
 
-    /// Its process.
+    /// The process id.
     #[allow(dead_code, reason = "for benchmarks")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -226,7 +223,7 @@ impl Sidecar {
         self.memory("VmRSS:")
     }
 
-    /// The most that it ever was.
+    /// The most memory that was ever resident, bytes.
     #[allow(dead_code, reason = "not for benchmarks")]
     pub(crate) fn most_resident_bytes(&self) -> u64 {
         self.memory("VmHWM:")
@@ -251,9 +248,7 @@ impl Sidecar {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<Value> {
-        // Also while a test that failed with the lock in its hand unwinds.
-        let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.0.clone()
+        self.log.lines()
     }
 
     /// The whole log as text.
@@ -261,30 +256,14 @@ impl Sidecar {
         self.log().iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Waits for a line whose message holds this.
+    /// Waits for a line whose message contains this.
     pub(crate) fn wait_for_log(&self, message: &str) -> Value {
-        self.wait_for(&|line| holds(line, message))
+        self.log
+            .wait_for(DEADLINE, |line| log::holds(line, message))
             .unwrap_or_else(|log| panic!("never logged \"{message}\": {log:#?}"))
     }
 
-    /// Waits for a line like this; the error is the log.
-    fn wait_for(&self, is_it: &dyn Fn(&Value) -> bool) -> Result<Value, Vec<Value>> {
-        let deadline = Instant::now() + DEADLINE;
-        let mut guard = self.log.lines.lock().unwrap();
-        loop {
-            let found = guard.0.iter().find(|line| is_it(line)).cloned();
-            if let Some(line) = found {
-                return Ok(line);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if guard.1 || left.is_zero() {
-                return Err(guard.0.clone());
-            }
-            guard = self.log.changed.wait_timeout(guard, left).unwrap().0;
-        }
-    }
-
-    /// Whether the process is there.
+    /// Whether the process still runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("its state").is_none()
     }
@@ -301,7 +280,7 @@ impl Sidecar {
         assert!(sent.success());
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -329,25 +308,7 @@ impl Drop for Sidecar {
     }
 }
 
-impl Log {
-    fn fill(&self, lines: impl std::io::BufRead) {
-        for line in lines.lines().map_while(Result::ok) {
-            let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.0.push(value);
-            self.changed.notify_all();
-        }
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
-        self.changed.notify_all();
-    }
-}
-
-fn holds(line: &Value, message: &str) -> bool {
-    let text = line["message"].as_str().or(line.as_str()).unwrap_or_default();
-    text.contains(message)
-}
-
-/// Runs the binary to its end, which must come.
+/// Runs a command to its end. Panics if it takes too long.
 pub(crate) fn to_its_end(command: &mut Command) -> Output {
     let mut child = command
         .stdin(Stdio::null())
@@ -367,7 +328,7 @@ pub(crate) fn to_its_end(command: &mut Command) -> Output {
     child.wait_with_output().expect("its output")
 }
 
-/// Polls until it is true, with a deadline.
+/// Polls until the condition is true. Panics after the deadline.
 pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is() {
@@ -395,7 +356,7 @@ pub(crate) fn plugin_dir() -> &'static Path {
                 .arg(root().join(source))
                 .arg("--out")
                 .arg(&out);
-            // The fixtures share the plugins' dependencies, built.
+            // The plugins' dependencies are already built there, and the fixtures need the same.
             build.env("CARGO_TARGET_DIR", root().join("plugins/target"));
             let built = build.output().expect("run pointsman plugin build");
             assert!(

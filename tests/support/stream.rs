@@ -1,4 +1,4 @@
-//! A client of `POST …/stream` over HTTP/1.1 that reads while it writes, and does what it is told.
+//! A client of `POST …/stream` over HTTP/1.1 that can read while it writes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 pub(crate) struct Stream {
     writer: Writer,
     answer: BufReader<TcpStream>,
-    /// What a chunk held beyond the lines that were asked for.
+    /// The rest of a chunk, beyond the lines that were asked for.
     rest: Vec<u8>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Stream {
 pub(crate) struct Writer(TcpStream);
 
 impl Writer {
-    /// Sends these bytes, as a piece of the body. False when nothing more could be written for `patience`.
+    /// Sends these bytes as a piece of the body. False when nothing could be written for `patience`.
     fn try_send(&mut self, bytes: &str, patience: Duration) -> bool {
         self.0.set_write_timeout(Some(patience)).unwrap();
         let chunk = format!("{:x}\r\n{bytes}\r\n", bytes.len());
@@ -31,19 +31,19 @@ impl Writer {
         assert!(self.try_send(bytes, PATIENCE), "it could not be sent");
     }
 
-    /// That was all. A sidecar that has ended the stream itself does not hear it.
+    /// Ends the body. An error is ignored: the sidecar may have ended the stream itself.
     pub(crate) fn finish(&mut self) {
         let _ = self.0.write_all(b"0\r\n\r\n");
     }
 }
 
 impl Stream {
-    /// Sends the header, and waits for the answer's: it comes before any record.
+    /// Sends the request's header, and waits for the answer's header, which comes before any record.
     pub(crate) fn open(address: SocketAddr, topic: &str) -> Self {
         Self::try_open(address, topic).expect("a stream")
     }
 
-    /// None when the sidecar cannot be reached, or does not take it.
+    /// None when the sidecar cannot be reached, or refuses the stream.
     pub(crate) fn try_open(address: SocketAddr, topic: &str) -> Option<Self> {
         let mut socket = TcpStream::connect(address).ok()?;
         socket.set_nodelay(true).unwrap();
@@ -105,7 +105,7 @@ impl Stream {
         }
     }
 
-    /// All lines up to the last one, and that one.
+    /// All lines that are left, and the last one by itself.
     pub(crate) fn rest(&mut self) -> (Vec<Value>, Value) {
         let mut lines = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! Who takes part.
+//! The contenders of the benchmark.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ pub(crate) struct Contender {
     pub(crate) run: Box<dyn Fn(&Bench) -> Given>,
 }
 
-/// What a turn gave. CPU time and memory are those of the process that produces.
+/// The result of a turn. CPU time and memory are those of the process that produces.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Given {
     pub(crate) records_per_second: f64,
@@ -21,7 +21,7 @@ pub(crate) struct Given {
     pub(crate) peak_bytes: Option<u64>,
 }
 
-/// Options of `pointsman load` beside target and topic.
+/// Options of `pointsman load`, besides target and topic.
 struct Load {
     name: &'static str,
     over: Over,
@@ -86,13 +86,13 @@ const LOADS: &[Load] = &[
     },
 ];
 
-/// What is asked of the peer: connections, and records of a request.
+/// The turns of the peer: a name, connections, and records of a request.
 const OF_PEER: &[(&str, usize, usize)] = &[
     ("peer (Dapr), one record a request, TCP, 64 x 1", 64, 1),
     ("peer (Dapr), bulk, JSON, TCP, 8 x 500", 8, 500),
 ];
 
-/// The first one is what the others are compared with.
+/// All contenders. The others are compared with the first one.
 pub(crate) fn contenders(java: bool, peer: bool) -> Vec<Contender> {
     let mut contenders = vec![
         Contender {

@@ -1,4 +1,4 @@
-//! Kafka's own Java producer, by its own measuring tool.
+//! Kafka's own Java producer, with its own measuring tool.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -10,7 +10,7 @@ use pointsman::tools::load::Usage;
 use super::{Bench, VALUE_BYTES, contenders::Given};
 use crate::support::sidecar::root;
 
-/// As many as it sends in some seconds.
+/// As many records as it sends in a few seconds.
 const RECORDS: usize = 3_000_000;
 
 pub(crate) fn run(bench: &Bench) -> Given {
@@ -31,7 +31,7 @@ pub(crate) fn run(bench: &Bench) -> Given {
         .args(["max.in.flight.requests.per.connection=1", "batch.size=1000000"]);
     let mut child = java.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("java");
     let (mut used, mut last) = (None, String::new());
-    // It says something every 5 seconds, and at its end, when it is still there.
+    // The tool prints a line every 5 seconds and at its end. While it prints, the process can still be measured.
     for line in BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok)

@@ -1,10 +1,10 @@
-//! How much gets through to a real Kafka, beside what a producer without a sidecar does: `cargo bench -p pointsman --bench
+//! Compares the throughput to a real Kafka with that of producers without a sidecar: `cargo bench -p pointsman --bench
 //! throughput`, part of `make bench`.
 //!
-//! One node, 12 partitions, acks=all, idempotent, values of 100 bytes. Another sidecar is measured too if it is installed, see
-//! `peer`. Everything takes turns in one run, so that the machine's moods meet all of it; the ratios are those of turns that
-//! follow each other. A table for people, JSON lines in `target/bench/throughput.jsonl`. `POINTSMAN_BENCH_TURNS` and
-//! `POINTSMAN_BENCH_SECONDS` make it shorter or longer.
+//! One node, 12 partitions, acks=all, idempotent, values of 100 bytes. Another sidecar is measured, too, if it is
+//! installed; see `peer`. All contenders take turns in one run, so that changes in the machine's speed affect all of
+//! them; the ratios compare turns that follow each other. Prints a table for people, and writes JSON lines to
+//! `target/bench/throughput.jsonl`. `POINTSMAN_BENCH_TURNS` and `POINTSMAN_BENCH_SECONDS` make it shorter or longer.
 #![allow(
     dead_code,
     missing_docs,
@@ -45,11 +45,11 @@ mod support {
 const TURNS: usize = 5;
 const SECONDS: f64 = 3.0;
 const PARTITIONS: u32 = 12;
-/// What its topics have.
+/// How many partitions the embedded broker's topics have.
 const EMBEDDED_PARTITIONS: u32 = pointsman::produce::embedded::PARTITIONS;
 pub(crate) const VALUE_BYTES: usize = 100;
 
-/// What all contenders need.
+/// What all contenders use.
 pub(crate) struct Bench {
     pub(crate) bootstrap: String,
     pub(crate) partitions: u32,
@@ -101,7 +101,7 @@ fn sidecar(builder: Builder) -> Sidecar {
         .start()
 }
 
-/// All contenders, in turns.
+/// Runs all contenders, in turns.
 fn measure(broker: &str, lines: &mut fs::File, bench: &Bench) {
     let idle = Usage::of(bench.sidecar.id()).unwrap().resident_bytes;
     let turns = number("POINTSMAN_BENCH_TURNS").map_or(TURNS, |turns| turns as usize);

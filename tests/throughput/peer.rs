@@ -1,7 +1,8 @@
-//! Another sidecar that takes records over HTTP and produces them to Kafka: Dapr, through its own requests.
+//! Another sidecar that takes records over HTTP and produces them to Kafka: Dapr, with its own kind of requests.
 //!
-//! Set up for the least work that gives the same records: values as they are (`rawPayload`, no CloudEvent around them), keys,
-//! no headers, no metrics, no tracing. It waits for all in-sync replicas, always; its producer cannot be idempotent.
+//! It is set up for the least work that gives the same records: values as they are (`rawPayload`, no CloudEvent around
+//! them), keys, no headers, no metrics, no tracing. It always waits for all in-sync replicas; its producer cannot be
+//! idempotent.
 
 use std::{
     fs,
@@ -28,19 +29,20 @@ use super::{VALUE_BYTES, contenders::Given};
 use crate::support::{http::Http, kafka::Kafka, sidecar::root};
 
 pub(crate) const TOPIC: &str = "peer";
-/// Its name for what leads to Kafka.
+/// The name of its component for Kafka.
 const COMPONENT: &str = "kafka";
-/// It takes a second; a busy machine gets this much.
+/// How long the start may take on a busy machine. It usually takes a second.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
-/// As `pointsman load` does.
+/// The warm-up, as long as that of `pointsman load`.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How much longer than asked for a turn may take.
+/// How much longer than planned a turn may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Latencies are kept from 1 µs to a minute, to three figures.
 const LONGEST_US: u64 = 60_000_000;
 
-/// A running one. Dropping it ends the process and removes its folder; should nobody drop it, `tests/peer/run.sh` does that.
+/// A running peer. Dropping it ends the process and removes its folder; if it is not dropped, `tests/peer/run.sh` does
+/// that.
 pub(crate) struct Peer {
     http: SocketAddr,
     process: u32,
@@ -51,7 +53,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts it, waits until it is ready, and looks into Kafka for what it was given. None when it is not installed.
+    /// Starts the peer, waits until it is ready, and checks in Kafka that its records are right. None when it is not
+    /// installed.
     pub(crate) fn start(kafka: &Kafka) -> Option<Self> {
         let program = root().join("target/peer/daprd");
         if !program.exists() {
@@ -84,7 +87,7 @@ impl Peer {
             .arg(resources(folder.path(), bootstrap)?)
             .arg("--config")
             .arg(config(folder.path())?)
-            // It would look for the machine's address in the network.
+            // Else it would ask the network for the machine's address.
             .env("DAPR_HOST_IP", "127.0.0.1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -99,7 +102,7 @@ impl Peer {
             process: said.trim().parse().context("the peer's process id")?,
             lifeline: script.stdin.take(),
             script,
-            // The script removes it.
+            // The script removes the folder.
             folder: folder.keep(),
         })
     }
@@ -111,7 +114,7 @@ impl Peer {
     fn wait_until_ready(&self) -> Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         while !self.is_ready() {
-            // Of a process that has ended nothing is resident.
+            // This fails for a process that has ended.
             ensure!(Usage::of(self.process).is_ok(), "it ended while starting");
             ensure!(Instant::now() < deadline, "it was not ready in time");
             thread::sleep(POLL);
@@ -127,7 +130,7 @@ impl Peer {
         http.reply().is_some_and(|reply| reply.status == 204)
     }
 
-    /// An answer says that records were written: they are, and they are the ones that were sent.
+    /// Checks that the records of a successful answer are in Kafka, and are the ones that were sent.
     fn prove(&self, kafka: &Kafka) -> Result<()> {
         for batch in [1, 3] {
             let mut http = Http::try_tcp(self.http)?;
@@ -151,7 +154,7 @@ impl Peer {
         Ok(())
     }
 
-    /// A turn: each connection sends its request again as soon as it was answered.
+    /// Runs a turn: each connection sends its request again as soon as it is answered.
     pub(crate) fn run(&self, connections: usize, batch: usize, seconds: f64) -> Given {
         let requests: Vec<_> = (0..connections).map(|number| request(number, batch)).collect();
         let turn = || -> Result<Given> {
@@ -180,12 +183,12 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.lifeline.take());
-        // Waiting makes "dropped" mean "gone"; there is nobody to tell if that fails.
+        // With this wait, a dropped peer is gone. If it fails, there is nobody to tell.
         let _ = self.script.wait();
     }
 }
 
-/// Ports that nobody listens on. All are held until the last is found, so that no two are the same.
+/// Ports that nobody listens on. All stay bound until the last one is found, so that no two are the same.
 fn free_ports() -> Result<[u16; 3]> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port");
     let held = [bind()?, bind()?, bind()?];
@@ -196,7 +199,7 @@ fn free_ports() -> Result<[u16; 3]> {
     Ok(ports)
 }
 
-/// A folder with what it calls a component: the way to Kafka.
+/// Writes a folder with the component for Kafka.
 fn resources(folder: &Path, bootstrap: &str) -> Result<PathBuf> {
     let resources = folder.join("resources");
     fs::create_dir(&resources)?;
@@ -210,12 +213,12 @@ fn resources(folder: &Path, bootstrap: &str) -> Result<PathBuf> {
             "metadata": [
                 {"name": "brokers", "value": bootstrap},
                 {"name": "authType", "value": "none"},
-                // It makes headers of a request's parameters, save those that this matches: all.
+                // The peer makes headers of a request's parameters, except those that this matches: all of them.
                 {"name": "excludeHeaderMetaRegex", "value": "^"},
             ],
         },
     });
-    // JSON is YAML.
+    // JSON is valid YAML.
     fs::write(resources.join("kafka.yaml"), text.to_string())?;
     Ok(resources)
 }
@@ -228,7 +231,7 @@ fn config(folder: &Path) -> Result<PathBuf> {
         "metadata": {"name": "peer"},
         "spec": {
             "tracing": {"samplingRate": "0"},
-            // The default announces the process to the network (mDNS); this one does nothing until it is asked.
+            // The default announces the process to the network (mDNS). This one does nothing until it is asked.
             "nameResolution": {"component": "kubernetes"},
         },
     });
@@ -260,7 +263,7 @@ fn request(connection: usize, batch: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A record of many. As text it is taken as it is; JSON would be parsed and written once more.
+/// One record of a request. As text it is taken as it is; JSON would be parsed and written again.
 fn entry(connection: usize, index: usize) -> Value {
     json!({
         "entryId": index.to_string(),
@@ -270,7 +273,7 @@ fn entry(connection: usize, index: usize) -> Value {
     })
 }
 
-/// The same as those of `pointsman load`.
+/// A key, the same as those of `pointsman load`.
 fn key(connection: usize, index: usize) -> String {
     format!("key-{connection}-{index}")
 }
@@ -279,7 +282,7 @@ fn value() -> String {
     "x".repeat(VALUE_BYTES)
 }
 
-/// The latencies of all answers, µs. An answer that is no success is an error, and so is one that does not come.
+/// The latencies of all answers, µs. An answer that is not a success is an error, and so is a missing answer.
 async fn send(to: SocketAddr, requests: &[Vec<u8>], duration: Duration) -> Result<Histogram<u64>> {
     let end = Instant::now() + duration;
     let mut connections = JoinSet::new();
@@ -303,7 +306,7 @@ async fn send(to: SocketAddr, requests: &[Vec<u8>], duration: Duration) -> Resul
 async fn drive(to: SocketAddr, request: Vec<u8>, end: Instant) -> Result<Histogram<u64>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
-    // No capacity for writing: a request leaves at once, as it is.
+    // Without a buffer for writing, a request is sent at once.
     let mut stream = BufStream::with_capacity(64 << 10, 0, stream);
     let (mut latencies, mut line) = (Histogram::new_with_bounds(1, LONGEST_US, 3)?, String::new());
     loop {
@@ -317,7 +320,7 @@ async fn drive(to: SocketAddr, request: Vec<u8>, end: Instant) -> Result<Histogr
     }
 }
 
-/// Reads an answer, which must be "written", and that is one without a body.
+/// Reads an answer. It must be the answer for written records, which has no body.
 async fn answer(stream: &mut BufStream<TcpStream>, line: &mut String) -> Result<()> {
     line.clear();
     let length = stream.read_line(line).await?;

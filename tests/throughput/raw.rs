@@ -1,4 +1,4 @@
-//! The same records through librdkafka's own call, with the sidecar's settings: the ceiling.
+//! The same records through librdkafka's own call, with the sidecar's settings: the upper limit for the sidecar.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use super::{Bench, VALUE_BYTES, contenders::Given};
 #[derive(Default)]
 struct Count {
     acked: AtomicU64,
-    /// Who waits for that to grow.
+    /// The thread that waits until `acked` grows.
     waiting: OnceLock<Thread>,
 }
 
@@ -88,8 +88,8 @@ impl Raw {
         self.producer.context().acked.load(Ordering::Acquire)
     }
 
-    /// What a turn gives that sends for some seconds, and what its sending gave. Delivery reports are handed out on a thread of their
-    /// own meanwhile, as applications do.
+    /// Runs a turn, and returns its result and that of `send_for`. Delivery reports are handed out on a thread of their
+    /// own, as applications do.
     fn measured<T>(&self, bench: &Bench, mut send_for: impl FnMut(f64) -> T) -> (Given, T) {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -132,7 +132,7 @@ fn keys(partitions: u32) -> Vec<(String, u32)> {
         .collect()
 }
 
-/// As fast as they are taken.
+/// Sends as fast as librdkafka takes records.
 pub(crate) fn run(bench: &Bench) -> Given {
     let (raw, keys, value) = (
         Raw::new(&bench.bootstrap),
@@ -153,8 +153,8 @@ pub(crate) fn run(bench: &Bench) -> Given {
     raw.measured(bench, send_for).0
 }
 
-/// So many records under way, as if each had a caller who waits for it before sending the next: what single records through the
-/// sidecar are compared with. The time of a record is known where there is only one.
+/// Keeps this many records under way, as if each had a caller that waits for its outcome before the next. Single
+/// records through the sidecar are compared with this. The time of a record is known where only one is under way.
 pub(crate) fn closed_loop(bench: &Bench, under_way: u64) -> Given {
     let (raw, keys, value) = (
         Raw::new(&bench.bootstrap),

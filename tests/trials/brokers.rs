@@ -1,4 +1,4 @@
-//! Brokers are killed, frozen, too few, and restarted one after the other.
+//! Brokers are killed, frozen, reduced to too few, and restarted one after the other.
 
 use std::thread;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{checker::check, clients::Load, cluster::Cluster, form};
 use crate::support::sidecar::{Builder, Sidecar};
 
-/// Gives a broker that does not answer up in seconds, which is when order and duplicates are at risk.
+/// A sidecar that gives up a silent broker within seconds, which is when order and duplicates are at risk.
 fn sidecar(cluster: &Cluster, delivery: Duration) -> Sidecar {
     let delivery = delivery.as_millis();
     Builder::kafka(&cluster.bootstrap())
@@ -57,10 +57,10 @@ fn frozen_brokers_lose_double_and_reorder_nothing_that_was_acknowledged() {
         cluster.thaw(leader);
         cluster.until_in_sync(TOPIC);
         for round in 0..form(1, 6) {
-            // Another one is spared each time.
+            // Each round spares another node.
             let frozen = [round % 3, (round + 1) % 3];
             frozen.iter().for_each(|node| cluster.freeze(*node));
-            // A clock, not a condition: nothing happens meanwhile but that requests time out.
+            // This sleep waits for no condition: meanwhile requests only time out.
             thread::sleep(form(Duration::from_secs(10), Duration::from_secs(45)));
             frozen.iter().for_each(|node| cluster.thaw(*node));
             load.goes_on("after two of three were frozen");
@@ -72,7 +72,8 @@ fn frozen_brokers_lose_double_and_reorder_nothing_that_was_acknowledged() {
 
 #[test]
 fn records_that_too_few_brokers_have_are_never_called_failed_and_traffic_goes_on() {
-    // As many nodes are ended as leave fewer than the least in-sync replicas. With two the cluster has no controller either.
+    // So many nodes are ended that fewer than `min.insync.replicas` are left. With two of them ended, the cluster has
+    // no controller, either.
     let trials = [("three-in-sync", "3", 1), ("two-in-sync", "2", 2)];
     for &(topic, least, ended) in &trials[..form(1, 2)] {
         let cluster = Cluster::take();
@@ -87,7 +88,7 @@ fn records_that_too_few_brokers_have_are_never_called_failed_and_traffic_goes_on
             for &node in &nodes {
                 cluster.kill(node);
             }
-            // Longer than a record may take, so that some are given up.
+            // Longer than a record may take, so that some records are given up.
             thread::sleep(form(Duration::from_secs(9), Duration::from_secs(30)));
             cluster.repair().unwrap();
             load.goes_on("after there were enough brokers again");
@@ -105,9 +106,9 @@ fn a_rolling_restart_of_all_brokers_also_to_other_addresses_costs_no_record() {
     const TOPIC: &str = "rolling-restart";
     let cluster = Cluster::take();
     cluster.create_topic(TOPIC, 9, &[]).unwrap();
-    // With the time-outs that it has by default.
+    // With the default time-outs.
     let sidecar = Builder::kafka(&cluster.proxied_bootstrap()).start();
-    // Slower than elsewhere: it takes long, and brokers that start need the processor too.
+    // Slower than elsewhere: it takes long, and brokers that start need the processor, too.
     let load = Load::new(&sidecar, TOPIC, 8).paced(40, Duration::from_millis(300));
     let sent = load.run(|| {
         load.goes_on("at first");

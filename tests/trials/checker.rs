@@ -1,19 +1,19 @@
-//! Holds what clients were told against what is there.
+//! Compares what clients were told with the topic.
 
 use std::collections::{HashMap, HashSet};
 
 use base64_simd::STANDARD;
 use serde_json::Value;
 
-use super::clients::{Fate, Ordered, Sent};
+use super::clients::{Ordered, Sent, ToldOutcome};
 use crate::support::kafka::Kafka;
 
-/// Client, stream, number.
+/// A record's client, stream and number.
 type Name = (u64, u64, u64);
-/// Partition and offset.
+/// A record's partition and offset.
 type Place = (u64, u64);
 
-/// What is in a topic: for each record its nonce, and where it stands.
+/// The content of a topic: for each record, its nonces and places.
 pub(super) struct There(HashMap<Name, Vec<(u32, Place)>>);
 
 /// How a trial ended.
@@ -26,12 +26,12 @@ pub(super) struct Figures {
     pub(super) unknown: usize,
     pub(super) untold: usize,
     pub(super) there: usize,
-    /// Of the `unknown` ones.
+    /// How many `unknown` records are in the topic.
     pub(super) unknown_there: usize,
-    /// Records that stand there more than once, whatever is promised.
+    /// How many records are in the topic more than once, promised or not.
     pub(super) doubled: usize,
     pub(super) generations: usize,
-    /// What must not be, the first few of each kind.
+    /// The broken promises: the first few of each kind.
     wrong: Vec<String>,
     wrongs: usize,
 }
@@ -56,8 +56,7 @@ impl There {
     }
 }
 
-/// Compares, prints one line, and panics when anything is as it must not be. Records of phases before `phase` may be
-/// missing.
+/// Compares, prints one line, and panics when a promise is broken. Records of phases before `phase` may be missing.
 pub(super) fn check(kafka: &Kafka, topic: &str, sent: &[Ordered], phase: u32) -> Figures {
     let figures = compare(There::read(kafka, topic), sent, phase);
     eprintln!("trial on {topic}: {}", figures.line());
@@ -76,12 +75,12 @@ fn compare(There(mut there): There, sent: &[Ordered], phase: u32) -> Figures {
         ..Figures::default()
     };
     let records = || sent.iter().flat_map(|stream| &stream.records);
-    // Where the promise that nothing is doubled does not hold.
+    // The streams for which the promise that nothing is doubled does not hold.
     let troubled: HashSet<u64> = records()
-        .filter(|record| matches!(record.fate, Fate::Failed | Fate::Unknown))
+        .filter(|record| matches!(record.outcome, ToldOutcome::Failed | ToldOutcome::Unknown))
         .map(|record| record.generation)
         .collect();
-    let told = records().filter(|record| record.fate != Fate::Untold);
+    let told = records().filter(|record| record.outcome != ToldOutcome::Untold);
     figures.generations = told.map(|record| record.generation).collect::<HashSet<_>>().len();
     for Ordered {
         client,
@@ -95,7 +94,7 @@ fn compare(There(mut there): There, sent: &[Ordered], phase: u32) -> Figures {
             let found = there.remove(&name).unwrap_or_default();
             figures.count(record, &found);
             figures.record(name, record, &found, troubled.contains(&record.generation), phase);
-            // In a topic that was made again offsets begin anew.
+            // In a topic that was made again, offsets begin anew.
             if record.phase >= phase {
                 figures.order(name, record, &found, &mut last);
             }
@@ -111,14 +110,14 @@ impl Figures {
     fn count(&mut self, record: &Sent, found: &[(u32, Place)]) {
         self.sent += 1;
         self.doubled += usize::from(found.len() > 1);
-        *match record.fate {
-            Fate::Acked { .. } => &mut self.acked,
-            Fate::Failed => &mut self.failed,
-            Fate::Rejected => &mut self.rejected,
-            Fate::Unknown => &mut self.unknown,
-            Fate::Untold => &mut self.untold,
+        *match record.outcome {
+            ToldOutcome::Acked { .. } => &mut self.acked,
+            ToldOutcome::Failed => &mut self.failed,
+            ToldOutcome::Rejected => &mut self.rejected,
+            ToldOutcome::Unknown => &mut self.unknown,
+            ToldOutcome::Untold => &mut self.untold,
         } += 1;
-        self.unknown_there += usize::from(record.fate == Fate::Unknown && !found.is_empty());
+        self.unknown_there += usize::from(record.outcome == ToldOutcome::Unknown && !found.is_empty());
     }
 
     fn record(&mut self, name: Name, record: &Sent, found: &[(u32, Place)], troubled: bool, phase: u32) {
@@ -128,21 +127,21 @@ impl Figures {
         if found.len() > 1 && !troubled {
             self.wrong(format!("{name:?} was sent once and stands at {found:?}"));
         }
-        match &record.fate {
-            Fate::Acked { .. } if found.is_empty() => {
+        match &record.outcome {
+            ToldOutcome::Acked { .. } if found.is_empty() => {
                 if record.phase >= phase {
                     self.wrong(format!("{name:?} was acked and is lost"));
                 }
             }
-            Fate::Acked { partition, offset } => {
+            ToldOutcome::Acked { partition, offset } => {
                 let told = |place: &Place| place.0 == *partition && offset.is_none_or(|offset| offset == place.1);
                 if record.phase >= phase && !found.iter().any(|(_, place)| told(place)) {
                     self.wrong(format!("{name:?} is at {found:?}, and its client was told {record:?}"));
                 }
             }
-            Fate::Unknown => {}
-            Fate::Failed | Fate::Rejected | Fate::Untold if found.is_empty() => {}
-            Fate::Failed | Fate::Rejected | Fate::Untold => {
+            ToldOutcome::Unknown => {}
+            ToldOutcome::Failed | ToldOutcome::Rejected | ToldOutcome::Untold if found.is_empty() => {}
+            ToldOutcome::Failed | ToldOutcome::Rejected | ToldOutcome::Untold => {
                 self.wrong(format!("{name:?} was called {record:?} and stands at {found:?}"));
             }
         }
@@ -156,7 +155,7 @@ impl Figures {
         found: &[(u32, Place)],
         last: &mut HashMap<(u64, u64), (u64, Name)>,
     ) {
-        let (Fate::Acked { partition, offset }, Some((_, first))) = (&record.fate, found.first()) else {
+        let (ToldOutcome::Acked { partition, offset }, Some((_, first))) = (&record.outcome, found.first()) else {
             return;
         };
         let offset = offset.unwrap_or(first.1);
@@ -197,7 +196,7 @@ impl Figures {
     }
 }
 
-/// What a test says that stands in the topic: number, nonce, offset, all in partition 0.
+/// A topic with these records: number, nonce, offset; all in partition 0.
 fn stands(records: &[(u64, u32, u64)]) -> There {
     let mut there: HashMap<Name, Vec<(u32, Place)>> = HashMap::new();
     for &(number, nonce, offset) in records {
@@ -207,11 +206,11 @@ fn stands(records: &[(u64, u32, u64)]) -> There {
 }
 
 /// A stream whose records have their numbers as nonces.
-fn told(fates: &[Fate]) -> Vec<Ordered> {
-    let records = fates.iter().zip(0..).map(|(fate, nonce)| Sent {
+fn told(outcomes: &[ToldOutcome]) -> Vec<Ordered> {
+    let records = outcomes.iter().zip(0..).map(|(outcome, nonce)| Sent {
         nonce,
         phase: 0,
-        fate: fate.clone(),
+        outcome: outcome.clone(),
         generation: 1,
     });
     vec![Ordered {
@@ -223,11 +222,11 @@ fn told(fates: &[Fate]) -> Vec<Ordered> {
 
 #[test]
 fn the_checker_of_the_trials_finds_each_thing_that_must_not_be() {
-    let acked = |offset| Fate::Acked {
+    let acked = |offset| ToldOutcome::Acked {
         partition: 0,
         offset: Some(offset),
     };
-    let wrongs = |there, fates: &[Fate]| compare(there, &told(fates), 0).wrongs;
+    let wrongs = |there, outcomes: &[ToldOutcome]| compare(there, &told(outcomes), 0).wrongs;
     let two = [acked(0), acked(1)];
     assert_eq!(wrongs(stands(&[(0, 0, 0), (1, 1, 1)]), &two), 0);
     for (what, there) in [
@@ -241,14 +240,18 @@ fn the_checker_of_the_trials_finds_each_thing_that_must_not_be() {
     }
     let swapped = [acked(1), acked(0)];
     assert_eq!(wrongs(stands(&[(0, 0, 1), (1, 1, 0)]), &swapped), 1, "out of order");
-    for fate in [Fate::Failed, Fate::Rejected, Fate::Untold] {
-        assert_eq!(wrongs(stands(&[(0, 0, 0)]), std::slice::from_ref(&fate)), 1, "{fate:?}");
-        assert_eq!(wrongs(stands(&[]), &[fate]), 0);
+    for outcome in [ToldOutcome::Failed, ToldOutcome::Rejected, ToldOutcome::Untold] {
+        assert_eq!(
+            wrongs(stands(&[(0, 0, 0)]), std::slice::from_ref(&outcome)),
+            1,
+            "{outcome:?}"
+        );
+        assert_eq!(wrongs(stands(&[]), &[outcome]), 0);
     }
-    // An unknown one may be there or not, and nobody promises that nothing is doubled after it.
-    let unknown = [acked(0), Fate::Unknown];
+    // An unknown record may be there or not, and duplicates after it break no promise.
+    let unknown = [acked(0), ToldOutcome::Unknown];
     assert_eq!(wrongs(stands(&[(0, 0, 0)]), &unknown), 0);
     assert_eq!(wrongs(stands(&[(0, 0, 0), (1, 1, 1), (0, 0, 2)]), &unknown), 0);
-    // Nor is a topic that was made again asked for what was there before.
+    // In a topic that was made again, earlier records may be missing.
     assert_eq!(compare(stands(&[]), &told(&two), 1).wrongs, 0);
 }

@@ -1,4 +1,4 @@
-//! Clients that send records, in all the ways there are, and remember what they were told of each.
+//! Clients that send records in all ways, and remember what they were told of each record.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,16 +13,16 @@ use crate::support::{
     stream::Stream,
 };
 
-/// Of one client. Few enough that some meet in a batch, many enough to spread over the partitions.
+/// How many keys a client uses: few enough that some meet in a batch, many enough to spread over the partitions.
 const KEYS: u64 = 13;
-/// Records that a stream is ahead of the outcomes that it has read.
+/// How many records a stream may be ahead of the outcomes that it has read.
 const AHEAD: usize = 100;
-/// Records of one stream, so that there is more than one.
+/// How many records a stream has, so that a client needs more than one stream.
 const STREAM_RECORDS: usize = 5_000;
 
 /// What a client was told of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum ToldOutcome {
     Acked {
         partition: u64,
         offset: Option<u64>,
@@ -30,18 +30,18 @@ pub(super) enum Fate {
     Failed,
     Rejected,
     Unknown,
-    /// The connection ended without a word about it: it was not taken.
+    /// The stream ended without an outcome for the record: it was not taken.
     Untold,
 }
 
-/// A record, as its client knows it.
+/// What a client knows of a record that it sent.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
-    /// Tells it from one that somebody made up.
+    /// A random number, which proves that the record is this client's.
     pub(super) nonce: u32,
     /// See [`Load::next_phase`].
     pub(super) phase: u32,
-    pub(super) fate: Fate,
+    pub(super) outcome: ToldOutcome,
     pub(super) generation: u64,
 }
 
@@ -53,8 +53,8 @@ pub(super) struct Ordered {
     pub(super) records: Vec<Sent>,
 }
 
-/// Clients of one sidecar and topic: each third one over HTTP/1.1 on the Unix socket, over HTTP/1.1 on TCP, and by
-/// `/stream`. Records a request and pauses are random.
+/// Clients of one sidecar and topic: a third use HTTP/1.1 on the Unix socket, a third HTTP/1.1 on TCP, a third
+/// `/stream`. The number of records in a request and the pauses are random.
 pub(super) struct Load<'a> {
     sidecar: &'a Sidecar,
     topic: &'a str,
@@ -64,7 +64,7 @@ pub(super) struct Load<'a> {
     stop: AtomicBool,
     phase: AtomicU32,
     told: AtomicU64,
-    /// Records acknowledged, of each client.
+    /// How many records of each client were acknowledged.
     acked: Vec<AtomicU64>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Larger requests, or smaller, and how long a client waits at most before the next one.
+    /// Sets the most records of a request, and the longest pause before the next one.
     pub(super) fn paced(self, most_records: u64, longest_pause: Duration) -> Self {
         Self {
             most_records,
@@ -92,9 +92,9 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Lets the clients send while `faults` does its work, and gives back what they were told.
+    /// Lets the clients send while `faults` runs, and returns what they were told.
     pub(super) fn run(&self, faults: impl FnOnce()) -> Vec<Ordered> {
-        /// Also when a fault cannot be made: the clients must not go on without end.
+        /// Stops the clients also when `faults` panics: they must not go on without end.
         struct Stop<'s>(&'s AtomicBool);
         impl Drop for Stop<'_> {
             fn drop(&mut self) {
@@ -116,7 +116,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Waits until each client has had more records acknowledged, and says how long that took.
+    /// Waits until each client has had more records acknowledged, and prints how long that took.
     pub(super) fn goes_on(&self, when: &str) {
         let before = self.acked_by_client();
         let begun = Instant::now();
@@ -136,9 +136,9 @@ impl<'a> Load<'a> {
         );
     }
 
-    /// Waits until the clients were told of so many records in all.
+    /// Waits until the clients were told this many outcomes in all.
     pub(super) fn until_told(&self, records: u64) {
-        // As long as it takes, as long as it goes on.
+        // There is no deadline while there is progress.
         let mut told = 0;
         while told < records {
             eventually("more records have outcomes", || self.told() > told);
@@ -154,7 +154,7 @@ impl<'a> Load<'a> {
         self.acked.iter().map(|acked| acked.load(Ordering::SeqCst)).collect()
     }
 
-    /// Records that are sent from now on are of a later phase: those before may be missing, as where their topic was deleted.
+    /// Begins a new phase: records of earlier phases may be missing, for instance because their topic was deleted.
     pub(super) fn next_phase(&self) {
         self.phase.fetch_add(1, Ordering::SeqCst);
     }
@@ -188,7 +188,7 @@ impl<'a> Load<'a> {
         all
     }
 
-    /// A clock, not a condition: it paces the client.
+    /// This sleep paces the client; it waits for no condition.
     fn pause(&self, random: &mut fastrand::Rng) {
         thread::sleep(self.longest_pause.mul_f64(random.f64()));
     }
@@ -198,13 +198,13 @@ impl<'a> Load<'a> {
         (0..count).map(|_| random.u32(..)).collect()
     }
 
-    /// Requests one after another on one connection, until it ends.
+    /// Sends requests one after another on one connection, until it ends.
     fn requests(&self, mut http: Http, sent: &mut Ordered, random: &mut fastrand::Rng) -> bool {
         while !self.stopped() {
             let nonces = self.nonces(random);
             let phase = self.phase.load(Ordering::SeqCst);
             let lines = lines(sent, 0, &nonces);
-            // Where nothing was taken, the same records may be sent again: they must be there once all the same.
+            // If nothing was taken, the same records are sent again: they must be in the topic once all the same.
             let reply = loop {
                 let path = format!("/v1/topics/{}/records", self.topic);
                 http.send(
@@ -214,7 +214,7 @@ impl<'a> Load<'a> {
                     lines.as_bytes(),
                 );
                 match http.reply() {
-                    // An unknown topic is one, too.
+                    // 404 for an unknown topic says, too, that nothing was taken.
                     Some(reply) if matches!(reply.status, 503 | 404) => {
                         if self.stopped() || reply.header("connection") == Some("close") {
                             return true;
@@ -242,7 +242,7 @@ impl<'a> Load<'a> {
         true
     }
 
-    /// One stream, until it is long enough or ends.
+    /// Sends one stream, until it is long enough or ends.
     fn stream(&self, mut stream: Stream, sent: &mut Ordered, random: &mut fastrand::Rng) -> bool {
         let mut waiting = VecDeque::new();
         let mut ended = false;
@@ -264,7 +264,7 @@ impl<'a> Load<'a> {
         true
     }
 
-    /// The next outcome of a stream; false when that was its end.
+    /// Reads the next outcome of a stream. False when it has ended.
     fn outcome(&self, stream: &mut Stream, waiting: &mut VecDeque<(u32, u32)>, sent: &mut Ordered) -> bool {
         let line = stream.line();
         if line["end"].is_string() {
@@ -277,24 +277,27 @@ impl<'a> Load<'a> {
     }
 
     fn tell(&self, sent: &mut Ordered, nonce: u32, phase: u32, outcome: &Value, generation: &Value) {
-        let fate = match outcome["outcome"].as_str().expect("an outcome") {
-            "acked" => Fate::Acked {
+        let outcome = match outcome["outcome"].as_str().expect("an outcome") {
+            "acked" => ToldOutcome::Acked {
                 partition: outcome["partition"].as_u64().expect("a partition"),
                 offset: outcome["offset"].as_u64(),
             },
-            "failed" => Fate::Failed,
-            "rejected" => Fate::Rejected,
-            "unknown" => Fate::Unknown,
-            other => panic!("{other} is no outcome"),
+            "failed" => ToldOutcome::Failed,
+            "rejected" => ToldOutcome::Rejected,
+            "unknown" => ToldOutcome::Unknown,
+            other => panic!("{other} is not an outcome"),
         };
         let client = usize::try_from(sent.client).expect("a client");
-        self.acked[client].fetch_add(u64::from(matches!(fate, Fate::Acked { .. })), Ordering::SeqCst);
+        self.acked[client].fetch_add(
+            u64::from(matches!(outcome, ToldOutcome::Acked { .. })),
+            Ordering::SeqCst,
+        );
         self.told.fetch_add(1, Ordering::SeqCst);
         let generation = generation.as_u64().expect("a generation");
         sent.records.push(Sent {
             nonce,
             phase,
-            fate,
+            outcome,
             generation,
         });
     }
@@ -305,13 +308,13 @@ impl Sent {
         Self {
             nonce,
             phase,
-            fate: Fate::Untold,
+            outcome: ToldOutcome::Untold,
             generation: 0,
         }
     }
 }
 
-/// The next records of a stream that has sent `ahead` more than it was told of.
+/// The next records of a stream, `ahead` of those whose outcome it has read.
 fn lines(sent: &Ordered, ahead: usize, nonces: &[u32]) -> String {
     let Ordered {
         client,

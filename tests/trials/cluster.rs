@@ -1,4 +1,4 @@
-//! The three nodes that all trials share, one trial at a time.
+//! The cluster of three nodes that all trials share, one trial at a time.
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,18 +14,18 @@ use crate::support::{kafka::Kafka, kafka_proxy::KafkaProxy, sidecar::eventually}
 
 const NODES: usize = 3;
 
-/// The right to do harm to the cluster. What was done is undone at its end.
+/// The right to do harm to the cluster. Dropping it undoes the harm.
 pub(super) struct Cluster {
     kafka: &'static Kafka,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
-    /// Waits for the others' trials to end.
+    /// Waits until no other trial runs.
     pub(super) fn take() -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         static KAFKA: OnceLock<Result<Kafka, String>> = OnceLock::new();
-        // A trial that has failed has put the cluster in order.
+        // A trial that failed has repaired the cluster, too.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let started =
             KAFKA.get_or_init(|| Kafka::start_behind(KafkaProxy::new(NODES)).map_err(|error| format!("{error:#}")));
@@ -35,8 +35,8 @@ impl Cluster {
         }
     }
 
-    /// The nodes that lead a partition of the topic, counted from 0, those that lead most first. Asked anew of whichever
-    /// broker answers: the Java client would wait for a frozen one.
+    /// The nodes that lead a partition of the topic, counted from 0, those that lead most first. Any broker that
+    /// answers is asked: the Java client would wait for a frozen one.
     pub(super) fn leaders(&self, topic: &str) -> Vec<usize> {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
@@ -49,7 +49,7 @@ impl Cluster {
                 return false;
             };
             for partition in metadata.topics()[0].partitions() {
-                // Kafka counts from 1, and calls nobody -1.
+                // Kafka counts from 1; -1 means that there is no leader.
                 if let Some(leads) = usize::try_from(partition.leader() - 1)
                     .ok()
                     .and_then(|node| leads.get_mut(node))

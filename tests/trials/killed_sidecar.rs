@@ -1,4 +1,4 @@
-//! The sidecar is killed where it stands, again and again, under clients that number their requests.
+//! The sidecar is killed again and again, while clients send numbered requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const TOPIC: &str = "killed-sidecar";
 const CLIENTS: u64 = 4;
 const RECORDS_A_REQUEST: u64 = 5;
 
-/// What the clients and the one who kills share.
+/// What the clients and the killing thread share.
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
@@ -31,14 +31,14 @@ struct Shared {
     answered: [AtomicU64; CLIENTS as usize],
 }
 
-/// A request, and around which kills it was sent and answered.
+/// A request, and how many kills there were before it was sent and before it was answered.
 struct Request {
     sent: u32,
     answered: u32,
 }
 
 impl Request {
-    /// Whether a process took it with it, perhaps.
+    /// Whether the sidecar was killed while the request was under way.
     fn met_a_kill(&self) -> bool {
         self.sent < self.answered
     }
@@ -74,7 +74,7 @@ fn a_killed_sidecar_loses_nothing_of_its_numbered_clients_and_doubles_only_what_
     check(&cluster, &requests, kills);
 }
 
-/// Waits until each client has had so many more answers.
+/// Waits until each client has had this many more answers.
 fn goes_on(shared: &Shared, more: u64) {
     let answered = || -> Vec<u64> {
         shared
@@ -92,7 +92,7 @@ fn goes_on(shared: &Shared, more: u64) {
     });
 }
 
-/// Requests as fast as they are taken, several under way, until it is told to stop. All of them must be acked in the end.
+/// Sends requests as fast as they are taken, several under way, until it is told to stop. All must be acked in the end.
 async fn send(number: u64, target: Target, shared: Arc<Shared>) -> Vec<Request> {
     let client = Client::new(Options::new(target, &format!("client-{number}")));
     let mut answers: Vec<JoinHandle<Request>> = Vec::new();
@@ -123,7 +123,7 @@ async fn send(number: u64, target: Target, shared: Arc<Shared>) -> Vec<Request> 
 }
 
 fn check(kafka: &Kafka, requests: &[Vec<Request>], kills: u32) {
-    // How often each record is there, and the latest one of each client and partition among those that came first.
+    // How often each record is in the topic, and the latest first copy for each client and partition.
     let mut there: HashMap<(u64, u64), u32> = HashMap::new();
     let mut last: HashMap<(u64, u64), u64> = HashMap::new();
     let mut inversions = Vec::new();

@@ -1,4 +1,4 @@
-//! Far more than the brokers take, from clients that are slow, greedy or wrong.
+//! Overload: far more than the brokers take, from clients that are slow, greedy or faulty.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -14,31 +14,31 @@ use super::{checker::check, clients::Load, cluster::Cluster, form};
 use crate::support::sidecar::{Builder, Sidecar, eventually};
 
 const TOPIC: &str = "overload";
-/// Not read back.
+/// The topic of the flood. It is not read back.
 const FLOODED: &str = "overload-flooded";
-/// Of requests to the brokers.
+/// How many bytes of requests the brokers get in a second.
 const BYTES_A_SECOND: u64 = 150_000;
 const SLOW_CONNECTIONS: usize = 2_000;
-/// How many of those are opened at once.
+/// How many slow connections are opened at once.
 const OPENED_AT_ONCE: usize = 250;
 const FLOODING_CLIENTS: usize = 12;
-/// 200 records of 4 KiB.
+/// The flood's requests have 200 records of 4 KiB.
 const FLOOD_RECORDS: usize = 200;
 const FLOOD_VALUE: usize = 4 << 10;
 const HUGE_BODY: usize = 100 << 20;
 const MOST_RESIDENT: u64 = 256 << 20;
-/// What a client may be told instead of being served.
+/// The statuses that a client may get instead of being served.
 const REFUSALS: [u16; 5] = [408, 413, 429, 431, 503];
-/// A request that is answered in this time finds things normal.
+/// A request that is answered within this time shows that all is normal again.
 const NORMAL: Duration = Duration::from_millis(250);
 
-/// What those who press the sidecar share, and have seen.
+/// What the pressing clients share, and what they have seen.
 #[derive(Default)]
 struct Pressure {
     stop: AtomicBool,
-    /// Bytes of records that clients wanted to be rid of.
+    /// How many bytes of records clients tried to send.
     offered: AtomicU64,
-    /// Answers, by whom and what.
+    /// How many answers there were, by kind of client and status.
     answers: Mutex<BTreeMap<(&'static str, String), u64>>,
 }
 
@@ -83,7 +83,7 @@ fn a_flooded_sidecar_stays_alive_and_small_refuses_politely_and_recovers() {
     check(&cluster, TOPIC, &sent, 0);
 }
 
-/// How long until a small request on a fresh connection is served at once again.
+/// How long it takes until a small request on a new connection is served quickly again.
 fn recovery(sidecar: &Sidecar) -> Duration {
     let begun = Instant::now();
     eventually("a request is served at once", || {
@@ -97,7 +97,7 @@ fn recovery(sidecar: &Sidecar) -> Duration {
 }
 
 impl Pressure {
-    /// Presses for a while; the slowest answer of `/live`, and the most memory, meanwhile.
+    /// Presses the sidecar for a while. Returns the slowest answer of `/live`, and the most memory, meanwhile.
     fn press<'s>(&'s self, scope: &'s Scope<'s, '_>, sidecar: &'s Sidecar) -> (Duration, u64) {
         for client in 0..FLOODING_CLIENTS {
             scope.spawn(move || self.flood(sidecar, client));
@@ -122,19 +122,20 @@ impl Pressure {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Counts an answer, which must be a good one or a refusal; none is a closed connection.
+    /// Counts an answer, which must be a success or a refusal. None is a closed connection.
     fn answered(&self, who: &'static str, status: Option<u16>) {
         if let Some(status) = status {
             let good = matches!(status, 200 | 202 | 207 | 504);
             assert!(good || REFUSALS.contains(&status), "{who}: {status}");
         }
         let what = status.map_or_else(|| "closed".to_owned(), |status| status.to_string());
-        // Whoever panicked with it has said so.
+        // A client that panicked with the lock has reported that itself.
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         *answers.entry((who, what)).or_default() += 1;
     }
 
-    /// Large requests, one after another, as fast as they are answered; half of the clients do not wait for the brokers.
+    /// Sends large requests, one after another, as fast as they are answered. Half of the clients do not wait for the
+    /// brokers.
     fn flood(&self, sidecar: &Sidecar, client: usize) {
         let value = "x".repeat(FLOOD_VALUE);
         let body: String = (0..FLOOD_RECORDS)
@@ -154,7 +155,7 @@ impl Pressure {
                 self.offered.fetch_add(body.len() as u64, Ordering::SeqCst);
                 let reply = http.reply();
                 self.answered("flooding clients", reply.as_ref().map(|reply| reply.status));
-                // One that is refused comes back a little later, as a client should that is told so.
+                // A client that is refused comes back a little later, as it should.
                 thread::sleep(Duration::from_millis(20));
                 if reply.is_none_or(|reply| reply.header("connection") == Some("close")) {
                     break;
@@ -163,7 +164,7 @@ impl Pressure {
         }
     }
 
-    /// Many connections that begin a request and bring the rest of it a byte at a time.
+    /// Opens many connections that begin a request and send the rest a byte at a time.
     fn be_slow(&self, sidecar: &Sidecar) {
         let mut slow: Vec<Option<Slow>> = (0..SLOW_CONNECTIONS).map(|_| None).collect();
         while !self.stopped() {
@@ -187,7 +188,7 @@ impl Pressure {
         }
     }
 
-    /// Bodies of 100 MiB, announced and not.
+    /// Sends bodies of 100 MiB, with and without a content-length.
     fn be_greedy(&self, sidecar: &Sidecar) {
         let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
         while !self.stopped() {
@@ -214,7 +215,7 @@ impl Pressure {
     }
 }
 
-/// A connection that is in no hurry.
+/// A slow connection.
 struct Slow {
     stream: TcpStream,
     answer: Vec<u8>,
@@ -237,7 +238,7 @@ impl Slow {
         Some(Self { stream, answer })
     }
 
-    /// Brings one more byte. Something when the sidecar has closed it: the status that it sent before, if it did.
+    /// Sends one more byte. Some when the sidecar has closed: with the status that it sent before, if it did.
     fn poke(&mut self) -> Option<Option<u16>> {
         let _ = (&self.stream).write(b"x");
         let mut bytes = [0; 1024];

@@ -1,11 +1,11 @@
-//! The brokers have the records, and the sidecar is not told, or is told something else.
+//! The brokers have the records, but the sidecar gets no answer, or a wrong one.
 
 use std::time::Duration;
 
 use super::{checker::check, clients::Load, cluster::Cluster, form};
 use crate::support::sidecar::{Builder, Sidecar, eventually};
 
-/// Comes through the proxy only.
+/// A sidecar that reaches the brokers only through the proxy.
 fn sidecar(cluster: &Cluster, properties: &str) -> Sidecar {
     Builder::kafka(&cluster.proxied_bootstrap())
         .kafka_lines(&format!("[kafka.properties]\n{properties}"))
@@ -20,8 +20,8 @@ fn answers_of_the_brokers_that_are_cut_lose_double_and_reorder_nothing() {
     cluster.create_topic(TOPIC, 9, &[]).unwrap();
     let sidecar = sidecar(
         &cluster,
-        // The last as the Java producer has it: librdkafka waits up to 10 s before it connects again to a broker that has
-        // closed on it several times, and here they all do.
+        // The last setting has the Java producer's value: librdkafka waits up to 10 s before it connects again to a
+        // broker that has closed several connections, as all brokers do here.
         "request.timeout.ms = 4000\ndelivery.timeout.ms = 60000\n\"reconnect.backoff.max.ms\" = 1000",
     );
     let load = Load::new(&sidecar, TOPIC, 8).paced(40, Duration::from_millis(20));

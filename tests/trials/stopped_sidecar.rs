@@ -1,4 +1,4 @@
-//! The sidecar is stopped under load: with brokers that answer, and without.
+//! The sidecar is stopped under load: with brokers that answer, and with brokers that do not.
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ fn a_sidecar_that_is_stopped_without_brokers_ends_in_time_and_reports_what_it_lo
         .config("[shutdown]\ndrain_ms = 3000")
         .start();
     let path = format!("/v1/topics/{TOPIC}/records");
-    // So that the topic is known.
+    // A first record, so that the topic is known.
     assert_eq!(sidecar.unix().json(&path, r#"{"value":"first"}"#).status, 200);
     for node in 0..3 {
         cluster.freeze(node);
@@ -65,7 +65,7 @@ fn a_sidecar_that_is_stopped_without_brokers_ends_in_time_and_reports_what_it_lo
     let requests: Vec<usize> = (0..form(20, 200)).map(|_| fastrand::usize(1..=50)).collect();
     let mut waiting = Vec::new();
     for &records in &requests {
-        // Half of them do not wait.
+        // Half of the requests do not wait for outcomes.
         let mut http = sidecar.unix();
         if waiting.len() % 2 == 0 {
             assert_eq!(
@@ -110,7 +110,7 @@ fn lines(records: usize) -> Vec<u8> {
         .collect()
 }
 
-/// How many records were answered; each of them as not acknowledged.
+/// How many records were answered. None may be acknowledged.
 fn answers(waiting: &mut [Http], requests: &[usize]) -> usize {
     let mut answered = 0;
     for (http, &records) in waiting.iter_mut().zip(requests).skip(1).step_by(2) {
@@ -126,7 +126,7 @@ fn answers(waiting: &mut [Http], requests: &[usize]) -> usize {
     answered
 }
 
-/// What the log says was given up of all topics.
+/// How many records the log says were given up, over all topics.
 fn lost(sidecar: &Sidecar) -> u64 {
     let said = sidecar.log();
     let topics = said

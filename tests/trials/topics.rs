@@ -13,7 +13,8 @@ fn a_topic_that_is_deleted_and_made_again_or_grows_loses_nothing_and_harms_no_ot
         cluster.create_topic(topic, 6, &[]).unwrap();
     }
     let sidecar = Builder::kafka(&cluster.bootstrap())
-        // How long librdkafka waits for a topic that may only be late, 30 s else; and these brokers would make it again.
+        // How long librdkafka waits for a topic that may only be late (30 s by default). Meanwhile these brokers would
+        // make the topic again.
         .kafka_lines(
             "metadata_refresh_ms = 200\n[kafka.properties]\n\"topic.metadata.propagation.max.ms\" = 500\n\
              \"allow.auto.create.topics\" = false",
@@ -48,7 +49,7 @@ fn a_topic_that_is_deleted_and_made_again_or_grows_loses_nothing_and_harms_no_ot
 fn delete_and_make_again(cluster: &Cluster, sidecar: &Sidecar, phoenix: &Load<'_>, bystander: &Load<'_>) {
     let path = format!("/v1/topics/{PHOENIX}/records");
     cluster.delete_topic(PHOENIX).unwrap();
-    // A partition that there never is: a record that is written here would be one that nobody sent.
+    // This partition never exists, so a record there would be one that nobody sent.
     let nowhere = r#"{"partition":999,"value":1}"#;
     eventually("it is unknown", || sidecar.tcp().json(&path, nowhere).status == 404);
     bystander.goes_on("while the other topic is deleted");

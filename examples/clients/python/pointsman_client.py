@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A client of Pointsman that numbers its requests: each record stands in the order sent, whatever happens on the way.
+"""A client of Pointsman that numbers its requests: its records are written in the order sent, whatever happens.
 
 Standard library only. As a program it sends each line of standard input as the value of a record:
 
@@ -28,16 +28,16 @@ import pointsman_packed
 
 # The answer has an outcome for each record.
 _OUTCOMES = {200, 207, 422, 502, 504}
-# Nothing of the request was taken, or nobody knows; the same request may be taken later.
+# Nothing of the request was taken, or nobody knows whether it was; the same request may be taken later.
 _LATER = {408, 500, 503}
-# After a failed try, seconds: at first, and at most.
+# The pause after a failed try, seconds: the first one, and the longest.
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-# Until a request that overtook the one before it comes again, seconds: that one is on its way.
+# The pause before a request that overtook the one before it is sent again, seconds: that one is on its way.
 _SHORT_PAUSE = 0.002
 
 
 class Refused(Exception):
-    """The sidecar does not take the request as it is; nothing of it was written. Those after it are."""
+    """The sidecar does not take the request as it is. Nothing of it was written; later requests are still sent."""
 
 
 class Forgotten(Exception):
@@ -45,7 +45,7 @@ class Forgotten(Exception):
 
 
 class Stopped(Exception):
-    """The client sends no more: it was replaced by another one of its name, or a request met `attempts` losses."""
+    """The client sends no more: another client of its name has replaced it, or a request met `attempts` losses."""
 
 
 class Sent:
@@ -55,11 +55,12 @@ class Sent:
         self.path = f"/v1/topics/{topic}/records"
         self.body = body
         self.sequence = None
-        # A connection has it in its hands.
+        # Whether a connection is sending it.
         self._busy = False
-        # It goes again only once everything before it is answered.
+        # Whether it is sent again only once everything before it is answered.
         self._alone = False
-        # It overtook the one before it, and will go again in a moment: no use in sending those after it.
+        # Whether it overtook the one before it and will be sent again in a moment: until then, sending later ones is of
+        # no use.
         self._early = False
         self._refusal = None
         self._tries = self._losses = 0
@@ -67,7 +68,7 @@ class Sent:
         self._reply = self._error = None
 
     def wait(self, timeout=None):
-        """The reply, with one outcome for each record: `acked`, or `rejected`. Raises what came instead."""
+        """The reply, with one outcome for each record: `acked`, or `rejected`. Raises the error if there is none."""
         if not self._answered.wait(timeout):
             raise TimeoutError(f"sequence {self.sequence} has no answer yet")
         if self._error is not None:
@@ -79,7 +80,7 @@ class Client:
     """One ordered stream of requests.
 
     target      path of the Unix socket, or (host, port)
-    name        Pointsman-Client; two that send at the same time need two names
+    name        Pointsman-Client; two clients that send at the same time need two names
     epoch       Pointsman-Epoch; by default the clock, so that a client that starts anew begins a later one
     connections how many requests are under way at once
     window      how many requests are kept; `send` waits beyond it. At most the sidecar's limits.client_window
@@ -103,7 +104,7 @@ class Client:
         self._sending = threading.Lock()
         self._unanswered = collections.deque()
         self._next = 1
-        # The sidecar knows nothing of this client: what is left begins a new epoch.
+        # The sidecar knows nothing of this client: the requests that are left begin a new epoch.
         self._resync = False
         self._error = None
         for _ in range(connections):
@@ -132,7 +133,7 @@ class Client:
         return sent
 
     def drain(self, timeout=None):
-        """Waits until everything is answered; False when the time came first."""
+        """Waits until everything is answered; False when the time was over first."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._unanswered, timeout)
 
@@ -141,12 +142,12 @@ class Client:
         with self._changed:
             self._stop(Stopped("the client was closed"))
 
-    # What follows runs in the threads of the connections.
+    # The methods below run in the threads of the connections.
 
     def _work(self):
         connection = None
         while True:
-            # One after another, so that they mostly arrive in their order; one that does not is told so and comes again.
+            # One after another, so that they mostly arrive in order; a request that does not is refused and sent again.
             with self._sending:
                 sent = self._pick()
                 if sent is None:
@@ -154,7 +155,7 @@ class Client:
                 connection = self._send(connection, sent)
             answer = connection and self._receive(connection)
             if answer is None:
-                # It may have been taken: the same number again finds out.
+                # The request may have been taken; sending the same number again finds out.
                 connection = None
                 pause = self._backoff(sent)
             else:
@@ -230,7 +231,7 @@ class Client:
             if expected > sent.sequence:
                 self._answer(sent, error=Forgotten(answer["detail"]))
                 return 0.0
-            # One before it is still on its way, or has to go again, which its own thread sees to.
+            # A request before it is still on its way, or has to be sent again, which its own thread does.
             sent._alone, sent._early = code == "sequence_blocked", True
             return _SHORT_PAUSE
         if status == 409:
@@ -246,7 +247,7 @@ class Client:
         if not lost:
             self._answer(sent, reply=answer)
             return 0.0
-        # Nothing later is taken until it has none of these.
+        # Nothing later is taken while it has such a record.
         sent._alone = True
         sent._losses += 1
         if sent._losses >= self._attempts:

@@ -38,7 +38,7 @@ def pack(records):
 
 
 def unpack(body):
-    """What a request is told, as the API's JSON has it, and with "index" and "accepted" always. ValueError if it is none."""
+    """The reply, in the form of the API's JSON, always with "index" and "accepted". ValueError if it is not a reply."""
     try:
         return _unpack(body)
     except (struct.error, IndexError) as error:

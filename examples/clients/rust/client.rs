@@ -1,4 +1,4 @@
-//! A client that numbers its requests: each record stands in the order sent, whatever happens on the way.
+//! A client that numbers its requests: its records are written in the order sent, whatever happens on the way.
 //!
 //! A request is kept until it has its answer, and is sent again with the same number when the connection is lost or the
 //! sidecar says so. Several are under way at once, on one HTTP/2 connection; the sidecar keeps them in order.
@@ -24,18 +24,18 @@ use tokio::{
 
 use super::packed;
 
-/// After a failed try: at first, and at most.
+/// The pause after a failed try: the first one, and the longest.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Until a request that overtook the one before it comes again: that one is on its way.
+/// The pause before a request that overtook the one before it is sent again: that one is on its way.
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
-/// Of a reply; above the producer's `delivery.timeout.ms`.
+/// How long to wait for a reply: longer than the producer's `delivery.timeout.ms`.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Where the sidecar listens.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// Path of the Unix socket.
+    /// The path of the Unix socket.
     Unix(PathBuf),
     /// `host:port`.
     Tcp(String),
@@ -44,17 +44,18 @@ pub enum Target {
 /// How a client sends.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to.
+    /// Where the sidecar listens.
     pub target: Target,
-    /// `Pointsman-Client`; two that send at the same time need two names.
+    /// `Pointsman-Client`. Two clients that send at the same time need two names.
     pub name: String,
     /// `Pointsman-Epoch`. By default the clock, so that a client that starts anew begins a later one.
     pub epoch: u64,
     /// How many requests are under way at once.
     pub under_way: usize,
-    /// How many are kept; [`Client::send`] waits beyond it. At most the sidecar's `limits.client_window`.
+    /// How many unanswered requests are kept; with more, [`Client::send`] waits. At most the sidecar's
+    /// `limits.client_window`.
     pub window: usize,
-    /// How often a request with a `failed` or `unknown` record is sent; after that the client stops.
+    /// How often a request with a `failed` or `unknown` record is sent before the client stops.
     pub attempts: u32,
 }
 
@@ -73,21 +74,21 @@ impl Options {
     }
 }
 
-/// What came of a request instead of an answer.
+/// Why a request has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The sidecar does not take it as it is; nothing of it was written. Those after it are.
+    /// The sidecar does not take the request as it is. Nothing of it was written; later requests are still sent.
     #[error("refused: {0}")]
     Refused(String),
-    /// It was taken, but its outcomes are no longer remembered: its records may or may not be written.
+    /// The request was taken, but its outcomes are no longer remembered: its records may or may not be written.
     #[error("forgotten: {0}")]
     Forgotten(String),
-    /// The client sends no more: it was replaced by another one of its name, or a request met too many losses.
+    /// The client sends no more: another client of its name has replaced it, or a request met too many losses.
     #[error("stopped: {0}")]
     Stopped(String),
 }
 
-/// One ordered stream of requests. Dropping it stops what is not answered.
+/// One ordered stream of requests. Dropping it stops the unanswered requests.
 pub struct Client {
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
@@ -109,35 +110,36 @@ struct Shared {
     options: Options,
     state: Mutex<State>,
     changed: Notify,
-    /// One request after another is given to the connection, so that they mostly arrive in their order.
+    /// The connection gets one request after another, so that they mostly arrive in order.
     connection: tokio::sync::Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
 }
 
 struct State {
     epoch: u64,
-    /// The oldest first, without holes in their sequences.
+    /// The unanswered requests, the oldest first, without gaps in their sequences.
     unanswered: VecDeque<Kept>,
     next_sequence: u64,
     next_id: u64,
-    /// The sidecar knows nothing of this client: what is left begins a new epoch.
+    /// The sidecar knows nothing of this client: the requests that are left begin a new epoch.
     resync: bool,
     stopped: Option<Error>,
 }
 
 /// A request without an answer.
 struct Kept {
-    /// Stays when the sequence changes.
+    /// Identifies the request. It stays when the sequence changes.
     id: u64,
     sequence: u64,
     path: String,
     body: Bytes,
-    /// Whether it is packed, and its answer is to be.
+    /// Whether the request is packed; then its answer must be packed, too.
     packed: bool,
-    /// Somebody has it in hand.
+    /// Whether the request is being sent.
     busy: bool,
-    /// It goes again only once everything before it is answered.
+    /// Whether it is sent again only once everything before it is answered.
     alone: bool,
-    /// It overtook the one before it, and will go again in a moment: no use in sending those after it.
+    /// Whether it overtook the one before it and will be sent again in a moment: until then, sending later ones is of
+    /// no use.
     early: bool,
     refusal: Option<Error>,
     tries: u32,
@@ -236,7 +238,7 @@ async fn work(shared: Arc<Shared>) {
         };
         let name = &shared.options.name;
         let reply = match connect(&shared.options.target, &mut connection).await {
-            // Given to the connection now, in this order; the reply may take its time.
+            // The connection gets the request now, in this order; the reply may take its time.
             Some(sender) => request.build(name).map(|request| sender.send_request(request)),
             None => None,
         };
@@ -245,7 +247,7 @@ async fn work(shared: Arc<Shared>) {
             Some(reply) => tokio::time::timeout(PATIENCE, read(reply)).await.ok().flatten(),
             None => None,
         };
-        // Lost: it may have been taken, and the same number again finds out.
+        // Without a reply the request may have been taken; sending the same number again finds out.
         let pause = match answer {
             Some((status, answer)) => shared.state().handle(id, status, &answer, shared.options.attempts),
             None => shared.state().backoff(id),
@@ -297,7 +299,7 @@ async fn read(
     Some((status, answer))
 }
 
-/// A packed answer as the API's JSON has it.
+/// A packed answer in the form of the API's JSON.
 fn from_packed(reply: &packed::Reply) -> Value {
     let records = reply.outcomes.iter().map(|told| {
         let mut record = match &told.error {
@@ -313,7 +315,7 @@ fn from_packed(reply: &packed::Reply) -> Value {
     json!({ "generation": reply.generation, "records": records.collect::<Vec<_>>() })
 }
 
-/// What is sent of a request.
+/// The parts of a request that are sent.
 struct Numbered {
     path: String,
     body: Bytes,
@@ -345,7 +347,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until this says something.
+    /// Waits until `look` returns something.
     async fn until<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -359,7 +361,7 @@ impl Shared {
 }
 
 impl State {
-    /// The next request to send; the inner none when there will be no more.
+    /// The next request to send. The inner None: there will be no more.
     #[allow(clippy::option_option, reason = "nothing yet, and nothing ever")]
     fn pick(&mut self) -> Option<Option<(u64, Numbered)>> {
         if self.stopped.is_some() {
@@ -405,13 +407,13 @@ impl State {
             (409, "sequence_conflict") if answer["expected"].as_u64() > Some(kept.sequence) => {
                 self.answer(place, Err(Error::Forgotten(detail())));
             }
-            // One before it is still on its way, or has to go again, which is seen to already.
+            // A request before it is still on its way, or has to be sent again, which happens already.
             (409, "sequence_conflict" | "sequence_blocked") => {
                 (kept.alone, kept.early) = (code == "sequence_blocked", true);
                 return SHORT_PAUSE;
             }
             (409, _) => self.stop(&Error::Stopped(detail())),
-            // Nothing of it was taken, or nobody knows; the same request may be taken later.
+            // Nothing of it was taken, or nobody knows whether it was; the same request may be taken later.
             (408 | 500 | 503, _) => return self.backoff(id),
             _ => kept.refusal = Some(Error::Refused(detail())),
         }
@@ -425,7 +427,7 @@ impl State {
             self.answer(place, Ok(answer.clone()));
             return Duration::ZERO;
         }
-        // Nothing later is taken until it has none of these.
+        // Nothing later is taken while it has such a record.
         let kept = &mut self.unanswered[place];
         kept.alone = true;
         kept.losses += 1;
@@ -446,9 +448,9 @@ impl State {
     }
 
     /// A refused request's number was not used, so nothing after it was taken. And a sidecar that knows nothing of this
-    /// client cannot know which of the numbers were answered by another one, so that they will not come. Once everything
-    /// before is answered and nothing is on its way, what is left begins a new epoch: a straggler of the old one cannot be
-    /// taken for it.
+    /// client cannot know which numbers another sidecar has answered, so that they will not come. Once everything
+    /// before is answered and nothing is on its way, the requests that are left begin a new epoch: then no late request
+    /// of the old epoch can be mistaken for one of them.
     fn put_back(&mut self, id: u64) {
         if let Some(place) = self.place(id) {
             self.unanswered[place].busy = false;
@@ -471,7 +473,7 @@ impl State {
 
     fn answer(&mut self, place: usize, answer: Result<Value, Error>) {
         if let Some(kept) = self.unanswered.remove(place) {
-            // Whoever sent it may not care.
+            // The caller may have dropped its end.
             let _ = kept.answer.send(answer);
         }
     }

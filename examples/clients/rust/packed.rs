@@ -1,5 +1,6 @@
-//! Packed records, the fastest way in, and the outcomes that come back in the same way: `application/vnd.pointsman.records`.
-//! Bytes and no connection; docs/packed-records.md of the project has the layout.
+//! Packed records, the fastest way in, and the outcomes that come back in the same way:
+//! `application/vnd.pointsman.records`. This module only makes and reads bytes; docs/packed-records.md of the project
+//! has the layout.
 #![allow(
     unreachable_pub,
     dead_code,
@@ -21,15 +22,15 @@ const HAS_PLUGIN: u8 = 4;
 pub struct Record<'a> {
     /// Needed with `/v1/records` only.
     pub topic: Option<&'a str>,
-    /// None is no key, which is something else than an empty one.
+    /// None: no key, which is different from an empty one.
     pub key: Option<&'a [u8]>,
-    /// None is a tombstone.
+    /// None: a tombstone.
     pub value: Option<&'a [u8]>,
-    /// In their order; names may repeat.
+    /// The headers, in order; names may repeat.
     pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
-    /// Wins over the partitioner.
+    /// The partition, which wins over the partitioner.
     pub partition: Option<u32>,
-    /// Milliseconds since 1970; none: the sidecar's clock.
+    /// Milliseconds since 1970. None: the time of the sidecar's clock.
     pub timestamp: Option<u64>,
 }
 
@@ -54,7 +55,7 @@ impl Batch {
             | flag(record.timestamp.is_some(), HAS_TIMESTAMP)
             | flag(record.topic.is_some(), HAS_TOPIC);
         let start = self.bytes.len();
-        // The size's place.
+        // Room for the size.
         self.put(&[0; 4]);
         self.put(&flags.to_le_bytes());
         self.put(&(record.headers.len() as u16).to_le_bytes());
@@ -106,39 +107,39 @@ pub fn pack<'a>(records: impl IntoIterator<Item = Record<'a>>) -> Vec<u8> {
     batch.finish()
 }
 
-/// What a request is told.
+/// The reply to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The producer's generation.
     pub generation: u32,
     /// With `ack=none`, how many records were taken; 0 otherwise.
     pub accepted: u32,
-    /// In the order of the request; with `ack=none` those that were refused.
+    /// The outcomes, in the order of the request; with `ack=none` only those of refused records.
     pub outcomes: Vec<Outcome>,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Its place in the request.
     pub index: u32,
     /// `acked`, `rejected`, `failed` or `unknown`.
     pub outcome: &'static str,
-    /// Handed over by a repeat of a numbered request.
+    /// Whether a repeat of a numbered request handed the record over.
     pub late: bool,
     /// Of one that is `acked`.
     pub partition: Option<u32>,
-    /// Of one that is `acked`, unless the broker said only that it had it already.
+    /// Of an `acked` record, unless the broker said only that it had the record already.
     pub offset: Option<i64>,
-    /// Of one that is `acked`, milliseconds since 1970.
+    /// Of an `acked` record, milliseconds since 1970.
     pub timestamp: Option<i64>,
-    /// Code and message of one that is not `acked`.
+    /// Code and message of a record that is not `acked`.
     pub error: Option<(String, String)>,
     /// Name and digest of the plugin that was asked, with `Pointsman-Trace: 1`.
     pub plugin: Option<(String, String)>,
 }
 
-/// Reads a packed reply; none where it is none.
+/// Reads a packed reply. None where the bytes are not one.
 pub fn unpack(body: &[u8]) -> Option<Reply> {
     let mut rest = Rest(body);
     (rest.array()? == *b"PMO\x01").then_some(())?;
@@ -167,7 +168,7 @@ impl Rest<'_> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// A number of 64 bits; −1 is none.
+    /// A number of 64 bits; −1 stands for none.
     fn number(&mut self) -> Option<Option<i64>> {
         let number = self.array().map(i64::from_le_bytes)?;
         Some((number != -1).then_some(number))

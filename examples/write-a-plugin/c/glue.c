@@ -8,8 +8,8 @@
 //
 // Configuration: `config = { dedicated = 2 }` dedicates two partitions instead of a quarter, but leaves one to share.
 //
-// The rule itself is in rule.c and knows nothing of Pointsman; this file connects the two. plugin.h and plugin.c are
-// what wit-bindgen 0.61.1 (`wit-bindgen c --no-object-file`) makes of the interface.
+// The rule itself is in rule.c and knows nothing of Pointsman; this file connects the two. wit-bindgen 0.61.1
+// (`wit-bindgen c --no-object-file`) made plugin.h and plugin.c from the interface.
 
 #include "plugin.h"
 #include "rule.h"
@@ -17,13 +17,14 @@
 // As configured for this instance; 0 stands for a quarter.
 static uint32_t dedicated;
 
-// The bindings mean an object file that describes the interface. `pointsman plugin build` adds the description itself.
+// The bindings refer to an object file that describes the interface. `pointsman plugin build` adds the description
+// itself.
 void __component_type_object_force_link_plugin(void) {}
 
 bool exports_pointsman_partitioner_partitioner_configure(plugin_string_t *config, plugin_string_t *error) {
   char message[MESSAGE_SIZE];
   bool read = read_config((bytes){config->ptr, config->len}, &dedicated, message);
-  // The host frees what it is given back, so that has to be a copy; what came in is freed here.
+  // The host frees what it gets back, so that has to be a copy; the arguments are freed here.
   if (!read) plugin_string_dup(error, message);
   plugin_string_free(config);
   return read;

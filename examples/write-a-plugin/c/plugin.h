@@ -34,8 +34,8 @@ typedef struct {
 
 // Which tenant a record belongs to, and where it belongs within that tenant.
 typedef struct pointsman_partitioner_types_tenant_key_t {
-  // The tenant's name, as it stands in the routing table: at most 255 bytes. More is a trap of that record: a name is
-  // never cut, since it decides.
+  // The tenant's name, as in the routing table: at most 255 bytes. More is a trap of that record: a name is never
+  // cut, since it decides.
   plugin_string_t   tenant;
   // Decides among the partitions of a tenant that is spread over several, so that records with equal bytes stay
   // together. Absent: the record has no such key, and the tenant as a whole decides. At most 64 KiB, unless it is the
@@ -64,11 +64,11 @@ typedef struct pointsman_partitioner_types_decision_t {
 // The record may go anywhere. The host stays on one partition for 16 KiB or one second, whichever ends first,
 // and prefers partitions with few bytes waiting.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_ANY 2
-// The routing table decides where this tenant's records go. While there is no routing table, or the tenant does
-// not stand in it, the host uses the key hash of the tenant's name.
+// The routing table decides where this tenant's records go. While there is no routing table, or the tenant is not
+// in it, the host uses the key hash of the tenant's name.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_TENANT 3
-// The record must not be produced. The text is told to the application as the reason; of one that is longer than
-// 1 KiB the middle is left out.
+// The record must not be produced. The application is told the text as the reason; of a text longer than 1 KiB the
+// middle is left out.
 #define POINTSMAN_PARTITIONER_TYPES_DECISION_REJECT 4
 
 typedef pointsman_partitioner_types_record_header_t pointsman_partitioner_message_record_header_t;
@@ -96,7 +96,7 @@ typedef struct {
 // How a tenant is placed.
 typedef uint8_t pointsman_partitioner_routes_status_t;
 
-// On partitions that other tenants use too.
+// On partitions that other tenants use, too.
 #define POINTSMAN_PARTITIONER_ROUTES_STATUS_SHARED 0
 // On one or more partitions that no other tenant uses.
 #define POINTSMAN_PARTITIONER_ROUTES_STATUS_DEDICATED 1
@@ -121,7 +121,7 @@ typedef struct {
 // How much a line matters to the operator of the host.
 typedef uint8_t pointsman_partitioner_log_level_t;
 
-// For whoever develops the partitioner. Off by default.
+// For the partitioner's developer. Off by default.
 #define POINTSMAN_PARTITIONER_LOG_LEVEL_DEBUG 0
 // Normal and rare: what was configured.
 #define POINTSMAN_PARTITIONER_LOG_LEVEL_INFO 1
@@ -162,14 +162,15 @@ extern void pointsman_partitioner_topology_leaderless(plugin_list_u32_t *ret);
 extern void pointsman_partitioner_topology_queued_bytes(plugin_list_u64_t *ret);
 
 // Imported Functions from `pointsman:partitioner/routes@1.0.0`
-// Where the tenant's records of this topic go. Absent: there is no routing table, or the tenant does not stand in
-// it. To follow the table, answer the decision `tenant`; looking up is for partitioners that do something of their
-// own with it.
+// Where the tenant's records of this topic go. Absent: there is no routing table, or the tenant is not in it. To
+// follow the table, answer the decision `tenant`; looking up is for partitioners that do something of their own with
+// it.
 extern bool pointsman_partitioner_routes_lookup(plugin_string_t *tenant, pointsman_partitioner_routes_assignment_t *ret);
 
 // Imported Functions from `pointsman:partitioner/log@1.0.0`
 // Writes one line, marked with the partitioner's name. Of a line longer than 1 KiB the middle is left out. The host
-// limits how many it writes, 20 a second unless its author is watching; what was not written is counted in the next.
+// limits how many lines it writes, 20 a second unless a tool runs the partitioner for its author; the next line says
+// how many were not written.
 extern void pointsman_partitioner_log_log(pointsman_partitioner_log_level_t level, plugin_string_t *message);
 
 // Exported Functions from `pointsman:partitioner/partitioner@1.0.0`

@@ -17,7 +17,7 @@ static bool is(bytes text, const char *word) {
   return text.data != NULL && text.length == length && memcmp(text.data, word, length) == 0;
 }
 
-// At least one, and of several not all.
+// How many partitions are dedicated: at least one, and not all if there are several.
 static uint32_t dedicated_of(uint32_t configured, uint32_t partitions) {
   uint32_t dedicated = configured == 0 ? partitions / 4 : configured;
   if (dedicated > partitions - 1) dedicated = partitions - 1;
@@ -37,8 +37,8 @@ bool place(uint32_t configured, uint32_t partitions, bytes key, bytes tier, byte
   return true;
 }
 
-// The configuration as far as it is not read yet. A JSON library would do; for one number it would be most of the
-// component.
+// The part of the configuration that is not read yet. A JSON library would work, too, but for one number it would be
+// most of the component.
 typedef struct {
   const uint8_t *at, *end;
 } reader;
@@ -55,7 +55,7 @@ static bool take(reader *in, char wanted) {
   return true;
 }
 
-// Takes a key in quotes. One with an escape in it ends early, but it is not one that is known in any case.
+// Takes a key in quotes. A key with an escape ends early, but such a key is unknown in any case.
 static bool take_key(reader *in, bytes *key) {
   if (!take(in, '"')) return false;
   key->data = in->at;
@@ -70,7 +70,7 @@ static bool take_count(reader *in, uint32_t *count) {
   skip_space(in);
   for (; in->at < in->end && *in->at >= '0' && *in->at <= '9'; in->at++) {
     value = value * 10 + (uint64_t)(*in->at - '0');
-    // 0, a leading 0, and what would not fit.
+    // Refuses 0, a leading 0, and numbers that do not fit.
     if (value == 0 || value > UINT32_MAX) return false;
   }
   *count = (uint32_t)value;
@@ -82,7 +82,7 @@ static bool refuse(char *message, const char *text) {
   return false;
 }
 
-// A key is told whole or not at all: a cut could leave half a character, and the host takes UTF-8 only.
+// A key is shown whole or not at all: a cut could leave half a character, and the host takes only UTF-8.
 static bool refuse_key(char *message, bytes key) {
   strcpy(message, "unknown key `");
   if (key.length <= 64) {

@@ -1,4 +1,4 @@
-// The rule of `customer-tier`, as the head of glue.c tells it. Nothing here knows of Pointsman or WebAssembly.
+// The rule of `customer-tier`, which the head of glue.c describes. Nothing here knows of Pointsman or WebAssembly.
 #ifndef RULE_H
 #define RULE_H
 
@@ -6,20 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Bytes of somebody else's. `data` is NULL when there are none at all, which is different from a length of 0.
+// Borrowed bytes. `data` is NULL when there are no bytes at all, which is different from a length of 0.
 typedef struct {
   const uint8_t *data;
   size_t length;
 } bytes;
 
-// What a VIP customer's record without a key is told.
+// The reason for refusing a VIP customer's record without a key.
 extern const char *const NO_CUSTOMER;
 
 // Room for any message of `read_config`, with the 0 at its end.
 #define MESSAGE_SIZE 128
 
 // Reads the configuration, JSON text: `{}`, or `{"dedicated":N}`. The number of dedicated partitions goes to
-// `dedicated`, 0 standing for a quarter. False: it is none of these, and `message` says what is wrong.
+// `dedicated`, 0 standing for a quarter. False: the text is not such a configuration, and `message` says what is wrong.
 bool read_config(bytes text, uint32_t *dedicated, char message[MESSAGE_SIZE]);
 
 // Places a record by its key and its headers; `partitions` is at least 1. False: the record needs a key.

@@ -1,4 +1,4 @@
-// The rule without a host: `make test`. The name of this file keeps it out of the component.
+// Tests the rule without a host: `make test`. The name of this file keeps it out of the component.
 
 #include "rule.h"
 

@@ -8,8 +8,8 @@
 //
 // Configuration: `config = { dedicated = 2 }` dedicates two partitions instead of a quarter, but leaves one to share.
 //
-// The rule itself is in rule.go and knows nothing of Pointsman; this file connects the two. The package pointsman beside
-// it is what a host and a plugin in Go say to each other.
+// The rule itself is in rule.go and knows nothing of Pointsman; this file connects the two. The package pointsman
+// beside it is the interface between a host and a plugin in Go.
 package main
 
 import "example.com/customer-tier/pointsman"
@@ -18,7 +18,7 @@ type plugin struct {
 	config config
 }
 
-// The host calls this once for each instance. What it returns is told to the operator.
+// The host calls this once for each instance. The operator is told the error.
 func (p *plugin) Configure(text string) (err error) {
 	p.config, err = readConfig(text)
 	return err
@@ -35,5 +35,5 @@ func (p *plugin) Partition(key []byte, partitions uint32) pointsman.Decision {
 
 func init() { pointsman.Export(&plugin{}) }
 
-// A plugin is called, not run.
+// Never runs: the host calls a plugin's functions.
 func main() {}

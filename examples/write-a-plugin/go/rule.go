@@ -9,9 +9,9 @@ import (
 	"strconv"
 )
 
-// The rule of `customer-tier`, as the head of plugin.go tells it. Nothing here knows of Pointsman or WebAssembly.
+// The rule of `customer-tier`, which the head of plugin.go describes. Nothing here knows of Pointsman or WebAssembly.
 
-// What a VIP customer's record without a key is told.
+// The reason for refusing a VIP customer's record without a key.
 var errNoCustomer = errors.New("a VIP record needs the customer's id as its key")
 
 // How many partitions are dedicated; 0 stands for a quarter.
@@ -59,7 +59,7 @@ func (c config) place(key []byte, partitions uint32, header func(name string) []
 	return dedicated + fnv1a32(region)%shared, nil
 }
 
-// At least one, and of several not all.
+// How many partitions are dedicated: at least one, and not all if there are several.
 func (c config) dedicatedOf(partitions uint32) uint32 {
 	dedicated := c.dedicated
 	if dedicated == 0 {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The rule without a host: `go test ./...`.
+// Tests the rule without a host: `go test ./...`.
 
 type record struct {
 	config     string

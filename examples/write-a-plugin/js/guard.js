@@ -1,9 +1,9 @@
-// What stands between the host and the partitioner, so that a mistake is not only a trap: what is thrown goes to the host's log with its
-// stack, a decision that is none is said so, and `console` writes to the log. A new rule needs no change here.
+// Wraps the partitioner, so that a mistake is more than a trap: an exception goes to the host's log with its stack, an
+// invalid decision is reported, and `console` writes to the log. A new rule needs no change here.
 
 import { log } from "pointsman:partitioner/log@1.0.0";
 
-// Makes what the host calls of the two functions.
+// Makes the functions that the host calls from the partitioner's two functions.
 export function guarded({ configure, partition }) {
   return {
     configure(text) {
@@ -12,7 +12,7 @@ export function guarded({ configure, partition }) {
       try {
         configure(text);
       } catch (thrown) {
-        // The host tells the operator the message; the stack is for whoever develops the partitioner.
+        // The host tells the operator the message; the stack is for the partitioner's developer.
         log("debug", told(thrown));
         throw thrown instanceof Error ? thrown : new Error(String(thrown));
       }
@@ -42,7 +42,7 @@ function told(thrown) {
   return `${String(thrown).slice(0, MAX_TEXT)} ${shown.join(", ")}`.trim();
 }
 
-// Without this a number that is none is made 0, and other mistakes trap without a word.
+// Without this check an invalid number becomes 0, and other mistakes trap without a message.
 function checked(decision) {
   if (isDecision(decision)) return decision;
   throw new TypeError(
@@ -79,19 +79,20 @@ function show(value) {
   try {
     if (!(value instanceof Promise)) return JSON.stringify(value, inner).slice(0, MAX_TEXT);
   } catch {
-    // It holds itself, or it has a `toJSON` of its own.
+    // The value contains itself, or has a `toJSON` that gives no text.
   }
   return Object.prototype.toString.call(value);
 }
 
-// Bytes as text where they are that, else as numbers.
+// Bytes as text where they are text, else as numbers.
 function ascii(bytes) {
   const some = Array.from(bytes.subarray(0, MAX_TEXT / 4));
   if (some.every((byte) => byte >= 0x20 && byte < 0x7f)) return JSON.stringify(String.fromCharCode(...some));
   return `[${some}]`;
 }
 
-// While the component is built, which runs the modules once, there is no log yet: what is written then is kept for it.
+// The build of the component runs the modules once, when there is no log yet: text that is written then is kept for the
+// log.
 const early = [];
 let isBuilt = false;
 
@@ -108,7 +109,7 @@ globalThis.console = {
   error: line("error"),
 };
 
-// There is no clock: reading one would trap without a word.
+// There is no clock: reading one would trap without a message.
 function noClock() {
   throw new Error("there is no clock in a partitioner; a record's own time is timestamp() of pointsman:partitioner/message");
 }

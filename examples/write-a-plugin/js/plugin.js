@@ -8,8 +8,8 @@
 //
 // Configuration: `config = { dedicated = 2 }` dedicates two partitions instead of a quarter, but leaves one to share.
 //
-// The rule itself is in rule.js and knows nothing of Pointsman; this file connects the two. guard.js sees to it that a mistake
-// is told in the host's log.
+// The rule itself is in rule.js and knows nothing of Pointsman; this file connects the two. guard.js writes mistakes to
+// the host's log.
 
 import { header } from "pointsman:partitioner/message@1.0.0";
 import { guarded } from "./guard.js";
@@ -17,7 +17,8 @@ import { place, readConfig } from "./rule.js";
 
 let config;
 
-// What the host calls. Bytes come as Uint8Array, what is absent as null; what `configure` throws is told to the operator.
+// The functions that the host calls. Bytes come as Uint8Array, absent values as null. The operator is told what
+// `configure` throws.
 export const partitioner = guarded({
   configure(text) {
     config = readConfig(text);

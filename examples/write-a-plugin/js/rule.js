@@ -1,6 +1,6 @@
-// The rule of `customer-tier`, as the head of plugin.js tells it. Node runs this file as well as the component does.
+// The rule of `customer-tier`, which the head of plugin.js describes. Both Node and the component run this file.
 
-// What a VIP customer's record without a key is told.
+// The reason for refusing a VIP customer's record without a key.
 export const NO_CUSTOMER = "a VIP record needs the customer's id as its key";
 
 const VIP = ascii("vip");
@@ -20,7 +20,7 @@ export function readConfig(text) {
 }
 
 // Places a record by its key and its headers: `{ partition }` or `{ reject }`. `partitions` is at least 1; `header`
-// gives the bytes of a header by its name. What is absent is null.
+// gives the bytes of a header by its name. Absent values are null.
 export function place(config, key, partitions, header) {
   const dedicated = dedicatedOf(config, partitions);
   const tier = header("tier");
@@ -32,7 +32,7 @@ export function place(config, key, partitions, header) {
   return { partition: dedicated + (fnv1a32(header("region") ?? UNKNOWN) % shared) };
 }
 
-// At least one, and of several not all.
+// How many partitions are dedicated: at least one, and not all if there are several.
 function dedicatedOf(config, partitions) {
   return Math.max(1, Math.min(config.dedicated ?? Math.floor(partitions / 4), partitions - 1));
 }

@@ -1,4 +1,4 @@
-// The rule without a host: `node --test`.
+// Tests the rule without a host: `node --test`.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -23,9 +23,9 @@ from rule import Refused, Rule
 
 
 class Partitioner(exports.Partitioner):
-    """What the host calls."""
+    """The methods that the host calls."""
 
-    # Of the class, not of the object: componentize-py makes a new object for each call.
+    # An attribute of the class, not of the object: componentize-py makes a new object for each call.
     rule = Rule()
 
     @guard.configures

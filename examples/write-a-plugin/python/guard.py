@@ -1,5 +1,5 @@
-"""What stands between the host and the partitioner, so that a mistake is not only a trap: an exception goes to the host's
-log with its stack, a decision that is none is said so, and `print` writes to the log. A new rule needs no change here.
+"""Wraps the partitioner, so that a mistake is more than a trap: an exception goes to the host's
+log with its stack, an invalid decision is reported, and `print` writes to the log. A new rule needs no change here.
 """
 
 import functools
@@ -19,10 +19,10 @@ from wit_world.imports.types import (
 )
 
 MAX_FRAMES = 8
-"""So many places of a stack are told: a recursion has hundreds."""
+"""How many places of a stack are shown: a recursion has hundreds."""
 
 MAX_TEXT = 500
-"""So much of a value is told."""
+"""How much of a value is shown."""
 
 
 def configures(configure):
@@ -77,7 +77,7 @@ def _told(error):
 
 
 def _ends(frames):
-    """The outermost two and the innermost ones of a long stack: the others repeat themselves."""
+    """The outermost two and the innermost places of a long stack: the others repeat themselves."""
     return frames if len(frames) <= MAX_FRAMES else frames[:2] + frames[2 - MAX_FRAMES :]
 
 
@@ -104,7 +104,7 @@ def _shown(value):
 
 
 class _Lines(io.TextIOBase):
-    """Where `print` writes: a line of the log for each line."""
+    """The file that `print` writes to: it logs each line."""
 
     def __init__(self, level):
         self.level = level
@@ -114,7 +114,7 @@ class _Lines(io.TextIOBase):
         *lines, rest = (self.rest + text).split("\n")
         for line in lines:
             log.log(self.level, line)
-        # What never ends a line may not grow for ever.
+        # Text without a line break must not grow for ever.
         if len(rest) > 2 * MAX_TEXT:
             log.log(self.level, rest)
             rest = ""
@@ -123,7 +123,7 @@ class _Lines(io.TextIOBase):
 
 
 def _serve():
-    """Before the first call of an instance. While the component is built there is no log yet, and there is a clock."""
+    """Runs before the first call of an instance. While the component is built there is no log yet, and there is a clock."""
     sys.stdout = _Lines(log.Level.INFO)
     sys.stderr = _Lines(log.Level.WARN)
     clocks = ("time", "monotonic", "perf_counter", "process_time", "thread_time")

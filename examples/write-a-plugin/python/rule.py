@@ -1,4 +1,4 @@
-"""The rule of `customer-tier`, as the head of app.py tells it."""
+"""The rule of `customer-tier`, which the head of app.py describes."""
 
 import json
 from collections.abc import Callable
@@ -13,14 +13,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Rule:
-    """The rule, with what the route configures of it."""
+    """The rule, with the route's configuration."""
 
     dedicated: int | None = None
     """How many partitions are dedicated to VIP customers; a quarter when there is none."""
 
     @classmethod
     def from_config(cls, text: str) -> "Rule":
-        """Reads JSON text: `{}`, or `{"dedicated":N}`. A ValueError says what is wrong with another."""
+        """Reads JSON text: `{}`, or `{"dedicated":N}`. A ValueError says what is wrong with any other text."""
         config = json.loads(text)
         for key in config:
             if key != "dedicated":
@@ -34,7 +34,7 @@ class Rule:
         return cls(dedicated)
 
     def place(self, key: bytes | None, partitions: int, header: Callable[[str], bytes | None]) -> int:
-        """Places a record by its key and its headers; `partitions` is at least 1. Or raises `Refused`."""
+        """Places a record by its key and its headers, or raises `Refused`; `partitions` is at least 1."""
         dedicated = self._dedicated(partitions)
         if header("tier") == b"vip":
             if key is None:
@@ -47,7 +47,7 @@ class Rule:
         return dedicated + fnv1a32(b"unknown" if region is None else region) % shared
 
     def _dedicated(self, partitions: int) -> int:
-        """How many of the partitions are dedicated: at least one, and of several not all."""
+        """How many of the partitions are dedicated: at least one, and not all if there are several."""
         wanted = partitions // 4 if self.dedicated is None else self.dedicated
         return max(1, min(wanted, partitions - 1))
 

@@ -1,4 +1,4 @@
-"""The rule without a host: `python3 -m unittest`."""
+"""Tests the rule without a host: `python3 -m unittest`."""
 
 import unittest
 

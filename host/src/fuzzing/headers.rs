@@ -1,11 +1,12 @@
-//! A request's header from text, as one would type it.
+//! Makes a request's headers of text, as a person would type them.
 
 use hyper::{
     HeaderMap,
     header::{HeaderName, HeaderValue},
 };
 
-/// Lines of `name: value` up to an empty one, and what comes after it. What makes no header is left out: hyper refuses it.
+/// The headers, from lines of `name: value` up to an empty line, and the bytes after that line. A line that makes no
+/// valid header is omitted: hyper would refuse it.
 pub(super) fn split(data: &[u8]) -> (HeaderMap, &[u8]) {
     let mut headers = HeaderMap::new();
     let mut rest = data;

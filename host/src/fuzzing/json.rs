@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{config::Limits, ingest::parse::Format, pipeline::Parsed};
 
-/// A document is read as a second, slower reader reads it, and what it holds is the body's own bytes.
+/// Checks that a document is read as a second, slower reader reads it, and that values are the body's own bytes.
 pub fn json(data: &[u8]) {
     let (body, limits) = (Bytes::copy_from_slice(data), limits(data));
     for topic in [Some(TOPIC), None] {
@@ -28,12 +28,12 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// The texts of a document's records; none where the whole request must be refused.
+/// The texts of a document's records. None where the whole request must be refused.
 fn expected<'d>(data: &'d [u8], limits: &Limits) -> Option<Vec<&'d str>> {
     let whole: &RawValue = serde_json::from_slice(data).ok()?;
     let text = whole.get();
     let inside = text.strip_prefix('{')?;
-    // A batch says so in its first words.
+    // A batch begins with the field `records`.
     if !inside.trim_start().starts_with("\"records\"") {
         return Some(vec![text]);
     }
@@ -55,7 +55,7 @@ fn check(parsed: &Parsed, text: &str, body: &Bytes, topic: Option<&str>, limits:
     assert!(copied || is_slice(value, body), "the value was copied: {text}");
 }
 
-/// Lines are read as documents are, each by itself.
+/// Checks that each line is read as a document is.
 pub fn ndjson(data: &[u8]) {
     let (body, limits) = (Bytes::copy_from_slice(data), limits(data));
     for topic in [Some(TOPIC), None] {
@@ -73,7 +73,7 @@ pub fn ndjson(data: &[u8]) {
         for (parsed, line) in parsed.iter().zip(lines) {
             let line = Bytes::copy_from_slice(line);
             let document = parse(Format::Json, &line, &HeaderMap::new(), topic, &limits);
-            // A line is one record, and never a batch.
+            // A line is one record, never a batch.
             let alone = match document.as_deref() {
                 Ok([record]) if expected(&line, &limits).is_some_and(|texts| texts[0].len() == line.len()) => {
                     record.as_ref().ok()

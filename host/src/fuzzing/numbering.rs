@@ -10,7 +10,8 @@ const NAMES: [&str; 4] = [
     "pointsman-resume",
 ];
 
-/// A number is what its headers say in digits; half a number is none, and never taken for no number.
+/// Checks that a request's number is what its headers say in digits. An incomplete number is an error, and never counts
+/// as no number.
 pub fn numbering(data: &[u8]) {
     let (headers, _) = split(data);
     let values = NAMES.map(|name| {

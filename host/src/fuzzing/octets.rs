@@ -9,7 +9,7 @@ use super::{
 };
 use crate::ingest::parse::Format;
 
-/// The record has the body and what the headers say, and nothing else.
+/// Checks that the record has the body, and what the headers say, and nothing else.
 pub fn octets(data: &[u8]) {
     let (limits, (headers, body)) = (limits(data), split(data));
     let body = Bytes::copy_from_slice(body);

@@ -1,4 +1,4 @@
-//! R, the JSON form of a record, read a second time in another way: slowly, field by field.
+//! A second reader of the JSON form of a record. It works in another way than the first: slowly, field by field.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -22,7 +22,7 @@ const FIELDS: [&str; 8] = [
     "timestamp",
 ];
 
-/// An object's fields as they stand there.
+/// An object's fields, in the order of the text.
 pub(super) struct Object<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
@@ -49,7 +49,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// The record that this text is; none where it is none. `depth` is the deepest nesting that a value may have.
+/// The record in this text. None where the text is not a valid record. `depth` is the deepest nesting that a value may
+/// have.
 pub(super) fn record(text: &str, topic: Option<&str>, depth: usize) -> Option<Record> {
     let Object(fields) = serde_json::from_str(text).ok()?;
     let names: HashSet<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
@@ -91,7 +92,7 @@ fn typed<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// In digits alone, or as a number whose fraction and exponent come to a whole one.
+/// A whole number: digits alone, or a number whose fraction and exponent make it whole.
 fn whole(text: &str) -> Option<i64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 19 {
         return text.parse().ok();
@@ -107,7 +108,7 @@ fn typed_object(text: &str) -> Option<Vec<(String, &RawValue)>> {
     serde_json::from_str(text).ok().map(|Object(fields)| fields)
 }
 
-/// At most one of them is there, and it is well.
+/// The bytes of a field that may be given in one of two ways. It may be absent, but not given twice.
 #[allow(clippy::option_option, reason = "wrong, absent, or there")]
 fn one_of(one: Option<Option<Vec<u8>>>, other: Option<Option<Vec<u8>>>) -> Option<Option<Vec<u8>>> {
     match (one, other) {
@@ -140,7 +141,7 @@ fn header((name, value): (String, &RawValue)) -> Option<Header> {
     })
 }
 
-/// A JSON string of base64 in the standard alphabet, padded, bit by bit.
+/// Decodes a JSON string of base64 (standard alphabet, padded), bit by bit.
 fn base64(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let text: String = typed(text)?;
@@ -158,7 +159,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
             bits &= (1 << count) - 1;
         }
     }
-    // What is left over means nothing, and one meaning has one spelling.
+    // The bits that are left over must be 0, so that each value has one spelling.
     (bits == 0).then_some(bytes)
 }
 

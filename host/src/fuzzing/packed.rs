@@ -12,7 +12,8 @@ use crate::{
     ingest::parse::Format,
 };
 
-/// A record has the body's own bytes, and there is one way to pack it; what cannot be read says where.
+/// Checks that a record has the body's own bytes, that there is only one way to pack it, and that an error says where
+/// the body is wrong.
 pub fn packed(data: &[u8]) {
     let (body, limits) = (Bytes::copy_from_slice(data), limits(data));
     for topic in [Some(TOPIC), None] {
@@ -55,7 +56,7 @@ fn check(record: &Record, body: &Bytes) {
     }
 }
 
-/// A record as the reference client has it.
+/// The record in the form of the reference client.
 pub(crate) fn unparsed(record: &Record) -> reference::Record<'_> {
     reference::Record {
         topic: Some(&record.topic),

@@ -1,4 +1,4 @@
-//! What holds for the records of every kind of body.
+//! Checks what holds for the records of every content type.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::{
     pipeline::Parsed,
 };
 
-/// The path's topic, where it has one.
+/// The topic in the path, where the path has one.
 pub(super) const TOPIC: &str = "t";
-/// Neither what a record nor what a request is told may grow with what was sent, bytes.
+/// The longest message about a record or a request, bytes: a message must not grow with what was sent.
 pub(super) const LONGEST_MESSAGE: usize = 1_024;
 
-/// As the input says, and so small that fuzzing reaches them.
+/// Limits that the input chooses, so small that fuzzing reaches them.
 pub(super) fn limits(data: &[u8]) -> Limits {
     let sum = data
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn limits(data: &[u8]) -> Limits {
     }
 }
 
-/// With a topic in the path, or without.
+/// Parses the body, with this topic in the path or without one, and checks the result.
 pub(super) fn parse(
     format: Format,
     body: &Bytes,
@@ -71,7 +71,7 @@ pub(super) fn parse(
     parsed
 }
 
-/// A limit refuses a request as a whole, or a value that is too deep, and changes nothing else.
+/// Checks that a limit only refuses a whole request, or a value that is nested too deep, and changes nothing else.
 fn check_limits(parsed: &Result<Vec<Parsed>, IngestError>, wide: &Result<Vec<Parsed>, IngestError>, limits: &Limits) {
     match (parsed, wide) {
         (Ok(records), Ok(all)) => {
@@ -129,7 +129,7 @@ fn check_error(error: &RecordError) {
     );
 }
 
-/// What it says is bounded, and its document is one.
+/// Checks that the problem's text is bounded, and its document is valid.
 pub(super) fn check_problem(error: &IngestError) {
     assert!(
         (1..=LONGEST_MESSAGE).contains(&error.problem().detail().len()),
@@ -139,7 +139,7 @@ pub(super) fn check_problem(error: &IngestError) {
     assert!(error.problem().response().status().is_client_error(), "{error:?}");
 }
 
-/// Whether it is these very bytes, and no copy.
+/// Whether `part` lies within `whole`, and is not a copy.
 pub(super) fn is_slice(part: &[u8], whole: &[u8]) -> bool {
     part.is_empty()
         || whole.as_ptr_range().contains(&part.as_ptr()) && part.as_ptr_range().end <= whole.as_ptr_range().end

@@ -5,7 +5,7 @@ use hyper::Method;
 use super::parsed::check_problem;
 use crate::{base::record::valid_topic, ingest::target, produce::batch::AckMode};
 
-/// `METHOD path?query`: one path means one thing, and a topic that is valid is a name and never a way to elsewhere.
+/// Checks `METHOD path?query`: one path means one thing, and a valid topic is a name that leads to no other path.
 pub fn path(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (method, rest) = text.split_once(' ').unwrap_or(("POST", &text));

@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// More would make each input slow, and nothing new.
+/// More events would make each input slow and find nothing new.
 const EVENTS: usize = 400;
 
-/// What happens is held against a model; or anything is called, and nothing panics.
+/// Checks a series of events against the model, or calls the functions in any order.
 pub fn sequence(data: &[u8]) {
     let mut bytes = Bytes(data);
     let mode = bytes.next();
@@ -22,7 +22,7 @@ pub fn sequence(data: &[u8]) {
         clients: 1 + bytes.below(3),
         window: 1 + bytes.below(4),
         bytes: match mode % 4 {
-            // Nothing is ever forgotten but beyond the window.
+            // So much that only the window makes anything be forgotten.
             0 => 1 << 30,
             _ => (4 + bytes.below(26)) * most_bytes(2),
         },
@@ -35,7 +35,7 @@ pub fn sequence(data: &[u8]) {
     }
 }
 
-/// What is left of them; after the end, zeroes.
+/// The input bytes that are left. After the end come zeroes.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -60,7 +60,7 @@ impl Bytes<'_> {
             0..6 => Event::Send {
                 client: self.below(CLIENTS.len()),
                 epoch: (self.next() / 96).into(),
-                // Mostly what comes next.
+                // Mostly the sequence that comes next.
                 ahead: match self.below(8) {
                     0..2 => 0,
                     other => other as i64 - 4,
@@ -99,7 +99,7 @@ impl Bytes<'_> {
         }
     }
 
-    /// Small, or at the other end.
+    /// A very small or a very large number.
     fn number(&mut self) -> u64 {
         match self.next() {
             byte @ 0..240 => u64::from(byte % 6),

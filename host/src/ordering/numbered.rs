@@ -1,8 +1,8 @@
-//! Numbered requests on their way: each waits for its turn, is handed over in it, and is remembered with its outcomes.
+//! Numbered requests on their way: each waits for its turn, is handed over, and is remembered with its outcomes.
 //!
-//! What may be done when is [`crate::ordering::sequence`]'s to say; this is what waits and sends around it. A [`SendPermit`] is the right to
-//! hand over. However it ends, by the request being taken, refused or its task being lost, the next one's turn comes, and a
-//! request that was taken is remembered with one outcome for each record.
+//! [`crate::ordering::sequence`] decides what may be done when; this module waits and sends. A [`SendPermit`] is the
+//! right to hand over. However the permit ends (the request is taken, it is refused, its task is lost), the next
+//! request gets its turn, and a request that was taken is remembered with one outcome for each record.
 
 use std::{
     hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState},
@@ -25,57 +25,60 @@ use crate::{
     produce::batch::{AckMode, Batch},
 };
 
-/// Bells that those who wait listen to, by the hash of their client: so few that they need no upkeep, so many that clients
-/// seldom wake each other.
+/// How many bells there are. A waiting request listens to the bell of its client's hash. The bells are few enough to
+/// need no upkeep, and enough that clients seldom wake each other.
 const BELLS: usize = 64;
 
-/// The outcomes of a request that is under way, once they are known.
+/// Gives the outcomes of a request that is under way, once they are known.
 type Coming = watch::Receiver<Option<Arc<Settled>>>;
 
-/// All clients with numbered requests. Built once.
+/// All clients with numbered requests. Built once, shared by all connections.
 pub struct Numbered {
+    /// Decides about each request. Locked for one look at a time.
     sequences: Mutex<Sequences<Coming>>,
+    /// Wake the requests that wait, see [`BELLS`].
     bells: [Notify; BELLS],
-    /// Of this process only, so that nobody can make two bodies that it takes for the same.
+    /// Keyed for this process only, so that nobody can make two bodies with the same digest.
     hashes: RandomState,
+    /// `limits.max_wait_ms`.
     max_wait: Duration,
     metrics: Arc<Metrics>,
 }
 
-/// What is to be done for a request.
+/// What the caller has to do for a request.
 pub enum Begun {
     /// Hand it over.
     Send(SendPermit),
-    /// Wait for the outcomes of the one that it repeats.
+    /// Wait for the outcomes of the request that it repeats.
     UnderWay(UnderWay),
-    /// Nothing: these are the outcomes of the one that it repeats.
+    /// Nothing: these are the outcomes of the request that it repeats.
     Settled(Arc<Settled>),
 }
 
 /// Why nothing of a numbered request was taken.
 #[derive(Debug, thiserror::Error)]
 pub enum NotBegun {
-    /// Its number says so.
+    /// The request's number does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Its turn did not come.
+    /// The request's turn did not come in time.
     #[error(
         "the turn of sequence {sequence} of client \"{client}\" did not come within {waited} ms (limits.max_wait_ms), since \
          earlier ones are still on their way; send it again",
         waited = waited.as_millis()
     )]
     Busy {
-        /// Whose.
+        /// The client that sent the request.
         client: Arc<str>,
-        /// Still expected.
+        /// The request's sequence, which is still expected.
         sequence: u64,
-        /// How long.
+        /// How long the request waited.
         waited: Duration,
     },
 }
 
 impl Numbered {
-    /// Nothing remembered.
+    /// With nothing remembered.
     pub fn new(bounds: Bounds, max_wait: Duration, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             sequences: Mutex::new(Sequences::new(bounds)),
@@ -86,7 +89,7 @@ impl Numbered {
         })
     }
 
-    /// What a repeat has to have in common with this request: every record, but not how the body spells it.
+    /// What a repeat must have in common with this request: every record, but not how the body spells it.
     pub fn content(&self, records: &[Parsed]) -> Content {
         let mut hasher = self.hashes.build_hasher();
         for record in records {
@@ -101,12 +104,12 @@ impl Numbered {
         }
     }
 
-    /// Waits for the request's turn, if it may have one. Giving up the wait takes nothing.
+    /// Waits for the request's turn, if it may have one. A caller that gives up the wait leaves nothing behind.
     pub async fn begin(self: &Arc<Self>, number: Number, content: Content) -> Result<Begun, NotBegun> {
         let deadline = tokio::time::Instant::now() + self.max_wait;
         let mut waiting = None;
         loop {
-            // Before asking, so that what changes in between is not missed.
+            // Listens before it asks, so that no change in between is missed.
             let mut rung = pin!(self.bell(&number.name).notified());
             rung.as_mut().enable();
             if let Some(begun) = self.ask(&number, content, &mut waiting)? {
@@ -122,7 +125,7 @@ impl Numbered {
         }
     }
 
-    /// None: it has to wait, and is known to.
+    /// None: the request has to wait, and is registered as waiting.
     fn ask(
         self: &Arc<Self>,
         number: &Number,
@@ -155,7 +158,7 @@ impl Numbered {
         })
     }
 
-    /// Changes what is known of a client, and has those who wait for one ask again.
+    /// Changes what is known of a client, and wakes its waiting requests, which then ask again.
     fn change(&self, name: &Name, change: impl FnOnce(&mut Sequences<Coming>)) {
         change(&mut self.sequences());
         self.bell(name).notify_waiters();
@@ -165,13 +168,13 @@ impl Numbered {
         &self.bells[(self.hashes.hash_one(name) % BELLS as u64) as usize]
     }
 
-    // A std mutex: it is held for a look at a table, never over an await.
+    // A std mutex: it is held for one look at a table, never across an await.
     fn sequences(&self) -> MutexGuard<'_, Sequences<Coming>> {
         self.sequences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request's place among those that wait, until this is dropped.
+/// A request that is registered as waiting. Dropping this ends the wait.
 struct Waiting {
     numbered: Arc<Numbered>,
     number: Number,
@@ -188,44 +191,52 @@ impl Drop for Waiting {
 pub struct UnderWay(Coming);
 
 impl UnderWay {
-    /// Its outcomes, however long they take; none when the process ends before.
+    /// The request's outcomes, however long they take; none when the process ends first.
     pub async fn outcomes(mut self) -> Option<Arc<Settled>> {
         self.0.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
 
-/// The right to hand over. See the [module](self).
+/// The right of one request to hand over. See the [module](self).
 pub struct SendPermit {
     numbered: Arc<Numbered>,
     number: Number,
+    /// How many records the request has.
     records: usize,
-    /// For a repeat: the outcomes so far.
+    /// For a repeat: the outcomes so far. None for a new request.
     before: Option<Arc<Settled>>,
+    /// Tells the outcomes to repeats that wait for them.
     outcomes: watch::Sender<Option<Arc<Settled>>>,
+    /// How far the request has come. Dropping the permit acts by it.
     stage: Stage,
 }
 
+/// How far a request with a permit has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// It has the turn, and nothing was taken.
     Reserved,
+    /// It was taken, and has the turn.
     HandingOver,
+    /// It was handed over, and the turn has gone on.
     UnderWay,
+    /// Its outcomes are remembered.
     Settled,
 }
 
 /// What a numbered request came to.
 pub struct Produced {
-    /// Its outcomes.
+    /// The outcomes of all its records.
     pub settled: Arc<Settled>,
-    /// By record, the plugin that was asked; empty unless a trace was wanted, or for a repeat.
+    /// The plugin that was asked about each record. Empty for a repeat, and unless a trace was wanted.
     pub trace: Vec<Option<Arc<Pool>>>,
-    /// What its reply may take.
+    /// The room that is reserved for the reply.
     pub reply: Option<Reservation>,
 }
 
 impl SendPermit {
-    /// Hands over what has to be, lets the next one have its turn, and waits for the outcomes. Must not be cancelled
-    /// half-way: run it as a task of its own.
+    /// Hands over the records that are not `acked` yet, gives the turn to the next request, and waits for the outcomes.
+    /// Must not be cancelled half-way: run it as a task of its own.
     pub async fn produce(
         mut self,
         pipeline: &Pipeline,
@@ -254,7 +265,7 @@ impl SendPermit {
         })
     }
 
-    /// The records that are not `acked` yet, each with its place in the request.
+    /// The records that are not `acked` yet, and the place of each in the request.
     fn to_send(&self, records: Vec<Parsed>) -> (Vec<usize>, Vec<Parsed>) {
         let acked = |index: usize| {
             let before = self.before.as_ref().and_then(|before| before.records().get(index));
@@ -264,7 +275,7 @@ impl SendPermit {
         records.filter(|(index, _)| !acked(*index)).unzip()
     }
 
-    /// From here on the request is taken, and its sequence is used.
+    /// From here on the request counts as taken, and its sequence is used.
     fn take(&mut self) {
         self.stage = Stage::HandingOver;
         let coming = self.outcomes.subscribe();
@@ -282,7 +293,7 @@ impl SendPermit {
         self.numbered.change(name, |sequences| sequences.end_turn(name));
     }
 
-    /// Remembers what became of the records at these places, and tells whoever waits for it.
+    /// Remembers the outcomes of the records at these places, and tells the repeats that wait for them.
     fn settle(&mut self, places: &[usize], batch: &Batch) -> Arc<Settled> {
         let mut stored = match &self.before {
             Some(before) => before.records().to_vec(),
@@ -296,7 +307,7 @@ impl SendPermit {
                 };
             }
         }
-        // A repeat of which nothing was handed over is still of the generation that has its records.
+        // A repeat that handed nothing over keeps the generation that has its records.
         let generation = match &self.before {
             Some(before) if !stored.iter().any(|stored| stored.late) => before.generation,
             _ => batch.generation(),
@@ -317,7 +328,7 @@ impl SendPermit {
 }
 
 impl Drop for SendPermit {
-    /// A request that was refused takes nothing; one whose task was lost may be anywhere.
+    /// A request that was refused has taken nothing. The records of a request whose task was lost may be anywhere.
     fn drop(&mut self) {
         match self.stage {
             Stage::Settled => {}
@@ -328,7 +339,7 @@ impl Drop for SendPermit {
                     Some(before) => before.records().iter().map(lost_unless_acked).collect(),
                     None => vec![lost(false); self.records],
                 };
-                // No generation has the number 0: nobody knows which one has the records.
+                // 0 is no generation's number: nobody knows which generation has the records.
                 let generation = self.before.as_ref().map_or(0, |before| before.generation);
                 self.remember(generation, stored);
             }
@@ -346,7 +357,7 @@ fn lost_unless_acked(stored: &Stored) -> Stored {
 fn lost(late: bool) -> Stored {
     let error = RecordError::new(
         Code::ProducerFatal,
-        "the request met a mistake in the sidecar; the record may or may not be written",
+        "the request met a bug in the sidecar; the record may or may not be written",
     );
     Stored {
         outcome: Outcome::Unknown(error),

@@ -1,9 +1,10 @@
-//! Numbered requests: which one of a client is taken, which waits for its turn, which is a repeat, and what is remembered.
+//! Decides about numbered requests: which one of a client is taken, which waits for its turn, which is a repeat, and
+//! what is remembered.
 //!
-//! Plain data. It keeps no clock (the time is passed in), waits for nothing and sends nothing; [`crate::ordering::numbered`] does that
-//! around it. Every function is total: a call that makes no sense changes nothing.
+//! This is plain data. It keeps no clock (the time is passed in), waits for nothing and sends nothing;
+//! [`crate::ordering::numbered`] does that. Every function is total: a call that makes no sense changes nothing.
 //!
-//! A client has requests with the sequences 1, 2, 3, … in an epoch. What becomes of one, by [`Sequences::ask`]:
+//! In an epoch, a client's requests have the sequences 1, 2, 3, … [`Sequences::ask`] answers for each request:
 //!
 //! | It is | and | Answer |
 //! |---|---|---|
@@ -22,7 +23,7 @@
 //! | of a client that nothing is known of | 1, or `resume` | the next one |
 //! | | any other | [`Refusal::Resync`] |
 //!
-//! The turn of a client goes round, over all its epochs; who has it is the only one that hands over:
+//! Each client has one turn, over all its epochs. Only the request that has the turn hands over:
 //!
 //! ```text
 //!          ask: Send                take                       end_turn
@@ -32,14 +33,16 @@
 //!      end_turn: the sequence is not used
 //! ```
 //!
-//! What was taken is `under way` from [`Sequences::take`] until [`Sequences::settle`], which may be long after the turn has
-//! gone on. Then it is `settled`, until it is sent again (under way once more), or forgotten: by later ones of the same client
-//! beyond the window, with the client when others need its place or it was idle for too long, or with its epoch.
+//! A request that was taken is `under way` from [`Sequences::take`] until [`Sequences::settle`], which may come long
+//! after the turn has gone to the next request. Then it is `settled`, until it is sent again (under way once more) or
+//! forgotten. It is forgotten when later requests of its client push it out of the window, when its client is forgotten
+//! (others need the place, or the client was idle for too long), or when its epoch ends.
 //!
-//! A client's name belongs to its [`Owner`]: what one owner sends never touches another's client of the same name. An owner alone
-//! may have all places and all memory; where there are more and no room is left, who has more than an even share gives way, and
-//! everybody else only makes room among its own.
+//! A client's name belongs to its [`Owner`]: what one owner sends never touches another owner's client of the same
+//! name. A single owner may use all places and all memory. Where there are several owners and no room is left, an owner
+//! with more than an even share gives way, and every other owner only makes room among its own clients.
 
+mod bounds;
 mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
@@ -50,56 +53,34 @@ mod settled;
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use self::client::{Client, Verdict};
 pub use self::{
+    bounds::Bounds,
     number::{Content, Name, Number, Owner},
     refusal::Refusal,
     settled::{Settled, Stored, most_bytes},
 };
-use crate::config::Limits;
 
-/// A client may have this part of the memory: one with large requests must not make all others be forgotten.
+/// A client may use the memory divided by this, so that a client with large requests does not push out all others.
 const SHARE: usize = 4;
 
-/// Where the memory is full, a client forgets its own requests but the last ones of these before it makes others be forgotten:
-/// many clients that send all the time had better each remember a little less than keep forgetting one another.
+/// When the memory is full, a client first forgets its own requests, down to this many, before another client is
+/// forgotten. Many clients that send all the time should rather remember a little less each than keep pushing one
+/// another out.
 const SPARED: usize = 8;
 
-/// What may be remembered.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// `limits.max_clients`.
-    pub clients: usize,
-    /// `limits.client_window`: requests of one client.
-    pub window: usize,
-    /// `limits.client_memory_bytes`: of all clients together.
-    pub bytes: usize,
-    /// `limits.client_idle_ms`.
-    pub idle: Duration,
-}
-
-impl From<&Limits> for Bounds {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            clients: limits.max_clients,
-            window: limits.client_window,
-            bytes: limits.client_memory_bytes,
-            idle: Duration::from_millis(limits.client_idle_ms),
-        }
-    }
-}
-
-/// What is to be done for a request. `H` leads to the outcomes of one that is under way.
+/// What the caller has to do for a request. `H` is a handle to the outcomes of a request that is under way.
 #[derive(Debug)]
 pub enum Answer<H> {
-    /// Hand it over: [`Sequences::take`], then [`Sequences::end_turn`]. With outcomes: only what is not `acked` of them.
+    /// Hand it over: call [`Sequences::take`], then [`Sequences::end_turn`]. With outcomes, hand over only the records
+    /// that are not `acked` in them.
     Send(Option<Arc<Settled>>),
-    /// Ask again when something of the client has changed.
+    /// Ask again when something about the client has changed.
     Wait,
-    /// Tell the outcomes of the one that is under way.
+    /// Tell the outcomes of the request that is under way, once they come.
     UnderWay(H),
     /// Tell these outcomes.
     Settled(Arc<Settled>),
@@ -109,27 +90,29 @@ pub enum Answer<H> {
 #[derive(Debug)]
 pub struct Sequences<H> {
     bounds: Bounds,
+    /// Every client that is remembered.
     clients: HashMap<Name, Client<H>>,
-    /// Those who have clients.
+    /// Every owner that has a client.
     owners: HashMap<Owner, Owned>,
-    /// The next place in an owner's `idle`.
+    /// The next key for an owner's `idle`; keys only grow, so they give the order of use.
     place: u64,
-    /// Of all clients.
+    /// What all clients are counted for, bytes.
     bytes: usize,
 }
 
 /// What an owner has.
 #[derive(Debug, Default)]
 struct Owned {
+    /// How many clients it has.
     clients: usize,
-    /// Of its clients.
+    /// What the owner's clients are counted for, bytes.
     bytes: usize,
-    /// Those that may be forgotten, the least recently used first.
+    /// The owner's clients that may be forgotten, the least recently used first.
     idle: BTreeMap<u64, Name>,
 }
 
 impl<H: Clone> Sequences<H> {
-    /// Nothing known.
+    /// With no client known.
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
@@ -145,12 +128,12 @@ impl<H: Clone> Sequences<H> {
         self.clients.len()
     }
 
-    /// What the remembered and the coming outcomes are counted for, bytes.
+    /// What all remembered and all coming outcomes are counted for, bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What is to be done for this request now? With [`Answer::Send`] it has the turn.
+    /// What to do for this request now. With [`Answer::Send`] the request gets the turn.
     pub fn ask(&mut self, number: &Number, content: Content, now: Instant) -> Result<Answer<H>, Refusal> {
         self.forget_idle(now);
         if !self.clients.contains_key(&number.name) {
@@ -189,7 +172,7 @@ impl<H: Clone> Sequences<H> {
         }
     }
 
-    /// A place for a client of which nothing is known.
+    /// Makes a place for a client of which nothing is known.
     fn admit(&mut self, number: &Number, now: Instant) -> Result<(), Refusal> {
         if number.sequence != 1 && !number.resume {
             return Err(Refusal::Resync {
@@ -211,7 +194,7 @@ impl<H: Clone> Sequences<H> {
         Ok(())
     }
 
-    /// Room for a new request's outcomes. False: something of the same client has to end first.
+    /// Makes room for a new request's outcomes. False: another request of the same client has to end first.
     fn make_room(&mut self, number: &Number, content: Content, bytes: usize) -> Result<bool, Refusal> {
         let share = self.bounds.bytes / SHARE;
         if bytes > share {
@@ -256,7 +239,7 @@ impl<H: Clone> Sequences<H> {
         }
     }
 
-    /// Forgets whoever was idle for too long.
+    /// Forgets the clients that were idle for too long.
     fn forget_idle(&mut self, now: Instant) {
         while let Some(name) = self.overdue(now) {
             self.forget(&name);
@@ -272,14 +255,14 @@ impl<H: Clone> Sequences<H> {
         overdue.cloned()
     }
 
-    /// Forgets the owner's least recently used client but this one. False: all are busy.
+    /// Forgets the owner's least recently used client, but never `but`. False: all others are busy.
     fn forget_own(&mut self, but: &Name) -> bool {
         let quietest = self.quietest(but.owner, Some(but));
         quietest.inspect(|name| self.forget(name)).is_some()
     }
 
-    /// Forgets the least recently used client of whoever has the most, if that is more than its share. False: there is none, or all
-    /// are busy.
+    /// Forgets the least recently used client of the owner that has the most, if that owner has more than its share.
+    /// False: there is no such owner, or all its clients are busy.
     fn forget_of_another(&mut self, owner: Owner, has: impl Fn(&Owned) -> usize, share: usize) -> bool {
         let others = self.owners.iter().filter(|(other, _)| **other != owner);
         let greedy = others.filter(|(_, owned)| has(owned) > share && !owned.idle.is_empty());
@@ -288,7 +271,7 @@ impl<H: Clone> Sequences<H> {
         quietest.inspect(|name| self.forget(name)).is_some()
     }
 
-    /// The owner's least recently used client, but this one, that is not busy.
+    /// The owner's least recently used client that is not busy, and is not `but`.
     fn quietest(&self, owner: Owner, but: Option<&Name>) -> Option<Name> {
         let mut idle = self.owners.get(&owner)?.idle.values();
         idle.find(|name| Some(*name) != but).cloned()
@@ -301,7 +284,7 @@ impl<H: Clone> Sequences<H> {
         }
     }
 
-    /// How many owners there are, this one among them.
+    /// How many owners there are, this one included.
     fn owners_with(&self, owner: Owner) -> usize {
         self.owners.len() + usize::from(!self.owners.contains_key(&owner))
     }
@@ -315,7 +298,7 @@ impl<H: Clone> Sequences<H> {
         self.owned(owner).bytes -= bytes;
     }
 
-    /// A client of the owner is gone.
+    /// Counts one client of the owner less.
     fn disown(&mut self, owner: Owner, place: Option<u64>) {
         if let Entry::Occupied(mut owned) = self.owners.entry(owner) {
             owned.get_mut().clients -= 1;
@@ -328,7 +311,7 @@ impl<H: Clone> Sequences<H> {
         }
     }
 
-    /// After whatever happened to a client: whether it may be forgotten, and as which.
+    /// Runs after every change to a client: settles whether the client may be forgotten, and after which others.
     fn arrange(&mut self, name: &Name) {
         let Some(client) = self.clients.get_mut(name) else {
             return;
@@ -353,7 +336,7 @@ impl<H: Clone> Sequences<H> {
         }
     }
 
-    /// Changes a client that is known; what the change gives back is no longer counted.
+    /// Changes a client that is known. The change returns the bytes that are no longer counted.
     fn change(&mut self, name: &Name, change: impl FnOnce(&mut Client<H>) -> usize) {
         if let Some(freed) = self.clients.get_mut(name).map(change) {
             self.give_back(name.owner, freed);
@@ -361,7 +344,7 @@ impl<H: Clone> Sequences<H> {
         self.arrange(name);
     }
 
-    /// The request waits from now on, and holds its place for those behind it.
+    /// The request waits from now on, so that the requests behind it may wait, too.
     pub fn wait(&mut self, number: &Number) {
         self.change(&number.name, |client| {
             client.wait(number);
@@ -369,7 +352,7 @@ impl<H: Clone> Sequences<H> {
         });
     }
 
-    /// It no longer does.
+    /// The request no longer waits.
     pub fn leave(&mut self, number: &Number) {
         self.change(&number.name, |client| {
             client.leave(number);
@@ -377,17 +360,17 @@ impl<H: Clone> Sequences<H> {
         });
     }
 
-    /// Whoever has the turn will be handed over: its sequence is used, and repeats find it under way.
+    /// The request that has the turn is about to be handed over: its sequence is used, and a repeat finds it under way.
     pub fn take(&mut self, name: &Name, handle: H) {
         self.change(name, |client| client.take(handle));
     }
 
-    /// Whoever has the turn has been handed over, or was not taken after all.
+    /// The request that has the turn was handed over, or was not taken after all.
     pub fn end_turn(&mut self, name: &Name) {
         self.change(name, Client::end_turn);
     }
 
-    /// A request that was taken has its outcomes.
+    /// A request that was taken has its outcomes now.
     pub fn settle(&mut self, number: &Number, settled: Arc<Settled>, now: Instant) {
         self.change(&number.name, |client| {
             client.used = now;

@@ -1,4 +1,5 @@
-//! Brokers and the client library in one, made up: what is sent waits in its partition's queue until a step decides about it.
+//! Simulates the brokers and the client library in one: a record waits in its partition's queue until a step decides
+//! about it.
 
 use std::{
     collections::VecDeque,
@@ -20,53 +21,62 @@ use crate::{
     topic::PartitionInfo,
 };
 
-/// A mistake that is made on purpose.
+/// A bug that is planted on purpose, to see that the checker finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
-    /// What is tried again goes behind what came after it.
+    /// A record that is tried again goes behind the records that came after it.
     RetryOutOfTurn,
-    /// `acked` is said when a record is taken.
+    /// A record is `acked` as soon as it is taken.
     AckBeforeDelivery,
-    /// A record is answered twice.
+    /// A record gets two outcomes.
     DoubleOutcome,
     /// Records of a request that began before a fatal error are taken after it.
     GenerationMixed,
 }
 
-/// A record that is there.
+/// A record in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) value: Bytes,
     pub(super) generation: u32,
 }
 
+/// The simulated brokers, with the client library before them.
 pub(super) struct Brokers {
     state: Mutex<State>,
+    /// The bug that is planted, if any.
     bug: Option<Bug>,
 }
 
+/// What changes with each step.
 struct State {
     rng: Rng,
+    /// The generation of the current client.
     generation: u32,
-    /// Steps until there is a client again.
+    /// How many steps are left until there is a client again after a fatal error.
     renewing: usize,
     partitions: Vec<Partition>,
+    /// How many fatal errors there were.
     fatal_errors: usize,
 }
 
+/// One partition: what is on its way to it, and what is written.
 #[derive(Default)]
 struct Partition {
+    /// Records on their way, in the order sent.
     queue: VecDeque<Sent>,
     log: Vec<Written>,
-    /// Steps in which nothing is answered.
+    /// For how many more steps the partition answers nothing.
     stalled: usize,
 }
 
+/// A record on its way.
 struct Sent {
+    /// Gets the outcome. None after an early acknowledgement, which is a planted bug.
     ticket: Option<Ticket>,
     value: Bytes,
     generation: u32,
-    /// It is in the log, and its answer was lost.
+    /// The record's offset, if it is in the log already and only its answer was lost.
     written: Option<i64>,
 }
 
@@ -87,7 +97,7 @@ impl Brokers {
         }
     }
 
-    /// What is there, by partition.
+    /// The written records of each partition.
     pub(super) fn log(&self) -> Vec<Vec<Written>> {
         self.state()
             .partitions
@@ -100,7 +110,7 @@ impl Brokers {
         self.state().fatal_errors
     }
 
-    /// Something happens.
+    /// Lets one thing happen: a delivery, a loss, a stall, an error.
     pub(super) fn step(&self) {
         let mut state = self.state();
         let answers = state.step(self.bug);
@@ -147,7 +157,8 @@ impl State {
         answers
     }
 
-    /// Some of what is on its way is still written, in its order; of that, some is still answered. The rest was never sent.
+    /// A fatal error. Some of the records on their way are still written, in order, and some of those are still
+    /// answered. The rest was never sent.
     fn fatal(&mut self) -> Answers {
         let mut answers = Vec::new();
         for (number, partition) in self.partitions.iter_mut().enumerate() {
@@ -179,7 +190,7 @@ impl State {
 impl Partition {
     fn write(&mut self, sent: &mut Sent) -> Option<i64> {
         if sent.written.is_some() {
-            // The broker knows its sequence: already there, and where is not told.
+            // The broker knows the record's sequence: it writes nothing, and does not tell the offset.
             return None;
         }
         let offset = self.log.len() as i64;
@@ -202,7 +213,7 @@ impl Partition {
         Some((sent.ticket?, outcome))
     }
 
-    /// The first is written, and tried again.
+    /// The first record is written, but its answer is lost, so it is tried again.
     fn lose_an_answer(&mut self, bug: Option<Bug>) {
         let Some(mut sent) = self.queue.pop_front() else {
             return;
@@ -223,7 +234,7 @@ impl Partition {
         Some((sent.ticket?, unknown(Code::TimedOut)))
     }
 
-    /// Certainly not written, so only one that was not sent yet.
+    /// Refuses the first record. It must certainly not be written, so it must not have been sent yet.
     fn refuse(&mut self) -> Option<(Ticket, Outcome)> {
         if self.queue.front()?.written.is_some() {
             return None;
@@ -241,6 +252,7 @@ fn unknown(code: Code) -> Outcome {
     Outcome::Unknown(RecordError::new(code, "as drawn"))
 }
 
+/// A sender for requests that began in this generation.
 struct OfGeneration<'a> {
     brokers: &'a Brokers,
     generation: u32,

@@ -1,4 +1,4 @@
-//! What the clients were told, held against what is there.
+//! Compares what the clients were told with what was written.
 
 use std::collections::HashMap;
 
@@ -10,20 +10,21 @@ use crate::base::outcome::Outcome;
 /// What a client knows of one of its records.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// Also its ordered stream: each client is one.
+    /// The client that sent the record. Its records have one order.
     pub(super) client: u64,
-    /// Its place in that.
+    /// The record's place in its client's order.
     pub(super) number: u64,
     pub(super) outcome: ToldOutcome,
     pub(super) generation: u32,
-    /// Whether its request was handed over at once, so that all of it must be of this generation.
+    /// Whether all records of its request were handed over together, so that all must be of this generation.
     pub(super) whole: bool,
-    /// Sent again, possibly behind its successors.
+    /// Whether the record was sent again, possibly behind its successors.
     pub(super) late: bool,
-    /// Whether it was sent again without knowing whether it is there.
+    /// Whether the record was `unknown` once and may have been sent again.
     pub(super) was_unknown: bool,
 }
 
+/// The outcome that a client was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToldOutcome {
     Acked {
@@ -33,7 +34,7 @@ pub(super) enum ToldOutcome {
     /// `failed` or `rejected`.
     NotWritten,
     Unknown,
-    /// Nobody waited.
+    /// The client did not wait for the outcome.
     NotTold,
 }
 
@@ -49,7 +50,7 @@ impl ToldOutcome {
         }
     }
 
-    /// From a line of a stream's answer.
+    /// The outcome in a line of a stream's answer.
     pub(super) fn told(line: &Value) -> Self {
         match line["outcome"].as_str() {
             Some("acked") => Self::Acked {
@@ -58,12 +59,12 @@ impl ToldOutcome {
             },
             Some("failed" | "rejected") => Self::NotWritten,
             Some("unknown") => Self::Unknown,
-            other => panic!("{other:?} is no outcome"),
+            other => panic!("{other:?} is not an outcome"),
         }
     }
 }
 
-/// What happened, so that a run in which nothing does is noticed.
+/// Counts what happened in the runs, so that runs in which nothing happens are noticed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Figures {
     acked: usize,
@@ -101,7 +102,7 @@ impl Figures {
     }
 }
 
-/// Where a record stands.
+/// Where a record is written.
 #[derive(Debug, Clone, Copy)]
 struct LogPosition {
     partition: u64,
@@ -111,7 +112,7 @@ struct LogPosition {
 
 type LogPositions = HashMap<(u64, u64), Vec<LogPosition>>;
 
-/// The error is what was violated.
+/// Checks all promises. The error says which one was broken.
 pub(super) fn check(sidecar: &Sidecar, told: &[Told]) -> Result<Figures, String> {
     let mut places = places(sidecar);
     let mut figures = Figures {
@@ -147,12 +148,12 @@ pub(super) fn check(sidecar: &Sidecar, told: &[Told]) -> Result<Figures, String>
     if let Some(record) = places.keys().next() {
         return Err(format!("nobody sent {record:?}"));
     }
-    let held = (
+    let reserved = (
         sidecar.pipeline.admission.queued_records(),
         sidecar.pipeline.admission.buffered(),
     );
-    if held != (0, 0) {
-        return Err(format!("room is held by nobody: {held:?}"));
+    if reserved != (0, 0) {
+        return Err(format!("room is reserved by nobody: {reserved:?}"));
     }
     Ok(figures)
 }

@@ -1,4 +1,4 @@
-//! Clients of all kinds: what they send, and what they are told.
+//! Simulates clients of all kinds: what they send, and what they are told.
 
 use std::{
     collections::HashSet,
@@ -33,10 +33,10 @@ use crate::{
 };
 
 const PAUSE: Duration = Duration::from_millis(3);
-/// Requests of one client that are under way at once.
+/// How many numbered requests a client has under way at once.
 const WINDOW: usize = 3;
 
-/// Some of each kind, all at once.
+/// Starts some clients of each kind, all at once.
 pub(super) fn start(sidecar: &Sidecar, rng: &mut Rng) -> Vec<JoinHandle<Vec<Told>>> {
     let mut clients = Vec::new();
     for client in 0..rng.u64(2..6) {
@@ -50,13 +50,14 @@ pub(super) fn start(sidecar: &Sidecar, rng: &mut Rng) -> Vec<JoinHandle<Vec<Told
     clients
 }
 
-/// What a record is: all that is drawn about it.
+/// All that is drawn about one record.
 #[derive(Clone, Copy)]
 struct Plan {
     client: u64,
     number: u64,
+    /// The record's key is one of six, so that records share keys.
     key: Option<u8>,
-    /// Names a partition that is not there.
+    /// Whether the record names a partition that does not exist.
     wrong: bool,
 }
 
@@ -70,7 +71,7 @@ impl Plan {
         }
     }
 
-    /// As a JSON text, which is also what a stream's record has.
+    /// The record's value: a JSON text, as a stream needs it.
     fn value(self) -> String {
         format!("\"{} {}\"", self.client, self.number)
     }
@@ -128,7 +129,7 @@ async fn idle(rng: &mut Rng) {
     }
 }
 
-/// One request after another, now and then without waiting, or not for long.
+/// Sends one request after another. Now and then the client does not wait for the answer, or not for long.
 async fn connection(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
     let (mut told, mut next) = (Vec::new(), 0);
     for _ in 0..rng.usize(1..12) {
@@ -170,7 +171,8 @@ async fn connection(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
     told
 }
 
-/// Several numbered requests at once; replies get lost, and everything is sent until it is there.
+/// Sends several numbered requests at once. Replies get lost, and each request is sent until all its records are
+/// written.
 async fn numbered(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
     let window = Arc::new(Semaphore::new(WINDOW));
     let (mut requests, mut next) = (JoinSet::new(), 0);
@@ -178,7 +180,7 @@ async fn numbered(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
         idle(&mut rng).await;
         let plans = plans(client, next, &mut rng);
         next += plans.len() as u64;
-        // Never closed.
+        // The semaphore is never closed.
         let place = Arc::clone(&window).acquire_owned().await;
         let (sidecar, rng) = (sidecar.clone(), rng.fork());
         requests.spawn(async move {
@@ -193,7 +195,7 @@ async fn numbered(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
 async fn until_acked(sidecar: &Sidecar, sequence: u64, plans: &[Plan], mut rng: Rng) -> Vec<Told> {
     let unknown = Unknown::default();
     let mut last: Option<Arc<Settled>> = None;
-    // What is sent again may stand behind its successors.
+    // A record that is sent again may be written behind its successors.
     while !sidecar.is_draining() && last.as_ref().is_none_or(|settled| !is_final(settled)) {
         idle(&mut rng).await;
         match send(sidecar, sequence, plans, &unknown, &mut rng).await {
@@ -216,7 +218,7 @@ async fn until_acked(sidecar: &Sidecar, sequence: u64, plans: &[Plan], mut rng: 
         .map(|(index, (stored, plan))| Told {
             late: stored.late,
             was_unknown: unknown.contains(&index),
-            // A repeat leaves some records where they were.
+            // After a repeat, some records are of an earlier generation.
             whole: !settled.records().iter().any(|stored| stored.late),
             ..plan.told(settled.generation, ToldOutcome::of(&stored.outcome))
         })
@@ -228,13 +230,13 @@ fn is_final(settled: &Settled) -> bool {
     settled.records().iter().all(|stored| is_final(&stored.outcome))
 }
 
-/// The records of a request that were `unknown` once, told or not.
+/// The records of a request that were `unknown` once, whether or not the client was told.
 type Unknown = Arc<Mutex<HashSet<usize>>>;
 
-/// What came of one try.
+/// How one try ended.
 enum Sent {
     Told(Arc<Settled>),
-    /// Nothing was taken.
+    /// Nothing of the request was taken.
     Refused,
     /// The client has not heard the reply.
     Lost,
@@ -257,12 +259,12 @@ async fn send(sidecar: &Sidecar, sequence: u64, plans: &[Plan], unknown: &Unknow
     match sidecar.numbered.begin(number, content).await {
         Ok(Begun::Settled(settled)) => Sent::Told(settled),
         Ok(Begun::UnderWay(under_way)) => under_way.outcomes().await.into(),
-        Ok(Begun::Send(turn)) => {
+        Ok(Begun::Send(permit)) => {
             let (pipeline, records) = (Arc::clone(&sidecar.pipeline), parsed(plans));
-            // A task of its own, as the handler has it: who goes away cancels nothing.
+            // Runs in a task of its own, as in the API: a client that goes away cancels nothing.
             let unknown = Arc::clone(unknown);
             let produced = tokio::spawn(async move {
-                let settled = turn.produce(&pipeline, records, None, false).await.ok()?.settled;
+                let settled = permit.produce(&pipeline, records, None, false).await.ok()?.settled;
                 let is_unknown = |&index: &usize| matches!(settled.records()[index].outcome, Outcome::Unknown(_));
                 let found = (0..settled.records().len()).filter(is_unknown);
                 unknown.lock().expect("no panic").extend(found);
@@ -287,7 +289,7 @@ impl Source for Body {
     }
 }
 
-/// Lines, cut anywhere, in; outcomes out.
+/// Sends lines, cut at any byte, over a stream, and reads the outcomes.
 async fn stream(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
     let plans: Vec<Plan> = (0..rng.u64(1..120))
         .map(|number| Plan::draw(client, number, &mut rng))
@@ -337,7 +339,7 @@ fn read(plans: &[Plan], said: &str) -> Vec<Told> {
             ..plan.told(generation, ToldOutcome::told(line))
         });
     }
-    // Those after were not taken.
+    // The records after these were not taken.
     told.extend(
         plans[outcomes.len()..]
             .iter()

@@ -1,5 +1,5 @@
-//! What `pointsman drain` and `pointsman probe` ask a running sidecar's admin listener: for images without a shell, and so
-//! without curl.
+//! Asks a running sidecar's admin listener, for `pointsman drain` and `pointsman probe`: an image without a shell has
+//! no curl, either.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -15,19 +15,19 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-/// Longest answer that is read.
+/// The longest answer that is read, bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// Where to ask, and as whom.
+/// The admin listener to ask, and how to authorize.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// The admin listener's address; one that stands for all addresses is asked on loopback.
+    /// The admin listener's address. An address that stands for all addresses is asked on loopback.
     pub address: SocketAddr,
-    /// Its bearer token.
+    /// The admin listener's bearer token.
     pub token: Option<String>,
 }
 
-/// Asks, and gives back status and body.
+/// Asks, and returns status and body.
 pub fn ask(admin: &Admin, method: Method, path: &str, timeout: Duration) -> anyhow::Result<(StatusCode, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asking = async { tokio::time::timeout(timeout, exchange(admin, method, path)).await };

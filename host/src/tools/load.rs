@@ -1,9 +1,10 @@
 //! `pointsman load`: sends records to a sidecar and measures what comes back.
 //!
-//! Each [`connection`] sends requests whose bytes were made beforehand ([`request`]), so that little is spent here of what the
-//! sidecar may need; [`stream`] does the same over `/stream`. Without a rate each connection has so many requests under way and
-//! waits (a closed loop: it measures throughput). With one, requests have their time, and latency counts from there, not from when
-//! the one before let them: what a slow answer makes others wait is in it (no coordinated omission).
+//! Each [`connection`] sends requests whose bytes were made beforehand ([`request`]), so that the generator takes
+//! little CPU time from the sidecar; [`stream`] does the same over `/stream`. Without a rate, each connection keeps a
+//! fixed number of requests under way and waits for answers (a closed loop: it measures throughput). With a rate, each
+//! request has a time when it is due, and its latency counts from that time, not from when it could be sent. So the
+//! latency includes the wait that a slow answer causes for later requests (no coordinated omission).
 
 mod connection;
 mod plan;
@@ -30,7 +31,7 @@ use self::{
 pub use self::{process::Usage, report::Report};
 use crate::tools::cli::{Load, LoadFormat};
 
-/// Where to.
+/// Where the sidecar listens.
 #[derive(Debug, Clone)]
 enum Target {
     Unix(PathBuf),
@@ -64,7 +65,7 @@ impl Target {
     }
 }
 
-/// Warms up, measures, and says what it gave.
+/// Warms up, measures, and reports.
 pub fn run(options: &Load) -> anyhow::Result<Report> {
     let threads = if options.connections == 1 { 1 } else { 2 };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,8 +1,9 @@
-//! Builds partitioners that are written in Rust, C, JavaScript, Python or Go. The language's own tools compile them; here the
-//! result becomes a component where it is none yet, is looked over, and is put where a running host finds it.
+//! Builds partitioners that are written in Rust, C, JavaScript, Python or Go. The language's own tools compile them.
+//! This module makes the result a component where it is not one yet, checks it, and puts it where a running host finds
+//! it.
 //!
-//! Each language has a file of its own, which says what its tools are. The step from module to component, which is usually
-//! a tool as well, happens in this process.
+//! Each language has a file of its own, which runs its tools. The step from module to component happens in this
+//! process, though it is usually a tool, too.
 
 use std::fs;
 use std::path::Path;
@@ -30,18 +31,18 @@ mod sysroot;
 mod tool;
 
 /// Builds the partitioner in `dir`, or all of them if that is a cargo workspace, each to `<out>/<name>.wasm`; without
-/// `out`, to the folder `dist` in `dir`. What lies in `dir` tells the language, see [`Language::of`]. What a compiler has to
-/// say goes to this process's standard error; `progress` gets a line for each step.
+/// `out`, to the folder `dist` in `dir`. The files in `dir` tell the language, see [`Language::of`]. A compiler's
+/// messages go to this process's standard error; `progress` gets a line for each step.
 ///
-/// All or none: the first file is written when the last component is known to be good. A file is replaced in one step,
-/// so a host that watches the folder never reads half of one.
+/// It writes all components or none: the first file is written only when the last component is known to be good. Each
+/// file is replaced in one step, so a host that watches the folder never reads half of one.
 ///
 /// `sysroot` is where the C library for WebAssembly is; without it, where WASI_SYSROOT or WASI_SDK_PATH say, or where
 /// distributions have it.
 ///
 /// # Errors
 ///
-/// [`BuildError`] where the cure is known; else what the system or the component encoder said, and about what.
+/// [`BuildError`] where the cure is known; else the error of the system or of the component encoder, with its context.
 pub fn build(
     dir: &Path,
     out: Option<&Path>,

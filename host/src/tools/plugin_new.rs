@@ -1,7 +1,7 @@
-//! Begins a plugin: writes a folder with a whole one in it, to be changed.
+//! Begins a plugin: writes a folder with a complete plugin, which its author then changes.
 //!
-//! What is written are the project's own examples, see [`templates`], under the new plugin's name. They are tested as
-//! examples, so a new plugin builds and passes its tests before anything in it is changed.
+//! It writes the project's own examples, see [`templates`], under the new plugin's name. They are tested as examples,
+//! so a new plugin builds and passes its tests before anything in it is changed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,26 +14,27 @@ use crate::tools::plugin_build::Language;
 
 mod templates;
 
-/// A name is a file's and a crate's; what is longer is no name to read.
+/// The longest name of a plugin, bytes. The name is also that of a file and of a crate, and people have to read it.
 const MAX_NAME: usize = 64;
 
 /// A plugin that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct New {
-    /// Its folder.
+    /// The plugin's folder.
     pub dir: PathBuf,
-    /// How many files are in it.
+    /// How many files are in the folder.
     pub files: usize,
-    /// The commands to type next, in this order, to a record that it has decided about. The last one is for another terminal.
+    /// The commands to type next, in this order. After them the plugin has decided about a record. The last one is for
+    /// another terminal.
     pub next: Vec<String>,
     /// The command that tests the rule by itself.
     pub test: &'static str,
 }
 
-/// Why no plugin was begun, where the cure is known.
+/// Why no plugin was written, where the cure is known.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {
-    /// A name that cannot be one.
+    /// The name cannot be a plugin's name.
     #[error(
         "`{name}` cannot be a plugin's name; choose letters, digits, `-` and `_`, at most {MAX_NAME}, a letter first"
     )]
@@ -42,18 +43,20 @@ pub enum NewError {
         name: String,
     },
     /// A crate of this name is part of every plugin.
-    #[error("a plugin in Rust cannot be called `{name}`: that is a crate it is built of; choose another name")]
+    #[error(
+        "a plugin in Rust cannot be called `{name}`: a crate that plugins are built from has that name; choose another name"
+    )]
     Taken {
         /// The name.
         name: String,
     },
-    /// Writing there could write over something.
-    #[error("{} is there already and not empty; choose another folder with --dir, or remove it", dir.display())]
+    /// The folder has something in it, which must not be overwritten.
+    #[error("{} already exists and is not empty; choose another folder with --dir, or remove it", dir.display())]
     NotEmpty {
         /// The folder.
         dir: PathBuf,
     },
-    /// A plugin in C that would be built under another name than it was given.
+    /// A plugin in C is built under its folder's name, and that is another one.
     #[error(
         "a plugin in C is named by its folder, and {} is not called `{name}`; choose the same name for both",
         dir.display()
@@ -71,7 +74,7 @@ pub enum NewError {
 ///
 /// # Errors
 ///
-/// [`NewError`], and then nothing is written; else what the system said, and about which file.
+/// [`NewError`] when nothing was written; else the system's error, with the file.
 pub fn new(name: &str, language: Language, dir: Option<&Path>) -> anyhow::Result<New> {
     let dir = dir.unwrap_or(Path::new(name));
     check_name(name, language)?;
@@ -120,17 +123,17 @@ fn check_folder(name: &str, language: Language, dir: &Path) -> anyhow::Result<()
     }
 }
 
-/// What the folder is called, also when it was given as `.`.
+/// The folder's name, also when the folder was given as `.`.
 fn folder_name(dir: &Path) -> anyhow::Result<PathBuf> {
     let absolute = match fs::canonicalize(dir) {
         Ok(absolute) => absolute,
-        // It does not exist yet, so it was given by name.
+        // The folder does not exist yet, so it was given by name.
         Err(_) => env::current_dir().context("cannot tell the current folder")?.join(dir),
     };
     Ok(absolute.file_name().unwrap_or_default().into())
 }
 
-/// The text of an example's file as the new plugin has it.
+/// The text of an example's file, adapted to the new plugin.
 fn adapted(path: &str, text: &str, name: &str) -> String {
     match path {
         "Cargo.lock" => templates::lock_file(text, name),
@@ -138,7 +141,7 @@ fn adapted(path: &str, text: &str, name: &str) -> String {
     }
 }
 
-/// What brings the language's tools, and what tests the rule by itself.
+/// The command that installs the language's tools, and the one that tests the rule by itself.
 fn of_language(language: Language) -> (Option<&'static str>, &'static str) {
     match language {
         Language::Rust => (None, "cargo test"),
@@ -156,7 +159,7 @@ fn of_language(language: Language) -> (Option<&'static str>, &'static str) {
 const RECORD: &str = "curl http://127.0.0.1:8644/v1/topics/orders/records -H 'Content-Type: application/json' -H 'Pointsman-Trace: 1' \
                       -d '{\"key\":\"c-17\",\"value\":{\"total\":12.5},\"headers\":{\"tier\":\"vip\"}}'";
 
-/// Besides `plugin new`, four at most.
+/// The commands to type after `plugin new`: four at most.
 fn next(setup: Option<&str>, dir: &Path) -> Vec<String> {
     let enter = format!("cd {}", dir.display());
     [Some(&*enter), setup, Some("pointsman plugin dev --run"), Some(RECORD)]

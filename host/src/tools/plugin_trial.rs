@@ -1,5 +1,6 @@
-//! Tools for those who write plugins: [`check`] a component as the sidecar would, [`mod@test`] its decisions against a table of
-//! cases, [`mod@bench`] what it costs. They use the very code that serves, with the limits that `[plugins]` has by default.
+//! Tools for those who write plugins: [`check`] a component as the sidecar would, [`mod@test`] its decisions against a
+//! table of cases, [`mod@bench`] what it costs. They use the same code as the sidecar, with the default limits of
+//! `[plugins]`.
 
 pub mod bench;
 pub mod cases;
@@ -30,14 +31,15 @@ use crate::{
 
 use self::said::Said;
 
-/// Loads a component within the usual limits; it is not suspended for failing, since failing is what is looked for.
+/// Loads a component within the usual limits. It is never suspended, since these tools look for failures.
 fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
     let defaults = config::Plugins::default();
     let mut limits = Limits::from(&defaults);
     limits.suspend.failures = usize::MAX;
     let mut compiling = CompileLimits::from(&defaults);
     if cfg!(debug_assertions) {
-        // It compiles, and works for a call, several times slower than the sidecars that the plugin is for.
+        // A debug build compiles components and calls them several times slower than the sidecars that the plugin is
+        // for.
         compiling.cpu *= 4;
         limits.call_cpu *= 4;
     }
@@ -46,8 +48,8 @@ fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
     Ok((Arc::new(code), limits))
 }
 
-/// Configures it and makes the smoke calls that a sidecar makes, each by itself, so that the one that fails is known. What it logs
-/// meanwhile comes back with it.
+/// Configures the plugin and makes the smoke calls of a sidecar, each by itself, so that the one that fails is known.
+/// Also returns what the plugin logs meanwhile.
 fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> anyhow::Result<(Arc<Pool>, Said)> {
     let metrics = Metrics::new()?;
     code.watch_log();
@@ -70,13 +72,13 @@ fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> an
     Ok((pool, said))
 }
 
-/// Asks about one record, and hears what is logged meanwhile.
+/// Asks about one record. Also returns what the plugin logs meanwhile.
 fn ask(lease: &mut Lease, record: &Record, partitions: &Arc<Partitions>) -> (Result<Decision, CallError>, Said) {
     lease.pool().code().watch_log();
     Said::during(|| lease.partition(record.clone(), partitions).1)
 }
 
-/// The text of `--config`: the route's config as JSON.
+/// Parses the text of `--config`: the route's config as JSON.
 fn parse_config(text: Option<&str>) -> anyhow::Result<serde_json::Value> {
     let Some(text) = text else {
         return Ok(serde_json::json!({}));

@@ -1,1 +1,2 @@
-//! Nothing is in here: see the test, which keeps the bindings of the C example what wit-bindgen makes of the interface.
+//! This crate is empty but for its test, which checks that the bindings of the C example are what wit-bindgen makes of
+//! the interface.

@@ -1,5 +1,5 @@
-//! The C example has the bindings checked in, so that nobody needs wit-bindgen to build it. To write them anew after a
-//! change of the interface or of wit-bindgen: `UPDATE_BINDINGS=1 cargo test -p c-bindings`.
+//! The C example has its bindings checked in, so that nobody needs wit-bindgen to build it. To generate them again
+//! after a change of the interface or of wit-bindgen: `UPDATE_BINDINGS=1 cargo test -p c-bindings`.
 
 use std::path::Path;
 use std::{env, fs};

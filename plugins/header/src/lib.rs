@@ -1,6 +1,6 @@
 //! Lets a header decide: records with equal bytes in the header named by the configuration go to the same partition,
-//! the one that Java's default partitioner would give a key of these bytes. Of several headers with that name the last
-//! counts. A record without the header goes by its key; one without a key either may go anywhere.
+//! the one that Java's default partitioner would give a key of these bytes. If several headers have that name, the last
+//! one counts. A record without the header goes by its key; a record without header and key may go anywhere.
 //!
 //! Configuration: `config = { name = "tenant-id" }`. Upper and lower case are different, as they are in Kafka.
 

@@ -8,10 +8,10 @@
 //! - `missing` (default `"key"`): what a record without the field gets. `"key"`: its key decides, and without one it may
 //!   go anywhere. `"any"`: it may go anywhere. `"reject"`: it is refused.
 //!
-//! A string decides by its text, unescaped and without quotes; a number and a boolean by their JSON text as it was sent,
-//! so `1` and `1.0` differ while `1` and `"1"` do not. The field is missing when the value is a tombstone or not JSON as
-//! a whole, when nothing is there, and when null, an array or an object is there. Of names that an object repeats the
-//! last counts.
+//! A string decides by its text, unescaped and without quotes; a number and a boolean by their JSON text as it was
+//! sent, so `1` and `1.0` differ while `1` and `"1"` do not. The field is missing when the value is a tombstone or not
+//! JSON as a whole, when nothing is there, and when null, an array or an object is there. If an object repeats a name,
+//! the last one counts.
 
 mod pointer;
 

@@ -5,8 +5,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Each step is a level of recursion, of which the parser allows 128 and the stack not many more. Only steps count: what
-/// the pointer passes by may be nested as deeply as it likes, because it is skipped without recursion.
+/// The most steps of a pointer. Each step is a level of recursion; the parser allows 128, and the stack not many more.
+/// Only steps count: values that the pointer does not enter may be nested at any depth, because they are skipped
+/// without recursion.
 const MAX_STEPS: usize = 64;
 
 /// Why a value has no text at the pointer.
@@ -39,7 +40,7 @@ pub(crate) struct Pointer {
 
 struct Step {
     name: String,
-    /// The same as a place in an array, if it can be one.
+    /// The same name as an index of an array, if it can be one.
     index: Option<usize>,
 }
 
@@ -47,7 +48,7 @@ impl Pointer {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let refuse = |why: &str| {
             Err(format!(
-                "`pointer` is `{text}`, which is no JSON pointer that works here: {why}"
+                "`pointer` is `{text}`, which is not a JSON pointer that works here: {why}"
             ))
         };
         if !text.is_empty() && !text.starts_with('/') {
@@ -77,7 +78,7 @@ impl Pointer {
 
     /// The text of the scalar that the pointer points to in this document.
     pub(crate) fn text_in(&self, document: &[u8]) -> Result<Vec<u8>, Absent> {
-        // The parser does not look into the strings that it skips; JSON is UTF-8 throughout.
+        // Checked here, since the parser does not look into the strings that it skips, and all of JSON must be UTF-8.
         let document = str::from_utf8(document).map_err(|_| Absent::NotJson)?;
         let mut parser = serde_json::Deserializer::from_str(document);
         let found = Walk { steps: &self.steps }
@@ -129,7 +130,7 @@ fn index(name: &str) -> Option<usize> {
     }
 }
 
-/// Follows the steps that are left through the next value, which it reads to its end.
+/// Follows the steps that are left through the next value, and reads that value to its end.
 struct Walk<'p> {
     steps: &'p [Step],
 }
@@ -145,7 +146,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-/// One object or array on the way, or a scalar, at which the way ends.
+/// One object or array on the way, or the scalar at its end.
 struct Level<'p> {
     step: &'p Step,
     rest: &'p [Step],
@@ -248,7 +249,7 @@ mod tests {
         Ok(text.to_owned())
     }
 
-    // The document and the pointers of RFC 6901, section 5, as far as they end at a scalar.
+    // The document of RFC 6901, section 5, and those of its pointers that end at a scalar.
     #[test]
     fn the_examples_of_the_rfc_are_found() {
         let document = r#"{"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3, "g|h": 4, "i\\j": 5, "k\"l": 6,

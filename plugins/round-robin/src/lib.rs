@@ -1,9 +1,9 @@
 //! Sends the records of a topic to one partition after another, whatever their keys. Good for records that need no
 //! order and all cost about the same; records with equal keys do not stay together.
 //!
-//! The turn is kept for each topic and by each instance for itself. The host runs several instances, so the sidecar as a
-//! whole spreads evenly but does not go round in strict order. A partition that has no leader is passed over while
-//! another one has; when none has, records go round as usual and wait.
+//! Each instance keeps its own turn for each topic. The host runs several instances, so the sidecar as a whole spreads
+//! evenly but does not go round in strict order. A partition without a leader is skipped while another partition has
+//! one; when none has, records go round as usual and wait.
 //!
 //! There is nothing to configure.
 
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use pointsman_plugin::{Config, Decision, Partitioner, Record, export, murmur2};
 
-/// More topics than one host serves by default. Beyond it all turns begin anew, which does no harm.
+/// More topics than a host serves by default. Beyond this all turns begin anew, which does no harm.
 const MAX_TOPICS: usize = 1_024;
 
 struct RoundRobin {

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, missing_docs, unreachable_pub, clippy::all)]
 
 wit_bindgen::generate!({
-    // In a vendored copy of this crate too, the interface lies two folders up.
+    // In a vendored copy of this crate, too, the interface is two folders up.
     path: "../../wit",
     world: "plugin-batch",
     pub_export_macro: true,

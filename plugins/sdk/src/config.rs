@@ -32,7 +32,8 @@ impl Config {
         Self::default()
     }
 
-    /// Reads a configuration from JSON text, which is how the host passes it on. For tests; a partitioner is handed one.
+    /// Reads a configuration from JSON text, the form in which the host passes it. For tests: a partitioner gets its
+    /// configuration from the host.
     ///
     /// # Errors
     ///
@@ -56,7 +57,8 @@ impl Config {
     ///
     /// When a key is unknown, missing, or of the wrong type. The text names it and is fit to be returned as it is.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
-        // From the tree, not from the text: a line and column of the JSON would mislead who wrote another format.
+        // From the tree, not from the text: a line and column of the JSON would mislead an author who wrote another
+        // format.
         T::deserialize(Value::Object(self.root.clone()))
             .map_err(|error| format!("{error}; correct `config` in the partitioner's route"))
     }

@@ -17,10 +17,10 @@ pub enum Decision {
     /// bytes waiting. Records that get this answer keep no order among themselves.
     Any,
 
-    /// The routing table decides where this tenant's records go; without an entry there, the hash of the tenant's name.
-    /// [`Decision::tenant`] makes one without a shard key.
+    /// The routing table decides where this tenant's records go; without an entry there, the hash of the tenant's name
+    /// decides. [`Decision::tenant`] makes one without a shard key.
     Tenant {
-        /// The tenant's name, as it stands in the routing table.
+        /// The tenant's name, as in the routing table.
         tenant: String,
         /// Decides among the partitions of a tenant that is spread over several: records with equal bytes stay
         /// together. `None`: the record has no such key.

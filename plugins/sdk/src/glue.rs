@@ -37,9 +37,9 @@ pub fn partition<P: Partitioner>(
     })
 }
 
-/// In `ends`: the record has no key.
+/// A bit in `ends`: the record has no key.
 const NO_KEY: u32 = 0x8000_0000;
-/// In `choices`: the record's own key, any partition, the next of `others`. Partitions are below [`NO_KEY`].
+/// Numbers in `choices`: the record's own key, any partition, the next of `others`. Partitions are below [`NO_KEY`].
 const OWN_KEY: u32 = 0xffff_ffff;
 const ANY: u32 = 0xffff_fffe;
 const OTHER: u32 = 0xffff_fffd;
@@ -77,7 +77,7 @@ fn choice(decision: Decision, others: &mut Vec<WitDecision>) -> u32 {
         Decision::Key => OWN_KEY,
         Decision::Any => ANY,
         other => {
-            // The key matters to `Decision::Key` only.
+            // Only `Decision::Key` needs the key.
             others.push(to_wit(other, None));
             OTHER
         }
@@ -95,7 +95,7 @@ fn to_wit(decision: Decision, key: Option<Vec<u8>>) -> WitDecision {
     }
 }
 
-/// Tells the host what a panic said. The trap that follows carries no text.
+/// Logs a panic's message to the host, since the trap that follows carries no text.
 #[cfg(target_family = "wasm")]
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {

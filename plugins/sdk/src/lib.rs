@@ -1,7 +1,7 @@
 //! Write a partitioner for Pointsman: code that decides, record by record, which partition of a Kafka topic a record
 //! goes to. It runs inside Pointsman as a sandboxed WebAssembly component and can be replaced while records flow.
 //!
-//! This is a whole one. It keeps the records of a region together, and those without a region by their key:
+//! This is a whole partitioner. It keeps the records of a region together; a record without a region goes by its key:
 //!
 //! ```
 //! use pointsman_plugin::{Config, Decision, Partitioner, Record, export};
@@ -64,38 +64,39 @@
 //! # What it can see
 //!
 //! The [`Record`] and nothing else: its key, value, headers, timestamp and topic; what the host knows of the topic's
-//! partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket or environment: what of the standard
-//! library needs one of them fails or panics when it runs, as `Instant::now` and `SystemTime::now` do. Nor is there randomness: what
-//! a `HashMap` takes for random is the same in every instance, and crates that draw numbers (`getrandom`, `rand`) do not compile
-//! or need a seed of yours. Threads cannot be started. Lines for the operator go to [`log`], also those of the crate `log` with the
-//! feature of that name; `println!` writes nowhere.
+//! partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket or environment: the parts
+//! of the standard library that need one fail or panic when they run, as `Instant::now` and `SystemTime::now` do. There
+//! is no randomness, either: the seed of a `HashMap` is the same in every instance, and crates that draw numbers
+//! (`getrandom`, `rand`) do not compile or need a seed of yours. Threads cannot be started. Lines for the operator go
+//! to [`log`], also those of the crate `log` with the feature of that name; `println!` writes nowhere.
 //!
-//! The key is there already. All else is fetched from the host when it is first asked for, and copied: a header or a short
-//! value costs a tenth of a microsecond, all headers or a long value more. So look at the key first, at a header next, and at
-//! the value only when you must.
+//! The key comes with the call. All else is fetched from the host when it is first asked for, and copied: a header or a
+//! short value costs a tenth of a microsecond, all headers or a long value more. So look at the key first, at a header
+//! next, and at the value only when you must.
 //!
 //! # What it must keep to
 //!
 //! - [`Partitioner::partition`] is called for each record, one at a time; the host may ask for many in one go, and
 //!   [`export!`] then calls it for each in turn. It has 5 ms of CPU time; the plain case takes well
 //!   under a microsecond. [`Partitioner::configure`] has a second.
-//! - All that an instance takes is at most 32 MiB: memory, tables, and what the host's engine holds for it. Its stack has half
-//!   a MiB. (The host's `[plugins]` may say otherwise.)
-//! - What it hands to the host in one call is at most 1 MiB: of that 64 KiB as the bytes of a hash or a shard key (the record's own
-//!   key may be longer), 255 bytes as a tenant's name. More is a panic to the host. Of a reason or a log line over 1 KiB the middle
-//!   is left out.
-//! - The host has one instance for each of its threads and may throw one away at any time. State is for guesses that make
-//!   things better (a counter, a cache), never for what a decision must be right about, and what it keeps must not grow.
+//! - An instance takes at most 32 MiB: its memory, its tables, and what the host's engine holds for it. Its stack has
+//!   half a MiB. (The host's `[plugins]` may change this.)
+//! - One call hands at most 1 MiB to the host. Of that, the bytes of a hash or a shard key are at most 64 KiB (the
+//!   record's own key may be longer), and a tenant's name at most 255 bytes. The host treats more as a panic. Of a
+//!   reason or a log line over 1 KiB, the middle is left out.
+//! - The host has one instance for each of its threads and may throw one away at any time. State is for things that
+//!   only improve decisions (a counter, a cache), never for what makes a decision correct, and it must not grow without
+//!   limit.
 //! - A panic loses the instance, and its record gets what the route's `on_error` says. The panic's message goes to the
 //!   host's log; `pointsman plugin test`, `check` and `bench` show it with the record. A plugin that keeps panicking is left alone for a while. To refuse one record, answer [`Decision::Reject`].
-//! - It must decide for any record that an application may send: without a key, without a value, with headers that are no
-//!   UTF-8, with one partition. The host asks about two such records before it lets a version decide.
+//! - It must decide for any record that an application may send: without a key, without a value, with headers that are
+//!   not UTF-8, with one partition. The host asks about two such records before it lets a version decide.
 //!
 //! # To test one
 //!
 //! [`Record::builder`] makes records that hold what the test gives them, topology and routing table included, so that
-//! `cargo test` needs no host. [`key_hash_partition`] says where a hash ends up, [`log::captured`] what was logged. A table of
-//! cases, held against the component itself, is the other half: `pointsman plugin test`.
+//! `cargo test` needs no host. [`key_hash_partition`] says where a hash ends up, [`log::captured`] what was logged. The
+//! other half is a table of cases, which `pointsman plugin test` runs against the component itself.
 
 mod config;
 mod decision;
@@ -103,7 +104,7 @@ pub mod log;
 mod murmur2;
 mod record;
 
-// Reached by the code that `export!` writes into a plugin; not for use by hand.
+// For the code that `export!` writes into a plugin, not for use by hand.
 #[doc(hidden)]
 pub mod bindings;
 #[doc(hidden)]
@@ -114,7 +115,7 @@ pub use decision::Decision;
 pub use murmur2::{key_hash_partition, murmur2};
 pub use record::{Assignment, Header, Record, RecordBuilder, Routes, Status, Topology};
 
-/// Decides where records go. Make a type of yours one with [`export!`].
+/// Decides where records go. [`export!`] makes a type that implements this the component's partitioner.
 pub trait Partitioner: Sized {
     /// Makes an instance from the configuration of the route. Called once for each instance, before its first record;
     /// it has a second.
@@ -130,7 +131,8 @@ pub trait Partitioner: Sized {
     fn partition(&mut self, record: &Record<'_>, partitions: u32) -> Decision;
 }
 
-/// Makes a type that implements [`Partitioner`] the partitioner of this component. Once in a crate, at its top level.
+/// Makes a type that implements [`Partitioner`] the partitioner of this component. Use it once in a crate, at its top
+/// level.
 ///
 /// It does nothing when the crate is built for another target than WebAssembly, as its tests are.
 #[macro_export]
@@ -140,7 +142,7 @@ macro_rules! export {
             const fn implements_partitioner<P: $crate::Partitioner>() {}
             implements_partitioner::<$partitioner>();
 
-            // The long names cannot be those of something in the plugin, which the module sees all of.
+            // The names are long so that they cannot clash with the plugin's own, which the module sees.
             #[cfg(target_family = "wasm")]
             mod pointsman_component {
                 use super::*;

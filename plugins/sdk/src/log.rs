@@ -3,7 +3,7 @@
 //!
 //! In a test, lines go nowhere unless [`captured`] looks at them.
 //!
-//! The macros of the crate `log` write here too, those of the crates that a plugin uses as well, with the SDK's feature `log`:
+//! With the SDK's feature `log`, the macros of the crate `log` write here, too, also in crates that a plugin uses:
 //!
 //! ```toml
 //! pointsman-plugin = { path = "vendor/pointsman-plugin", features = ["log"] }
@@ -18,7 +18,7 @@ use std::fmt::Display;
 /// How much a line matters to the operator of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// For whoever develops the partitioner. Off by default.
+    /// For the partitioner's developer. Off by default.
     Debug,
     /// Normal and rare: what was configured.
     Info,
@@ -61,7 +61,7 @@ fn write(level: Level, message: &str) {
     log::log(level, message);
 }
 
-/// What the crate `log` hands its lines to.
+/// Takes the lines of the crate `log`.
 #[cfg(feature = "log")]
 pub(crate) mod facade {
     use super::Level;
@@ -87,9 +87,9 @@ pub(crate) mod facade {
         fn flush(&self) {}
     }
 
-    /// Once for each instance, before its first call.
+    /// Runs once for each instance, before its first call.
     pub(crate) fn install() {
-        // There is one already where tests share a process, or a plugin has chosen its own.
+        // There is a logger already where tests share a process, or where a plugin has chosen its own.
         if ::log::set_logger(&Facade).is_ok() {
             ::log::set_max_level(::log::LevelFilter::Trace);
         }
@@ -102,7 +102,7 @@ mod capture {
 
     use super::Level;
 
-    // Of the thread, because the test harness runs each test on a thread of its own.
+    // Thread-local, because the test harness runs each test on a thread of its own.
     std::thread_local! {
         static LINES: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
     }
@@ -115,7 +115,7 @@ mod capture {
         });
     }
 
-    /// For tests: runs `work`, and gives back the lines that it wrote beside its result. Not there in a component.
+    /// For tests: runs `work`, and returns its result and the lines that it wrote. Does not exist in a component.
     pub fn captured<T>(work: impl FnOnce() -> T) -> (T, Vec<(Level, String)>) {
         #[cfg(feature = "log")]
         super::facade::install();

@@ -8,7 +8,7 @@ pub fn murmur2(bytes: &[u8]) -> u32 {
     const MULTIPLIER: u32 = 0x5bd1_e995;
     const SHIFT: u32 = 24;
 
-    // Kafka's lengths are Java's 32-bit ones; a key that does not fit is beyond any record's limit.
+    // Kafka's lengths have 32 bits, as in Java; a key that does not fit is larger than any record may be.
     let mut hash = SEED ^ bytes.len() as u32;
     let (words, rest) = bytes.as_chunks::<4>();
     for word in words {

@@ -13,7 +13,7 @@ use crate::bindings::pointsman::partitioner::{message, routes, selection, topolo
 #[derive(Debug, Default)]
 pub struct Record<'a> {
     key: Option<Cow<'a, [u8]>>,
-    /// Its place in a batch, until the host has been told that it is the one to be read.
+    /// The record's place in a batch, until the host has been told to read this record.
     unselected: Cell<Option<u32>>,
     // An empty cell means "ask the host". A built record has none, so that it never does.
     topic: OnceCell<String>,
@@ -59,7 +59,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// To be called before the host is asked for what this record holds.
+    /// Must be called before the host is asked for a part of this record.
     fn select(&self) {
         if let Some(place) = self.unselected.take() {
             selection::select(place);
@@ -158,7 +158,7 @@ pub struct Header {
 }
 
 /// What the host knows about the partitions of the record's topic: from the producer's last metadata, so it may be some
-/// seconds old. Got by [`Record::topology`].
+/// seconds old. [`Record::topology`] gives it.
 #[derive(Clone, Copy, Debug)]
 pub struct Topology<'r> {
     record: &'r Record<'r>,
@@ -180,7 +180,7 @@ impl<'r> Topology<'r> {
     }
 }
 
-/// The routing table, as far as it is about the record's topic. Got by [`Record::routes`].
+/// The routing table, as far as it is about the record's topic. [`Record::routes`] gives it.
 ///
 /// To follow the table, answer [`Decision::Tenant`](crate::Decision::Tenant); looking up is for partitioners that do
 /// something of their own with it.
@@ -190,7 +190,7 @@ pub struct Routes<'r> {
 }
 
 impl Routes<'_> {
-    /// Where the tenant's records go; `None` when there is no routing table, or the tenant does not stand in it.
+    /// Where the tenant's records go; `None` when there is no routing table, or the tenant is not in it.
     #[must_use]
     pub fn lookup(&self, tenant: &str) -> Option<Assignment> {
         match self.record.routes.get() {
@@ -203,7 +203,7 @@ impl Routes<'_> {
 /// How a tenant is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// On partitions that other tenants use too.
+    /// On partitions that other tenants use, too.
     Shared,
     /// On one or more partitions that no other tenant uses.
     Dedicated,
@@ -321,7 +321,7 @@ impl RecordBuilder {
 mod tests {
     use super::*;
 
-    // Asking the host ends the process here, so this also shows that a built record never does.
+    // Here, asking the host ends the process, so this also shows that a built record never asks.
     #[test]
     fn a_built_record_holds_what_it_was_given_and_nothing_else() {
         let bare = Record::builder("t").build();

@@ -1,4 +1,4 @@
-//! Plays a script over a connection of HTTP/1.1, and says what was done and what came back.
+//! Runs a script over a connection of HTTP/1.1, and reports what was sent and what came back.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use super::replies::{Replies, State};
 use super::script::{End, For, Request, Script};
 use super::{PATIENCE, SILENCE_MS, SURELY_IN_TIME};
 
-/// What was done, and what came of it.
+/// What was sent, and what came back.
 pub(super) struct Played {
     pub(super) state: State,
-    /// Bytes of each request that were sent, or may have been.
+    /// How many bytes of each request were sent, or may have been.
     pub(super) sent: Vec<usize>,
     /// The first request that took so long, or came so late, that the sidecar may have given up.
     pub(super) slow: usize,
-    /// What did not come in all that time.
+    /// What was waited for and did not come in time.
     pub(super) missed: Option<String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn play<S: AsyncRead + AsyncWrite>(script: &Script, socket: S) 
 
 /// Why no more is sent.
 enum Stop {
-    /// The sidecar has closed.
+    /// The sidecar has closed the connection.
     Closed,
     Missed(String),
 }
@@ -73,7 +73,7 @@ struct Writer<'r, W> {
     pace: Pace,
     sent: Vec<usize>,
     slow: usize,
-    /// When something was sent last.
+    /// When the last bytes were sent.
     last: Instant,
 }
 
@@ -131,7 +131,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                 Some((_, For::Answer)) => {
                     let what = format!("the answer to request {number}");
                     self.wait(what, |state| state.replies.len() > number).await?;
-                    // Its end was the sidecar's doing.
+                    // The sidecar ended the request itself.
                     begun = Instant::now();
                 }
                 Some((_, For::Silence)) => sleep(Duration::from_millis(SILENCE_MS)).await,
@@ -142,7 +142,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
 
     async fn wait(&self, what: String, is: impl Fn(&State) -> bool) -> Result<(), Stop> {
         match timeout(PATIENCE, self.replies.wait(is)).await {
-            // Also where the sidecar has closed: what is sent then is part of the test.
+            // Bytes are sent even when the sidecar has closed: that is part of the test.
             Ok(()) => Ok(()),
             Err(_) => Err(Stop::Missed(what)),
         }
@@ -153,7 +153,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
 struct Pace {
     rng: Rng,
     largest: usize,
-    /// So many pauses that are longer than an idle connection is kept by hyper.
+    /// How many pauses are so long that hyper loses the idle connection.
     long: usize,
 }
 
@@ -169,7 +169,7 @@ impl Pace {
     }
 
     fn piece(&mut self) -> usize {
-        // Of large bodies not too many.
+        // The pieces grow, so that a large body has not too many.
         let grown = self.largest;
         self.largest = self.largest.saturating_add(self.largest / 8);
         1 + self.rng.usize(..grown)

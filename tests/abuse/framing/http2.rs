@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::judge::acked;
-use super::ledger::{Fate, Lane};
+use super::ledger::{OrderedStream, Presence};
 use super::wire::{one_of, poison};
 use super::{LARGEST_BODY, PATH, PATIENCE};
 use crate::support::http2::send;
@@ -22,13 +22,13 @@ use crate::support::http2::send;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Whole,
-    /// With trailers, which end it.
+    /// Ends with trailers.
     Trailers,
-    /// Its length says less than there is, or more.
+    /// Its content-length is too small or too large.
     WrongLength,
-    /// Given up before its end.
+    /// Reset before its end.
     Reset,
-    /// Given up after it.
+    /// Reset after its end.
     ResetAfter,
     Refused,
     TooLarge,
@@ -51,7 +51,7 @@ const KINDS: [Kind; 12] = [
     Kind::StreamReset,
 ];
 
-/// One request, as the seed has it.
+/// One request, drawn from the seed.
 struct Plan {
     name: String,
     kind: Kind,
@@ -59,7 +59,7 @@ struct Plan {
     kind_of_body: &'static str,
     length: Option<usize>,
     body: String,
-    /// Its records' values, and the bytes of the body that there must be at least before each may be taken.
+    /// The values of its records, each with how many bytes of the body must have come before the record may be taken.
     records: Vec<(String, usize)>,
     statuses: &'static [u16],
     pace: Rng,
@@ -129,13 +129,13 @@ impl Plan {
 /// How far a request has come.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Bytes of the body that were sent, or may have been.
+    /// How many bytes of the body were sent, or may have been.
     sent: usize,
-    /// So was its end.
+    /// Whether the body's end was sent, or may have been.
     ended: bool,
     status: Option<u16>,
     answer: Vec<u8>,
-    /// The answer's end has come.
+    /// Whether the answer's end has come.
     is_whole: bool,
 }
 
@@ -148,8 +148,8 @@ impl Shared {
     }
 }
 
-/// Plays a connection of its own; its requests' records, and what was wrong.
-pub(super) async fn play<S>(rng: &mut Rng, name: &str, socket: S) -> (Vec<Lane>, Vec<String>)
+/// Runs a connection of its own. Returns its requests' records, and what was wrong.
+pub(super) async fn play<S>(rng: &mut Rng, name: &str, socket: S) -> (Vec<OrderedStream>, Vec<String>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -166,7 +166,7 @@ where
         let Ok((sender, connection)) = client::handshake(socket).await else {
             return;
         };
-        // Both end with this.
+        // Its tasks end when this is dropped.
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let _ = connection.await;
@@ -184,18 +184,18 @@ where
         None if timeout(PATIENCE, playing).await.is_err() => wrong.push(format!("{name}: never came to its end")),
         None => {}
     }
-    let lanes = plans
+    let streams = plans
         .iter()
         .map(|(plan, shared)| {
             let progress = shared.get();
             wrong.extend(judge(plan, &progress, dropped.is_some()));
-            Lane {
+            OrderedStream {
                 name: plan.name.clone(),
-                values: fates(plan, &progress),
+                values: presences(plan, &progress),
             }
         })
         .collect();
-    (lanes, wrong)
+    (streams, wrong)
 }
 
 async fn request(sender: SendRequest<Bytes>, plan: Arc<Plan>, shared: Shared) -> Option<()> {
@@ -221,19 +221,19 @@ async fn request(sender: SendRequest<Bytes>, plan: Arc<Plan>, shared: Shared) ->
     let mut sending = std::pin::pin!(body(&mut sending, &plan, &shared));
     tokio::select! {
         sent = &mut sending => match sent {
-            // Also where the sidecar took no more: it has answered.
+            // The answer is read even when the sidecar took no more of the body.
             Some(Then::Hear) | None => reading.await,
             Some(Then::Leave) => None,
         },
         read = &mut reading => {
-            // What comes after the answer is a part of the test.
+            // Bytes that are sent after the answer are part of the test.
             let _ = timeout(PATIENCE, sending).await;
             read
         }
     }
 }
 
-/// What is done once the body was sent as far as it is.
+/// What the client does after it has sent the body, or part of it.
 enum Then {
     Hear,
     Leave,
@@ -252,7 +252,7 @@ async fn body(stream: &mut SendStream<Bytes>, plan: &Plan, shared: &Shared) -> O
     let mut from = 0;
     while from < end {
         let to = (from + pace.usize(1..=largest)).min(end);
-        // Not too many frames: they have a budget.
+        // Frames grow, so that there are not too many: the sidecar limits their number.
         largest += 1 + largest / 20;
         let ends = ends_with_data && to == end;
         {
@@ -292,7 +292,7 @@ async fn body(stream: &mut SendStream<Bytes>, plan: &Plan, shared: &Shared) -> O
     Some(Then::Hear)
 }
 
-/// What is wrong with its answer.
+/// What is wrong with the request's answer.
 fn judge(plan: &Plan, progress: &Progress, dropped: bool) -> Option<String> {
     let name = format!("{} ({:?})", plan.name, plan.kind);
     let answer = String::from_utf8_lossy(&progress.answer);
@@ -317,25 +317,25 @@ fn judge(plan: &Plan, progress: &Progress, dropped: bool) -> Option<String> {
     (plan.kind == Kind::Stream && !answer.ends_with(&end)).then(|| format!("{name} ended with {answer}"))
 }
 
-/// What has to become of its records.
-fn fates(plan: &Plan, progress: &Progress) -> Vec<(String, Fate)> {
+/// What must be true of the request's records.
+fn presences(plan: &Plan, progress: &Progress) -> Vec<(String, Presence)> {
     let is_stream = matches!(plan.kind, Kind::Stream | Kind::StreamReset);
     let acked = acked(&progress.answer);
-    let fate = |number: usize, needs: usize| {
+    let presence = |number: usize, needs: usize| {
         let whole = match is_stream {
             true => progress.sent >= needs,
             false => progress.ended && plan.kind != Kind::WrongLength,
         };
         match progress.status {
-            Some(200) if !is_stream && whole => Fate::Must,
-            _ if is_stream && acked.contains(&number) => Fate::Must,
-            Some(400..) => Fate::MustNot,
-            _ if whole => Fate::May,
-            _ => Fate::MustNot,
+            Some(200) if !is_stream && whole => Presence::Must,
+            _ if is_stream && acked.contains(&number) => Presence::Must,
+            Some(400..) => Presence::MustNot,
+            _ if whole => Presence::May,
+            _ => Presence::MustNot,
         }
     };
     let records = plan.records.iter().enumerate();
     records
-        .map(|(number, (value, needs))| (value.clone(), fate(number, *needs)))
+        .map(|(number, (value, needs))| (value.clone(), presence(number, *needs)))
         .collect()
 }

@@ -1,30 +1,30 @@
-//! Holds what came of a connection against what its script says, and says what has to become of its records.
+//! Compares what came back on a connection with its script, and says what must be true of its records.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
 use super::http1::Played;
-use super::ledger::{Fate, Lane};
+use super::ledger::{OrderedStream, Presence};
 use super::replies::Reply;
 use super::script::{After, End, Request, Script};
 
 /// One connection's records, and what was wrong on it.
 pub(super) struct Judged {
-    pub(super) lane: Lane,
+    pub(super) stream: OrderedStream,
     pub(super) wrong: Vec<String>,
 }
 
 pub(super) fn judge(name: &str, script: &Script, played: &Played) -> Judged {
     let mut judged = Judged {
-        lane: Lane {
+        stream: OrderedStream {
             name: name.to_owned(),
             values: Vec::new(),
         },
         wrong: Vec::new(),
     };
     let replies = &played.state.replies;
-    // What is known of the connection when a request comes.
+    // What is known of the connection when the request comes.
     let mut state = After::Open;
     for (number, request) in script.requests.iter().enumerate() {
         let seen = Seen {
@@ -38,8 +38,8 @@ pub(super) fn judge(name: &str, script: &Script, played: &Played) -> Judged {
         if seen.must_be_answered() && script.end == End::Half && !seen.reply.is_some_and(|reply| reply.is_whole) {
             wrong.push("is not answered".to_owned());
         }
-        let values = seen.fates();
-        judged.lane.values.extend(values);
+        let values = seen.presences();
+        judged.stream.values.extend(values);
         let place = format!("{name}: request {number} ({})", request.what);
         let wrong = wrong.into_iter().map(|wrong| format!("{place} {wrong}"));
         judged.wrong.extend(wrong);
@@ -48,7 +48,7 @@ pub(super) fn judge(name: &str, script: &Script, played: &Played) -> Judged {
     if let Some(more) = replies.get(script.requests.len()) {
         judged
             .wrong
-            .push(format!("{name}: what is no request was answered: {more:?}"));
+            .push(format!("{name}: bytes that are not a request were answered: {more:?}"));
     }
     if let Some(missed) = &played.missed {
         judged.wrong.push(format!("{name}: never came: {missed}"));
@@ -56,14 +56,14 @@ pub(super) fn judge(name: &str, script: &Script, played: &Played) -> Judged {
     judged
 }
 
-/// One request, and what came of it.
+/// One request, and what came back for it.
 struct Seen<'a> {
     request: &'a Request,
     reply: Option<&'a Reply>,
-    /// Bytes that were sent of it, or may have been.
+    /// How many of its bytes were sent, or may have been.
     sent: usize,
     is_slow: bool,
-    /// What the requests before it have made of the connection.
+    /// The state of the connection after the requests before it.
     state: After,
 }
 
@@ -109,7 +109,7 @@ impl Seen<'_> {
         wrong
     }
 
-    /// What the last line of a stream that was sent as a whole does not say.
+    /// What is wrong with the last line of a stream that was sent whole.
     fn wrong_end(&self, reply: &Reply) -> Option<String> {
         let text = String::from_utf8_lossy(&reply.body);
         let last: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap_or_default();
@@ -117,23 +117,23 @@ impl Seen<'_> {
         (!fine && reply.is_whole).then(|| format!("ended with {last}"))
     }
 
-    /// What has to become of its records.
-    fn fates(&self) -> impl Iterator<Item = (String, Fate)> {
+    /// What must be true of the request's records.
+    fn presences(&self) -> impl Iterator<Item = (String, Presence)> {
         let acked = self.acked();
         let records = self.request.records.iter().enumerate();
         records.map(move |(number, (value, needs))| {
-            let fate = match (self.reply, self.state) {
-                _ if acked.contains(&number) => Fate::Must,
-                (_, After::Closed) => Fate::MustNot,
-                (Some(reply), _) if reply.status >= 300 => Fate::MustNot,
-                _ if self.sent >= *needs => Fate::May,
-                _ => Fate::MustNot,
+            let presence = match (self.reply, self.state) {
+                _ if acked.contains(&number) => Presence::Must,
+                (_, After::Closed) => Presence::MustNot,
+                (Some(reply), _) if reply.status >= 300 => Presence::MustNot,
+                _ if self.sent >= *needs => Presence::May,
+                _ => Presence::MustNot,
             };
-            (value.clone(), fate)
+            (value.clone(), presence)
         })
     }
 
-    /// The records that its client knows to be written.
+    /// The records that the client knows to be written.
     fn acked(&self) -> HashSet<usize> {
         let Some(reply) = self.reply.filter(|reply| reply.status < 300) else {
             return HashSet::new();
@@ -156,7 +156,7 @@ impl Seen<'_> {
     }
 }
 
-/// The records whose outcome a stream has told.
+/// The records that a stream's lines call acked.
 pub(super) fn acked(lines: &[u8]) -> HashSet<usize> {
     let lines = lines
         .split_inclusive(|&byte| byte == b'\n')

@@ -1,36 +1,36 @@
-//! What was sent, what has to become of it, and whether the topic agrees.
+//! What was sent, what must be true of it, and whether the topic agrees.
 
 use std::collections::HashMap;
 
-/// What has to become of a record.
+/// Whether a record has to be in the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Its client was told that it is written.
+pub(super) enum Presence {
+    /// It must be: its client was told that it is written.
     Must,
-    /// It was sent whole, and its client was told nothing.
+    /// It may be: it was sent whole, and its client was told nothing.
     May,
-    /// It was never sent whole, was refused, or is no record at all.
+    /// It must not be: it was never sent whole, was refused, or is not a record at all.
     MustNot,
 }
 
 /// One ordered stream: the values of its records, in the order sent. No two values are the same.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct OrderedStream {
     pub(super) name: String,
-    pub(super) values: Vec<(String, Fate)>,
+    pub(super) values: Vec<(String, Presence)>,
 }
 
-/// What no record may begin with: it is in what looks like a request, where none is.
+/// The beginning of values that must never be written: they stand in text that only looks like a request.
 pub(super) const POISON: &str = "poison";
 
-/// What is wrong with the topic: its records by partition, each partition's in order.
-pub(super) fn broken(topic: &[(i32, String)], lanes: &[Lane]) -> Vec<String> {
-    let sent: HashMap<&str, (usize, usize)> = lanes
+/// What is wrong with the topic. `topic` has its records with their partitions, in order within each partition.
+pub(super) fn broken(topic: &[(i32, String)], streams: &[OrderedStream]) -> Vec<String> {
+    let sent: HashMap<&str, (usize, usize)> = streams
         .iter()
         .enumerate()
-        .flat_map(|(lane, sent)| {
+        .flat_map(|(stream, sent)| {
             let values = sent.values.iter().enumerate();
-            values.map(move |(number, (value, _))| (value.as_str(), (lane, number)))
+            values.map(move |(number, (value, _))| (value.as_str(), (stream, number)))
         })
         .collect();
     let mut broken = Vec::new();
@@ -41,28 +41,31 @@ pub(super) fn broken(topic: &[(i32, String)], lanes: &[Lane]) -> Vec<String> {
             broken.push(format!("a part of a body was taken for a request: {value:.120}"));
             continue;
         }
-        let Some(&(lane, number)) = sent.get(value.as_str()) else {
+        let Some(&(stream, number)) = sent.get(value.as_str()) else {
             broken.push(format!("nobody sent {value:.120}"));
             continue;
         };
-        *counts.entry((lane, number)).or_default() += 1;
-        if last.insert((lane, *partition), number) > Some(number) {
-            let name = &lanes[lane].name;
+        *counts.entry((stream, number)).or_default() += 1;
+        if last.insert((stream, *partition), number) > Some(number) {
+            let name = &streams[stream].name;
             broken.push(format!(
                 "{name}: in partition {partition} stands too late: {value:.120}"
             ));
         }
     }
-    for (lane, sent) in lanes.iter().enumerate() {
-        for (number, (value, fate)) in sent.values.iter().enumerate() {
-            let count = counts.get(&(lane, number)).copied().unwrap_or_default();
-            let fine = match fate {
-                Fate::Must => count == 1,
-                Fate::May => count <= 1,
-                Fate::MustNot => count == 0,
+    for (stream, sent) in streams.iter().enumerate() {
+        for (number, (value, presence)) in sent.values.iter().enumerate() {
+            let count = counts.get(&(stream, number)).copied().unwrap_or_default();
+            let fine = match presence {
+                Presence::Must => count == 1,
+                Presence::May => count <= 1,
+                Presence::MustNot => count == 0,
             };
             if !fine {
-                broken.push(format!("{}: {fate:?}, is there {count} times: {value:.120}", sent.name));
+                broken.push(format!(
+                    "{}: {presence:?}, is there {count} times: {value:.120}",
+                    sent.name
+                ));
             }
         }
     }
@@ -73,17 +76,20 @@ pub(super) fn broken(topic: &[(i32, String)], lanes: &[Lane]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn lanes() -> Vec<Lane> {
-        let lane = |name: &str, values: &[(&str, Fate)]| Lane {
+    fn streams() -> Vec<OrderedStream> {
+        let stream = |name: &str, values: &[(&str, Presence)]| OrderedStream {
             name: name.to_owned(),
             values: values
                 .iter()
-                .map(|(value, fate)| ((*value).to_owned(), *fate))
+                .map(|(value, presence)| ((*value).to_owned(), *presence))
                 .collect(),
         };
         vec![
-            lane("a", &[("a1", Fate::Must), ("a2", Fate::May), ("a3", Fate::Must)]),
-            lane("b", &[("b1", Fate::MustNot), ("b2", Fate::Must)]),
+            stream(
+                "a",
+                &[("a1", Presence::Must), ("a2", Presence::May), ("a3", Presence::Must)],
+            ),
+            stream("b", &[("b1", Presence::MustNot), ("b2", Presence::Must)]),
         ]
     }
 
@@ -92,7 +98,7 @@ mod tests {
             .iter()
             .map(|(partition, value)| (*partition, (*value).to_owned()))
             .collect();
-        broken(&topic, &lanes())
+        broken(&topic, &streams())
     }
 
     #[test]

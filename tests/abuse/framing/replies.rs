@@ -1,4 +1,4 @@
-//! What comes back on a connection of HTTP/1.1, read to its end.
+//! Reads what comes back on a connection of HTTP/1.1, to its end.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,26 +11,26 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// It says that the connection ends with it.
+    /// Whether it says that the connection ends with it.
     pub(super) closes: bool,
     pub(super) body: Vec<u8>,
-    /// Its end has come.
+    /// Whether its end has come.
     pub(super) is_whole: bool,
 }
 
-/// All that has come so far.
+/// All that has come back so far.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) replies: Vec<Reply>,
-    /// Requests that were told to go on.
+    /// The requests that got `100 Continue`.
     pub(super) continued: HashSet<usize>,
-    /// The sidecar has closed.
+    /// Whether the sidecar has closed the connection.
     pub(super) closed: bool,
-    /// When something came last.
+    /// When the last bytes came.
     pub(super) last: Option<Instant>,
 }
 
-/// See the [module](self).
+/// The answers of one connection, shared by its reader and its sender.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     state: Mutex<State>,
@@ -42,7 +42,7 @@ impl Replies {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it is so, or the sidecar has closed.
+    /// Waits until `is` holds, or the sidecar has closed.
     pub(super) async fn wait(&self, is: impl Fn(&State) -> bool) {
         loop {
             let changed = self.changed.notified();
@@ -64,7 +64,7 @@ impl Replies {
         self.changed.notify_waiters();
     }
 
-    /// Reads until the sidecar closes. `is_head` says of each request whether its answer has no body.
+    /// Reads until the sidecar closes. `is_head` says for each request whether its answer has no body.
     pub(super) async fn read(&self, socket: impl AsyncRead + Unpin, is_head: &[bool]) {
         let mut socket = BufReader::new(socket);
         loop {
@@ -94,7 +94,7 @@ impl Replies {
 
 type Socket<R> = BufReader<R>;
 
-/// None where the connection ends before the answer does, of which there is what has come.
+/// Reads one answer into `reply`. None where the connection ends first; `reply` then has what came.
 async fn one(socket: &mut Socket<impl AsyncRead + Unpin>, reply: &mut Reply, is_head: bool) -> Option<()> {
     let status = line(socket).await?.split(' ').nth(1)?.parse().ok()?;
     let (mut length, mut is_chunked) = (0, false);
@@ -133,7 +133,7 @@ async fn some(socket: &mut Socket<impl AsyncRead + Unpin>, size: usize, into: &m
     (read.is_ok() && into.len() - before == size).then_some(())
 }
 
-/// Without its end.
+/// A line without its line break.
 async fn line(socket: &mut Socket<impl AsyncRead + Unpin>) -> Option<String> {
     let mut line = String::new();
     socket.read_line(&mut line).await.ok()?;

@@ -1,4 +1,4 @@
-//! The kinds of requests of HTTP/1.1, right ones and wrong ones.
+//! The kinds of requests of HTTP/1.1, valid and invalid ones.
 
 use fastrand::Rng;
 
@@ -41,7 +41,7 @@ fn whole(rng: &mut Rng, what: &'static str, method: &str, path: &str, framed: &F
     Request::new(what, [head.as_bytes(), &framed.wire].concat())
 }
 
-/// A value that holds what looks like the end of a body and a request.
+/// A value that contains text like the end of a body, followed by a request.
 fn value(rng: &mut Rng, tag: &str) -> String {
     let size = one_of(rng, &[0, 0, 10, 300, 30_000]);
     let filler = "z".repeat(rng.usize(..=size));
@@ -66,7 +66,7 @@ fn octets(rng: &mut Rng, tag: &str) -> Request {
     request.refused(statuses, After::Open).record(value)
 }
 
-/// A record as JSON, and its value as it will stand in the topic.
+/// A record as JSON, and its value as it will be in the topic.
 fn document(rng: &mut Rng, tag: &str) -> (String, String) {
     let value = serde_json::to_string(&value(rng, tag)).expect("text is JSON");
     (format!("{{\"key\":\"{}\",\"value\":{value}}}", rng.u8(..12)), value)
@@ -85,7 +85,7 @@ fn documents(rng: &mut Rng, tag: &str) -> Request {
     values.into_iter().fold(request, Request::record)
 }
 
-/// The lines of a stream and their values, and at which byte of the body each ends.
+/// The lines of a stream, and the value of each line with the byte of the body at which the line ends.
 fn lines(rng: &mut Rng, tag: &str) -> (String, Vec<(String, usize)>) {
     let (mut body, mut values) = (String::new(), Vec::new());
     for number in 0..rng.usize(1..12) {
@@ -97,7 +97,7 @@ fn lines(rng: &mut Rng, tag: &str) -> (String, Vec<(String, usize)>) {
     (body, values)
 }
 
-/// A stream, and where on the wire the end of its body is said.
+/// A stream, and the position on the wire at which its body ends.
 fn streamed(rng: &mut Rng, tag: &str, what: &'static str) -> (Request, usize) {
     let (body, values) = lines(rng, tag);
     let framed = chunked(rng, &body);
@@ -115,7 +115,7 @@ fn stream(rng: &mut Rng, tag: &str) -> Request {
     streamed(rng, tag, "a stream").0
 }
 
-/// The sidecar ends it, while its client still has something to say.
+/// A stream that the sidecar ends while its client still has something to send.
 fn idle_stream(rng: &mut Rng, tag: &str) -> Request {
     let (mut request, end) = streamed(rng, tag, "a stream that ends early");
     request.ends_early = true;
@@ -125,7 +125,7 @@ fn idle_stream(rng: &mut Rng, tag: &str) -> Request {
     }
     let raw = poison(tag);
     let more = match rng.u8(..4) {
-        // Its client says the end all the same, and may go on.
+        // The client sends the end all the same, and may go on.
         0 => {
             request.after = After::Perhaps;
             return request;
@@ -140,7 +140,7 @@ fn idle_stream(rng: &mut Rng, tag: &str) -> Request {
     request.followed_by(&more)
 }
 
-/// Its body is read and forgotten.
+/// A request that is refused, and whose body is read and dropped.
 fn refused(rng: &mut Rng, tag: &str) -> Request {
     let framed = framed(rng, &poison(tag));
     let cases: &[(&str, &str, &str, &'static [u16])] = &[
@@ -158,7 +158,7 @@ fn refused(rng: &mut Rng, tag: &str) -> Request {
     ];
     let (method, path, kind, statuses) = one_of(rng, cases);
     let request = whole(rng, "refused", method, path, &framed, &[kind]).refused(statuses, After::Open);
-    // What is left of it is read for a second only.
+    // The rest of the body is read for only a second.
     Request {
         at_once: true,
         ..request
@@ -175,7 +175,7 @@ fn without_body(rng: &mut Rng) -> Request {
     }
 }
 
-/// It says itself that it is the last.
+/// A request that says that it is the last one.
 fn last(rng: &mut Rng, tag: &str) -> Request {
     let value = value(rng, tag);
     let framed = sized(&value);
@@ -198,7 +198,7 @@ fn too_large(rng: &mut Rng, tag: &str) -> Request {
         true => {
             let field = format!("Content-Length: {length}");
             let head = head(rng, "POST", PATH, &[field, OCTETS.to_owned()]);
-            // Not all of it comes.
+            // Only part of the body is sent.
             let sent = one_of(rng, &[0, 10, length - 2 * poison.len()]);
             Request::new("announced too large", head.into_bytes()).followed_by(&"x".repeat(sent))
         }
@@ -209,12 +209,12 @@ fn too_large(rng: &mut Rng, tag: &str) -> Request {
         }
     };
     let mut request = request.refused(&[413], After::Closed).followed_by(&poison);
-    // It closes with unread bytes, which may take the answer back.
+    // The sidecar closes with unread bytes, so the answer may be lost.
     request.may_be_unanswered = true;
     request
 }
 
-/// Whether or not it waits for the word, it is taken.
+/// A request with `Expect: 100-continue`. It is taken whether or not the client waits.
 fn expecting(rng: &mut Rng, tag: &str) -> Request {
     let value = value(rng, tag);
     let framed = framed(rng, &value);
@@ -232,7 +232,7 @@ fn expecting(rng: &mut Rng, tag: &str) -> Request {
     request.record(value)
 }
 
-/// It is refused before its body, which comes all the same and may be read or not.
+/// A request with `Expect: 100-continue` that is refused. Its body comes all the same, and may be read or not.
 fn expecting_refused(rng: &mut Rng, tag: &str) -> Request {
     let framed = framed(rng, &poison(tag));
     let path = "/v1/topics/t/nothing";
@@ -250,7 +250,7 @@ fn expecting_refused(rng: &mut Rng, tag: &str) -> Request {
     request.refused(&[404], After::Perhaps)
 }
 
-/// Its body never comes whole, and the sidecar says so in the end.
+/// A request whose body never comes whole, which the sidecar reports in the end.
 fn unsent(rng: &mut Rng, tag: &str) -> Request {
     let poison = poison(tag);
     let field = format!("Content-Length: {}", 2 * poison.len() + 10);
@@ -261,7 +261,7 @@ fn unsent(rng: &mut Rng, tag: &str) -> Request {
     request.refused(&[408], After::Closed).followed_by(&poison)
 }
 
-/// It may be refused; where it is taken, by chunks and in no other way.
+/// A request with a length and with chunks. It may be refused; if it is taken, then by its chunks.
 fn ambiguous(rng: &mut Rng, tag: &str) -> Request {
     let value = value(rng, tag);
     let framed = chunked(rng, &value);
@@ -273,7 +273,7 @@ fn ambiguous(rng: &mut Rng, tag: &str) -> Request {
         &fields(&framed, &[OCTETS, &format!("Content-Length: {length}")]),
     );
     if rng.u8(..4) == 0 {
-        // A length twice, which is the same.
+        // The same length, given twice.
         let framed = sized(&value);
         let lengths = framed.fields[0].clone();
         head = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\n{OCTETS}\r\n{lengths}\r\n{lengths}\r\n\r\n");
@@ -284,7 +284,7 @@ fn ambiguous(rng: &mut Rng, tag: &str) -> Request {
     request.refused(&[200, 400], After::Perhaps).record(value)
 }
 
-/// No request at all, although what follows looks like one.
+/// Bytes that are not a request, followed by text that looks like one.
 fn malformed(rng: &mut Rng, tag: &str) -> Request {
     let wrong = one_of(
         rng,
@@ -311,7 +311,7 @@ fn malformed(rng: &mut Rng, tag: &str) -> Request {
     };
     let head = format!("{first}\r\nHost: x\r\n{OCTETS}\r\n{wrong}\r\n\r\n");
     let request = Request::new("malformed", head.into_bytes()).refused(&[400, 505], After::Closed);
-    // It closes with unread bytes, which may take the answer back.
+    // The sidecar closes with unread bytes, so the answer may be lost.
     Request {
         may_be_unanswered: true,
         ..request.followed_by(&poison(tag))
@@ -352,7 +352,7 @@ fn broken_chunks(rng: &mut Rng, tag: &str) -> Request {
     request
 }
 
-/// The sidecar closes in the middle of it.
+/// A head that never ends: the sidecar closes in the middle of it.
 fn unfinished_head(rng: &mut Rng, tag: &str) -> Request {
     let head = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\n{OCTETS}\r\nx-rest: ");
     let mut request = Request::new("a head that does not end", head[..rng.usize(1..head.len())].into());

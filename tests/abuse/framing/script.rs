@@ -1,57 +1,59 @@
-//! What a connection of HTTP/1.1 says, made up by a seed: which of its bytes are requests, and what has to come of each.
+//! What a connection of HTTP/1.1 sends, drawn from a seed: which of its bytes are requests, and how each must be
+//! answered.
 
 use fastrand::Rng;
 
 use super::requests;
 
-/// What holds of the connection after a request has been answered.
+/// The state of the connection after a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
     /// The next request is answered.
     Open,
-    /// It may be.
+    /// The next request may be answered or not.
     Perhaps,
     /// Nothing is answered any more.
     Closed,
 }
 
-/// What is waited for before more is sent.
+/// What the client waits for before it sends more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
-    /// The word to go on.
+    /// `100 Continue`.
     Continue,
     /// This request's answer, to its end.
     Answer,
-    /// So long that an idle connection is no longer hyper's.
+    /// A silence so long that the sidecar has taken the connection back from hyper.
     Silence,
 }
 
-/// One request, and what comes with it that is none.
+/// One request, and the bytes after it that are not a request.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) what: &'static str,
     pub(super) bytes: Vec<u8>,
-    /// So many of `bytes` are the request. What comes after them looks like one, and must never be taken for one.
+    /// How many of `bytes` are the request. The bytes after them look like a request, and must never be taken for one.
     pub(super) length: usize,
-    /// Its records' values, each with the bytes of the request that there must be at least before it may be taken.
+    /// The values of its records, each with how many bytes of the request must have come before the record may be
+    /// taken.
     pub(super) records: Vec<(String, usize)>,
-    /// Before which bytes something is waited for.
+    /// At which bytes the client waits, and for what.
     pub(super) waits: Vec<(usize, For)>,
-    /// The answers that it may get, once it has been sent as it is here.
+    /// The statuses that it may get when it is sent as planned.
     pub(super) statuses: &'static [u16],
     /// Whether there may be no answer, although the connection is open.
     pub(super) may_be_unanswered: bool,
     pub(super) after: After,
     pub(super) is_stream: bool,
-    /// By the sidecar's doing, and not because all has been said.
+    /// Whether the sidecar ends it before the client has sent all.
     pub(super) ends_early: bool,
     pub(super) is_head: bool,
-    /// No other pause is made in it: the answer depends on how quick it is sent.
+    /// Whether it must be sent without further pauses, because the answer depends on the time.
     pub(super) at_once: bool,
 }
 
 impl Request {
-    /// All of these bytes are a request that is answered 200, after which the connection stays open.
+    /// A request of all these bytes, which is answered 200 and leaves the connection open.
     pub(super) fn new(what: &'static str, bytes: Vec<u8>) -> Self {
         Self {
             what,
@@ -69,13 +71,13 @@ impl Request {
         }
     }
 
-    /// It has this record, which may be taken once the request is there as a whole.
+    /// Adds a record, which may be taken once the whole request has come.
     pub(super) fn record(mut self, value: String) -> Self {
         self.records.push((value, self.length));
         self
     }
 
-    /// It is refused.
+    /// Expects a refusal instead.
     pub(super) fn refused(self, statuses: &'static [u16], after: After) -> Self {
         Self {
             statuses,
@@ -84,26 +86,26 @@ impl Request {
         }
     }
 
-    /// More bytes, which are no request.
+    /// Adds bytes that are not a request.
     pub(super) fn followed_by(mut self, bytes: &str) -> Self {
         self.bytes.extend_from_slice(bytes.as_bytes());
         self
     }
 }
 
-/// How a connection ends that has said all.
+/// How a connection ends once it has sent all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// No more is sent; what comes is still read.
+    /// The client stops sending and still reads.
     Half,
-    /// It is gone.
+    /// The client closes.
     Close,
 }
 
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) requests: Vec<Request>,
-    /// Whether the answers to all requests before it are waited for.
+    /// For each request, whether the client first waits for all answers before it.
     pub(super) alone: Vec<bool>,
     pub(super) end: End,
     /// How the bytes are cut into pieces, and when there are pauses.
@@ -111,13 +113,13 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// Of one connection; its values begin with its name.
+    /// The script of one connection. Its values begin with its name.
     pub(super) fn of(rng: &mut Rng, name: &str) -> Self {
         let count = rng.usize(1..9);
         let mut requests: Vec<Request> = (0..count)
             .map(|number| requests::any(rng, &format!("{name}.{number}")))
             .collect();
-        // Of two that end a connection only the first is seen, and a request after it must not be.
+        // Of two requests that end a connection, the sidecar must see only the first.
         if let Some(first) = requests.iter().position(|request| request.after == After::Closed) {
             requests.truncate(first + 1 + rng.usize(..3));
         }

@@ -1,20 +1,20 @@
-//! Requests of HTTP/1.1 as bytes, in the many ways in which one can be written.
+//! Writes requests of HTTP/1.1 as bytes, in the many ways that are allowed.
 
 use fastrand::Rng;
 
 use super::ledger::POISON;
 
-/// A body as it goes over the wire, and which fields of the head say how.
+/// A body as it goes over the wire, and the header fields that describe it.
 pub(super) struct Framed {
     pub(super) fields: Vec<String>,
     pub(super) wire: Vec<u8>,
-    /// Where on the wire each byte of the body stands.
+    /// The position on the wire of each byte of the body.
     pub(super) at: Vec<usize>,
-    /// Where on the wire its end is said.
+    /// The position on the wire at which the body ends.
     pub(super) end: usize,
 }
 
-/// One of these.
+/// Draws one of these.
 pub(super) fn one_of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
     all[rng.usize(..all.len())]
 }
@@ -50,7 +50,7 @@ pub(super) fn head(rng: &mut Rng, method: &str, path: &str, fields: &[String]) -
     head + "\r\n"
 }
 
-/// With a length, or in chunks.
+/// Frames a body with a length, or in chunks.
 pub(super) fn framed(rng: &mut Rng, body: &str) -> Framed {
     match rng.bool() {
         true => sized(body),
@@ -67,7 +67,7 @@ pub(super) fn sized(body: &str) -> Framed {
     }
 }
 
-/// In chunks of any size, some with extensions, at the end perhaps trailers.
+/// Frames a body in chunks of any size, some with extensions, and perhaps trailers at the end.
 pub(super) fn chunked(rng: &mut Rng, body: &str) -> Framed {
     const EXTENSIONS: [&str; 5] = ["", "", ";a", ";a=b", ";x=\"POST /v1/topics/t/records HTTP/1.1\""];
     const TRAILERS: [&str; 4] = [

@@ -13,10 +13,10 @@ import (
 // The component model's canonical ABI by hand: it is a few lines for this interface, and a plugin then needs no module but
 // itself. Pointers are 32 bits in the component and 64 in Go, so what is answered is laid out in words.
 //
-// The host's calls run on the goroutine that is running; another one gets its turn only when that waits, or allocates. So
-// what is received is taken before anything is allocated.
+// The host's calls run on the goroutine that is running; another one runs only when that one waits or allocates. So
+// received memory is taken over before anything is allocated.
 
-// Where the heap may grow to before the collector works harder. A host gives a plugin 32 MiB by default, all in all.
+// How large the heap may grow before the collector works harder. By default, a host gives a plugin 32 MiB in all.
 const heapLimit = 20 << 20
 
 func init() {
@@ -24,10 +24,10 @@ func init() {
 	textTo(unsafe.Pointer(&text), uint32(unsafe.Sizeof(text)))
 }
 
-// What is printed (to standard output and standard error, a panic's trace among it) is collected here, and goes to the
-// host's log line by line. `pointsman plugin build` brings what does that; it knows this layout.
+// Printed text (to standard output and standard error, including a panic's trace) is collected here, and goes to the
+// host's log line by line. `pointsman plugin build` adds the code that does this; it knows this layout.
 var text struct {
-	// Not 0 while the host may not be called: text waits.
+	// Not 0 while the host must not be called: then text waits.
 	held  uint32
 	used  uint32
 	level uint32
@@ -37,11 +37,11 @@ var text struct {
 //go:wasmimport wasi_snapshot_preview1 pointsman_text
 func textTo(buffer unsafe.Pointer, size uint32)
 
-// Memory that the host has asked for and Go has not seen yet, and which of it is the newest.
+// Memory that the host has asked for and the plugin has not taken over yet, and the newest piece of it.
 var received [][]uint64
 
-// The host asks for memory in the middle of a call to it, and may not be called until it is done. Allocating may start a
-// garbage collection, and let a goroutine run that wants to call the host: it has to wait.
+// The host asks for memory in the middle of a call to it, and must not be called until that call ends. Allocating may
+// start a garbage collection and let a goroutine run that wants to call the host, which then has to wait.
 var lowering bool
 
 func mayCall() {
@@ -64,7 +64,7 @@ func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
 	return memory
 }
 
-// From here on, what was received lives as long as the plugin refers to it.
+// From here on, received memory lives as long as the plugin refers to it.
 func taken() {
 	clear(received)
 	received = received[:0]
@@ -89,7 +89,7 @@ func str(address, length uint32) string {
 
 // Calls from the host.
 
-// What the last call answered with; kept until the next one, because the host reads it when the call is over.
+// The last call's answer, kept until the next call, because the host reads it after the call.
 var (
 	answer [6]uint32
 	kept   Decision
@@ -99,7 +99,7 @@ func bytesOf(list []byte) (address, length uint32) {
 	return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(list)))), uint32(len(list))
 }
 
-// The host takes UTF-8 and nothing else.
+// The host takes only UTF-8.
 func stringOf(text *string) (address, length uint32) {
 	*text = strings.ToValidUTF8(*text, "\ufffd")
 	return uint32(uintptr(unsafe.Pointer(unsafe.StringData(*text)))), uint32(len(*text))
@@ -227,7 +227,7 @@ func headers() []RecordHeader {
 	mayCall()
 	messageHeaders(unsafe.Pointer(&told))
 	raw := list[[4]uint32](true, told.words[0], told.words[1])
-	// Making the list may let others run, who may call the host in their turn.
+	// Making the list may let other goroutines run, which may call the host, too.
 	mine := received
 	received = nil
 	headers := make([]RecordHeader, len(raw))

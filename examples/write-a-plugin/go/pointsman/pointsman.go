@@ -1,18 +1,18 @@
-// Package pointsman is what a partitioner in Go and its host say to each other: the interface pointsman:partitioner@1.0.0,
-// whose description is the last word about what each thing means.
+// Package pointsman is the interface between a partitioner in Go and its host: pointsman:partitioner@1.0.0, whose own
+// description decides what each thing means.
 //
-// A plugin calls [Export] in an init function. The functions that read the record, [Topic] to [Lookup], may only be called
-// while Partition runs. Outside of a component, as under `go test`, all that would ask the host panic: hand them in, as
-// functions, to what is to be tested.
+// A plugin calls [Export] in an init function. The functions that read the record, [Topic] to [Lookup], may only be
+// called while Partition runs. Outside of a component, as under `go test`, all functions that would ask the host panic:
+// pass them as arguments to the code under test, so that a test can replace them.
 package pointsman
 
 import "time"
 
-// A Plugin decides, record by record, which partition a record goes to. The host has several instances of it, which know
-// nothing of each other, and may throw one away at any time.
+// A Plugin decides, record by record, which partition a record goes to. The host has several instances of it, which
+// share nothing, and may throw one away at any time.
 type Plugin interface {
 	// Configure is called once, before the first record. The config is the route's, as JSON; `{}` when it has none. The
-	// error is told to the operator, and the plugin does not come into service.
+	// operator is told the error, and the plugin does not come into service.
 	Configure(config string) error
 
 	// Partition is called once for each record. The key is nil when the record has none, which is different from an empty
@@ -67,7 +67,7 @@ type RecordHeader struct {
 type Status uint8
 
 const (
-	// Shared: on partitions that other tenants use too.
+	// Shared: on partitions that other tenants use, too.
 	Shared Status = iota
 	// Dedicated: on partitions that no other tenant uses.
 	Dedicated
@@ -87,7 +87,7 @@ type Assignment struct {
 type Level uint8
 
 const (
-	// Debug is for whoever develops the plugin. Off by default.
+	// Debug is for the plugin's developer. Off by default.
 	Debug Level = iota
 	// Info is normal and rare.
 	Info

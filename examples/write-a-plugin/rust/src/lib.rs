@@ -1,9 +1,9 @@
 //! `customer-tier` keeps VIP customers' records apart from all others:
 //!
 //! - The first quarter of the partitions (rounded down, at least one) is dedicated to VIP customers, the rest is shared.
-//! - A record whose header `tier` is `vip` goes to a dedicated partition, by the customer's id, which is its key; it is
-//!   rejected without one.
-//! - Any other record goes to a shared partition, by its header `region`; without one its region is `unknown`.
+//! - A record whose header `tier` is `vip` goes to a dedicated partition, by the customer's id, which is its key.
+//!   Without a key it is rejected.
+//! - Any other record goes to a shared partition, by its header `region`; without the header, its region is `unknown`.
 //! - "By" means: FNV-1a of the bytes, modulo the number of such partitions. A topic with one partition has no choice.
 //!
 //! Configuration: `config = { dedicated = 2 }` dedicates two partitions instead of a quarter, but leaves one to share.

@@ -1,13 +1,13 @@
-//! The rule of `customer-tier`, as the head of `lib.rs` tells it.
+//! The rule of `customer-tier`, which the head of `lib.rs` describes.
 
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
-/// What a VIP customer's record without a key is told.
+/// The reason for refusing a VIP customer's record without a key.
 pub const NO_CUSTOMER: &str = "a VIP record needs the customer's id as its key";
 
-/// The rule, with what the route configures of it.
+/// The rule, with the route's configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -50,7 +50,7 @@ impl Rule {
         Placement::Partition(dedicated + region % shared)
     }
 
-    /// How many of the partitions are dedicated: at least one, and of several not all.
+    /// How many of the partitions are dedicated: at least one, and not all if there are several.
     fn dedicated(&self, partitions: u32) -> u32 {
         match self.dedicated {
             Some(dedicated) => dedicated.get().min(partitions - 1).max(1),

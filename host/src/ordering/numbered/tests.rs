@@ -1,5 +1,7 @@
 //! Numbered requests over the in-memory producer: no broker, no socket.
 
+mod waiting;
+
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
@@ -7,7 +9,6 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    admission::PartitionLoad,
     base::record::Record,
     config::Limits,
     ordering::sequence::Owner,
@@ -19,7 +20,7 @@ const PARTITIONS: u32 = 3;
 /// How long a client of these tests sends a request again and again before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pipeline and what is remembered.
+/// The pipeline over a producer in memory, and the numbered requests.
 #[derive(Clone)]
 struct Rig {
     producer: Arc<MemoryProducer>,
@@ -48,7 +49,7 @@ fn number(epoch: u64, sequence: u64) -> Number {
     }
 }
 
-/// Records whose values say which they are; each to the partition of its place.
+/// Records whose values say which they are. Each goes to the partition of its place in the request.
 fn records(number: &Number, count: usize) -> Vec<Parsed> {
     let record = |index: usize| {
         Ok(Record {
@@ -64,7 +65,7 @@ fn records(number: &Number, count: usize) -> Vec<Parsed> {
 }
 
 impl Rig {
-    /// So that no look-up takes the time that room is waited for.
+    /// Looks the topic up beforehand, so that the look-up does not use up the time that a request may wait.
     async fn knows_topic(&self) {
         self.pipeline.topics.get(&Arc::from("t")).await.expect("a topic");
     }
@@ -74,19 +75,21 @@ impl Rig {
         self.numbered.begin(number.clone(), content).await
     }
 
-    async fn turn(&self, number: &Number, count: usize) -> SendPermit {
+    async fn permit(&self, number: &Number, count: usize) -> SendPermit {
         match self.begin(number, count).await {
-            Ok(Begun::Send(turn)) => turn,
+            Ok(Begun::Send(permit)) => permit,
             Ok(_) => panic!("{number:?} is a repeat"),
             Err(error) => panic!("{number:?}: {error}"),
         }
     }
 
-    /// As a client is told it: the outcomes, or why not.
+    /// Sends the request. What the client is told: the outcomes, or why there are none.
     async fn send(&self, number: &Number, count: usize) -> Result<Arc<Settled>, String> {
         match self.begin(number, count).await.map_err(|error| error.to_string())? {
-            Begun::Send(turn) => {
-                let produced = turn.produce(&self.pipeline, records(number, count), None, false).await;
+            Begun::Send(permit) => {
+                let produced = permit
+                    .produce(&self.pipeline, records(number, count), None, false)
+                    .await;
                 Ok(produced.map_err(|error| error.to_string())?.settled)
             }
             Begun::UnderWay(under_way) => Ok(under_way.outcomes().await.expect("the process lives")),
@@ -122,12 +125,25 @@ fn kinds(settled: &Settled) -> Vec<(Kind, bool)> {
     settled.records().iter().map(kind).collect()
 }
 
-/// Whether what stands first in each partition of each record is in the order of epochs and sequences, `late` ones aside.
+/// Which record a value says that it is. Ordered as the records have to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Written {
+    epoch: u64,
+    sequence: u64,
+    index: u64,
+}
+
+/// Checks that the records of each partition are in the order of their epochs and sequences, but for the `late` ones.
 fn check_order(written: &[(u32, String)], late: &HashSet<String>) {
-    let mut last: HashMap<u32, (u64, u64, u64)> = HashMap::new();
+    let mut last: HashMap<u32, Written> = HashMap::new();
     for (partition, value) in written.iter().filter(|(_, value)| !late.contains(value)) {
-        let parts: Vec<u64> = value.split(' ').map(|part| part.parse().expect("a number")).collect();
-        let place = (parts[0], parts[1], parts[2]);
+        let mut parts = value.split(' ').map(|part| part.parse().expect("a number"));
+        let mut part = || parts.next().expect("three numbers");
+        let place = Written {
+            epoch: part(),
+            sequence: part(),
+            index: part(),
+        };
         if let Some(before) = last.insert(*partition, place) {
             assert!(
                 before < place,
@@ -137,7 +153,7 @@ fn check_order(written: &[(u32, String)], late: &HashSet<String>) {
     }
 }
 
-/// One of eleven records is lost in one of three ways.
+/// One record of eleven is lost, in one of three ways.
 fn planned_outcome() -> impl Strategy<Value = PlannedOutcome> {
     prop_oneof![
         30 => Just(PlannedOutcome::Acked),
@@ -155,7 +171,7 @@ proptest! {
     fn requests_sent_in_any_order_stand_in_theirs_and_no_acked_record_twice(
         counts in vec(1..6_usize, 1..12),
         arrival in any::<u64>(),
-        fates in vec(planned_outcome(), 0..60),
+        planned in vec(planned_outcome(), 0..60),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
@@ -164,12 +180,12 @@ proptest! {
             rig.producer.decide({
                 let unknown = Arc::clone(&unknown);
                 move |sent, record| {
-                    let fate = fates.get(sent).copied().unwrap_or(PlannedOutcome::Acked);
-                    if matches!(fate, PlannedOutcome::Unknown { .. }) {
+                    let outcome = planned.get(sent).copied().unwrap_or(PlannedOutcome::Acked);
+                    if matches!(outcome, PlannedOutcome::Unknown { .. }) {
                         let value = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
                         unknown.lock().expect("no panic").insert(value);
                     }
-                    fate
+                    outcome
                 }
             });
             let mut order: Vec<usize> = (0..counts.len()).collect();
@@ -207,7 +223,7 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_request_is_not_mixed_with_the_next_one_of_its_client() {
-    // Long enough that each one lets others run while it is handed over.
+    // So many that each request lets other tasks run while it is handed over.
     const RECORDS: usize = 1_200;
     let rig = rig(&Limits::default());
     let sent: Vec<_> = [4, 2, 5, 1, 3]
@@ -228,7 +244,7 @@ async fn a_long_request_is_not_mixed_with_the_next_one_of_its_client() {
 async fn the_next_request_does_not_wait_for_outcomes_and_a_repeat_waits_for_nothing_else() {
     let rig = rig(&Limits::default());
     rig.producer.hold();
-    let first = rig.turn(&number(0, 1), 2).await;
+    let first = rig.permit(&number(0, 1), 2).await;
     let first = tokio::spawn({
         let rig = rig.clone();
         async move {
@@ -238,7 +254,7 @@ async fn the_next_request_does_not_wait_for_outcomes_and_a_repeat_waits_for_noth
                 .is_ok()
         }
     });
-    let second = rig.turn(&number(0, 2), 2).await;
+    let second = rig.permit(&number(0, 2), 2).await;
     let second = tokio::spawn({
         let rig = rig.clone();
         async move {
@@ -265,7 +281,7 @@ async fn the_next_request_does_not_wait_for_outcomes_and_a_repeat_waits_for_noth
 #[tokio::test]
 async fn a_repeat_sends_what_is_missing_and_says_that_it_is_late() {
     let rig = rig(&Limits::default());
-    let fates = [
+    let planned = [
         PlannedOutcome::Acked,
         PlannedOutcome::Failed,
         PlannedOutcome::Unknown { written: true },
@@ -273,7 +289,7 @@ async fn a_repeat_sends_what_is_missing_and_says_that_it_is_late() {
         PlannedOutcome::Acked,
     ];
     rig.producer
-        .decide(move |sent, _| fates.get(sent).copied().unwrap_or(PlannedOutcome::Acked));
+        .decide(move |sent, _| planned.get(sent).copied().unwrap_or(PlannedOutcome::Acked));
     let one = number(0, 1);
     let first = rig.send(&one, 3).await.expect("taken");
     assert_eq!(
@@ -299,96 +315,6 @@ async fn a_repeat_sends_what_is_missing_and_says_that_it_is_late() {
     rig.send(&number(0, 2), 1).await.expect("no longer blocked");
     let values: Vec<String> = rig.written().into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, ["0 1 0", "0 1 2", "0 1 2", "0 1 1", "0 2 0"]);
-}
-
-#[tokio::test]
-async fn what_was_not_taken_for_lack_of_room_is_still_expected() {
-    let limits = Limits {
-        max_wait_ms: 20,
-        max_records: 20_000,
-        ..Limits::default()
-    };
-    let rig = rig(&limits);
-    rig.knows_topic().await;
-    rig.send(&number(0, 1), 1).await.expect("taken");
-    let all = PartitionLoad {
-        quota: Arc::default(),
-        records: 40_000,
-        bytes: 0,
-    };
-    let full = rig
-        .pipeline
-        .admission
-        .queue(vec![all], &mut None)
-        .await
-        .expect("all of it");
-    let refused = rig.send(&number(0, 2), 200).await.expect_err("no room");
-    assert!(refused.contains("no room"), "{refused}");
-    drop(full);
-    let refused = rig.send(&number(0, 3), 1).await.expect_err("a gap");
-    assert!(refused.contains("send 2 first"), "{refused}");
-    rig.send(&number(0, 2), 1).await.expect("its sequence was not used");
-}
-
-#[tokio::test]
-async fn a_turn_that_does_not_come_is_waited_for_in_bounds_and_its_sequence_stays_expected() {
-    let rig = rig(&Limits {
-        max_wait_ms: 20,
-        ..Limits::default()
-    });
-    rig.knows_topic().await;
-    let slow = rig.turn(&number(0, 1), 1).await;
-    let refused = rig.send(&number(0, 2), 1).await.expect_err("its turn has not come");
-    assert!(refused.contains("limits.max_wait_ms"), "{refused}");
-    slow.produce(&rig.pipeline, records(&number(0, 1), 1), None, false)
-        .await
-        .expect("taken");
-    rig.send(&number(0, 2), 1).await.expect("still expected");
-}
-
-#[tokio::test]
-async fn a_client_that_gives_up_its_wait_holds_up_nobody() {
-    let rig = rig(&Limits::default());
-    let slow = rig.turn(&number(0, 1), 1).await;
-    let waiting = tokio::spawn({
-        let rig = rig.clone();
-        async move { rig.begin(&number(0, 2), 1).await.is_ok() }
-    });
-    // Once the second one waits, the third one may.
-    let last = number(0, 3);
-    let third = loop {
-        let mut third = Box::pin(rig.begin(&last, 1));
-        tokio::select! {
-            biased;
-            refused = &mut third => assert!(refused.is_err()),
-            () = tokio::task::yield_now() => break third,
-        }
-        tokio::task::yield_now().await;
-    };
-    waiting.abort();
-    assert!(waiting.await.is_err(), "it was given up");
-    match third.await {
-        Err(NotBegun::Refused(Refusal::Gap { expected: 2, .. })) => {}
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("taken before the second one"),
-    }
-    drop(slow);
-}
-
-#[tokio::test]
-async fn a_task_that_is_lost_leaves_its_records_unknown_and_its_client_not_stuck() {
-    let rig = rig(&Limits::default());
-    let mut lost = rig.turn(&number(0, 1), 2).await;
-    lost.take();
-    let Ok(Begun::UnderWay(repeat)) = rig.begin(&number(0, 1), 2).await else {
-        panic!("it is under way");
-    };
-    drop(lost);
-    let told = repeat.outcomes().await.expect("outcomes");
-    assert_eq!(kinds(&told), [(Kind::Unknown, false); 2]);
-    let again = rig.send(&number(0, 1), 2).await.expect("taken");
-    assert_eq!(kinds(&again), [(Kind::Acked, true); 2]);
-    rig.send(&number(0, 2), 1).await.expect("taken");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is known of one client: where it stands, whose turn it is, what is remembered.
+//! What is known of one client: where it stands, which of its requests has the turn, what is remembered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,28 +8,30 @@ use std::{
 
 use super::{Content, Number, Refusal, Settled};
 
-/// One client.
+/// One client with numbered requests.
 #[derive(Debug)]
 pub(super) struct Client<H> {
-    /// None until the first request is taken.
+    /// The current epoch and the next sequence. None until the first request is taken.
     standing: Option<Standing>,
-    /// By (epoch, sequence): the last ones of this epoch without a hole, and of earlier epochs what is still under way.
+    /// The remembered requests by (epoch, sequence): the last ones of this epoch without a gap, and of earlier epochs
+    /// those that are still under way.
     requests: BTreeMap<(u64, u64), Request<H>>,
-    /// Of this epoch: those with a record that is `failed` or `unknown`, also while they are being sent again.
+    /// The sequences of this epoch that have a record that is `failed` or `unknown`, also while they are being sent
+    /// again.
     blocked: BTreeSet<u64>,
-    /// The one request that may hand over.
+    /// The request that has the turn: the only one that may hand over.
     turn: Option<Claim>,
     /// How many requests wait, by (epoch, sequence).
     waiting: BTreeMap<(u64, u64), usize>,
     /// How many of `requests` are under way.
     under_way: usize,
-    /// What `requests` and the turn are counted for.
+    /// What `requests` and the turn are counted for, bytes.
     pub(super) bytes: usize,
     /// `limits.client_window`.
     window: usize,
-    /// When it last asked or got an outcome.
+    /// When the client last asked or got an outcome.
     pub(super) used: Instant,
-    /// Its place among those that may be forgotten; none while it is busy.
+    /// The client's key among its owner's clients that may be forgotten. None while the client is busy.
     pub(super) idle: Option<u64>,
 }
 
@@ -41,16 +43,17 @@ struct Standing {
     expected: u64,
 }
 
-/// A turn that somebody has.
+/// The request that has the turn.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     epoch: u64,
     sequence: u64,
     content: Content,
+    /// Whether it is a repeat, whose sequence is used already.
     repeat: bool,
-    /// Whether the hand-over has begun; until then the request may still be refused.
+    /// Whether the hand-over has begun. Until then the request may still be refused.
     taken: bool,
-    /// What it is counted for until it is taken; 0 for a repeat, which is counted already.
+    /// What the request is counted for until it is taken, bytes. 0 for a repeat, which is counted already.
     bytes: usize,
 }
 
@@ -59,9 +62,11 @@ struct Claim {
 struct Request<H> {
     content: Content,
     state: State<H>,
+    /// What it is counted for, bytes.
     bytes: usize,
 }
 
+/// Whether a request that was taken has its outcomes.
 #[derive(Debug)]
 enum State<H> {
     UnderWay(H),
@@ -71,15 +76,15 @@ enum State<H> {
 /// What a request is, by what is known now.
 #[derive(Debug)]
 pub(super) enum Verdict<H> {
-    /// It comes next, and it may: once there is room to remember it.
+    /// It comes next, and may be taken once there is room to remember it.
     New,
-    /// It may send again what is not `acked` of these.
+    /// It is a repeat, and may send again the records that are not `acked` in these outcomes.
     Repeat(Arc<Settled>),
-    /// Something has to happen first.
+    /// Another request of the client has to end first.
     Wait,
     /// It was taken and has no outcomes yet.
     UnderWay(H),
-    /// Nothing is to be done for it.
+    /// It is a repeat with nothing to send: all its records are `acked`.
     Settled(Arc<Settled>),
 }
 
@@ -99,7 +104,7 @@ impl<H: Clone> Client<H> {
         }
     }
 
-    /// Whether it must not be forgotten.
+    /// Whether the client must not be forgotten.
     pub(super) fn is_busy(&self) -> bool {
         self.turn.is_some() || self.under_way > 0 || !self.waiting.is_empty()
     }
@@ -113,7 +118,7 @@ impl<H: Clone> Client<H> {
         self.under_way > 0
     }
 
-    /// Whether one more would be over the window.
+    /// Whether one more request would exceed the window.
     pub(super) fn is_full(&self) -> bool {
         self.requests.len() >= self.window
     }
@@ -122,7 +127,7 @@ impl<H: Clone> Client<H> {
         self.requests.len()
     }
 
-    /// Changes nothing.
+    /// What this request is. Changes nothing.
     pub(super) fn look(&self, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
         let Number { epoch, sequence, .. } = *number;
         if let Some(standing) = self.standing
@@ -201,7 +206,7 @@ impl<H: Clone> Client<H> {
                 ..
             })
         );
-        // It is being sent again, and its outcome decides.
+        // The blocking request is being sent again, and its outcome will decide.
         if claimed || again {
             return Some(Ok(Verdict::Wait));
         }
@@ -212,7 +217,8 @@ impl<H: Clone> Client<H> {
         }))
     }
 
-    /// The first sequence that is not on its way yet: behind those that were taken, that have the turn, and that wait for it.
+    /// The first sequence that is not on its way yet: it comes after those that were taken, that have the turn, and
+    /// that wait for it.
     fn next(&self, epoch: u64) -> u64 {
         let mut next = match self.standing {
             Some(standing) if standing.epoch == epoch => standing.expected,
@@ -224,7 +230,7 @@ impl<H: Clone> Client<H> {
         {
             next = next.max(claim.sequence.saturating_add(1));
         }
-        // No further than could be taken at once: a longer way would be walked each time that one of them asks.
+        // Looks no further than the window: a longer walk would be repeated each time that a waiting request asks.
         for _ in 0..self.window {
             if !self.waiting.contains_key(&(epoch, next)) {
                 break;
@@ -248,8 +254,9 @@ impl<H: Clone> Client<H> {
         }
     }
 
-    /// Forgets the oldest request, if it may be: how many bytes that gives back. Never one in the middle, so that what is
-    /// remembered is always "the last ones"; and never one that blocks, unless it is for an epoch that begins.
+    /// Forgets the oldest request, if it may be forgotten, and returns the bytes that this frees. Never one in the
+    /// middle, so that the remembered requests are always "the last ones"; and never one that blocks, unless to make
+    /// room for an epoch that begins.
     pub(super) fn forget_oldest(&mut self, for_epoch: u64) -> Option<usize> {
         let (&(epoch, sequence), request) = self.requests.first_key_value()?;
         let blocks = epoch == for_epoch && self.blocked.contains(&sequence);
@@ -261,7 +268,7 @@ impl<H: Clone> Client<H> {
         Some(request.bytes)
     }
 
-    /// Gives the turn to a request that [`Client::look`] has found to be next, or a repeat (`bytes` 0).
+    /// Gives the turn to a request that [`Client::look`] has found to be new, or to be a repeat (`bytes` 0).
     pub(super) fn claim(&mut self, number: &Number, content: Content, repeat: bool, bytes: usize) {
         self.bytes += bytes;
         self.turn = Some(Claim {
@@ -274,7 +281,8 @@ impl<H: Clone> Client<H> {
         });
     }
 
-    /// The request that has the turn will be handed over: its sequence is used. Returns the bytes that were given back.
+    /// The request that has the turn is about to be handed over: its sequence is used. Returns the bytes that this
+    /// frees.
     pub(super) fn take(&mut self, handle: H) -> usize {
         let Some(claim) = self.turn.as_mut().filter(|claim| !claim.taken) else {
             return 0;
@@ -307,7 +315,7 @@ impl<H: Clone> Client<H> {
         freed
     }
 
-    /// Everything but what is under way, which is forgotten once it is not.
+    /// Forgets all requests but those that are under way, which are forgotten when they are settled.
     fn forget_epoch(&mut self) -> usize {
         let before = self.bytes;
         self.blocked.clear();
@@ -322,7 +330,7 @@ impl<H: Clone> Client<H> {
         before - self.bytes
     }
 
-    /// The turn is over: the hand-over has ended, or nothing was taken. Returns the bytes that were given back.
+    /// The turn is over: the hand-over has ended, or nothing was taken. Returns the bytes that this frees.
     pub(super) fn end_turn(&mut self) -> usize {
         match self.turn.take() {
             Some(claim) if !claim.taken => {
@@ -333,7 +341,7 @@ impl<H: Clone> Client<H> {
         }
     }
 
-    /// A request has its outcomes. Returns the bytes that were given back.
+    /// A request has its outcomes now. Returns the bytes that this frees.
     pub(super) fn settle(&mut self, number: &Number, settled: Arc<Settled>) -> usize {
         let key = (number.epoch, number.sequence);
         let Some(request) = self.requests.get_mut(&key) else {
@@ -354,7 +362,7 @@ impl<H: Clone> Client<H> {
         } else {
             self.blocked.remove(&number.sequence);
         }
-        // What may be sent again stays counted as if it were under way: a repeat must find its room.
+        // A request that may be sent again stays counted as if it were under way, so that the repeat finds its room.
         if settled.is_acked() {
             request.bytes = before.min(settled.bytes());
         }

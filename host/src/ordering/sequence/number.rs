@@ -1,34 +1,34 @@
-//! What a numbered request says of itself, and who says it.
+//! The number of a request, and the client that gives it.
 
 use std::sync::Arc;
 
-/// Whose clients they are.
+/// Who a client belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// A user of the machine, by its id as the kernel tells it of who connects to the Unix socket.
+    /// A user of the machine, by the id that the kernel gives for the other end of the Unix socket.
     User(u32),
-    /// Whoever may connect over TCP: nothing tells them apart.
+    /// Everybody who connects over TCP: nothing tells them apart.
     Tcp,
 }
 
 impl Owner {
-    /// Whether it came over TCP, and not over the Unix socket.
+    /// Whether the client came over TCP, and not over the Unix socket.
     pub const fn is_tcp(self) -> bool {
         matches!(self, Self::Tcp)
     }
 }
 
-/// What a client is remembered by.
+/// The name under which a client is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name {
-    /// Whose it is.
+    /// Who the client belongs to.
     pub owner: Owner,
     /// `Pointsman-Client`.
     pub client: Arc<str>,
 }
 
 impl Name {
-    /// This owner's client of this name.
+    /// The name of this owner's client.
     pub fn new(owner: Owner, client: impl Into<Arc<str>>) -> Self {
         Self {
             owner,
@@ -40,7 +40,7 @@ impl Name {
 /// The number of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
-    /// Who numbers.
+    /// The client that numbers its requests.
     pub name: Name,
     /// `Pointsman-Epoch`.
     pub epoch: u64,
@@ -53,8 +53,8 @@ pub struct Number {
 /// What a repeat must have in common with the request that it repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
-    /// How many records.
+    /// How many records there are.
     pub records: usize,
-    /// A hash over all of them.
+    /// A hash over all records.
     pub digest: u64,
 }

@@ -1,29 +1,29 @@
 //! Why a numbered request is not taken.
 
-/// What the client is told. Nothing of the request was taken, and nothing has changed.
+/// Why a numbered request is refused. Nothing of it was taken, and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another sequence comes next.
     #[error("sequence {sequence} is not the next one; send {expected} first")]
     Gap {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What would be taken.
+        /// The sequence that would be taken.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
-    /// It was taken, and so were others after it.
+    /// The request was taken before, and too many others were taken after it.
     #[error(
         "sequence {sequence} was taken and its outcomes are no longer remembered (limits.client_window, \
          client_memory_bytes); do not send it again, the next one is {expected}"
     )]
     Forgotten {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What would be taken.
+        /// The sequence that would be taken.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// A record of an earlier request is failed or unknown.
@@ -31,31 +31,31 @@ pub enum Refusal {
         "sequence {expected} has records that are failed or unknown; send it again before {sequence}, or begin a new epoch"
     )]
     Blocked {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What has to be sent again.
+        /// The sequence that has to be sent again.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// The client has begun a later epoch.
     #[error("epoch {given} is over, the client's is {epoch}; a client that still sends with {given} has been replaced")]
     StaleEpoch {
-        /// Of the request.
+        /// The request's epoch.
         given: u64,
-        /// The current one.
+        /// The client's current epoch.
         epoch: u64,
-        /// What would be taken in it.
+        /// The sequence that would be taken in that epoch.
         expected: u64,
     },
     /// A repeat has other records than the request that it repeats.
     #[error("sequence {sequence} was taken with other records; a repeat must have the same ones in the same order")]
     Mismatch {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
-        /// What would be taken.
+        /// The sequence that would be taken.
         expected: u64,
-        /// Of both.
+        /// The epoch of both sequences.
         epoch: u64,
     },
     /// Nothing is known of the client.
@@ -64,7 +64,7 @@ pub enum Refusal {
          that has no answer again, alone, with Pointsman-Resume: 1"
     )]
     Resync {
-        /// Of the request.
+        /// The request's sequence.
         sequence: u64,
     },
     /// Every client that could be forgotten has something under way.
@@ -79,19 +79,19 @@ pub enum Refusal {
              raise that"
     )]
     NoMemory,
-    /// Its outcomes could not be remembered even by themselves.
+    /// The request's outcomes alone are more than a client may have remembered.
     #[error(
         "the outcomes of {records} records do not fit into a client's share of limits.client_memory_bytes; send them in parts, \
          or raise that"
     )]
     TooLarge {
-        /// Of the request.
+        /// How many records the request has.
         records: usize,
     },
 }
 
 impl Refusal {
-    /// As it stands in replies, and as the metrics' label. Clients may match on it.
+    /// The code in replies and in the metrics' label. Clients may match on it.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Gap { .. } | Self::Forgotten { .. } => "sequence_conflict",
@@ -104,12 +104,12 @@ impl Refusal {
         }
     }
 
-    /// Whether the request's number is why, and not a lack of room.
+    /// Whether the request's number is the reason, and not a lack of room.
     pub const fn is_conflict(&self) -> bool {
         !matches!(self, Self::TooManyClients | Self::NoMemory | Self::TooLarge { .. })
     }
 
-    /// The sequence that would be taken, and the epoch that it is of, where that is known.
+    /// The sequence that would be taken, and its epoch, where that is known.
     pub const fn expected(&self) -> Option<(u64, u64)> {
         match *self {
             Self::Gap { expected, epoch, .. }

@@ -4,37 +4,38 @@ use std::borrow::Cow;
 
 use crate::base::outcome::{Kind, Outcome, RecordError};
 
-/// What a remembered request takes beside its records, bytes: the entry and the head of its allocation.
+/// What a remembered request takes besides its records, bytes: the entry and the head of its allocation.
 const REQUEST_BYTES: usize = 256;
-/// Messages that a request may keep, bytes: enough for every message of a small one.
+/// Room for the messages of a request, bytes: enough for every message of a small request.
 const MESSAGES_BYTES: usize = 1 << 10;
-/// And for each record. Most messages are longer, but few requests have only records with one.
+/// More room for messages, for each record. Most messages are longer, but in few requests every record has one.
 const MESSAGE_BYTES_A_RECORD: usize = 128;
-/// What stands where a message was, once those before it have used up the room.
+/// Replaces a message for which there is no room left.
 const NOT_KEPT: &str = "the request has too many messages to keep them all; the code says what happened";
 
-/// A record's outcome.
+/// The remembered outcome of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// As of the last time that it was handed over or refused.
+    /// The outcome of the last time that the record was handed over or refused.
     pub outcome: Outcome,
-    /// Handed over by a repeat: it may stand behind records that were sent after it.
+    /// Whether a repeat handed the record over: then it may stand behind records that were sent after it.
     pub late: bool,
 }
 
-/// What became of a request. Immutable: a repeat that changes something makes a new one.
+/// The outcomes of a request. Immutable: a repeat that changes one makes a new value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The producer generation of the last hand-over.
     pub generation: u32,
+    /// The outcome of each record, in the order of the request.
     records: Box<[Stored]>,
     bytes: usize,
     is_acked: bool,
     is_blocking: bool,
 }
 
-/// The most that a request of so many records can take once it is settled, bytes. What is under way counts as this much, so
-/// that an outcome never finds the memory full.
+/// The most that a request of so many records can take once it is settled, bytes. A request that is under way counts as
+/// this much, so that an outcome never finds the memory full.
 pub fn most_bytes(records: usize) -> usize {
     let each = size_of::<Stored>() + MESSAGE_BYTES_A_RECORD;
     records
@@ -43,7 +44,7 @@ pub fn most_bytes(records: usize) -> usize {
 }
 
 impl Settled {
-    /// Keeps these, the messages as far as there is room for them.
+    /// Keeps these outcomes, and their messages as far as there is room.
     pub fn new(generation: u32, mut records: Vec<Stored>) -> Self {
         let room = MESSAGES_BYTES + records.len() * MESSAGE_BYTES_A_RECORD;
         let mut messages = 0;
@@ -67,7 +68,7 @@ impl Settled {
         }
     }
 
-    /// By record, in the order of the request.
+    /// The outcome of each record, in the order of the request.
     pub fn records(&self) -> &[Stored] {
         &self.records
     }
@@ -82,17 +83,17 @@ impl Settled {
         self.is_blocking
     }
 
-    /// What it takes, at most [`most_bytes`].
+    /// What these outcomes take, bytes: at most [`most_bytes`].
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// What a message takes of the heap.
+/// What a message takes on the heap, bytes.
 fn owned(error: &RecordError) -> usize {
     match &error.message {
         Cow::Borrowed(_) => 0,
-        // Also what is allocated and not used.
+        // The capacity, because unused bytes are allocated, too.
         Cow::Owned(text) => text.capacity(),
     }
 }

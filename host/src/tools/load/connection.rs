@@ -1,4 +1,4 @@
-//! One keep-alive connection: requests out, answers in, in their order.
+//! One keep-alive connection: sends requests and reads the answers, in order.
 
 use std::{collections::VecDeque, sync::Mutex, time::Instant};
 
@@ -31,12 +31,13 @@ pub(super) async fn drive(
     seen
 }
 
+/// What the writing and the reading half of a connection share.
 struct State {
-    /// For requests under way.
+    /// Permits for more requests under way.
     room: Semaphore,
-    /// When those under way were due.
+    /// When each request under way was due.
     due: Mutex<VecDeque<Instant>>,
-    /// One for each that is under way; closed after the last.
+    /// One permit for each request under way; closed after the last request.
     sent: Semaphore,
 }
 
@@ -52,7 +53,7 @@ async fn write(
         if let Some(planned) = planned {
             tokio::time::sleep_until(planned.into()).await;
         }
-        // A request that has to wait here is late: its latency counts from when it was due.
+        // A request that has to wait here is late: its latency still counts from when it was due.
         state.room.acquire().await?.forget();
         let due = planned.unwrap_or_else(Instant::now);
         if due >= plan.end {
@@ -66,7 +67,7 @@ async fn write(
         sent.context("the sidecar closed the connection")?;
         number += 1;
     }
-    // The reader takes what is left of these, then finds it closed.
+    // The reader takes the permits that are left, then finds the semaphore closed.
     state.sent.add_permits(1);
     Ok(())
 }
@@ -93,7 +94,7 @@ async fn read(reading: impl AsyncRead + Unpin, batch: usize, state: &State) -> a
     }
 }
 
-/// The status; the body is in `body`.
+/// Reads an answer and returns its status; the body is in `body`.
 async fn answer(
     reading: &mut BufReader<impl AsyncRead + Unpin>,
     line: &mut String,
@@ -105,7 +106,7 @@ async fn answer(
         bail!("the sidecar closed the connection before it answered");
     }
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.with_context(|| format!("this is no status line: {line:?}"))?;
+    let status = status.with_context(|| format!("not a status line: {line:?}"))?;
     let mut length = 0;
     loop {
         line.clear();
@@ -125,7 +126,7 @@ async fn answer(
     Ok(status)
 }
 
-/// So much of an answer that it can be told from others, and not so much that each is another.
+/// So much of an answer that two kinds of answers differ, and so little that two answers of one kind do not.
 fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let code = text.split("\"code\":\"").nth(1).and_then(|rest| rest.split('"').next());

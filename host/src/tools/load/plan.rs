@@ -4,17 +4,20 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A connected socket, of either kind.
+/// A connected socket, Unix or TCP.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
+    /// When sending begins.
     pub(super) begin: Instant,
+    /// When sending ends.
     pub(super) end: Instant,
-    /// Between two requests of one connection; none: as soon as there is room for one.
+    /// The time between two requests of one connection. None: each request goes out as soon as fewer than `in_flight`
+    /// are under way.
     pub(super) interval: Option<Duration>,
-    /// Of one connection.
+    /// How many requests of one connection may be under way at once.
     pub(super) in_flight: usize,
 }

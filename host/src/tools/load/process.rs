@@ -1,8 +1,8 @@
-//! What another process uses, as `/proc` says it.
+//! What another process uses, as `/proc` shows it.
 
 use anyhow::Context as _;
 
-/// Ticks of a second that `/proc` counts in, on every Linux that there is (`USER_HZ`).
+/// `/proc` counts CPU time in ticks: this many in a second, on every Linux (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
 /// CPU time and memory.
@@ -17,7 +17,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Of a process, so far.
+    /// What this process has used so far.
     pub fn of(process: u32) -> anyhow::Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
             .with_context(|| format!("cannot read what process {process} uses"))?;
@@ -31,7 +31,7 @@ impl Usage {
         })
     }
 
-    /// What was used since.
+    /// What was used since an earlier reading.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {

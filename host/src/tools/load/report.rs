@@ -1,4 +1,4 @@
-//! What a run gave, for people and for scripts.
+//! The result of a run, for people and for scripts.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -11,14 +11,16 @@ use crate::tools::cli::{Load, LoadFormat};
 /// Latencies are kept from 1 µs to a minute, to three figures.
 const LONGEST_US: u64 = 60_000_000;
 
-/// What connections saw.
+/// What the connections have seen.
 #[derive(Debug)]
 pub(super) struct Observed {
-    /// Of answers, µs.
+    /// Latencies of answers, µs.
     latencies: Histogram<u64>,
+    /// How many records were acked.
     pub(super) records: u64,
+    /// How many answers had only acked records.
     pub(super) requests: u64,
-    /// Answers other than "all acked", by what they were.
+    /// How many answers were not "all acked", by status and content.
     pub(super) others: BTreeMap<String, u64>,
 }
 
@@ -51,44 +53,45 @@ impl Observed {
     }
 }
 
-/// See the [module](self).
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// How records were sent.
     pub format: LoadFormat,
-    /// The socket.
+    /// The kind of socket.
     pub socket: &'static str,
-    /// Connections at once.
+    /// How many connections there were.
     pub connections: usize,
-    /// Records of a request.
+    /// Records in each request.
     pub batch: usize,
-    /// Requests under way on a connection.
+    /// Requests under way on each connection.
     pub in_flight: usize,
-    /// Bytes of a value.
+    /// Bytes of each value.
     pub value_bytes: usize,
-    /// Records a second that were asked for, if any were.
+    /// The rate that was asked for, records a second. None: as fast as possible.
     pub rate: Option<f64>,
-    /// How long it took.
+    /// How long the measurement took.
     pub seconds: f64,
     /// Records that were acked.
     pub records: u64,
-    /// Answers in which all were.
+    /// Answers in which all records were acked.
     pub requests: u64,
     /// Records a second.
     pub records_per_second: f64,
     /// Requests a second.
     pub requests_per_second: f64,
-    /// Milliseconds of a request, or of a stream's record; with a rate, from when it was due.
+    /// Latency of a request, or of a stream's record, in milliseconds. With a rate, it counts from when the request was
+    /// due.
     pub latency_ms: Latency,
-    /// All other answers.
+    /// How many answers were not "all acked", by status and content.
     pub others: BTreeMap<String, u64>,
     /// The sidecar's CPU seconds for a million records, if its process is known.
     pub cpu_seconds_per_million: Option<f64>,
-    /// The most that it ever had resident, bytes.
+    /// The most memory that the sidecar ever had resident, bytes, if its process is known.
     pub peak_resident_bytes: Option<u64>,
 }
 
-/// Milliseconds.
+/// Latencies in milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[allow(missing_docs, reason = "shares of the answers that were not slower")]
 pub struct Latency {

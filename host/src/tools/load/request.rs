@@ -1,4 +1,4 @@
-//! The bytes of a request, made once: sending the same again costs the least.
+//! Makes the bytes of a request once: sending the same bytes again costs the least.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,7 @@ pub(super) fn of(options: &Load, connection: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The topic of this number.
+/// The name of the topic with this number.
 pub(super) fn topic(options: &Load, number: usize) -> String {
     match options.topics {
         1 => options.topic.clone(),
@@ -63,7 +63,7 @@ fn body(options: &Load, connection: usize) -> (&'static str, Vec<u8>) {
     }
 }
 
-/// The layout of docs/packed-records.md: key and value only.
+/// A body in the layout of docs/packed-records.md: key and value only.
 fn packed(options: &Load, connection: usize) -> Vec<u8> {
     let value = value(options);
     let number = |number: usize| (number as u32).to_le_bytes();
@@ -82,7 +82,7 @@ fn packed(options: &Load, connection: usize) -> Vec<u8> {
     body
 }
 
-/// One record a line.
+/// A body with one record a line.
 pub(super) fn lines(options: &Load, connection: usize) -> String {
     let records = 0..options.batch;
     records.map(|index| record(options, connection, index) + "\n").collect()
@@ -92,7 +92,7 @@ fn record(options: &Load, connection: usize, index: usize) -> String {
     format!(
         "{{\"key\":\"{}\",\"value\":\"{}\"}}",
         key(connection, index),
-        // With its quotes it is as long as the others'.
+        // Two bytes shorter: with its quotes it is as long as the values of other formats.
         &value(options)[2..]
     )
 }

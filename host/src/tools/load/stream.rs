@@ -1,4 +1,4 @@
-//! One stream: records out and outcomes in at the same time.
+//! One stream: sends records and reads outcomes at the same time.
 
 use std::{
     collections::VecDeque,
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::tools::cli::Load;
 
-/// Pieces of the body between the sender and the connection.
+/// How many pieces of the body may wait between the sender and the connection.
 const PIECES: usize = 4;
 
-/// A request's body as it comes.
+/// A request's body that is sent piece by piece.
 pub(crate) struct Body(pub(crate) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Body {

@@ -1,4 +1,4 @@
-//! The generator against a listener that answers as told: what it counts is what was there.
+//! Runs the load generator against a listener that answers as told, and compares the counts.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -68,7 +68,7 @@ fn serve(mut stream: TcpStream, pause: Duration) -> std::io::Result<()> {
 fn server(pause: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("an address").to_string();
-    // It ends with the process.
+    // The thread ends with the process.
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             thread::spawn(move || serve(stream, pause));
@@ -85,7 +85,8 @@ fn what_is_not_acked_is_never_counted_as_if_it_were() {
     assert!(report.peak_resident_bytes.is_some_and(|bytes| bytes > 1 << 20));
 }
 
-/// Each answer takes ten times as long as there is between two requests: the last ones wait for all of them.
+/// Each answer takes ten times as long as the time between two requests, so the last requests wait for all answers
+/// before them.
 #[test]
 fn a_slow_answer_is_not_hidden_by_requests_that_were_sent_later_because_of_it() {
     let slow = Load {

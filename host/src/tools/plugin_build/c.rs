@@ -1,5 +1,5 @@
 //! C. clang compiles all `.c` files of the folder that are not tests, the bindings of wit-bindgen among them, against
-//! wasi-libc. The description of the interface, which wit-bindgen would link in as an object file, is added here.
+//! wasi-libc. This module adds the description of the interface, which wit-bindgen would link in as an object file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -21,10 +21,10 @@ use super::{
     tool,
 };
 
-/// What is advised where there is no clang at all.
+/// The version of clang to install where there is none at all.
 const ADVISED: u32 = 19;
 
-/// Older ones were never tried.
+/// The oldest clang that is used. Older ones were never tried.
 const OLDEST: u32 = 16;
 
 /// The module in which wasi-libc looks for the system.
@@ -39,7 +39,7 @@ pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)
     let mut module = compile(&compiler, dir, &sources, scratch.path())?;
 
     progress(&format!("making a component of {name}"));
-    let imports = system_calls(&module).with_context(|| format!("clang has made no module of {name}"))?;
+    let imports = system_calls(&module).with_context(|| format!("clang made no module from {name}"))?;
     if !imports.is_empty() {
         return Err(BuildError::CallsSystem { name, imports }.into());
     }
@@ -71,21 +71,21 @@ pub(super) fn sources(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// There is no file that would name a project in C: the folder does.
+/// The plugin's name. No file names a project in C, so its folder does.
 fn name(dir: &Path) -> anyhow::Result<String> {
     let dir = fs::canonicalize(dir).with_context(|| format!("cannot open the folder {}", dir.display()))?;
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     Ok(checked_name(&name, &dir)?)
 }
 
-/// A compiler with all that it needs.
+/// A compiler that has all it needs.
 #[derive(Debug)]
 struct Compiler {
     clang: OsString,
     sysroot: Sysroot,
 }
 
-/// The first clang that has all that it needs. If none has, what the first that runs at all lacks is told.
+/// The first clang that has all it needs. If none has, the error tells what the first one that runs at all lacks.
 fn compiler(places: &SearchPaths) -> Result<Compiler, BuildError> {
     let sysroots = places.found();
     if let (Some(named), [folder], []) = (places.named, &*places.sysroots, &*sysroots) {
@@ -140,7 +140,7 @@ fn version(clang: &OsStr) -> Option<u32> {
     (major >= OLDEST && targets.contains("wasm32")).then_some(major)
 }
 
-/// What is not installed for this clang, and the packages that bring it.
+/// What is not installed for this clang, and the packages that install it.
 fn lacks(clang: &OsStr, version: u32, sysroot: Option<&Sysroot>) -> (Vec<String>, Vec<String>) {
     let is_file = |question: &[&str]| answer(clang, question).is_some_and(|path| Path::new(path.trim()).is_file());
     let target = target(sysroot);
@@ -217,7 +217,7 @@ fn compile(compiler: &Compiler, dir: &Path, sources: &[PathBuf], scratch: &Path)
         }
         .into());
     }
-    fs::read(&file).with_context(|| format!("cannot read {}, which clang has made", file.display()))
+    fs::read(&file).with_context(|| format!("cannot read {}, which clang made", file.display()))
 }
 
 /// The functions of WASI that a module imports.

@@ -1,4 +1,4 @@
-//! From a WebAssembly module to a component that a host would take, in its place.
+//! From a WebAssembly module to a checked component in its place.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use super::{error::BuildError, language::Language};
 use crate::plugin::PACKAGE;
 
-/// What makes a component a partitioner, in whatever version.
+/// The export that makes a component a partitioner, without the version.
 const EXPORT: &str = "pointsman:partitioner/partitioner@";
 
-/// A component that a host would take, not in its place yet.
+/// A component that a host would take, and that is not in its place yet.
 #[derive(Debug)]
 pub(super) struct Component {
     pub(super) name: String,
@@ -27,10 +27,11 @@ pub(super) fn encode(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
-/// Makes sure that a component is a partitioner that a host would take. What else it exports does no harm: the engines of
-/// some languages do.
+/// Makes sure that a component is a partitioner that a host would take. Other exports do no harm: the engines of some
+/// languages have some.
 pub(super) fn check(name: String, bytes: Vec<u8>, language: Language) -> anyhow::Result<Component> {
-    let (imports, exports) = surface(&bytes).with_context(|| format!("what was built of {name} is no component"))?;
+    let (imports, exports) =
+        surface(&bytes).with_context(|| format!("what was built from {name} is not a component"))?;
     if !exports.iter().any(|export| export.starts_with(EXPORT)) {
         return Err(BuildError::NoPartitioner { name, language }.into());
     }
@@ -72,7 +73,7 @@ pub(super) fn place(Component { name, bytes }: Component, out: &Path) -> anyhow:
         .and_then(|mut draft| draft.write_all(&bytes).and_then(|()| draft.sync_all()))
         .and_then(|()| fs::rename(&draft, &file));
     if let Err(error) = written {
-        // Nothing is left to do if this fails as well; the first error is the one to tell.
+        // If this fails, too, nothing can be done: the first error is the one to report.
         let _ = fs::remove_file(&draft);
         return Err(error).with_context(|| format!("cannot write {}", file.display()));
     }

@@ -1,4 +1,4 @@
-//! Which language a project is in.
+//! Tells which language a project is in.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ impl Language {
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoProject`] when there is none of them.
+    /// [`BuildError::NoProject`] when the folder has none of these.
     pub fn of(dir: &Path) -> Result<Self, BuildError> {
         let has = |file| dir.join(file).is_file();
         if has("Cargo.toml") {

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use super::language::{Language, TARGET};
 use crate::plugin::core_module;
 
-/// How much of a file is looked at that was given in place of a folder: no component may be larger.
+/// How much is read of a file that was given in place of a folder, bytes: no component may be larger.
 const MAX_MODULE: u64 = 32 << 20;
 
 /// Why a partitioner could not be built, where the cure is known.
@@ -31,21 +31,21 @@ pub enum BuildError {
         /// The folder.
         dir: PathBuf,
     },
-    /// Something else has the name.
+    /// There is a file where a folder is expected.
     #[error("{} is not a folder; name the folder of a plugin's source", file.display())]
     NotAFolder {
-        /// What it is.
+        /// The file.
         file: PathBuf,
     },
-    /// What was given was built already, and is no component yet.
+    /// The file was built already, but it is not a component yet.
     #[error("{}: {advice}", file.display())]
     CoreModule {
         /// The file.
         file: PathBuf,
-        /// What it is and how it gets to a component.
+        /// What the file is, and how to make a component of it.
         advice: String,
     },
-    /// A project whose name cannot be a plugin's.
+    /// The project's name cannot be a plugin's name.
     #[error(
         "{} names the plugin `{name}`, but a plugin's name is a file's: only letters, digits, `-`, `_` and `.`, no `.` in front",
         file.display()
@@ -53,17 +53,17 @@ pub enum BuildError {
     BadName {
         /// The name.
         name: String,
-        /// What gives it: a file, or a folder by its own name.
+        /// The file or folder that gives the name.
         file: PathBuf,
     },
-    /// A project description that gives no name, or is not one.
+    /// The project description gives no name, or cannot be read.
     #[error("cannot read the plugin's name from {}: {message}; {cure}", file.display())]
     NoName {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         message: String,
-        /// What to write there.
+        /// What to write into the file.
         cure: &'static str,
     },
     /// The file that the build starts from is not there.
@@ -89,8 +89,8 @@ pub enum BuildError {
         /// The folder.
         dir: PathBuf,
     },
-    /// Cargo ran and did not succeed; it has said why itself.
-    #[error("cargo could not build {} ({status}); its messages stand above", dir.display())]
+    /// Cargo ran and failed. It has said why itself.
+    #[error("cargo could not build {} ({status}); see its messages above", dir.display())]
     Cargo {
         /// The folder.
         dir: PathBuf,
@@ -106,13 +106,13 @@ pub enum BuildError {
         /// The folder.
         dir: PathBuf,
     },
-    /// A module does not say what it imports and exports, so it was not made with the plugin crate.
+    /// The module does not say what it imports and exports, so it was not made with the plugin crate.
     #[error("{name} is a plain WebAssembly module, not a partitioner; build it on the crate pointsman-plugin")]
     NotWithSdk {
         /// The cargo package.
         name: String,
     },
-    /// A component without a partitioner in it.
+    /// The component exports no partitioner.
     #[error("{name} exports no partitioner; {}", language.export())]
     NoPartitioner {
         /// The plugin.
@@ -120,7 +120,7 @@ pub enum BuildError {
         /// Its language.
         language: Language,
     },
-    /// A component that no host would take.
+    /// The component imports what no host gives.
     #[error("{name} imports what no host gives a partitioner: {}; remove what needs it", imports.join(", "))]
     ForeignImports {
         /// The plugin.
@@ -128,7 +128,7 @@ pub enum BuildError {
         /// The imports in question.
         imports: Vec<String>,
     },
-    /// No clang that could compile for WebAssembly, or not all that it needs.
+    /// There is no clang that compiles for WebAssembly, or something that it needs is missing.
     #[error(
         "cannot compile C for WebAssembly: {} missing{}. On Debian or Ubuntu: sudo apt-get install {}",
         are_missing(missing), elsewhere(looked_at.as_deref()), packages.join(" ")
@@ -136,26 +136,26 @@ pub enum BuildError {
     NoWasmCompiler {
         /// What is missing, each with what it is for.
         missing: Vec<String>,
-        /// The Debian packages that bring it.
+        /// The Debian packages to install.
         packages: Vec<String>,
         /// Where the C library was looked for, if it is missing.
         looked_at: Option<String>,
     },
-    /// The folder that is named as that of the C library for WebAssembly is not one.
+    /// The folder that should hold the C library for WebAssembly does not.
     #[error(
         "{named}: there is no C library for WebAssembly in {}: it has no {wanted}; name the folder that has, as \
          share/wasi-sysroot in a WASI SDK",
         folder.display()
     )]
     NoSysroot {
-        /// What names it.
+        /// The option or variable that names the folder.
         named: &'static str,
         /// The folder.
         folder: PathBuf,
-        /// What would be there.
+        /// The files that are missing.
         wanted: String,
     },
-    /// The folder that is named as that of a WASI SDK has no compiler.
+    /// The folder that should hold a WASI SDK has no compiler.
     #[error(
         "WASI_SDK_PATH: there is no clang in {} that runs, is new enough and compiles for WebAssembly (bin/clang); name the \
          folder of a WASI SDK, or remove the variable",
@@ -165,7 +165,7 @@ pub enum BuildError {
         /// The folder.
         sdk: PathBuf,
     },
-    /// A C module that calls the system.
+    /// The C module calls the system.
     #[error(
         "{name} calls what no host gives a partitioner: {}; it comes with C functions that read or write files or streams, the \
          clock, the environment or random numbers (printf, fopen, time, getenv, …): remove the calls of those",
@@ -177,17 +177,17 @@ pub enum BuildError {
         /// The functions of WASI that it imports.
         imports: Vec<String>,
     },
-    /// A Go that cannot make a module whose functions a host may call.
+    /// This version of Go cannot make a module whose functions a host can call.
     #[error("{program} is Go {version}, but a plugin needs {oldest} or newer; get it from https://go.dev/dl")]
     OldGo {
         /// The program, as it was called.
         program: String,
         /// Its version.
         version: String,
-        /// The first that can do it.
+        /// The first version that can.
         oldest: &'static str,
     },
-    /// A plugin in Go that calls what not even a stand-in is there for.
+    /// The plugin in Go makes system calls that the stand-in does not have, either.
     #[error(
         "{name} calls what no host gives a partitioner: {}; it comes with packages that read or write files, folders or \
          sockets (os.Open, time.LoadLocation, net, …): remove the calls of those",
@@ -199,32 +199,32 @@ pub enum BuildError {
         /// The functions of WASI that it imports.
         imports: Vec<String>,
     },
-    /// A program of the language's tool chain is not there.
+    /// A program of the language's tool chain is missing.
     #[error("cannot find {program}, which {purpose}; {cure}")]
     NoTool {
         /// The program, as it was called.
         program: String,
         /// What it does.
         purpose: &'static str,
-        /// The command that brings it.
+        /// The command that installs the program.
         cure: String,
     },
-    /// A program of the tool chain ran and did not succeed.
-    #[error("{program} could not build {} ({status}){}", dir.display(), said.as_deref().unwrap_or("; its messages stand above"))]
+    /// A program of the tool chain ran and failed.
+    #[error("{program} could not build {} ({status}){}", dir.display(), said.as_deref().unwrap_or("; see its messages above"))]
     Tool {
         /// The program, as it was called.
         program: String,
         /// The folder.
         dir: PathBuf,
-        /// How it ended.
+        /// How the program ended.
         status: ExitStatus,
-        /// What it said, if it has not said so to the user itself.
+        /// The program's messages, if the user has not seen them already.
         said: Option<String>,
     },
 }
 
 impl BuildError {
-    /// For what is no folder, whether something else is there or nothing.
+    /// The error for a path that is not a folder: there may be a file, or nothing.
     pub(crate) fn no_folder(dir: &Path) -> Self {
         if !dir.exists() {
             return Self::NoFolder { dir: dir.to_owned() };

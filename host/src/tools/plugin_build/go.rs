@@ -1,4 +1,4 @@
-//! Go. The go command compiles the package to a module for WASI; what its runtime asks of the system then comes from a
+//! Go. The go command compiles the package to a module for WASI; its runtime's system calls are then answered by a
 //! stand-in within the component, `go/system.wat`, which says what each call gets.
 
 use std::fs;
@@ -20,17 +20,18 @@ use super::{
     tool,
 };
 
-/// The first Go that lets a host call into a module more than once (`-buildmode=c-shared`, `//go:wasmexport`).
+/// The first version of Go that lets a host call into a module more than once (`-buildmode=c-shared`,
+/// `//go:wasmexport`).
 const OLDEST: (u32, u32) = (1, 24);
 const OLDEST_SHOWN: &str = "1.24";
 
 /// The module in which Go looks for the system.
 const SYSTEM: &str = "wasi_snapshot_preview1";
 
-/// The stand-in for the system; `go/system.wat` as bytes.
+/// The stand-in for the system: `go/system.wat`, compiled.
 pub(super) const STAND_IN: &[u8] = include_bytes!("go/system.wasm");
 
-/// What the stand-in itself imports.
+/// The world of the stand-in: what it imports itself.
 const STAND_IN_WORLD: &str = "package pointsman:go; world system { import pointsman:partitioner/log@1.0.0; }";
 
 pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
@@ -41,7 +42,7 @@ pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)
     let module = compile(tools, dir, scratch.path())?;
 
     progress(&format!("making a component of {name}"));
-    let imports = unknown_calls(&module).with_context(|| format!("go has made no module of {name}"))?;
+    let imports = unknown_calls(&module).with_context(|| format!("go made no module from {name}"))?;
     if !imports.is_empty() {
         return Err(BuildError::GoCallsSystem { name, imports }.into());
     }
@@ -54,7 +55,7 @@ pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)
     check(name, component, Language::Go)
 }
 
-/// The module's name is a path, whose last part is the plugin's. One that only tells the version of what is before it is none.
+/// The plugin's name: the last part of the module's path. A last part that is only a version does not count.
 fn name(dir: &Path) -> anyhow::Result<String> {
     let file = dir.join("go.mod");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -81,8 +82,8 @@ fn is_major_version(part: &str) -> bool {
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// An older go would fail with a message about its own flags. What is asked is the one that builds in this folder: a go may
-/// fetch the one that go.mod names.
+/// Checks the version beforehand: an older go would fail with a message about its own flags. The question is put in the
+/// plugin's folder, because go may fetch the version that go.mod names.
 fn check_version(tools: &Programs, dir: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(&tools.go);
     command.args(["env", "GOVERSION"]);
@@ -95,7 +96,7 @@ fn check_version(tools: &Programs, dir: &Path) -> anyhow::Result<()> {
             oldest: OLDEST_SHOWN,
         }
         .into()),
-        // One that was built from a development tree has no number, and whoever has it knows.
+        // A go that was built from a development tree has no number, and its user knows that.
         _ => Ok(()),
     }
 }
@@ -110,8 +111,8 @@ fn compile(tools: &Programs, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<u
     let file = scratch.join("module.wasm");
     let mut command = Command::new(&tools.go);
     command.env("GOOS", "wasip1").env("GOARCH", "wasm");
-    // The same sources give the same component, wherever they lie. Without debug information, which is as large as the
-    // code; function names stay, for the trace of a trap.
+    // The same sources give the same component, wherever they lie. Debug information, as large as the code, is omitted;
+    // function names stay, for the trace of a trap.
     command.args([
         "build",
         "-buildmode=c-shared",
@@ -122,10 +123,10 @@ fn compile(tools: &Programs, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<u
     ]);
     command.arg(&file).arg(".");
     run(tools, command, dir)?;
-    fs::read(&file).with_context(|| format!("cannot read {}, which go has made", file.display()))
+    fs::read(&file).with_context(|| format!("cannot read {}, which go made", file.display()))
 }
 
-/// What the command wrote to standard output. What it has to say else goes where ours goes.
+/// What the command wrote to standard output. Its standard error goes to ours.
 fn run(tools: &Programs, mut command: Command, dir: &Path) -> anyhow::Result<String> {
     command.current_dir(dir).stdin(Stdio::null()).stderr(Stdio::inherit());
     let program = super::programs::shown(&tools.go);
@@ -180,7 +181,7 @@ pub(super) fn unknown_calls(module: &[u8]) -> anyhow::Result<Vec<String>> {
     Ok(unknown)
 }
 
-/// Both modules are told what they import and export, since neither says so itself, and become one component.
+/// Makes one component of both modules. Neither says itself what it imports and exports, so that is added first.
 fn encode(mut module: Vec<u8>, dir: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(interface::folder(dir, scratch)?)?;

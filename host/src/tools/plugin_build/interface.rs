@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// The world that a partitioner is.
+/// The WIT world of a partitioner.
 pub(super) const WORLD: &str = "plugin";
 
 const WIT: &str = include_str!("../../../../wit/partitioner.wit");
 
-/// The folder with the interface: the project's own `wit`, so that it keeps building as it was written when a newer host
-/// builds it; else this host's, written to `scratch`.
+/// The folder with the interface. It is the project's own `wit`, so that a newer host still builds the project against
+/// the interface it was written for; else this host's, written to `scratch`.
 pub(super) fn folder(project: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
     let own = project.join("wit");
     if own.is_dir() {

@@ -39,7 +39,7 @@ pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)
         &tools.node,
         dir,
         |command, wit, out| {
-            // By the name of node, whose absence can then be told from that of the script.
+            // Runs the script with node by name, so that a missing node can be told from a missing script.
             command.arg(COMPONENTIZE).arg("--wit").arg(wit);
             command.args(["-n", interface::WORLD, "--js", ENTRY, "--sync", "--stub-wasi", "-o"]);
             command.arg(out);

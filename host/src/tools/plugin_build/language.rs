@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-/// What Rust compiles plugins for.
+/// The target that Rust compiles plugins for.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A language in which partitioners can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
-    /// On the crate pointsman-plugin.
+    /// Rust, on the crate pointsman-plugin.
     Rust,
-    /// On the bindings that wit-bindgen makes.
+    /// C, on the bindings that wit-bindgen makes.
     C,
     /// JavaScript, with the engine QuickJS in the component.
     Js,
-    /// With the interpreter in the component.
+    /// Python, with its interpreter in the component.
     Python,
-    /// With Go's runtime in the component.
+    /// Go, with its runtime in the component.
     Go,
 }
 

@@ -8,18 +8,19 @@ use std::{
 
 use super::{error::BuildError, sysroot::SearchPaths};
 
-/// The names of clang that are tried. The plain one last: it may be of any age, and without the libraries.
+/// The names of clang that are tried. The plain name comes last: it may be of any version, and lack the libraries.
 pub(super) const CLANGS: [&str; 8] = [
     "clang-19", "clang-18", "clang-17", "clang-16", "clang-20", "clang-21", "clang-22", "clang",
 ];
 
-/// The programs to run; of a test's own in tests.
+/// The programs to run. Tests put their own programs here.
 pub(super) struct Programs {
     pub(super) cargo: OsString,
     pub(super) rustc: OsString,
-    /// In the order in which they are asked whether they can do it.
+    /// The C compilers and libraries, in the order in which they are tried.
     pub(super) c: SearchPaths,
     pub(super) node: OsString,
+    /// Used where the project has none in its own environment.
     pub(super) componentize_py: OsString,
     pub(super) go: OsString,
 }
@@ -38,7 +39,7 @@ impl Programs {
     }
 }
 
-/// Whether a name can be a file's, and a plugin's in a route.
+/// The name, if it can be a file's name, and a plugin's name in a route.
 pub(super) fn checked_name(name: &str, file: &Path) -> Result<String, BuildError> {
     let fit = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fit) {

@@ -48,7 +48,8 @@ pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)
     check(name, component, Language::Python)
 }
 
-/// The project's own environment comes first, so that it need not be active.
+/// The program to run. The one in the project's own environment comes first, so that the environment need not be
+/// active.
 fn program(tools: &Programs, dir: &Path) -> OsString {
     let own = dir.join(".venv/bin/componentize-py");
     match fs::canonicalize(own) {

@@ -1,5 +1,5 @@
 //! Rust. Cargo compiles each plugin crate of the folder to a module, which says itself what it imports and exports.
-//! Nothing but cargo and the target is needed.
+//! Only cargo and the target are needed.
 
 use std::env;
 use std::fs;
@@ -33,8 +33,7 @@ pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)
     let mut components = Vec::with_capacity(modules.len());
     for Module { name, file } in modules {
         progress(&format!("making a component of {name}"));
-        let module =
-            fs::read(&file).with_context(|| format!("cannot read {}, which cargo has made", file.display()))?;
+        let module = fs::read(&file).with_context(|| format!("cannot read {}, which cargo made", file.display()))?;
         components.push(component_of(name, &module)?);
     }
     Ok(components)
@@ -55,7 +54,7 @@ fn component_of(name: String, module: &[u8]) -> anyhow::Result<Component> {
     check(name, component, Language::Rust)
 }
 
-/// Runs cargo and gives back what it wrote to standard output: a JSON message a line.
+/// Runs cargo and returns what it wrote to standard output: one JSON message a line.
 fn cargo_build(tools: &Programs, dir: &Path) -> anyhow::Result<Vec<u8>> {
     let mut cargo = Command::new(&tools.cargo);
     cargo
@@ -96,8 +95,9 @@ fn cargo_build(tools: &Programs, dir: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Whether a variable is about the build that this process is part of, as under `cargo run` and `cargo test`, and not a
-/// wish of the user's. Wishes stay: flags, wrappers, proxies, and CARGO_TARGET_DIR, which does no harm since cargo says
-/// where it has put the modules. RUSTUP_TOOLCHAIN stays too, because CARGO then is the cargo of that toolchain.
+/// setting of the user's. The user's settings stay: flags, wrappers, proxies, and CARGO_TARGET_DIR, which does no harm
+/// since cargo says where it puts the modules. RUSTUP_TOOLCHAIN stays, too, because CARGO then is the cargo of that
+/// toolchain.
 pub(super) fn tells_of_another_build(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CFG_"]
         .iter()
@@ -116,7 +116,8 @@ pub(super) fn tells_of_another_build(variable: &str) -> bool {
         .contains(&variable)
 }
 
-/// Asked only after a failure: without the target the compiler's own message is about a missing crate `core`.
+/// Whether the target is not installed. Asked only after a failure: without the target, the compiler's own message is
+/// about a missing crate `core`.
 fn lacks_target(tools: &Programs, dir: &Path) -> bool {
     let libraries = Command::new(&tools.rustc)
         .args(["--print", "target-libdir", "--target", TARGET])
@@ -129,7 +130,7 @@ fn lacks_target(tools: &Programs, dir: &Path) -> bool {
     }
 }
 
-/// A line of cargo's output, as far as it matters here.
+/// The parts of a line of cargo's output that matter here.
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 enum Message {
@@ -150,7 +151,7 @@ struct Target {
 pub(super) fn modules_in(cargo_output: &[u8]) -> Vec<Module> {
     let mut modules = Vec::new();
     for line in cargo_output.split(|&byte| byte == b'\n') {
-        // Also what is no message: a program that cargo runs may write to the same place.
+        // Lines that are not messages are skipped: a program that cargo runs may write to the same output.
         let Ok(Message::CompilerArtifact {
             package_id,
             target,
@@ -159,7 +160,7 @@ pub(super) fn modules_in(cargo_output: &[u8]) -> Vec<Module> {
         else {
             continue;
         };
-        // Crates of a registry may be `cdylib` too, besides being libraries. Those are parts of a plugin, not plugins.
+        // Crates of a registry may be `cdylib`, too, besides being libraries. They are parts of a plugin, not plugins.
         let own = package_id.starts_with("path+");
         if !own || !target.crate_types.iter().any(|crate_type| crate_type == "cdylib") {
             continue;
@@ -173,13 +174,13 @@ pub(super) fn modules_in(cargo_output: &[u8]) -> Vec<Module> {
             file,
         }));
     }
-    // Cargo tells of them as they are ready, which differs from run to run.
+    // Cargo reports modules as they are ready, in an order that differs from run to run.
     modules.sort();
     modules
 }
 
 /// The package's name in an id such as `path+file:///plugins/header#0.1.0`, or `path+file:///x#header@0.1.0` where the
-/// folder is called something else.
+/// folder has another name.
 fn package_name(package_id: &str) -> &str {
     let (url, fragment) = package_id.rsplit_once('#').unwrap_or((package_id, ""));
     match fragment.split_once('@') {

@@ -1,18 +1,19 @@
-//! Where the C library for WebAssembly lies. Distributions and SDKs do not agree on it, nor on the target's name.
+//! Finds the C library for WebAssembly. Distributions and SDKs agree neither on its folder nor on the target's name.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Names of one and the same target: the newer one since there is more than one WASI.
+/// Two names of the same target. The second one came when there was more than one WASI.
 const TARGETS: [&str; 2] = ["wasm32-wasi", "wasm32-wasip1"];
 
-/// Where a WASI SDK unpacks to, as its own page says.
+/// Where a WASI SDK is installed, as its own page says.
 const SDKS: [&str; 2] = ["/opt/wasi-sdk", "/usr/local/wasi-sdk"];
 
-/// The C library within a WASI SDK.
+/// The folder of the C library within a WASI SDK.
 const IN_SDK: &str = "share/wasi-sysroot";
 
-/// Debian and Ubuntu; Arch; Fedora; what is built by hand; Homebrew on macOS and on Linux.
+/// Where the C library is on Debian and Ubuntu; Arch; Fedora; where it was built by hand; and with Homebrew on macOS
+/// and on Linux.
 const FOLDERS: [&str; 6] = [
     "/usr",
     "/usr/share/wasi-sysroot",
@@ -27,9 +28,9 @@ const FOLDERS: [&str; 6] = [
 pub(super) struct SearchPaths {
     pub(super) clangs: Vec<OsString>,
     pub(super) sysroots: Vec<PathBuf>,
-    /// What names the one C library to take.
+    /// The option or variable that names the only C library to use, if one does.
     pub(super) named: Option<&'static str>,
-    /// The one SDK to take.
+    /// The only SDK to use, if one is named.
     pub(super) sdk: Option<PathBuf>,
 }
 
@@ -37,11 +38,12 @@ pub(super) struct SearchPaths {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sysroot {
     pub(super) folder: PathBuf,
+    /// The target's name in this library, one of [`TARGETS`].
     pub(super) target: &'static str,
 }
 
 impl SearchPaths {
-    /// `option` is `--sysroot`, which wins over the environment. An SDK that is named brings both compiler and library.
+    /// `option` is `--sysroot`, which wins over the environment. A named SDK gives both compiler and library.
     pub(super) fn of(option: Option<&Path>, environment: impl Fn(&str) -> Option<OsString>, clangs: &[&str]) -> Self {
         let variable = |name| environment(name).filter(|value| !value.is_empty());
         let sdk = variable("WASI_SDK_PATH").map(PathBuf::from);
@@ -71,7 +73,7 @@ impl SearchPaths {
         }
     }
 
-    /// The C libraries that are there.
+    /// The C libraries that exist.
     pub(super) fn found(&self) -> Vec<Sysroot> {
         let here = |folder: &PathBuf| {
             let folder = folder.clone();
@@ -87,7 +89,7 @@ impl SearchPaths {
             .collect()
     }
 
-    /// Where they were looked for.
+    /// Where the C library was looked for, in words.
     pub(super) fn looked_at(&self) -> String {
         let folders: Vec<String> = self
             .sysroots
@@ -104,7 +106,7 @@ impl Sysroot {
     }
 }
 
-/// What makes a folder one with a C library.
+/// The files by which a folder with a C library is known, in words.
 pub(super) fn looked_for() -> String {
     let [older, newer] = TARGETS.map(|target| format!("include/{target}/stdlib.h"));
     format!("{older} or {newer}")

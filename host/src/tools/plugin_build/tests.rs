@@ -1,4 +1,4 @@
-//! The build, with programs that stand in for the tool chains; for Rust also once with the real one.
+//! Tests of the build, with scripts in place of the tool chains; for Rust also once with the real one.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -16,7 +16,7 @@ const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// A project, and beside it programs that stand in for the tools. None is there until a test says what it is.
+/// A project, and beside it scripts in place of the tools. A test adds the scripts that it needs.
 struct Bench {
     folder: tempfile::TempDir,
     tools: Programs,
@@ -54,7 +54,8 @@ impl Bench {
         Ok(fs::write(file, bytes)?)
     }
 
-    /// By a shell, so that no other test's child can inherit the open file, which could then not be run.
+    /// A shell writes the script, so that no other test's child process can inherit the open file: a file that is open
+    /// for writing cannot be run.
     fn program(&self, name: &str, script: &str) -> anyhow::Result<OsString> {
         let file = self.dir().join(name);
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
@@ -89,7 +90,7 @@ fn the_language_is_told_by_what_lies_in_the_folder() -> anyhow::Result<()> {
         ("package.json", Language::Js),
         ("Cargo.toml", Language::Rust),
     ];
-    // From the one that counts least to the one that counts most.
+    // In ascending order of precedence.
     for (file, language) in expected {
         bench.write(file, b"")?;
         assert_eq!(Language::of(bench.dir())?, language, "with {file}");
@@ -99,7 +100,7 @@ fn the_language_is_told_by_what_lies_in_the_folder() -> anyhow::Result<()> {
 
 #[test]
 fn a_folder_without_a_plugin_is_told_what_would_be_one_in_each_language() -> anyhow::Result<()> {
-    // A test alone makes no plugin.
+    // A folder with only a test holds no plugin.
     let refusal = Bench::with("test.c", "")?.refusal()?;
     for named in [
         "Cargo.toml",

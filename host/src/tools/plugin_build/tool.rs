@@ -1,4 +1,4 @@
-//! Runs the programs that make a component by themselves.
+//! Runs programs that make a whole component by themselves.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,10 +11,11 @@ use tempfile::TempDir;
 
 use super::{error::BuildError, interface, language::Language};
 
-/// How many bytes of what a failed program said are told: an interpreter's trace is long, and its end matters most.
+/// How much of a failed program's messages is shown, bytes: an interpreter's trace is long, and its end matters most.
 const MAX_SAID: usize = 8 * 1024;
 
-/// Makes sure that the file is there from which a program begins: by itself, each would say so in its own way.
+/// Makes sure that the source file exists that a program starts from: each program would report its absence in its own
+/// way.
 pub(super) fn need_source(file: PathBuf, language: Language) -> Result<(), BuildError> {
     match file.is_file() {
         true => Ok(()),
@@ -22,7 +23,7 @@ pub(super) fn need_source(file: PathBuf, language: Language) -> Result<(), Build
     }
 }
 
-/// A folder that is gone after the build.
+/// A temporary folder for the build.
 pub(super) fn scratch() -> anyhow::Result<TempDir> {
     tempfile::Builder::new()
         .prefix("pointsman-build-")
@@ -30,8 +31,8 @@ pub(super) fn scratch() -> anyhow::Result<TempDir> {
         .context("cannot make a folder for temporary files")
 }
 
-/// Runs `program`, which makes components and is known as `name`: it writes that of `dir` to the file that it is given, and
-/// gives back what it wrote. What it says is told when it fails: these programs talk of every step.
+/// Runs `program`, which makes components and is known as `name`, for the project in `dir`, and returns the component
+/// that it wrote. The program's messages are shown only when it fails: these programs report every step.
 ///
 /// `arguments` gets the folder of the interface and the file to write.
 pub(super) fn componentize(
@@ -46,7 +47,7 @@ pub(super) fn componentize(
     let file = scratch.path().join("component.wasm");
     let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null());
-    // The author of a plugin looks for a place in the plugin, not in the program.
+    // A plugin's author looks for a line of the plugin, not of the program.
     command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
     arguments(&mut command, &wit, &file);
 
@@ -66,7 +67,7 @@ pub(super) fn componentize(
         }
         .into());
     }
-    fs::read(&file).with_context(|| format!("{} succeeded, but has written no component", program.display()))
+    fs::read(&file).with_context(|| format!("{} succeeded, but wrote no component", program.display()))
 }
 
 fn told(said: &[u8]) -> String {

@@ -1,4 +1,4 @@
-//! What a new plugin is made of: the files of `examples/write-a-plugin`, part of this program. A test keeps these lists
+//! The files of a new plugin: those of `examples/write-a-plugin`, embedded in this program. A test keeps these lists
 //! complete.
 
 use crate::tools::plugin_build::Language;
@@ -6,14 +6,14 @@ use crate::tools::plugin_build::Language;
 /// The name that the examples have.
 const EXAMPLE: &str = "customer-tier";
 
-/// A file of a new plugin: where it lies in the plugin's folder, and the text that the example has.
+/// A file of a new plugin: its path in the plugin's folder, and its text in the example.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct File {
     pub(super) path: &'static str,
     pub(super) text: &'static str,
 }
 
-/// Files of a folder of this repository, to lie at the same place below `$to`.
+/// Files of a folder of this repository, to be written below `$to` at the same relative path.
 macro_rules! files {
     ($from:literal => $to:literal: $($path:literal),* $(,)?) => {
         &[$(File {
@@ -39,7 +39,7 @@ pub(super) const GO: &[File] = files!("examples/write-a-plugin/go" => "":
     ".gitignore", "README.md", "go.mod", "plugin.go", "pointsman/component.go", "pointsman/native.go",
     "pointsman/pointsman.go", "rule.go", "rule_test.go");
 
-/// The SDK, which no registry has; the example takes it from this repository.
+/// The SDK. No registry has it, so a new plugin gets a copy; the example uses the one in this repository.
 pub(super) const SDK: &[File] = files!("plugins/sdk" => "vendor/pointsman-plugin/":
     "Cargo.toml", "src/bindings.rs", "src/config.rs", "src/decision.rs", "src/glue.rs", "src/lib.rs", "src/log.rs",
     "src/murmur2.rs", "src/record.rs");
@@ -47,10 +47,10 @@ pub(super) const SDK: &[File] = files!("plugins/sdk" => "vendor/pointsman-plugin
 /// The interface: the SDK wants it two folders up, and `plugin build` builds against it in all languages.
 const WIT: &[File] = files!("wit" => "wit/": "partitioner.wit");
 
-/// What all examples share: the cases, and the configuration of a sidecar to try the plugin out with.
+/// The files that all examples share: the cases, and the configuration of a sidecar to try the plugin out with.
 const CASES: &[File] = files!("examples/write-a-plugin" => "": "cases.toml", "pointsman.toml");
 
-/// Where the examples' text names what lies elsewhere in a new plugin. The C example is called as its folder is.
+/// Paths in the examples' text, and what they are in a new plugin. The C example has its folder's name.
 const MOVED: [(&str, &str); 4] = [
     ("../../../plugins/sdk", "vendor/pointsman-plugin"),
     ("../cases.toml", "cases.toml"),
@@ -58,7 +58,7 @@ const MOVED: [(&str, &str); 4] = [
     ("plugin = \"c\"", "plugin = \"customer-tier\""),
 ];
 
-/// Crates that the compiler brings.
+/// Crates that come with the compiler.
 const OF_RUST: [&str; 5] = ["alloc", "core", "proc-macro", "std", "test"];
 
 /// The files of a new plugin.
@@ -81,8 +81,8 @@ pub(super) fn renamed(text: &str, name: &str) -> String {
     moved.replace(EXAMPLE, name)
 }
 
-/// The example's lock file for a plugin called `name`. Cargo wants the packages by name, and would write the file anew if
-/// they were not.
+/// The example's lock file for a plugin called `name`. Cargo sorts the packages by name, and would rewrite the file if
+/// they were not sorted.
 pub(super) fn lock_file(text: &str, name: &str) -> String {
     const PACKAGE: &str = "\n[[package]]\n";
     let renamed = renamed(text, name);

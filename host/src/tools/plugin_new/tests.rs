@@ -17,7 +17,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// All files below a folder, as paths within it. What builds leave there is passed over.
+/// The paths of all files below a folder, without what builds leave there.
 fn files_in(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
     const BUILT: [&str; 7] = [
         "target",
@@ -98,7 +98,7 @@ fn in_every_language_a_new_plugin_is_complete_and_bears_its_own_name() -> anyhow
         }
         assert_eq!(Language::of(&dir)?, language);
         assert_eq!(new.next.first(), Some(&format!("cd {}", dir.display())));
-        // With `plugin new` itself these are five at most, and the last one is a record.
+        // With `plugin new` itself these are five commands at most, and the last one sends a record.
         assert!(new.next.len() <= 4, "{:?}", new.next);
         assert!(new.next.last().is_some_and(|last| last.starts_with("curl ")));
         let config = ConfigFile::new(Some(dir.join("pointsman.toml")), Vec::new(), Overrides::default()).load()?;
@@ -167,8 +167,8 @@ fn the_lock_file_stays_sorted_whatever_the_name() {
     assert_eq!(names("e"), ["\"b\"", "\"d\"", "\"e\""]);
 }
 
-// Runs the real cargo. The project always lies at the same place and shares the plugins' target folder, so that what was
-// compiled there serves again and nothing piles up.
+// Runs the real cargo. The project always lies at the same path and shares the plugins' target folder, so that compiled
+// code is used again and nothing piles up.
 #[test]
 fn a_new_plugin_in_rust_builds_as_it_is_with_the_versions_that_the_example_was_tested_with() -> anyhow::Result<()> {
     let dir = repository().join("plugins/target/plugin-new/a-plugin");

@@ -22,15 +22,15 @@ use crate::{
     topic::Partitions,
 };
 
-/// Records that are made up where none are given.
+/// How many records are made up where no file gives some.
 const RECORDS: usize = 10_000;
-/// Rounds of calls whose times are compared: the median is told.
+/// How many rounds of calls are timed: the median is reported.
 const ROUNDS: usize = 15;
-/// A bar of the largest share, characters.
+/// The bar of the largest share, characters.
 const BAR: usize = 50;
-/// Partitions that are drawn each; more are drawn in groups.
+/// The most bars. With more partitions, each bar is for a group of them.
 const ROWS: usize = 32;
-/// Largest file of records.
+/// The largest file of records.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// What to measure with.
@@ -49,21 +49,21 @@ pub struct Options<'a> {
 /// What was measured.
 #[derive(Debug)]
 pub struct Measured {
-    /// Calls.
+    /// How many calls were made.
     pub calls: u64,
-    /// Of a call: the median round, and the fastest.
+    /// Nanoseconds of a call: in the median round, and in the fastest one.
     pub ns: (f64, f64),
-    /// Memory of the instance before and after all calls.
+    /// The instance's memory before and after all calls.
     pub memory_bytes: (usize, usize),
-    /// Records by partition.
+    /// How many records each partition got.
     pub by_partition: Vec<u64>,
-    /// Records for which the host would pick.
+    /// Records for which the host would choose the partition.
     pub any: u64,
-    /// Refused records.
+    /// Records that the plugin refused.
     pub rejected: u64,
-    /// Records that were put on a partition that is not there.
+    /// Records for which the plugin chose a partition that does not exist.
     pub out_of_range: u64,
-    /// The last that the plugin logged.
+    /// The last lines that the plugin logged.
     said: Said,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
         limits: &limits,
         memory: Memory::unbounded(),
     };
-    // Records that name no topic are for one of ours.
+    // A record that names no topic gets a made-up one.
     let bare = Context {
         topic: Some(Arc::from("bench")),
         ..context.clone()
@@ -135,11 +135,11 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
         .collect()
 }
 
-/// Orders of a thousand customers, each with the headers that examples look at.
+/// Made-up orders of a thousand customers, each with the headers that the examples use.
 fn made_up() -> Vec<Record> {
     let regions = ["eu", "us", "apac", "latam", "mea"];
     let record = |number: usize| {
-        // A few customers buy most: the square of a number that runs through all of them.
+        // A few customers buy most: the square of a number that runs through all customers.
         let customer = (number * 7_919 % 1_000).pow(2) / 1_000;
         let header = |name: &str, value: &'static str| Header {
             name: name.into(),
@@ -195,10 +195,10 @@ fn spread(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -
     Ok(measured)
 }
 
-/// Nanoseconds of a call: those of the median round, and of the fastest.
+/// Nanoseconds of a call: in the median round, and in the fastest one.
 type Ns = (f64, f64);
 
-/// How many calls were made, and what each took; or the number of the record, counted from 1, that failed.
+/// How many calls were made, and how long each took; or the number, counted from 1, of the record whose call failed.
 fn time(
     lease: &mut Lease,
     records: &[Record],
@@ -273,7 +273,7 @@ impl Measured {
         for (count, what) in [
             (self.any, "may go anywhere"),
             (self.rejected, "are refused"),
-            (self.out_of_range, "are put on a partition that is not there"),
+            (self.out_of_range, "are put on a partition that does not exist"),
         ] {
             if count > 0 {
                 let _ = writeln!(text, "{count} of {} records {what}", self.records());
@@ -321,7 +321,7 @@ impl Measured {
     }
 }
 
-/// In eighths of a character.
+/// A bar, drawn in eighths of a character.
 fn bar(count: u64, longest: u64) -> String {
     let eighths = (count as f64 / longest.max(1) as f64 * (BAR * 8) as f64).round() as usize;
     let rest = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8];

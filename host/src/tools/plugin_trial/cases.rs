@@ -1,5 +1,5 @@
-//! A table of records and of what a plugin must decide about each: `[[case]]` in TOML, or a JSON object a line. What may stand in
-//! one is told by [`HELP`], and at length by `examples/write-a-plugin/CASES.md`.
+//! A table of cases: records, and what a plugin must decide about each. It is `[[case]]` in TOML, or one JSON object a
+//! line. [`HELP`] describes a case in short, and `examples/write-a-plugin/CASES.md` at length.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     topic::Partitions,
 };
 
-/// Most partitions of a case: more than any Kafka topic has.
+/// The most partitions of a case: more than any Kafka topic has.
 const MAX_PARTITIONS: u32 = 1_000_000;
 
 /// The format in short, for `pointsman plugin test --help`.
@@ -53,7 +53,7 @@ Cases run one after the other on one instance, which is a new one after a trap."
 pub struct Cases {
     /// The route's config.
     pub config: Map<String, Value>,
-    /// In the order of the file.
+    /// The cases, in the order of the file.
     pub cases: Vec<Case>,
 }
 
@@ -61,7 +61,7 @@ pub struct Cases {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// What it shows.
+    /// What the case shows.
     pub name: String,
     #[serde(default = "default_topic")]
     topic: String,
@@ -80,7 +80,7 @@ pub struct Case {
     queued_bytes: Vec<u64>,
     /// What the plugin must decide.
     pub expect: Expect,
-    /// Where it stands in its file, counted from 1.
+    /// The line at which the case begins in its file, counted from 1.
     #[serde(skip)]
     pub line: usize,
 }
@@ -111,7 +111,7 @@ fn default_topic() -> String {
 }
 
 impl Cases {
-    /// Reads a file; what is wrong is said with its place.
+    /// Reads a file. An error names the line.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         let shown = file.display();
         let text = fs::read_to_string(file).with_context(|| format!("cannot read the cases in {shown}"))?;
@@ -120,12 +120,12 @@ impl Cases {
             Some("ndjson" | "jsonl") => lines(&text),
             _ => bail!("{shown}: cases are read from .toml, or one JSON object a line from .ndjson or .jsonl"),
         };
-        let cases = cases.with_context(|| format!("{shown} is no table of cases"))?;
+        let cases = cases.with_context(|| format!("{shown} is not a table of cases"))?;
         ensure!(!cases.cases.is_empty(), "{shown} holds no case; write one as [[case]]");
         Ok(cases)
     }
 
-    /// Takes a case that begins at a line, or says which one is wrong, and where.
+    /// Adds a case that begins at `line`, or says which case is wrong, and where.
     fn take(&mut self, name: Option<&str>, line: usize, case: Result<Case, Complaint>) -> anyhow::Result<()> {
         let checked = case.and_then(|case| match case.check() {
             Ok(()) => Ok(Case { line, ..case }),
@@ -145,7 +145,7 @@ impl Cases {
 
 /// What is wrong with a case or with the file around it.
 struct Complaint {
-    /// Counted from 1; none: nowhere else than where the case begins.
+    /// The line, counted from 1. None: the line at which the case begins.
     line: Option<usize>,
     message: String,
 }
@@ -159,7 +159,7 @@ impl Complaint {
     }
 
     fn of_line(error: &serde_json::Error) -> Self {
-        // Each line is a document of its own to the parser.
+        // For the parser, each line is a document of its own.
         let place = format!("at line 1 column {}", error.column());
         Self {
             line: None,
@@ -170,7 +170,7 @@ impl Complaint {
     }
 }
 
-/// The 1-based line of a place in the text.
+/// The line of a byte offset in the text, counted from 1.
 fn line_of(text: &str, place: usize) -> usize {
     1 + text.bytes().take(place).filter(|byte| *byte == b'\n').count()
 }
@@ -210,7 +210,7 @@ fn take_table(cases: &mut Cases, text: &str, table: Spanned<DeValue<'_>>) -> any
     cases.take(name.as_deref(), line, case)
 }
 
-/// A first line with nothing but a config.
+/// A first line that has only a config.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Preamble {
@@ -254,14 +254,14 @@ impl Case {
         self.record().map(|_| ())
     }
 
-    /// The record.
+    /// The record that the plugin is asked about.
     pub fn record(&self) -> anyhow::Result<Record> {
         let bytes = |text: &Option<String>, base64: &Option<String>, what: &str| match (text, base64) {
             (Some(text), _) => Ok(Some(Bytes::from(text.clone()))),
             (None, Some(base64)) => {
                 let decoded = STANDARD
                     .decode_to_vec(base64)
-                    .map_err(|_| anyhow::anyhow!("{what} is no base64"))?;
+                    .map_err(|_| anyhow::anyhow!("{what} is not valid base64"))?;
                 Ok(Some(Bytes::from(decoded)))
             }
             (None, None) => anyhow::Ok(None),

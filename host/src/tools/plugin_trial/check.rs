@@ -1,4 +1,4 @@
-//! `pointsman plugin check`: would a sidecar take this file?
+//! `pointsman plugin check`: says whether a sidecar would take a file.
 
 use std::{path::Path, time::Instant};
 
@@ -11,31 +11,32 @@ use super::{
 };
 use crate::plugin::{Footprint, PACKAGE};
 
-/// Most of a name, which the host has bounded before.
+/// The longest name that is shown, bytes. The host has cut names before, but escapes may make them longer.
 const NAME_BYTES: usize = 256;
 
-/// What was found of a component that a sidecar would take.
+/// What is known of a component that a sidecar would take.
 #[derive(Debug)]
 pub struct Checked {
-    /// SHA-256, fit for a route's `sha256`.
+    /// SHA-256 of the component, fit for a route's `sha256`.
     pub digest: String,
-    /// Its size.
+    /// The component's size.
     pub bytes: usize,
-    /// Interfaces that it imports.
+    /// The interfaces that the component imports.
     pub imports: Vec<String>,
-    /// What it exports, some of it where it is much; names of others than ours are its own.
+    /// The interfaces that the component exports; only some of them where there are many.
     pub exports: Vec<String>,
-    /// From the file to compiled code, ms; next to nothing when the code was in the cache.
+    /// How long it took from the file to compiled code, ms. Next to nothing when the code was in the cache.
     pub load_ms: f64,
-    /// Instance, `configure` and smoke calls, ms.
+    /// How long the instance, `configure` and the smoke calls took, ms.
     pub configure_ms: f64,
-    /// What the instance takes after that.
+    /// The instance's memory after that.
     pub instance: Footprint,
-    /// What it logged meanwhile.
+    /// What the plugin logged meanwhile.
     said: Said,
 }
 
-/// Does what a sidecar does before it lets a plugin decide. The error says what is wrong and what to change.
+/// Makes all checks that a sidecar makes before it lets a plugin decide. The error says what is wrong and what to
+/// change.
 pub fn check(file: &Path, config: Option<&str>) -> anyhow::Result<Checked> {
     let config = parse_config(config)?;
     let begun = Instant::now();
@@ -132,7 +133,7 @@ impl Checked {
     }
 }
 
-/// A part is not shown as nothing.
+/// Rounded up, so that a small part is not shown as 0.
 fn kib(bytes: usize) -> usize {
     bytes.div_ceil(1 << 10)
 }

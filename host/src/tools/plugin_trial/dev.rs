@@ -1,8 +1,9 @@
 //! `pointsman plugin dev`: from a save to a sidecar that decides with it.
 //!
-//! The plugin's folder is watched ([`source`]). Each change is one round ([`round`]): build, test the cases, put the component
-//! into the running sidecar's plugin folder in one step, wait until the sidecar decides with it ([`sidecar`]), and say what
-//! changed in decisions ([`changes`]). What does not build or fails a case is said and brought in nowhere: what decides stays.
+//! The plugin's folder is watched ([`source`]). Each change is one round ([`round`]): build, test the cases, put the
+//! component into the running sidecar's plugin folder in one step, wait until the sidecar decides with it
+//! ([`sidecar`]), and say what changed in decisions ([`changes`]). A version that does not build or fails a case is
+//! reported and not brought in: the current version stays.
 
 mod changes;
 mod ending;
@@ -30,37 +31,39 @@ use crate::{
     tools::{admin_client::Admin, cli::Dev},
 };
 
-/// Hints that may wait; one that finds no room is one of many.
+/// How many hints may wait. A hint that finds no room can be dropped, since others wait already.
 const MAILBOX: usize = 16;
-/// After a hint, how long it must be quiet: an editor's save is several events.
+/// How long no further hint may come before a round begins: an editor's save is several events.
 const QUIET: Duration = Duration::from_millis(20);
-/// But no longer than this.
+/// The longest wait for such a quiet moment.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
-/// How often the folder is looked at without a hint: not every file system tells of changes.
+/// How often the folder is looked at without a hint: not every file system reports changes.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The configuration that a new plugin brings of a sidecar to try it out with.
+/// A new plugin's file with the configuration of a sidecar to try it out with.
 pub const CONFIG: &str = "pointsman.toml";
 
-/// What the rounds are told.
+/// Wakes the loop of rounds.
 enum Message {
-    /// Something that may be source changed, at this moment.
+    /// A file that may be source changed, at this moment.
     Hint(Instant),
-    /// It is to end.
+    /// The user wants to end.
     End,
 }
 
-/// Goes round after round until a signal; with `once`, a single one. Whether all went well; `tell` gets lines.
+/// Runs round after round until a signal; with `once`, a single round. Returns whether all went well; `tell` gets the
+/// lines to show.
 ///
 /// # Errors
 ///
-/// When it cannot begin: there is no such folder, or the records cannot be read. What goes wrong in a round is told.
+/// When the rounds cannot begin: there is no such folder, or the records cannot be read. What goes wrong in a round
+/// goes to `tell`.
 pub fn dev(options: &Dev, admin: &Admin, tell: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
     let (mailbox, messages) = mpsc::sync_channel(MAILBOX);
     let ending = Arc::new(Ending::default());
     let for_the_end = mailbox.clone();
     ending.begin_on_signals(move || {
-        // A full mailbox wakes whoever waits as well, and then the flag is seen.
+        // If the mailbox is full, the loop wakes anyway, and then sees the flag.
         let _ = for_the_end.try_send(Message::End);
     })?;
     let style = Style::of_stdout();
@@ -118,7 +121,7 @@ fn own_sidecar(
     Ok(sidecar)
 }
 
-/// Waits until the source is not what it was, and gives back when that was first heard of; none: it is to end.
+/// Waits until the source has changed, and returns when the change was first noticed. None: the user wants to end.
 fn next_change(
     dir: &Path,
     source: &mut Source,
@@ -140,7 +143,7 @@ fn next_change(
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
-        // A folder that is gone for a moment, as in a checkout of another branch, comes again.
+        // A folder may be gone for a moment, as in a checkout of another branch.
         let Ok(found) = Source::of(dir) else { continue };
         watch.watch(found.folders.clone());
         if found.files != source.files {

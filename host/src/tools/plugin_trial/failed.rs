@@ -1,4 +1,4 @@
-//! A call into a plugin that failed, told so that its author can find the mistake.
+//! A failed call into a plugin, shown so that the plugin's author can find the mistake.
 
 use std::fmt;
 
@@ -14,18 +14,18 @@ use crate::{
     plugin::{CallError, PACKAGE},
 };
 
-/// A call that failed, with all that is known of it.
+/// A failed call, with all that is known of it.
 #[derive(Debug, thiserror::Error)]
 pub struct Failed {
     /// What happened.
     pub error: CallError,
     /// Which call it was, in words.
     pub call: String,
-    /// What it was about, in words and for scripts; none for `configure`.
+    /// The record that the call was about, in words and for scripts. None for `configure`.
     record: Option<(String, Value)>,
-    /// What the plugin logged before it failed.
+    /// What the plugin logged before the call failed.
     said: Said,
-    /// What to do beside what the error says.
+    /// Advice beyond what the error says.
     pub hint: Option<&'static str>,
 }
 
@@ -45,7 +45,7 @@ impl Failed {
         self
     }
 
-    /// Whether the plugin does not like its config: that says by itself which call it was.
+    /// Whether the plugin refused its config: then it is clear which call failed.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(&self.error, CallError::Unavailable { reason, .. } if reason.starts_with("it refused its config"))
     }
@@ -67,7 +67,7 @@ impl Failed {
     }
 }
 
-/// The functions that a trap came from, where they are known.
+/// The call stack of a trap, where it is known.
 pub(super) fn frames(error: &CallError) -> Option<&[String]> {
     match error {
         CallError::Trapped { trace, .. } if !trace.is_empty() => Some(trace),
@@ -78,8 +78,8 @@ pub(super) fn frames(error: &CallError) -> Option<&[String]> {
     }
 }
 
-/// The same for people: a line each, the innermost first. Numbers of functions without a name tell nobody anything, nor does the
-/// name by which the host calls the first one.
+/// The same for people: one line for each function, the innermost first. Functions without a name are omitted, since a
+/// number helps nobody, and so is the host's name for the first one.
 pub(super) fn trace(error: &CallError) -> String {
     let is_told = |name: &&String| !name.starts_with("function ") && !name.starts_with(PACKAGE);
     let frames = frames(error).unwrap_or_default().iter().filter(is_told);
@@ -88,9 +88,9 @@ pub(super) fn trace(error: &CallError) -> String {
         .collect()
 }
 
-/// Most of a function's name.
+/// How much of a function's name is shown, bytes.
 const FRAME_BYTES: usize = 512;
-/// Most of an error that is shown: what is foreign in it has been cut before, but may be written with many escapes.
+/// How much of an error is shown, bytes. A plugin's text in it has been cut before, but escapes may make it longer.
 const ERROR_BYTES: usize = 8_192;
 
 impl fmt::Display for Failed {
@@ -113,7 +113,7 @@ impl fmt::Display for Failed {
     }
 }
 
-/// For scripts: why a tool came to no result.
+/// For scripts: why a tool has no result.
 pub fn refusal(error: &anyhow::Error) -> Value {
     let mut fields = match error.downcast_ref::<Failed>() {
         Some(failed) => failed.json(),

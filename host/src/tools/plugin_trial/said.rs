@@ -1,4 +1,5 @@
-//! What a plugin logs while a tool runs it. In the sidecar these lines stand in its log; here they are its author's first help.
+//! What a plugin logs while a tool runs it. In a sidecar these lines go to the log; here they are the first help for
+//! the plugin's author.
 
 use std::{
     collections::VecDeque,
@@ -15,19 +16,20 @@ use tracing::{
 
 use super::style::{Style, foreign};
 
-/// The last so many lines are kept: where something ends badly, they say why.
+/// How many lines are kept: the last ones, which say why something failed.
 const LINES: usize = 20;
-/// The host has cut a plugin's line to less, unless it is written with many escapes.
+/// How much of a line is shown, bytes. The host has cut a plugin's line to less, but escapes may make it longer.
 const LINE_BYTES: usize = 4_096;
 
-/// The lines of one call, or of several.
+/// The lines that a plugin logged in one call or several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Said {
     lines: VecDeque<Line>,
-    /// How many came before those.
+    /// How many earlier lines were dropped.
     more: u64,
 }
 
+/// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     level: Level,
@@ -35,8 +37,8 @@ struct Line {
 }
 
 impl Said {
-    /// Does something, and hears what plugins log meanwhile on this thread: all levels, also those that a sidecar leaves out by
-    /// default.
+    /// Runs `work`, and collects what plugins log meanwhile on this thread: all levels, also those that a sidecar
+    /// leaves out by default.
     pub(super) fn during<T>(work: impl FnOnce() -> T) -> (T, Self) {
         let said = Arc::<Mutex<Self>>::default();
         let done = tracing::subscriber::with_default(Ear(Arc::clone(&said)), work);
@@ -44,12 +46,12 @@ impl Said {
         (done, said)
     }
 
-    /// Nothing was logged.
+    /// Whether nothing was logged.
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// What was logged later comes after it.
+    /// Appends lines that were logged later.
     pub(super) fn and(&mut self, later: Self) {
         self.more += later.more;
         later.lines.into_iter().for_each(|line| self.add(line));
@@ -69,7 +71,7 @@ impl Said {
         self.lines.iter().map(line).collect()
     }
 
-    /// For people: a line each, behind `label`.
+    /// For people: one line for each line of the log.
     pub(super) fn text(&self, style: Style) -> String {
         let mut text = String::new();
         if self.more > 0 {
@@ -87,7 +89,7 @@ impl Said {
     }
 }
 
-/// Hears the plugins, and nobody else.
+/// Collects what plugins log, and nothing else.
 struct Ear(Arc<Mutex<Said>>);
 
 impl Subscriber for Ear {
@@ -106,7 +108,7 @@ impl Subscriber for Ear {
         });
     }
 
-    // There are no spans where plugins log.
+    // Plugins log outside of spans.
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
     }
@@ -123,7 +125,7 @@ impl Subscriber for Ear {
 #[derive(Default)]
 struct Message {
     text: String,
-    /// Lines that the host has left out before this one.
+    /// How many lines the host left out before this one.
     dropped: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A record as the author of a plugin is shown it: in the words of a table of cases, bounded, and harmless to a terminal.
+//! Shows a record to a plugin's author: in the words of a table of cases, bounded, and harmless to a terminal.
 
 use std::fmt::Write as _;
 
@@ -10,13 +10,13 @@ use crate::base::{
     text::shorten,
 };
 
-/// Most of a key, a header's name or its value that is shown, bytes.
+/// How much of a key, a header's name or a header's value is shown, bytes.
 const PART_BYTES: usize = 80;
-/// Most of a value.
+/// How much of a value is shown, bytes.
 const VALUE_BYTES: usize = 240;
-/// Most headers.
+/// How many headers are shown.
 const HEADERS: usize = 12;
-/// The bytes of a part that scripts are told.
+/// How much of each part scripts get, bytes.
 const JSON_BYTES: usize = 4_096;
 
 /// `topic "orders" of 12 partitions, key "c-17", headers { tier = "vip" }, value "{}"`.
@@ -55,7 +55,7 @@ fn header(header: &Header) -> String {
     }
 }
 
-/// Text in quotes, bytes that are none as `b"\xff"`; how many there are where not all are shown.
+/// Text in quotes, other bytes as `b"\xff"`. Where not all bytes are shown, it says how many there are.
 fn quoted(bytes: &[u8], most: usize) -> String {
     let shown = cut(bytes, most).escape_ascii();
     match str::from_utf8(bytes) {
@@ -72,7 +72,7 @@ fn cut(bytes: &[u8], most: usize) -> &[u8] {
     &bytes[..bytes.len().min(most)]
 }
 
-/// The same for scripts, by the names that a table of cases has. What is cut says so.
+/// The same for scripts, with the field names of a table of cases. It says what was cut.
 pub(super) fn json(record: &Record, partitions: u32) -> Value {
     let mut fields = Map::new();
     fields.insert("topic".to_owned(), json!(&*record.topic));

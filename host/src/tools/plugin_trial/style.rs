@@ -1,4 +1,4 @@
-//! Marks and colours of what people read: colours on a terminal only, and not where `NO_COLOR` asks for none.
+//! Marks and colours in output for people: colours only on a terminal, and only without `NO_COLOR`.
 
 use std::io::{IsTerminal as _, stdout};
 
@@ -11,7 +11,7 @@ pub(super) struct Style {
 }
 
 impl Style {
-    /// For standard output.
+    /// The style for standard output.
     pub(super) fn of_stdout() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
@@ -43,11 +43,11 @@ impl Style {
     }
 }
 
-/// What others have said, as a terminal may be shown it: on one line, without what it would obey, and not much more of it than so many
-/// bytes.
+/// Another program's text, made safe for a terminal: on one line, without control characters, and not much longer than
+/// `bytes`.
 pub(super) fn foreign(text: &str, bytes: usize) -> String {
     let mut shown = String::new();
-    // A string takes all that is written to it.
+    // Writing to a string never fails.
     let _ = write_escaped(&mut shown, &shorten(text, bytes), is_dangerous);
     shown
 }

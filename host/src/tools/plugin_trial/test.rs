@@ -16,35 +16,35 @@ use super::{
 };
 use crate::plugin::{CallError, Decision, Placement, Pool};
 
-/// Most of a line about a decision: what is foreign in it has been cut before, but may be written with many escapes.
+/// The longest line about a decision, bytes. A plugin's text in it has been cut before, but escapes may make it longer.
 const LINE_BYTES: usize = 8_192;
 
-/// How one case came out.
+/// The result of one case.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The case.
+    /// The case's name.
     pub name: String,
-    /// What was expected of it, in words.
+    /// What was expected of the plugin, in words.
     pub expected: String,
     /// What the plugin decided, in words.
     pub decided: String,
-    /// Whether that is the same.
+    /// Whether the plugin decided as expected.
     pub passed: bool,
-    /// Where it stands in its table, counted from 1.
+    /// The case's line in its table, counted from 1.
     pub line: usize,
-    /// What it was about, in words and for scripts.
+    /// The record, in words and for scripts.
     record: (String, Value),
-    /// What the plugin logged before it: while it was configured, and tried as a sidecar does.
+    /// What the plugin logged before the case: while it was configured, and during the smoke calls.
     before: Said,
-    /// What it logged while it decided.
+    /// What the plugin logged while it decided.
     said: Said,
-    /// Why there is no decision.
+    /// Why there is no decision, if there is none.
     error: Option<CallError>,
 }
 
 #[cfg(test)]
 impl Outcome {
-    /// Of a case about no record in particular.
+    /// The result of a case without a real record.
     pub(super) fn bare(name: &str, expected: &str, decided: &str, passed: bool) -> Self {
         Self {
             name: name.to_owned(),
@@ -60,7 +60,8 @@ impl Outcome {
     }
 }
 
-/// Runs all cases of a file. Each starts where the one before has left the plugin, as records do.
+/// Runs all cases of a file, one after the other, on the same plugin: as with records, each case meets the state that
+/// the one before has left.
 pub fn test(file: &Path, cases: &Path) -> anyhow::Result<Vec<Outcome>> {
     let cases = Cases::read(cases)?;
     let (code, limits) = load(file)?;
@@ -74,7 +75,7 @@ pub fn test(file: &Path, cases: &Path) -> anyhow::Result<Vec<Outcome>> {
 }
 
 fn run(pool: &Arc<Pool>, case: &Case) -> anyhow::Result<Outcome> {
-    // After a trap this is another instance, whose `configure` says what the first one's said.
+    // After a trap this is another instance, whose `configure` logs the same as the first one's.
     let (lease, said) = Said::during(|| pool.lease_blocking());
     let mut lease =
         lease.map_err(|error| Failed::new(error, format!("configure, before case {:?}", case.name), said))?;
@@ -108,7 +109,7 @@ fn meets(decision: &Decision, expect: &Expect, partitions: u32) -> bool {
     }
 }
 
-/// What a case has to expect of a decision to get just that one.
+/// What a case has to expect, so that it passes with exactly this decision.
 fn exactly(decision: &Decision) -> Expect {
     match decision {
         Decision::Partition(partition) => Expect::Partition(*partition),
@@ -150,7 +151,7 @@ fn decided(answer: &Result<Decision, CallError>, partitions: u32) -> String {
     }
 }
 
-/// For scripts: a line a case.
+/// For scripts: one line for each case.
 pub fn json_lines(outcomes: &[Outcome]) -> String {
     outcomes.iter().fold(String::new(), |mut lines, outcome| {
         let Outcome {
@@ -184,7 +185,7 @@ pub fn json_lines(outcomes: &[Outcome]) -> String {
     })
 }
 
-/// For people: what differs, what was logged, and how many do not differ.
+/// For people: the cases that were decided differently, what was logged, and how many cases passed.
 pub fn text(outcomes: &[Outcome]) -> String {
     render(outcomes, Style::of_stdout())
 }
@@ -216,7 +217,7 @@ fn render(outcomes: &[Outcome], style: Style) -> String {
     let all = outcomes.len();
     let _ = match outcomes.iter().filter(|outcome| !outcome.passed).count() {
         0 => writeln!(text, "{} all {all} cases decided as expected", style.good("✓")),
-        failed => writeln!(text, "{} {failed} of {all} cases decided otherwise", style.bad("✗")),
+        failed => writeln!(text, "{} {failed} of {all} cases decided differently", style.bad("✗")),
     };
     text
 }
@@ -259,7 +260,7 @@ mod tests {
             Style::PLAIN,
         );
         let expected = "✗ one\n    - expected any\n    + decided  partition 3\n      record   no key\n\
-                        ✗ 1 of 2 cases decided otherwise\n";
+                        ✗ 1 of 2 cases decided differently\n";
         assert_eq!(text, expected);
         assert_eq!(
             render(&[outcome(true, Said::default())], Style::PLAIN),

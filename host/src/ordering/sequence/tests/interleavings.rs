@@ -40,7 +40,7 @@ fn tight() -> impl Strategy<Value = Bounds> {
     })
 }
 
-/// Large enough that nothing is ever forgotten but beyond the window.
+/// So large that only the window makes anything be forgotten.
 fn wide() -> impl Strategy<Value = Bounds> {
     (1..5_usize).prop_map(|window| Bounds {
         clients: CLIENTS.len(),
@@ -81,7 +81,7 @@ proptest! {
         run(bounds, &events);
     }
 
-    /// Calls in an order that makes no sense, numbers at both ends.
+    /// The calls come in any order, and the numbers are very small or very large.
     #[test]
     fn no_sequence_of_calls_panics(bounds in tight(), calls in vec(call(), 0..80)) {
         call_all(bounds, &calls);

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A clang with all that it needs; it "compiles" to the file `made`.
+/// A script for a clang that has all it needs; it "compiles" to the file `made`.
 const CLANG: &str = r#"dir=$(dirname "$0")
 case $1 in -dumpversion) echo 18.1.8; exit;; --print-targets) echo '  wasm32 - WebAssembly'; exit;; esac
 echo "$1 $2" >> "$dir/asked"
@@ -17,7 +17,7 @@ fn bench() -> anyhow::Result<Bench> {
     Ok(bench)
 }
 
-/// A module that imports `wasi_snapshot_preview1.fd_write`, of no parameters.
+/// A module that imports `wasi_snapshot_preview1.fd_write`, without parameters.
 fn writes_a_file() -> Vec<u8> {
     let mut module = EMPTY_MODULE.to_vec();
     module.extend(b"\x01\x04\x01\x60\0\0");
@@ -84,7 +84,7 @@ fn the_c_library_is_found_under_either_name_of_its_target_and_compiled_for_that(
         fs::remove_dir_all(bench.dir().join("sysroot"))?;
         bench.write(&format!("nowhere/include/{target}/stdlib.h"), b"")?;
         bench.write("made", &writes_a_file())?;
-        // It was compiled, and what came of it looked at.
+        // The source was compiled, and the module was looked at.
         assert!(bench.refusal()?.contains("fd_write"), "{target}");
         let asked = fs::read_to_string(bench.dir().join("asked"))?;
         let compiled = format!("--target={target} --sysroot={}", bench.dir().join("nowhere").display());
@@ -105,7 +105,7 @@ fn a_sysroot_or_sdk_that_is_named_and_is_none_is_told_by_who_names_it() -> anyho
             "{refusal}"
         );
     }
-    // One that is good is taken, whoever names it.
+    // A good C library is used, whatever names it.
     bench.tools.c.sysroots = vec![bench.dir().join("sysroot")];
     bench.write("made", &writes_a_file())?;
     assert!(bench.refusal()?.contains("fd_write"));

@@ -3,7 +3,7 @@ use crate::tools::plugin_build::go::{STAND_IN, unknown_calls};
 
 const WAT: &str = include_str!("../go/system.wat");
 
-/// A go of this version; it "compiles" to the file `made`.
+/// A script for a go of this version; it "compiles" to the file `made`.
 fn go(version: &str) -> String {
     format!(
         r#"if [ "$1" = env ]; then echo {version}; exit; fi
@@ -19,7 +19,7 @@ fn bench(version: &str) -> anyhow::Result<Bench> {
     Ok(bench)
 }
 
-/// A module that imports functions of WASI, of no parameters.
+/// A module that imports these functions of WASI, without parameters.
 fn calls(functions: &[&str]) -> anyhow::Result<Vec<u8>> {
     let imports: String = functions
         .iter()
@@ -41,7 +41,7 @@ fn a_machine_without_go_or_with_an_old_one_is_told_which_to_get() -> anyhow::Res
         assert!(refusal.contains(&told), "{refusal}");
     }
     for enough in ["go1.24", "go1.24rc1", "go1.30.1", "go2.0", "devel-a1b2c3"] {
-        // There is nothing that it could compile to.
+        // The version is accepted; the build fails because the file `made` is missing.
         assert!(bench(enough)?.refusal()?.contains("could not build"), "{enough}");
     }
     Ok(())
@@ -90,7 +90,8 @@ fn calls_that_not_even_the_stand_in_has_are_named_and_nothing_is_written() -> an
     Ok(())
 }
 
-/// What Go 1.24 to 1.26 import for any program, and with fmt, encoding/json, log/slog, text/template and crypto/rand.
+/// The stand-in has everything that Go 1.24 to 1.26 import for any program, and with fmt, encoding/json, log/slog,
+/// text/template and crypto/rand.
 #[test]
 fn what_every_plugin_in_go_calls_is_there() -> anyhow::Result<()> {
     let usual = [

@@ -3,7 +3,7 @@ use crate::plugin::PACKAGE;
 use crate::tools::plugin_build::component::surface;
 use crate::tools::plugin_build::rust::{Module, modules_in, tells_of_another_build};
 
-/// A bench with a crate and stand-ins for cargo and rustc.
+/// A bench with a crate and scripts for cargo and rustc.
 fn bench(cargo: &str, rustc: &str) -> anyhow::Result<Bench> {
     let mut bench = Bench::with("Cargo.toml", "")?;
     bench.tools.cargo = bench.program("cargo.sh", cargo)?;
@@ -11,7 +11,7 @@ fn bench(cargo: &str, rustc: &str) -> anyhow::Result<Bench> {
     Ok(bench)
 }
 
-/// A bench whose cargo says that it has made this module.
+/// A bench whose cargo says that it made this module.
 fn bench_with_module(module: &[u8]) -> anyhow::Result<Bench> {
     let bench = bench("cat messages", "exit 1")?;
     let file = bench.dir().join("module.wasm");
@@ -51,7 +51,7 @@ fn a_missing_target_is_told_apart_from_code_that_does_not_compile() -> anyhow::R
     for rustc in ["echo /", "exit 1"] {
         let refusal = bench("exit 101", rustc)?.refusal()?;
         assert!(
-            refusal.contains("101") && refusal.contains("messages stand above"),
+            refusal.contains("101") && refusal.contains("see its messages above"),
             "{refusal}"
         );
     }

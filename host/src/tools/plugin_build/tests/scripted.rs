@@ -70,11 +70,11 @@ fn a_component_that_is_no_partitioner_is_refused_and_told_what_its_language_want
         "{refusal}"
     );
     bench.write("made", b"not wasm")?;
-    assert!(bench.refusal()?.contains("what was built of mine is no component"));
+    assert!(bench.refusal()?.contains("what was built from mine is not a component"));
     assert!(!bench.left_in_dist());
 
     let bench = python()?;
-    // That of the project's own environment is taken, without the environment being active.
+    // The program of the project's own environment is used, though the environment is not active.
     bench.write(".venv/bin/.keep", b"")?;
     bench.program(".venv/bin/componentize-py", COPIES)?;
     bench.write("made", EMPTY_COMPONENT)?;

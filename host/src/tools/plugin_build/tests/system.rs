@@ -1,15 +1,15 @@
-//! What plugins in Go get instead of a system.
+//! Tests of the stand-in for the system that plugins in Go get.
 
 use crate::tools::plugin_build::go::STAND_IN;
 
-/// The stand-in by itself, with memory as Go would have it, and what has been logged.
+/// The stand-in by itself, with memory as Go would have it, and the lines that it logged.
 struct System {
     store: wasmtime::Store<Vec<(i32, String)>>,
     instance: wasmtime::Instance,
     memory: wasmtime::Memory,
 }
 
-/// Where its memory has the buffer for text, and where free places.
+/// Where the buffer for text is in memory, and where memory is free.
 const BUFFER: usize = 64;
 const FREE: usize = 1024;
 
@@ -27,7 +27,7 @@ impl System {
             "log",
             move |mut caller: wasmtime::Caller<'_, Vec<(i32, String)>>, level: i32, at: i32, length: i32| {
                 let text = &memory.data(&caller)[at as usize..][..length as usize];
-                // As the host would: text that is no UTF-8 is a trap.
+                // As in the host, text that is not UTF-8 is a trap.
                 let text = String::from_utf8(text.to_vec())?;
                 caller.data_mut().push((level, text));
                 wasmtime::Result::Ok(())
@@ -114,7 +114,7 @@ fn what_a_plugin_in_go_prints_is_logged_line_by_line() -> wasmtime::Result<()> {
     );
     assert_eq!(system.print(3, b"a file?\n")?, 8);
     assert_eq!(system.print(0, b"a file?\n")?, 8);
-    // One whose glue gives no buffer prints to nowhere.
+    // A stand-in whose glue gives no buffer prints nothing.
     let mut without = System::new(0)?;
     assert_eq!(without.print(2, b"lost\n")?, 0);
     assert_eq!((system.logged(), without.logged()), (vec![], vec![]));
@@ -137,7 +137,7 @@ fn printing_what_is_no_text_does_not_trap() -> wasmtime::Result<()> {
         assert_eq!(logged.len(), 1);
         let expected: Vec<u8> = match std::str::from_utf8(text) {
             Ok(text) => text.into(),
-            // Each byte that is no part of a character becomes one question mark.
+            // Each byte that is not part of a character becomes one question mark.
             Err(_) => text.iter().map(|&byte| if byte < 0x80 { byte } else { b'?' }).collect(),
         };
         assert_eq!(logged[0].1.as_bytes(), expected);

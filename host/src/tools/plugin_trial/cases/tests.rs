@@ -73,7 +73,7 @@ fn a_mistake_is_told_with_its_own_case_and_line() {
     ] {
         let refusal = read("c.toml", &format!("{good}[[case]]\n{bad}")).expect_err(says);
         assert!(
-            refusal.contains(&format!("c.toml is no table of cases: {says}")),
+            refusal.contains(&format!("c.toml is not a table of cases: {says}")),
             "{refusal}"
         );
     }
@@ -132,7 +132,7 @@ fn a_case_that_would_test_nothing_or_something_else_is_refused() {
         ("partitions = 0", "expected 1 to"),
         ("partitions = 3\nkye = \"k\"", "kye"),
         ("partitions = 3\nkey = \"k\"\nkey_base64 = \"aw==\"", "keep one"),
-        ("partitions = 3\nkey_base64 = \"!\"", "no base64"),
+        ("partitions = 3\nkey_base64 = \"!\"", "not valid base64"),
     ] {
         let refusal = case(lines).expect_err(lines);
         assert!(refusal.contains(says), "{refusal}");

@@ -1,4 +1,4 @@
-//! What two versions of a plugin decide differently: plain data, and how it is told.
+//! What two versions of a plugin decide differently: plain data, and its text.
 
 use std::{collections::BTreeMap, fmt, fmt::Write as _, path::Path, sync::Arc};
 
@@ -11,14 +11,14 @@ use crate::{
     topic::Partitions,
 };
 
-/// Records whose change is told one by one.
+/// How many changed records are shown one by one.
 const SHOWN: usize = 5;
-/// Cases whose change is told one by one.
+/// How many changed cases are shown one by one.
 const SHOWN_CASES: usize = 20;
-/// Characters of a key that are told.
+/// How much of a key is shown, characters.
 const MAX_KEY: usize = 40;
 
-/// A case that comes out otherwise.
+/// A case that is decided differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CaseChange {
     pub(super) name: String,
@@ -26,7 +26,7 @@ pub(super) struct CaseChange {
     pub(super) after: String,
 }
 
-/// Cases that come out otherwise. Both are of the same table.
+/// The cases that are decided differently. Both results must be of the same table.
 pub(super) fn cases(before: &[Outcome], after: &[Outcome]) -> Vec<CaseChange> {
     let changed = before
         .iter()
@@ -44,11 +44,11 @@ pub(super) fn cases(before: &[Outcome], after: &[Outcome]) -> Vec<CaseChange> {
 /// Where a record goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WhereTo {
-    /// To this partition.
+    /// The plugin chose this partition.
     On(u32),
-    /// Wherever the host likes.
+    /// The host may choose.
     Anywhere,
-    /// Nowhere.
+    /// The plugin refused the record.
     Rejected,
     /// The call failed: `on_error` says where it goes.
     Failed,
@@ -85,7 +85,7 @@ impl fmt::Display for WhereTo {
     }
 }
 
-/// Where a plugin puts records, each one where the one before has left it.
+/// Where a plugin puts these records, asked about one after the other.
 pub(super) fn places(file: &Path, config: &Value, records: &[Record], partitions: u32) -> anyhow::Result<Vec<WhereTo>> {
     let (code, limits) = load(file)?;
     let (pool, _) = configure(&code, limits, config)?;
@@ -100,18 +100,20 @@ pub(super) fn places(file: &Path, config: &Value, records: &[Record], partitions
 /// Records that go elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moves {
+    /// How many records were compared.
     pub(super) all: usize,
+    /// How many of them go elsewhere.
     pub(super) moved: usize,
-    /// By what they were and what they are: `partition`, `any`, `rejected`, `error`.
+    /// How many records changed, by kind before and after: `partition`, `any`, `rejected`, `error`.
     pub(super) kinds: BTreeMap<(&'static str, &'static str), usize>,
-    /// The first of them.
+    /// The first of these records.
     pub(super) first: Vec<Move>,
 }
 
 /// A record that goes elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Move {
-    /// From 1.
+    /// The record's number, counted from 1.
     pub(super) record: usize,
     pub(super) key: Option<String>,
     pub(super) before: WhereTo,
@@ -156,9 +158,11 @@ fn shown_key(key: &[u8]) -> String {
 /// All that changed from one version to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Changes {
-    /// Whether it is the very same component.
+    /// Whether both versions are the same component, byte for byte.
     pub(super) same_component: bool,
+    /// The cases that are decided differently.
     pub(super) cases: Vec<CaseChange>,
+    /// The records that go elsewhere. None where there are no records to compare.
     pub(super) records: Option<Moves>,
 }
 

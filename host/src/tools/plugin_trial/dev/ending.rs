@@ -1,4 +1,4 @@
-//! Ctrl-C, and what it ends: also the build that runs, with all of its compilers.
+//! Handles Ctrl-C: it also ends the running build, with all of its compilers.
 
 use std::{
     io,
@@ -15,14 +15,15 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What a shell gives for a program that Ctrl-C ended.
+/// The exit code that a shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
-/// Whether it is to end, and what must end with it.
+/// Whether the program is to end, and the child processes that must end with it.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
+    /// Whether the ending has begun.
     begun: AtomicBool,
-    /// Children that run; each leads a process group of its own.
+    /// The running children. Each leads a process group of its own.
     children: Mutex<Vec<Pid>>,
 }
 
@@ -31,7 +32,7 @@ impl Ending {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// From now on SIGINT, SIGTERM and SIGHUP end the child and are told; the second one ends this process.
+    /// From now on SIGINT, SIGTERM and SIGHUP end the children and call `told`. A second signal ends this process.
     pub(super) fn begin_on_signals(self: &Arc<Self>, told: impl Fn() + Send + 'static) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -63,7 +64,7 @@ impl Ending {
         Ok(())
     }
 
-    /// Ends the children. Whether it had begun before.
+    /// Ends the children. Returns whether the ending had begun before.
     fn begin(&self) -> bool {
         let had_begun = self.begun.swap(true, Ordering::AcqRel);
         self.signal(Signal::TERM);
@@ -72,7 +73,7 @@ impl Ending {
 
     fn signal(&self, signal: Signal) {
         for child in self.children().iter() {
-            // It may be over already.
+            // The child may have ended already.
             let _ = kill_process_group(*child, signal);
         }
     }
@@ -107,11 +108,12 @@ impl Ending {
     }
 }
 
-/// A child that runs. It is ended when this is dropped.
+/// A running child. Dropping this ends it.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// None: it was waited for.
+    /// None once the child was waited for.
     child: Option<Child>,
+    /// The child's process group.
     group: Option<Pid>,
     ending: Arc<Ending>,
 }
@@ -149,7 +151,7 @@ mod tests {
         let (done, ended) = mpsc::sync_channel(1);
         let running = Arc::clone(&ending);
         let builder = thread::spawn(move || {
-            // The shell waits for a child of its own, which holds the pipe open.
+            // The shell waits for a child of its own, which keeps the pipe open.
             let mut command = Command::new("sh");
             command.args(["-c", "sleep 600; true"]).stdout(Stdio::piped());
             let output = running.output(&mut command).expect("it ran");

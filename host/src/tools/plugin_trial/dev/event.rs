@@ -1,4 +1,4 @@
-//! What is told of a round: a line or more for people, or a JSON object for scripts.
+//! What is reported of a round: a line or more for people, or a JSON object for scripts.
 
 use std::path::Path;
 
@@ -13,37 +13,37 @@ use crate::{
     },
 };
 
-/// Bytes of a text that came from elsewhere.
+/// How much of another program's text is shown, bytes.
 const MAX_FOREIGN: usize = 2_000;
-/// Characters of a digest that people are shown.
+/// How much of a digest people are shown, characters.
 const SHORT: usize = 12;
 
-/// Something that happened.
+/// Something that is reported.
 pub(super) enum Event<'a> {
-    /// It begins.
+    /// The plugin's folder is being watched.
     Watching { dir: &'a Path, files: usize },
-    /// A sidecar of its own runs.
+    /// A sidecar of one's own was started (`--run`).
     Started { address: &'a str, log: &'a Path },
-    /// There is a component.
+    /// The component was built.
     Built {
         name: &'a str,
         bytes: u64,
         digest: &'a str,
         seconds: f64,
     },
-    /// There is none; where its tools have not said why to the terminal themselves, this is what they said.
+    /// The build failed. `said` has the tools' messages, unless they went to the terminal already.
     NotBuilt { said: Option<&'a str> },
     /// There is no table of cases.
     NoCases,
-    /// A table of cases was tried.
+    /// A table of cases was tested.
     Tested { cases: &'a str, outcomes: &'a [Outcome] },
-    /// It could not even be tried.
+    /// A table of cases could not be tested.
     NotTested { cases: Option<&'a str>, error: &'a str },
-    /// It is brought in nowhere.
+    /// The component is not brought in.
     Kept,
-    /// Nobody to decide with it.
+    /// No sidecar answers.
     NoSidecar { address: &'a str, file: &'a Path },
-    /// It decides.
+    /// The sidecar decides with the component.
     Live {
         address: &'a str,
         digest: &'a str,
@@ -51,19 +51,19 @@ pub(super) enum Event<'a> {
         seconds: f64,
         since: &'static str,
     },
-    /// It is there, and no route names it.
+    /// The component is in the folder, but no route names it.
     NoRoute {
         address: &'a str,
         name: &'a str,
         file: &'a Path,
     },
-    /// The sidecar does not take it.
+    /// The sidecar does not take the component.
     Refused { address: &'a str, problem: &'a str },
-    /// Somebody has rolled this very component back.
+    /// Somebody rolled back this very component.
     RolledBack { address: &'a str, name: &'a str },
-    /// The sidecar has not looked at it.
+    /// The sidecar has not looked at the component.
     Overlooked { address: &'a str, file: &'a Path },
-    /// What it decides otherwise than the one before.
+    /// What the new version decides differently.
     Changed(&'a Changes),
     /// The round could not go on.
     Failed { error: &'a str },
@@ -133,14 +133,14 @@ impl Event<'_> {
                 let cases = cases.map_or(String::new(), |cases| format!("{cases}: "));
                 bad(format!("{cases}{}", foreign(error)))
             }
-            Self::Kept => "  what decides stays; --force brings it in all the same\n".to_owned(),
+            Self::Kept => "  the current version stays; --force brings the new one in all the same\n".to_owned(),
             Self::NoSidecar { address, file } => format!(
                 "  no sidecar answers at {address}, so it is built and tested only: {}\n",
                 file.display()
             ),
             Self::Live { .. } | Self::NoRoute { .. } => good(self.brought_in()),
             Self::Refused { address, problem } => bad(format!(
-                "the sidecar at {address} does not take it, and what decides stays: {}",
+                "the sidecar at {address} does not take it, and the current version stays: {}",
                 foreign(problem)
             )),
             Self::RolledBack { address, name } => bad(format!(
@@ -185,7 +185,7 @@ fn failed(outcomes: &[Outcome]) -> impl Iterator<Item = &Outcome> {
     outcomes.iter().filter(|outcome| !outcome.passed)
 }
 
-/// What another program said, fit for a terminal.
+/// Another program's text, fit for a terminal.
 fn foreign(text: &str) -> String {
     for_terminal(&shorten(text, MAX_FOREIGN)).into_owned()
 }
@@ -215,7 +215,7 @@ mod tests {
             problem: "no\u{1b}[2J",
         };
         let text = refused.text(Style::PLAIN);
-        assert!(text.contains("what decides stays: no\\u{1b}[2J"), "{text}");
+        assert!(text.contains("the current version stays: no\\u{1b}[2J"), "{text}");
         let file = Path::new("/plugins/p.wasm");
         let no_route = Event::NoRoute {
             address: "a",

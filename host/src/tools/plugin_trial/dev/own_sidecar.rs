@@ -18,33 +18,33 @@ use crate::{
     tools::admin_client::{self, Admin},
 };
 
-/// How long it may take to start.
+/// How long the sidecar may take to start.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How often it is asked.
+/// How often the sidecar is asked whether it is there.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A sidecar that was started here.
+/// A sidecar that `plugin dev` has started.
 #[derive(Debug)]
 pub(super) struct OwnSidecar {
-    /// What it says.
+    /// The file with its log.
     pub(super) log: PathBuf,
     _running: Running,
 }
 
 impl OwnSidecar {
-    /// Starts one with a configuration, in the plugin's folder, and waits until it answers.
+    /// Starts a sidecar with this configuration, in the plugin's folder, and waits until it answers.
     pub(super) fn start(dir: &Path, config: &Path, admin: &Admin, ending: &Arc<Ending>) -> anyhow::Result<Self> {
         let answers = || admin_client::ask(admin, Method::GET, "/live", ANSWER).is_ok();
         ensure!(
             !answers(),
-            "something answers at {} already, a sidecar that still runs? Leave out --run to use it, stop it, or name another \
+            "something already answers at {}, perhaps a sidecar that still runs; leave out --run to use it, stop it, or name another \
              address in {}",
             admin.address,
             config.display()
         );
-        // It runs in another folder.
+        // The sidecar runs in another folder.
         let absolute =
             |path: &Path| std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()));
         let made = absolute(dir)?.join("dist");

@@ -35,13 +35,14 @@ use crate::{
     },
 };
 
-/// Cargo's release profile with the steps left out that take nine tenths of a second build, and only make the component smaller.
+/// Changes to cargo's release profile. They leave out the steps that take nine tenths of a second build and only make
+/// the component smaller.
 const QUICK: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
 ];
-/// What a failed build said, as far as scripts are told.
+/// How much of a failed build's messages scripts get, bytes.
 const MAX_SAID: usize = 64 << 10;
 
 /// What lasts from round to round.
@@ -49,15 +50,17 @@ pub(super) struct Rounds<'a> {
     options: &'a Dev,
     admin: &'a Admin,
     ending: &'a Arc<Ending>,
-    /// Components are built here: in their place they would be taken before they are tested.
+    /// Where components are built: in their final place a sidecar would take them before they are tested.
     scratch: TempDir,
+    /// The records of `--records`, with which two versions are compared.
     records: Option<Vec<Record>>,
-    /// A copy of what decided before, to be compared with.
+    /// A copy of the version that decided before, for the comparison.
     before: Option<PathBuf>,
+    /// How many rounds there were.
     rounds: u64,
 }
 
-/// What `pointsman plugin build --json` says of a component.
+/// A component in the output of `pointsman plugin build --json`.
 #[derive(Debug, Deserialize)]
 struct Built {
     name: String,
@@ -82,12 +85,12 @@ impl<'a> Rounds<'a> {
         })
     }
 
-    /// Whether all went well. `changed` is when the save was heard of.
+    /// Runs one round and returns whether all went well. `changed` is when the save was noticed.
     pub(super) fn round(&mut self, changed: Instant, tell: &mut Tell<'_>) -> bool {
         self.rounds += 1;
         match self.steps(changed, tell) {
             Ok(well) => well,
-            // Whoever has ended it wants no reasons.
+            // The user has ended it, and wants no reasons.
             Err(_) if self.ending.has_begun() => false,
             Err(error) => {
                 let error = format!("{error:#}");
@@ -137,7 +140,7 @@ impl<'a> Rounds<'a> {
         Ok(is_good && is_taken)
     }
 
-    /// In a process group of its own, so that Ctrl-C can end it with all of its compilers.
+    /// Builds in a process group of its own, so that Ctrl-C can end the build with all of its compilers.
     fn build(&self, tell: &mut Tell<'_>) -> anyhow::Result<Option<Built>> {
         let begun = Instant::now();
         let program = env::current_exe().context("cannot tell where this program is")?;
@@ -146,9 +149,9 @@ impl<'a> Rounds<'a> {
         command.arg(self.scratch.path().join("built")).arg(&self.options.dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.envs(QUICK.into_iter().filter(|(name, _)| env::var_os(name).is_none()));
-        // What a build leaves that is ended half-way goes with the rest.
+        // The leftovers of a build that is ended half-way are removed with the folder.
         command.env("TMPDIR", self.scratch.path());
-        // The first build takes long and shows what it does. Later ones say what is wrong, and nothing else.
+        // The first build takes long and shows what it does. Later builds only say what is wrong.
         if self.rounds > 1 {
             command.arg("--quiet").env("CARGO_TERM_QUIET", "true");
         }
@@ -188,7 +191,7 @@ impl<'a> Rounds<'a> {
         Ok(Some(built))
     }
 
-    /// Where the component goes.
+    /// The folder that the component is put into.
     fn folder(&self, sidecar: Option<&Sidecar<'_>>, built: &Built) -> anyhow::Result<PathBuf> {
         match (&self.options.plugins, sidecar) {
             (Some(folder), _) => Ok(folder.clone()),
@@ -197,7 +200,7 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// A copy of a component; none: there is no such file.
+    /// Copies a component. None: there is no such file.
     fn keep(&self, file: &Path, name: &str) -> anyhow::Result<Option<PathBuf>> {
         if !file.is_file() {
             return Ok(None);
@@ -242,7 +245,7 @@ impl<'a> Rounds<'a> {
         };
         if !found.same_component {
             for table in tables {
-                // The one before may refuse what this table's config says; then there is nothing to compare.
+                // The version before may refuse this table's config; then there is nothing to compare.
                 if let (Ok(before), Ok(after)) = (test::test(before, table), test::test(&built.file, table)) {
                     found.cases.extend(changes::cases(&before, &after));
                 }
@@ -261,7 +264,7 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Whether the component decides as all tables say; without any, whether a sidecar could load it.
+/// Whether the component decides as all tables say. Without a table, whether a sidecar could load it.
 fn tried(built: &Built, tables: &[PathBuf], tell: &mut Tell<'_>) -> bool {
     if tables.is_empty() {
         tell(&Event::NoCases);
@@ -311,12 +314,12 @@ fn tables(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
             tables.push(path);
         }
     }
-    // `-` sorts before `.`.
+    // `-` sorts before `.`, so `cases.toml` needs a rule to come first.
     tables.sort_by_key(|table| (table.file_name() != Some("cases.toml".as_ref()), table.clone()));
     Ok(tables)
 }
 
-/// The config that the first table of cases has, which records are decided with, too.
+/// The config of the first table of cases; it is also used to compare records.
 fn config_of(tables: &[PathBuf]) -> anyhow::Result<Value> {
     match tables.first() {
         Some(table) => Ok(Value::Object(Cases::read(table)?.config)),

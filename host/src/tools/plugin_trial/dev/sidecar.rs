@@ -1,4 +1,4 @@
-//! The running sidecar: where it has its plugins, and whether it decides with the new one.
+//! The running sidecar: where it has its plugins, and whether it decides with the new version.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,14 +13,14 @@ use serde::Deserialize;
 use super::ending::Ending;
 use crate::tools::admin_client::{self, Admin};
 
-/// How long an answer is waited for.
+/// How long to wait for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How often it is asked whether it decides with the new one.
+/// How often the sidecar is asked whether it decides with the new version.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
-/// A sidecar that has not looked at a new file by then never will: an event tells of it at once, a poll within seconds.
+/// A sidecar that has not looked at a new file by then never will: it gets an event at once, or polls within seconds.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What `GET /plugins` says, as far as it matters here.
+/// The parts of `GET /plugins` that matter here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     routes: Vec<Route>,
@@ -44,28 +44,32 @@ struct Plugin {
     name: String,
     file: PathBuf,
     active: Option<Active>,
+    /// The digest of the file as it is now.
     file_digest: Option<String>,
+    /// The digest that was rolled back and is ignored.
     ignored_digest: Option<String>,
+    /// Why the file was not taken.
     problem: Option<String>,
 }
 
+/// The version that decides.
 #[derive(Debug, Deserialize)]
 struct Active {
     digest: String,
 }
 
-/// What has become of a component.
+/// What the sidecar does with a component.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ComponentState {
-    /// It decides, for these topics.
+    /// It decides with the component, for these topics.
     Decides { topics: Vec<String> },
     /// No route names the plugin.
     NoRoute,
-    /// It was tried and not taken.
+    /// It tried the component and did not take it.
     Refused { problem: String },
-    /// Somebody has rolled it back.
+    /// It ignores the component, because somebody rolled it back.
     RolledBack,
-    /// It has not been looked at yet.
+    /// It has not looked at the component yet.
     Pending,
 }
 
@@ -97,7 +101,8 @@ impl Shown {
         }
     }
 
-    /// The folder that holds the plugin's file; if no route names it, the one that holds the others'.
+    /// The folder that holds the plugin's file. If no route names the plugin, the folder that holds other plugins'
+    /// files.
     fn folder(&self, name: &str) -> Option<PathBuf> {
         let named = self.plugins.iter().find(|plugin| plugin.name == name);
         let file = &named.or(self.plugins.first())?.file;
@@ -113,7 +118,7 @@ pub(super) struct Sidecar<'a> {
 }
 
 impl<'a> Sidecar<'a> {
-    /// None: nobody answers there.
+    /// The sidecar at this address. None: nobody answers there.
     pub(super) fn find(admin: &'a Admin) -> anyhow::Result<Option<Self>> {
         let Ok((status, body)) = admin_client::ask(admin, Method::GET, "/plugins", ANSWER) else {
             return Ok(None);
@@ -122,7 +127,7 @@ impl<'a> Sidecar<'a> {
         Ok(Some(Self { admin, shown }))
     }
 
-    /// Where it looks for a plugin of this name.
+    /// The folder in which the sidecar looks for this plugin.
     pub(super) fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = match self.shown.folder(name) {
             Some(folder) => folder,
@@ -130,7 +135,7 @@ impl<'a> Sidecar<'a> {
         };
         anyhow::ensure!(
             folder.is_dir(),
-            "the sidecar at {} has its plugins in {}, which is not there as seen from here (it may run in a container, or on \
+            "the sidecar at {} has its plugins in {}, which does not exist here (it may run in a container, or on \
              another machine); name the folder with --plugins",
             self.admin.address,
             folder.display()
@@ -138,7 +143,7 @@ impl<'a> Sidecar<'a> {
         Ok(folder)
     }
 
-    /// No route has a plugin yet.
+    /// The folder from the configuration, for when no route has a plugin yet.
     fn configured_folder(&self) -> anyhow::Result<PathBuf> {
         #[derive(Deserialize)]
         struct Config {
@@ -177,15 +182,16 @@ fn read(admin: &Admin, status: StatusCode, body: &str) -> anyhow::Result<Shown> 
     let address = admin.address;
     anyhow::ensure!(
         status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN,
-        "the sidecar at {address} wants its token ({status}); name the token's file with --token-file, or its configuration \
+        "the sidecar at {address} requires a token ({status}); name the token's file with --token-file, or its configuration \
          with --config"
     );
     anyhow::ensure!(
         status.is_success(),
-        "what answers at {address} is no sidecar: GET /plugins is {status}"
+        "what answers at {address} is not a sidecar: GET /plugins is {status}"
     );
-    serde_json::from_str(body)
-        .with_context(|| format!("what answers at {address} is no sidecar, or one of another version: GET /plugins"))
+    serde_json::from_str(body).with_context(|| {
+        format!("what answers at {address} is not a sidecar, or is one of another version: GET /plugins")
+    })
 }
 
 #[cfg(test)]
@@ -217,7 +223,7 @@ mod tests {
         let active = json!({"active": {"digest": "new"}, "file_digest": "new"});
         let pending = [
             shown(&json!({}), &decided_by("old")),
-            // Its problem is with what the file held before.
+            // The problem is about the file's content before.
             shown(&json!({"problem": "bad"}), &decided_by("old")),
             shown(&json!({"file_digest": "new"}), &decided_by("old")),
             shown(&active, &decided_by("old")),

@@ -1,4 +1,5 @@
-//! What of a plugin's folder is its source: not what tools make there, and not what editors leave for a moment.
+//! Tells which files of a plugin's folder are its source: not what tools make there, and not what editors leave there
+//! for a moment.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,7 @@ use std::{
 
 use crate::tools::plugin_build::BuildError;
 
-/// Folders of tools, wherever they lie.
+/// Folders that tools make, at any depth.
 const MADE: [&str; 7] = [
     "target",
     "dist",
@@ -20,14 +21,16 @@ const MADE: [&str; 7] = [
     "__pycache__",
     "coverage",
 ];
-/// How files end that editors and interpreters leave beside the source.
+/// The endings of files that editors and interpreters leave beside the source.
 const DROPPINGS: [&str; 8] = [".swp", ".swx", ".tmp", ".bak", ".orig", ".pyc", ".part", "~"];
-/// Files that are looked at: a folder with more is no plugin's, or has something in it that should be ignored.
+/// The most files that are looked at. A folder with more is not a plugin's, or has something in it that should be
+/// ignored.
 const MAX_FILES: usize = 20_000;
-/// Folders in folders.
+/// How deep folders may lie in folders.
 const MAX_DEPTH: usize = 32;
 
-/// Tells whether a file is what it was: a copy or a rename over it is seen by the inode, all else by time and length.
+/// Shows whether a file has changed: the inode shows that another file was renamed over it, time and length show all
+/// else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     modified: (i64, i64),
@@ -35,10 +38,10 @@ pub(super) struct Stamp {
     inode: u64,
 }
 
-/// The source, as it lies there now.
+/// The source files as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
-    /// The plugin's folder and those in it, to be watched.
+    /// The plugin's folder and all folders in it, to be watched.
     pub(super) folders: Vec<PathBuf>,
     pub(super) files: BTreeMap<PathBuf, Stamp>,
 }
@@ -57,7 +60,7 @@ impl Source {
     }
 
     fn add(&mut self, folder: &Path, depth: usize) {
-        // What goes away while it is looked at is a change of its own.
+        // A folder that is removed meanwhile is a change of its own, which is seen next.
         let Ok(entries) = fs::read_dir(folder) else { return };
         self.folders.push(folder.to_owned());
         for entry in entries.flatten() {
@@ -65,7 +68,7 @@ impl Source {
             if !is_source(&path) || self.files.len() >= MAX_FILES {
                 continue;
             }
-            // A link to a folder could lead in circles; one to a file is source as the file is.
+            // A link to a folder is not followed, since it could lead in circles. A link to a file counts as a file.
             let is_folder = entry.file_type().is_ok_and(|found| found.is_dir());
             if is_folder && depth < MAX_DEPTH {
                 self.add(&path, depth + 1);
@@ -88,14 +91,14 @@ impl Stamp {
     }
 }
 
-/// By its name alone: the file may be gone.
+/// Decides by the name alone: the file may be gone.
 pub(super) fn is_source(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(OsStr::to_str) else {
         return true;
     };
     let is_dropping = name.starts_with(['.', '#'])
         || DROPPINGS.iter().any(|end| name.ends_with(end))
-        // What vim and JetBrains try a folder out with, or write before they rename.
+        // Files with which vim and JetBrains test a folder, or which they write before a rename.
         || name == "4913"
         || name.contains("___jb_");
     !is_dropping && !MADE.contains(&name)

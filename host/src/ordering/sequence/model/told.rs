@@ -1,0 +1,75 @@
+//! What a client may rely on, by what it was told before.
+
+use std::collections::HashMap;
+
+use super::super::{Answer, Number, Refusal, Settled};
+use crate::base::outcome::Kind;
+
+/// What a client was told and has seen, as long as it is remembered.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The epoch of the last request that was taken.
+    pub(super) epoch: u64,
+    /// The next new sequence of the epoch. None until something was taken.
+    pub(super) expected: Option<u64>,
+    /// The requests of the epoch by sequence, each with the kinds of its outcomes; None while it is under way.
+    pub(super) requests: HashMap<u64, Option<Vec<Kind>>>,
+}
+
+impl Told {
+    /// Whether the answer to this request agrees with all that the client was told before. Panics where it does not.
+    pub(super) fn check<H>(&self, number: &Number, answer: &Result<Answer<H>, Refusal>) {
+        let here = self.expected.is_some() && self.epoch == number.epoch;
+        let known = self.requests.get(&number.sequence).filter(|_| here);
+        let blocked = self.first_blocking().filter(|_| here);
+        match answer {
+            Ok(Answer::Send(None)) => {
+                assert!(known.is_none(), "taken twice: {number:?}");
+                assert_eq!(blocked, None, "{number:?} overtakes");
+                let begins = number.sequence == 1 || number.resume;
+                assert!(if here {
+                    self.expected == Some(number.sequence)
+                } else {
+                    begins
+                });
+            }
+            Ok(Answer::Send(Some(before))) => {
+                let kinds = known.expect("known").as_ref().expect("settled");
+                assert_eq!(&kinds_of(before), kinds);
+                assert!(kinds.iter().any(|kind| *kind != Kind::Acked));
+                assert!(blocked.is_none_or(|blocked| blocked >= number.sequence));
+            }
+            Ok(Answer::Settled(settled)) => {
+                assert!(settled.is_acked());
+                assert_eq!(known.expect("known").as_ref(), Some(&kinds_of(settled)));
+            }
+            Err(Refusal::Gap { expected, .. }) => assert!(number.sequence > *expected),
+            Err(Refusal::Forgotten { .. }) => assert!(here && Some(number.sequence) < self.expected),
+            Err(Refusal::Blocked { expected, .. }) => {
+                assert_eq!(blocked, Some(*expected));
+                assert!(*expected < number.sequence);
+            }
+            Err(Refusal::Resync { .. }) => assert!(self.expected.is_none()),
+            Err(Refusal::StaleEpoch { .. }) => assert!(number.epoch < self.epoch),
+            Err(Refusal::Mismatch { .. }) => assert!(known.is_some()),
+            Ok(Answer::Wait | Answer::UnderWay(_)) | Err(_) => {}
+        }
+    }
+
+    /// The first sequence with a record that is `failed` or `unknown`.
+    pub(super) fn first_blocking(&self) -> Option<u64> {
+        self.requests
+            .iter()
+            .filter(|(_, kinds)| kinds.as_deref().is_some_and(is_blocking))
+            .map(|(sequence, _)| *sequence)
+            .min()
+    }
+}
+
+fn is_blocking(kinds: &[Kind]) -> bool {
+    kinds.iter().any(|kind| matches!(kind, Kind::Failed | Kind::Unknown))
+}
+
+pub(super) fn kinds_of(settled: &Settled) -> Vec<Kind> {
+    settled.records().iter().map(|stored| stored.outcome.kind()).collect()
+}
