@@ -288,7 +288,7 @@ mod tests {
                 "pointsman.toml:3: limits.max_recrods: unknown field `max_recrods`, expected one of",
                 "pointsman.toml:7: kafka.properties.linger.ms: `linger.ms` is \"long\"; expected",
                 "pointsman.toml:8: kafka.properties.acks: `acks` must be all",
-                "pointsman.toml:10: log.level: \"loud\" is no log level",
+                "pointsman.toml:10: log.level: \"loud\" is not a log level",
                 "pointsman.toml:12: route.0.topics: \"[\" is no glob",
                 "pointsman.toml:13: route.0.sha256: there is no plugin to pin",
                 "pointsman.toml:14: limit: unknown field `limit`",

@@ -44,7 +44,7 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
         found.add(
             &["log", "level"],
             format!(
-                "\"{level}\" is no log level, expected error, warn, info, debug, trace, or target=level pairs after commas"
+                "\"{level}\" is not a log level, expected error, warn, info, debug, trace, or target=level pairs after commas"
             ),
         );
     }

@@ -183,7 +183,7 @@ impl Api {
         }
         if numbering::of(&head.headers, from.owner)?.is_some() {
             return Err(IngestError::BadHeader(
-                "a stream is not numbered: it is one ordered stream by itself; leave away Pointsman-Sequence"
+                "a stream is not numbered: it is one ordered stream by itself; omit Pointsman-Sequence"
                     .to_owned(),
             ));
         }

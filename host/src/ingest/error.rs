@@ -86,7 +86,7 @@ pub enum IngestError {
         column: usize,
     },
     /// The body's packed records cannot be told apart from this byte on.
-    #[error("the body is no batch of packed records: {detail} (byte {offset})")]
+    #[error("the body is not a batch of packed records: {detail} (byte {offset})")]
     InvalidPacked {
         /// What is wrong.
         detail: String,
@@ -114,7 +114,7 @@ impl IngestError {
     /// The body is not JSON; the reader says where it stopped.
     pub fn json(error: &serde_json::Error) -> Self {
         Self::InvalidJson {
-            detail: format!("the body is no valid JSON: {}", told(error)),
+            detail: format!("the body is not valid JSON: {}", told(error)),
             line: error.line(),
             column: error.column(),
         }

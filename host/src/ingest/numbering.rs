@@ -45,7 +45,7 @@ pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, In
             Some(b"1") => true,
             Some(_) => {
                 return Err(bad(
-                    "Pointsman-Resume has another value than 1; leave it away, or send 1",
+                    "Pointsman-Resume has another value than 1; omit it, or send 1",
                 ));
             }
         },
@@ -67,7 +67,7 @@ fn client(given: &[u8]) -> Result<Arc<str>, IngestError> {
             Ok(Arc::from(name))
         }
         _ => Err(bad(format!(
-            "Pointsman-Client is no client's name; send 1 to {MAX_CLIENT} visible ASCII characters"
+            "Pointsman-Client is not a client's name; send 1 to {MAX_CLIENT} visible ASCII characters"
         ))),
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) ->
     // Browsers from before 2020 send forms without an Origin.
     if method == Method::POST && headers.get(CONTENT_TYPE).is_some_and(|given| is_form(given.as_bytes())) {
         return Err(foreign(
-            "its Content-Type is that of a web page's form; an order has no body: leave body and Content-Type away",
+            "its Content-Type is that of a web page's form; an order has no body: omit both the body and Content-Type",
         ));
     }
     Ok(())

@@ -198,7 +198,7 @@ impl Api {
         match ms.filter(|ms| (1..=MAX_TIMEOUT_MS).contains(ms)) {
             Some(ms) => Ok(Duration::from_millis(ms)),
             None => Err(IngestError::BadHeader(format!(
-                "Pointsman-Timeout-Ms is no number from 1 to {MAX_TIMEOUT_MS}"
+                "Pointsman-Timeout-Ms is not a number from 1 to {MAX_TIMEOUT_MS}"
             ))),
         }
     }

@@ -101,7 +101,7 @@ fn whole(body: &Bytes, context: &Context<'_>) -> Result<Parsed, IngestError> {
     match serde_json::from_slice::<&RawValue>(body) {
         Ok(raw) if raw.get().starts_with('{') => Ok(Err(malformed(described(&error)))),
         Ok(_) => Err(IngestError::NotAnObject(
-            "the body is no JSON object; send {\"records\":[…]} or one record such as {\"key\":\"k\",\"value\":1}"
+            "the body is not a JSON object; send {\"records\":[…]} or one record such as {\"key\":\"k\",\"value\":1}"
                 .to_owned(),
         )),
         Err(error) => Err(IngestError::json(&error)),

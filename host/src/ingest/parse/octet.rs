@@ -26,7 +26,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
     let partition = match one(headers, PARTITION)? {
         None => None,
         Some(value) => Some(number(value).ok_or_else(|| {
-            IngestError::BadHeader("Pointsman-Partition is no partition; expected a number such as 3".to_owned())
+            IngestError::BadHeader("Pointsman-Partition is not a partition; expected a number such as 3".to_owned())
         })?),
     };
     let key = one(headers, KEY)?.map(Bytes::copy_from_slice);

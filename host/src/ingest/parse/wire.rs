@@ -214,7 +214,7 @@ impl Text<'_> {
         base64_simd::STANDARD
             .decode_to_vec(self.0.as_bytes())
             .map(Bytes::from)
-            .map_err(|_| malformed(format!("{field} is no base64 (standard alphabet, padded)")))
+            .map_err(|_| malformed(format!("{field} is not base64 (standard alphabet, padded)")))
     }
 }
 
