@@ -9,7 +9,7 @@
 //! | [`Bounds::frames`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
 //! | [`TURN`](bounds::TURN) bytes are read in one go | what has come is [taken](Arriving) by the requests before more is read |
 
-mod arriving;
+pub(super) mod arriving;
 pub(super) mod bounds;
 
 use std::{
@@ -27,7 +27,7 @@ use hyper::{
 };
 use tokio::time::timeout;
 
-pub(super) use self::arriving::Arriving;
+use self::arriving::Arriving;
 use self::bounds::Bounds;
 use super::{
     api::{Api, Connection},

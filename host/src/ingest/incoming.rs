@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use hyper::body::Body as _;
 
-use super::{http2::Arriving, timed::Unread};
+use super::{http2::arriving::Arriving, timed::Unread};
 
 /// See the [module](self).
 pub(super) enum Incoming {
