@@ -44,7 +44,7 @@ use crate::admission::{Admission, Busy, Reservation, Standing};
 
 /// After a client was asked to end, how long it may take to confirm that.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// While nobody reads the reply of a stream: time between two looks whether the stream has ended.
+/// While nobody reads the reply of a stream: pause between two checks whether the stream has ended.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Memory for the small frames of a connection, shared by those of its requests that have a body.

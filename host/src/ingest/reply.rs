@@ -37,7 +37,7 @@ static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
 pub enum Form {
     /// As JSON.
     Json,
-    /// In the form of [`packed`].
+    /// In the form of packed records.
     Packed,
 }
 

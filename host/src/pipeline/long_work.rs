@@ -36,7 +36,7 @@ impl LongWork {
 }
 
 impl LongWorkPermit<'_> {
-    /// Ends the turn: others run first, then whoever waits for the next turn.
+    /// Ends the turn: others run first, then the task that has the next turn.
     pub async fn end(self) {
         if self.0.is_some() {
             yield_now().await;

@@ -100,8 +100,8 @@ impl<'r> PluginSession<'r> {
         (record, decided)
     }
 
-    /// How many records of this topic to decide in one call. Ask [`PluginSession::wants_lease`] about the first one
-    /// before. 1 means: use [`PluginSession::decide`].
+    /// How many records of this topic to decide in one call. First ask [`PluginSession::wants_lease`] about the first
+    /// of them. 1 means: use [`PluginSession::decide`].
     pub(super) fn batch_size(&mut self, topic: &Topic) -> usize {
         let plugin = route_of(&self.table, topic).and_then(|route| route.plugin());
         match (plugin, &mut self.lease) {

@@ -1,7 +1,7 @@
 //! Every known topic: its partitions, the index of its route, what is queued for it.
 //!
-//! A topic is looked up when its first record arrives, and refreshed in the background after that. All who wait for one
-//! topic share one look-up. A topic that does not exist is remembered as such for a second.
+//! A topic is looked up when its first record arrives, and refreshed in the background after that. All tasks that wait
+//! for one topic share one look-up. A topic that does not exist is remembered as such for a second.
 
 mod table;
 

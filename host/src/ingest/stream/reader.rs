@@ -359,7 +359,7 @@ fn parts(lines: &Bytes, max_records: usize) -> impl Iterator<Item = Bytes> + use
     })
 }
 
-/// Cuts lines into two parts of about as many lines each.
+/// Cuts lines into two parts, near the middle of their bytes.
 fn halves(lines: &Bytes) -> (Bytes, Bytes) {
     let middle = lines.len() / 2;
     let before = lines[..middle].iter().rposition(|&byte| byte == b'\n');

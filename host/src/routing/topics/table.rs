@@ -1,9 +1,9 @@
 //! The known topics, up to a limit. When there are too many, the topic that has rested the longest makes room.
 //!
-//! Never a topic that a request holds or that has a record without an outcome: the counts of its partitions would begin
-//! anew. And never a topic that was in use a moment ago: a topic may rest for as long as it has been in use, at least
-//! [`SHORTEST_REST`], at most [`LONGEST_REST`]. So names that were sent to once go soon, and a client that sends many
-//! such names cannot push out the topics that are really used.
+//! It is never a topic that a request holds or that has a record without an outcome: the counts of its partitions would
+//! begin anew. Nor is it a topic that was in use a moment ago: a topic may rest for as long as it has been in use, at
+//! least [`SHORTEST_REST`], at most [`LONGEST_REST`]. So names that were sent to once go soon, and a client that sends
+//! many such names cannot push out the topics that are really used.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
