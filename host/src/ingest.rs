@@ -1,9 +1,10 @@
-//! How records come in: HTTP/1.1 and h2c on the Unix socket and on TCP.
+//! How records come in: HTTP/1.1 and HTTP/2 without TLS (h2c), on the Unix socket and on TCP.
 //!
-//! [`listen`] binds, [`serve`] accepts as far as there are [`places`], one of the [`workers`] serves the [`connection`] ([`http2`], or
-//! hyper), [`api`] is the request handler: it looks at what the path asks for ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands it to the
-//! [pipeline](crate::pipeline) and answers ([`reply`]); one with a number ([`numbering`]) goes by way of [`crate::ordering::numbered`].
-//! A request that is not taken is an [`error`](mod@error), which becomes a [`problem`].
+//! [`listen`] binds the addresses. [`serve`] accepts connections as long as there are [`places`]. One of the
+//! [`workers`] serves each [`connection`], by [`http2`] or hyper. [`api`] handles a request: it reads the path
+//! ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands the records to the
+//! [pipeline](crate::pipeline) and replies ([`reply`]). A request with a number ([`numbering`]) goes through
+//! [`crate::ordering::numbered`]. A request that is not taken is an [`error`](mod@error), which becomes a [`problem`].
 
 pub mod api;
 mod body;

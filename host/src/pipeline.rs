@@ -1,8 +1,8 @@
-//! One request's way from parsed records to the producer: topics, then record by record the partition, then room for all of
-//! them, then the hand-over; each in the order of the request.
+//! The way of one request from parsed records to the producer: look up its topics, find each record's partition, take
+//! room for all records, hand them over. Each step keeps the order of the request.
 //!
-//! The partitions come before the room, since what there is room for depends on them ([`crate::admission`]): a request that finds
-//! one of its partitions full is told so as a whole, or waits, and nothing of it has been taken.
+//! Partitions come before room, since room depends on them ([`crate::admission`]). A request that finds one of its
+//! partitions full waits or is refused as a whole; until then nothing of it has been taken.
 
 mod deciding;
 mod long_work;
@@ -38,67 +38,70 @@ use crate::{
 };
 use tokio::sync::Semaphore;
 
-/// Records decided or handed over before the task lets others run, where no plugin does so earlier.
-/// Tests have them run between nearly all.
+/// Records that are decided or handed over before the task lets others run; plugins make it do so earlier. In tests,
+/// others run after nearly every record.
 const RECORDS_BETWEEN_YIELDS: usize = if cfg!(test) { 3 } else { 512 };
 
-/// What a record takes beside its bytes once its partition is known.
+/// Memory for a record beside its bytes, once its partition is known.
 pub const DECIDED_BYTES: usize = size_of::<Result<Placed, Refused>>();
-/// Requests of more records than are handed over between two yields, that are handed over at once: until that has ended the producer's
-/// copies are there beside the bodies that they were made from.
+/// Large hand-overs at once. A hand-over is large if it has to let others run before its end; until that end, the
+/// producer's copies exist beside the bodies that they were made from.
 const LARGE_HAND_OVERS: usize = 2;
 
-/// A record as it was read, or why it could not be.
+/// A record, or why it could not be read.
 pub type Parsed = Result<Record, RecordError>;
 
-/// Everything between a parsed request and its batch. Built once.
+/// All that takes a request from parsed records to its batch. Built once.
 pub struct Pipeline {
     /// Where records go.
     pub producer: Arc<dyn Producer>,
-    /// What is known of topics.
+    /// Every known topic.
     pub topics: Topics,
     /// Room for bodies and records.
     pub admission: Arc<Admission>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// `message.max.bytes`.
+    /// `message.max.bytes`: the largest record, in bytes.
     pub max_record_bytes: usize,
-    /// `limits.max_plugin_ms`.
+    /// `limits.max_plugin_ms`: plugin time for one request, in ms.
     pub max_plugin_ms: u64,
-    /// Requests that are being handed over; a drain waits for them, whether or not their clients do.
+    /// Requests that are being handed over. A drain waits for them, even when their clients do not.
     pub open: AtomicUsize,
-    /// See [`large_hand_overs`].
+    /// One permit for each large hand-over; see [`large_hand_overs`].
     pub large: Semaphore,
-    /// For what keeps a worker busy for long.
+    /// Turns for work that keeps a worker busy for long.
     pub long_work: LongWork,
 }
 
-/// One place for each large request that may be handed over at once.
+/// One permit for each large request that may be handed over at once.
 pub fn large_hand_overs() -> Semaphore {
     Semaphore::new(LARGE_HAND_OVERS)
 }
 
-/// Room that a request has been given: from here on it is taken.
+/// Room that a request has been given. From here on the request is taken.
 pub struct RequestRoom {
+    /// In the producer's queue, for all records.
     records: Queued,
+    /// Memory for the outcomes.
     slots: Option<Reservation>,
+    /// Memory for the reply.
     reply: Option<Reservation>,
 }
 
 /// A request that was handed over.
 pub struct Submitted {
-    /// Its slots.
+    /// The outcomes, one slot for each record.
     pub batch: Arc<Batch>,
-    /// What its reply may take.
+    /// Memory for the reply.
     pub reply: Option<Reservation>,
-    /// By record, the plugin that was asked; empty unless a trace was wanted.
+    /// For each record, the plugin that was asked. Empty unless the client wants a trace.
     pub trace: Vec<Option<Arc<Pool>>>,
 }
 
 /// Why nothing of a request was taken.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
-    /// No room within the wait.
+    /// There was no room, and none came in time.
     #[error(transparent)]
     Busy(#[from] Busy),
     /// Kafka, or the producer, cannot be used now.
@@ -107,7 +110,7 @@ pub enum NotTaken {
 }
 
 impl NotTaken {
-    /// Kafka cannot say what partitions a topic has.
+    /// Kafka cannot say which partitions a topic has.
     pub fn without_partitions(topic: &str, reason: &str) -> Self {
         Self::Unavailable(format!(
             "the partitions of topic \"{topic}\" cannot be had from Kafka: {reason}"
@@ -125,7 +128,7 @@ pub struct Mode {
 }
 
 impl Pipeline {
-    /// Takes the whole request or nothing of it. Must not be cancelled half-way: run it as a task of its own.
+    /// Takes the whole request or nothing of it. Must not be cancelled half-way: run it in a task of its own.
     pub async fn submit(
         &self,
         records: Vec<Parsed>,
@@ -135,8 +138,8 @@ impl Pipeline {
         self.submit_noting(records, body, mode, || {}).await
     }
 
-    /// The same for a request that has to note that it is taken: `taken` is called when nothing can refuse the request any more, and
-    /// before its first record is handed over.
+    /// Like [`Pipeline::submit`], for a request that must note that it is taken. `taken` is called when nothing can
+    /// refuse the request any more, before its first record is handed over.
     pub async fn submit_noting(
         &self,
         records: Vec<Parsed>,
@@ -150,7 +153,7 @@ impl Pipeline {
         Ok(self.hand_over(routed, room, mode.ack).await)
     }
 
-    /// Finds each record's partition, in their order. Nothing is taken yet.
+    /// Finds each record's partition, in the order of the request. Takes nothing yet.
     pub async fn decide(&self, records: Vec<Parsed>, trace: bool) -> Result<RoutedRequest<'_>, NotTaken> {
         let open = OpenRequest::begin(&self.open);
         if let Health::Renewing(reason) = self.producer.health() {
@@ -195,8 +198,8 @@ impl Pipeline {
         Ok(routed)
     }
 
-    /// The last thing that may refuse the request; after it, it is taken as a whole. What `body` holds becomes the room of its records,
-    /// its slots and its reply.
+    /// The last step that may refuse the request; after it, the request is taken as a whole. The memory of `body`
+    /// becomes the room of the records, their slots and the reply.
     pub async fn make_room(
         &self,
         routed: &RoutedRequest<'_>,
@@ -204,7 +207,7 @@ impl Pipeline {
     ) -> Result<RequestRoom, NotTaken> {
         let (slots, reply) = (routed.slot_bytes(), routed.reply_bytes());
         if let Some(body) = body {
-            // Reading has held room for all that is not refused.
+            // Reading has already taken memory for everything but refusals.
             body.grow(slots + reply).await?;
         }
         let mut part = |bytes| body.as_mut().map(|body| body.split(bytes));
@@ -213,7 +216,7 @@ impl Pipeline {
         match queued {
             Ok(records) => Ok(RequestRoom { records, slots, reply }),
             Err(busy) => {
-                // A stream tries again.
+                // A stream tries again, and needs its memory for that.
                 if let Some(body) = body {
                     slots.into_iter().chain(reply).for_each(|part| body.merge(part));
                 }
@@ -222,7 +225,7 @@ impl Pipeline {
         }
     }
 
-    /// Hands over, record by record, in their order. Must not be cancelled half-way.
+    /// Hands over the records, in the order of the request. Must not be cancelled half-way.
     pub async fn hand_over(&self, routed: RoutedRequest<'_>, room: RequestRoom, ack: AckMode) -> Submitted {
         let RoutedRequest {
             records,
@@ -232,7 +235,7 @@ impl Pipeline {
             ..
         } = routed;
         let _large = match records.len() > RECORDS_BETWEEN_YIELDS {
-            // Never closed.
+            // The semaphore is never closed.
             true => self.large.acquire().await.ok(),
             false => None,
         };
@@ -264,12 +267,13 @@ impl Pipeline {
         }
     }
 
-    /// Whether no record waits for its outcome, and none is about to.
+    /// Whether no record waits for its outcome, and no request is about to add one.
     pub fn is_empty(&self) -> bool {
         self.open.load(Ordering::SeqCst) == 0 && self.admission.queued_records() == 0
     }
 
-    /// Every topic of the request, before the first record is decided: what is unavailable refuses the whole request.
+    /// Looks up every topic of the request before the first record is decided: a topic that is unavailable refuses the
+    /// whole request.
     async fn resolve(&self, records: &[Parsed]) -> Result<RequestTopics, NotTaken> {
         let mut request_topics = RequestTopics::default();
         for record in records.iter().flatten() {
@@ -288,7 +292,7 @@ impl Pipeline {
         Ok(request_topics)
     }
 
-    /// A record with its topic and its size, or why it goes nowhere, and what that counts for.
+    /// A record with its topic and size; or why it is refused, and the topic that the refusal counts for.
     fn sendable<'t>(&self, parsed: Parsed, request_topics: &'t RequestTopics) -> Result<Sendable<'t>, Refused> {
         let record = parsed.map_err(|error| Refused { topic: None, error })?;
         let topic = request_topics
@@ -305,7 +309,7 @@ impl Pipeline {
         let destination = Destination {
             topic,
             partition: 0,
-            // librdkafka's own bound for it is far below.
+            // librdkafka's own bound for this size is far below.
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             held: u32::try_from(record.queue_bytes()).unwrap_or(u32::MAX),
             keyed: record.key.is_some(),
@@ -329,7 +333,7 @@ impl Pipeline {
     }
 }
 
-/// Hands over one record, unless its topic does not take it or is closed.
+/// Hands over one record, unless its topic is closed or refuses it.
 fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Record, destination: Destination) {
     let topic = batch.topic(destination);
     match topic.admit(record, destination) {

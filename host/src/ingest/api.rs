@@ -39,18 +39,18 @@ const INSTANCE: HeaderName = HeaderName::from_static("pointsman-instance");
 const EMBEDDED: HeaderName = HeaderName::from_static("pointsman-embedded");
 const TRACE: &str = "pointsman-trace";
 
-/// What a request's connection adds to it.
+/// What a request needs to know of its connection.
 pub(super) struct Connection {
-    /// Who is at its other end.
+    /// The user at the other end.
     pub(super) owner: Owner,
-    /// The connection is in a request until this is dropped.
+    /// Keeps the connection in a request until this is dropped.
     pub(super) in_request: InRequest,
-    /// True once the process is about to end.
+    /// Becomes true when the process is about to end.
     pub(super) drain: watch::Receiver<bool>,
 }
 
 impl Connection {
-    /// Of a request that begins now.
+    /// For a request that begins now.
     pub(super) fn new(owner: Owner, phase: &Phase, is_h2: bool, drain: &watch::Receiver<bool>) -> Self {
         Self {
             owner,
@@ -60,27 +60,26 @@ impl Connection {
     }
 }
 
-/// Handles ingest requests. Built once, shared by all connections.
+/// Handles ingest requests. Built once; all connections share it.
 pub struct Api {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) limits: Limits,
-    /// Bearer token of TCP clients.
+    /// The bearer token that TCP clients must send, if one is configured.
     token: Option<String>,
-    /// Whether replies say that nothing is kept.
+    /// Whether the broker is the embedded one, so that replies must say that nothing is kept.
     embedded: bool,
-    /// How long a request's outcomes are waited for, if it does not say.
+    /// How long a request's outcomes are waited for, unless the request names a time.
     pub(super) timeout: Duration,
-    /// Clients with numbered requests.
+    /// The clients with numbered requests.
     pub(super) numbered: Arc<Numbered>,
-    /// Names this process in every reply: what it remembers of clients ends with it.
+    /// Names this process in every reply, since what it remembers of clients ends with it.
     instance: HeaderValue,
-    /// A place for each request at once.
+    /// One permit for each request that may be under way at once.
     requests: Arc<Semaphore>,
 }
 
 impl Api {
-    /// A handler over this pipeline.
-    /// `timeout` is what a request gets that names none.
+    /// A handler that hands records to this pipeline. `timeout` is for requests that name none.
     pub fn new(
         pipeline: Arc<Pipeline>,
         limits: Limits,
@@ -101,17 +100,17 @@ impl Api {
         }
     }
 
-    /// What names this process in its replies.
+    /// The name of this process, as replies carry it.
     pub fn instance(&self) -> &HeaderValue {
         &self.instance
     }
 
-    /// What it hands requests to.
+    /// The pipeline that requests are handed to.
     pub fn pipeline(&self) -> &Arc<Pipeline> {
         &self.pipeline
     }
 
-    /// Answers a request, whatever it is.
+    /// Replies to any request.
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
@@ -131,7 +130,7 @@ impl Api {
         let response = match answered {
             Ok(response) => response,
             Err((error, mut body)) => {
-                // Whoever waits for 100 Continue has sent nothing yet, and reading would ask for it.
+                // A client that waits for 100 Continue has sent nothing yet, and reading would ask it to send.
                 if !head.headers.contains_key(EXPECT) {
                     body::discard(&mut body, &self.limits).await;
                 }
@@ -141,12 +140,12 @@ impl Api {
         self.told(response, begun)
     }
 
-    /// Answers a request of which nothing can be looked at.
+    /// Replies to a request of which nothing can be read.
     pub(super) fn refuse(&self, error: &IngestError) -> Response<Reply> {
         self.told(error.problem().document().map(Reply::Whole), Instant::now())
     }
 
-    /// What every reply has, and counts for.
+    /// Adds what every reply carries, and counts the reply.
     fn told(&self, mut response: Response<Reply>, begun: Instant) -> Response<Reply> {
         response.headers_mut().insert(INSTANCE, self.instance.clone());
         if self.embedded {
@@ -167,7 +166,7 @@ impl Api {
         ))
     }
 
-    /// A stream, checked as far as it can be before its first record.
+    /// Opens a stream, after every check that is possible before its first record.
     async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, IngestError> {
         if from.owner.is_tcp() {
             self.authorize(&head.headers)?;
@@ -198,7 +197,7 @@ impl Api {
         })
     }
 
-    /// The path's topic, before any of the body is read.
+    /// Looks up the topic of the path, before any of the body is read.
     pub(super) async fn topic(&self, name: &str) -> Result<Arc<str>, IngestError> {
         valid_topic(name).map_err(|problem| IngestError::Topic(RecordError::new(Code::InvalidTopic, problem)))?;
         let name: Arc<str> = Arc::from(name);
@@ -223,7 +222,7 @@ impl Api {
     }
 
     pub(super) fn check_header_size(&self, head: &Parts) -> Result<(), IngestError> {
-        // Each line has a colon, a blank and a line break; the first has the method, two blanks and the version.
+        // Each line has a colon, a space and a line break; the first has the method, two spaces and the version.
         let lines: usize = head
             .headers
             .iter()
@@ -240,10 +239,10 @@ impl Api {
     }
 }
 
-/// No two processes have the same one.
+/// A random name: no two processes have the same one.
 fn instance() -> HeaderValue {
     let name = format!("{:032x}", fastrand::u128(..));
-    // Hexadecimal digits always make a header.
+    // Hexadecimal digits are always a valid header value.
     HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
 }
 

@@ -1,4 +1,4 @@
-//! Reading a body within its bounds: room for what comes, as it comes.
+//! Reads a body within its bounds: room is taken as the bytes come.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::{
     config::Limits,
 };
 
-/// How long what is left of a refused request is read.
+/// How long the rest of a refused request's body is read.
 const DISCARD: Duration = Duration::from_secs(1);
-/// The least that is allocated for a body of unknown length.
+/// The smallest allocation for a body of unknown length, in bytes.
 const LEAST: usize = 1 << 10;
 
-/// A whole body and the room that it holds.
+/// A whole body, and the room that it holds.
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
     pub(super) room: Reservation,
 }
 
-/// Reads a body: 413 over the limit, 503 without room, 408 when it is slow, 400 when it breaks off.
+/// Reads a body. Errors: 413 over the limit, 503 without room, 408 for a slow body, 400 for one that breaks off.
 pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admission) -> Result<Whole, IngestError> {
     let length = match body.length().map(usize::try_from) {
         Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
@@ -41,8 +41,8 @@ pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admis
     }
 }
 
-/// Reads what is left of a refused request's body, up to a bound, and forgets it: closing a connection with unread bytes
-/// would reset it, and the client might never see the answer.
+/// Reads the rest of a refused request's body, up to a bound, and forgets it. Closing a connection with unread bytes
+/// would reset it, and the client might never see the reply.
 pub(super) async fn discard(body: &mut Incoming, limits: &Limits) {
     let mut left = limits.max_body_bytes;
     let reading = async {
@@ -66,7 +66,7 @@ async fn collect(
     let mut bytes = Vec::new();
     loop {
         let data = tokio::select! {
-            // The body first: only who has to wait for it is asked to give way.
+            // The body comes first: only a body that has to wait for bytes is asked to give way.
             biased;
             data = body.data() => data,
             () = room.gives_way() => {
@@ -95,8 +95,8 @@ async fn collect(
     })
 }
 
-/// What to allocate for `size` bytes that are there, in place of `before`: a small body at once, a large one as it comes, since what
-/// is announced need not come.
+/// Bytes to allocate for the `size` bytes that have come, where `before` were allocated. A small body gets its whole
+/// length at once; a large one grows as it comes, since an announced length proves nothing.
 fn capacity(size: usize, before: usize, length: Option<usize>, most: usize) -> usize {
     let most = length.unwrap_or(most).max(size);
     match length {
@@ -139,7 +139,7 @@ mod tests {
                 }
             }
         }
-        // A client that sends more than it said is found out by the HTTP library; here it costs nothing else.
+        // The HTTP library finds out a client that sends more than it announced. Here that costs nothing more.
         assert_eq!(capacity(12, 10, Some(10), most), 12);
     }
 }

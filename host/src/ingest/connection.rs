@@ -1,8 +1,9 @@
 //! One connection, from its first byte to its end.
 //!
-//! Most connections of a pool say nothing most of the time, and hyper keeps 16 KiB of buffers for each that has ever said
-//! something. So a connection is hyper's only while it is used: before its first byte, and once it has been idle for a
-//! [while](super::life::ASLEEP_AFTER), it is a socket that is waited for, and no more. HTTP/2 has a [place of its own](super::http2).
+//! Most connections of a pool are silent most of the time, and hyper keeps 16 KiB of buffers for each that has ever
+//! sent anything. So hyper has a connection only while it is used. Before its first byte, and once it has been idle for
+//! a [while](super::life::ASLEEP_AFTER), a connection is only a socket that is waited for. HTTP/2 has its [own
+//! module](super::http2).
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -20,10 +21,10 @@ use super::{
 };
 use crate::{admission::Standing, ordering::sequence::Owner};
 
-/// What every HTTP/2 connection begins with (RFC 9113, 3.4).
+/// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What answers requests of HTTP/1.1.
+/// A service that replies to HTTP/1.1 requests.
 trait Handler:
     Service<Request<HyperIncoming>, Response = Response<Reply>, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
@@ -68,7 +69,7 @@ impl Http {
 }
 
 impl Life<'_> {
-    // What is needed to serve is in a box, so that a socket that is waited for has none of it.
+    // What serving needs is in a box, so that a socket that is only waited for does not carry it.
     async fn live(&mut self, mut stream: Timed<impl Socket>, handler: impl Handler) {
         let mut is_first = true;
         while self.has_bytes(&mut stream).await {
@@ -80,7 +81,7 @@ impl Life<'_> {
         }
     }
 
-    /// Whatever HTTP it speaks, until it ends, or is idle: then it is given back.
+    /// Serves HTTP/1.1 or HTTP/2 until the connection ends or is idle. Returns an idle connection.
     async fn serve<S: Socket>(
         &mut self,
         mut stream: Timed<S>,
@@ -94,7 +95,8 @@ impl Life<'_> {
         self.serve_http1(stream, handler).await
     }
 
-    /// Waits for as many bytes as it takes to tell whether they are HTTP/2's, and leaves them there; none when the connection is over.
+    /// Waits for enough bytes to tell whether they begin HTTP/2, and leaves them unread. None when the connection is
+    /// over.
     async fn has_preface(&mut self, stream: &mut Timed<impl Socket>) -> Option<bool> {
         let mut first = stream.peek().to_vec();
         while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
@@ -109,7 +111,7 @@ impl Life<'_> {
         Some(has_preface)
     }
 
-    /// Waits until there is something to read, and leaves it there; false when the connection is over.
+    /// Waits until there is something to read, and leaves it unread. False when the connection is over.
     async fn has_bytes(&mut self, stream: &mut Timed<impl Socket>) -> bool {
         if !stream.peek().is_empty() {
             return true;
@@ -121,7 +123,7 @@ impl Life<'_> {
         read > 0
     }
 
-    /// HTTP/1.1, until it ends, or is idle: then it is given back.
+    /// Serves HTTP/1.1 until the connection ends or is idle. Returns an idle connection.
     async fn serve_http1<S: Socket>(&mut self, stream: Timed<S>, handler: impl Handler) -> Option<Timed<S>> {
         let Self { http, phase, drain, .. } = self;
         let mut connection = http.http1.serve_connection(TokioIo::new(stream), handler);
@@ -129,7 +131,7 @@ impl Life<'_> {
         let mut unread = Unread::default();
         loop {
             tokio::select! {
-                // The connection first: when it is found idle, it has just had its turn, and waits for bytes.
+                // The connection comes first: once it has run and still is idle, it really waits for bytes.
                 biased;
                 _ = &mut connection => return None,
                 () = look_again(phase) => {
@@ -162,15 +164,16 @@ impl Life<'_> {
     }
 }
 
-/// An answer that its client does not read.
+/// A reply that its client does not read.
 #[derive(Default)]
 struct Unread {
+    /// Its entry among those that may have to give way.
     standing: Option<Standing>,
-    /// Bytes that had gone out at the last look.
+    /// Bytes written at the last look.
     written: usize,
 }
 
-/// What an answer that waits to be read is taken for: how much is left of it is hyper's to know, and this much is always left.
+/// What an unread reply is assumed to hold. Only hyper knows how much of it is left, so this is always the same.
 const SOME: usize = 64 << 10;
 
 impl Unread {

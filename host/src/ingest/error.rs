@@ -1,4 +1,4 @@
-//! Why a request was not taken, and the one place that says what its client is told: [`IngestError::problem`].
+//! Why a request was not taken. [`IngestError::problem`] is the one place that says what its client is told.
 
 use std::fmt::Display;
 
@@ -18,40 +18,41 @@ use crate::{
 /// Most characters of a JSON reader's message that a client is told.
 const MOST_TOLD: usize = 200;
 
-/// Why a request was not taken. A variant is a kind of error; what it holds says what happened, to which thing, and what to do.
+/// Why a request was not taken. Each variant is a kind of error. Its text says what happened, to which thing, and what
+/// to do.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The query asks for something that there is not.
+    /// The query has a parameter or value that does not exist.
     #[error("{0}")]
     BadQuery(String),
-    /// A header of Pointsman's cannot be read, or does not fit.
+    /// A Pointsman header cannot be read, or does not fit the request.
     #[error("{0}")]
     BadHeader(String),
     /// The header block is too large.
     #[error("{0}")]
     HeaderTooLarge(String),
-    /// There is no such path.
+    /// The path does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// The path takes this method only.
+    /// The path takes only this method.
     #[error("this path takes {0} only")]
     MethodNotAllowed(&'static str),
     /// The token is missing or wrong.
     #[error("{0}")]
     Unauthorized(String),
-    /// A web page had a browser send it.
+    /// A web page made a browser send the request.
     #[error(transparent)]
     ForeignPage(#[from] ForeignPage),
-    /// The path's topic cannot be sent to.
+    /// No record can be sent to the topic of the path.
     #[error("{}", .0.message)]
     Topic(RecordError),
-    /// No topic in the path, and none can be in the body.
+    /// The path names no topic, and the body cannot name one.
     #[error("{0}")]
     MissingTopic(String),
-    /// The body's type is not said.
+    /// The request does not say the type of its body.
     #[error("{0}")]
     MissingContentType(String),
-    /// The body's type is not one that is taken.
+    /// No body of this type is taken.
     #[error("{0}")]
     UnsupportedContentType(String),
     /// The body is compressed.
@@ -80,38 +81,38 @@ pub enum IngestError {
     InvalidJson {
         /// What is wrong.
         detail: String,
-        /// Where, from 1.
+        /// The line of the error, from 1.
         line: usize,
-        /// Where, from 1.
+        /// The column of the error, from 1.
         column: usize,
     },
-    /// The body's packed records cannot be told apart from this byte on.
+    /// From this byte on, the packed records of the body cannot be told apart.
     #[error("the body is not a batch of packed records: {detail} (byte {offset})")]
     InvalidPacked {
         /// What is wrong.
         detail: String,
-        /// Where, from 0.
+        /// The byte of the error, from 0.
         offset: usize,
     },
-    /// Its number does not fit, or its turn did not come.
+    /// The number of the request does not fit, or its turn did not come in time.
     #[error("{}", not_begun(.0))]
     NotBegun(#[from] NotBegun),
-    /// There is no room for it now.
+    /// There is no room for the request now.
     #[error("{0}; nothing was taken")]
     Busy(String),
     /// Kafka, or the producer, cannot be used now.
     #[error("{0}; nothing was taken")]
     KafkaUnavailable(String),
-    /// A numbered request is under way, and its time is up.
+    /// A numbered request is still under way when its time is up.
     #[error("{0}")]
     OutcomesLate(String),
-    /// A mistake in the sidecar.
+    /// The sidecar has a bug.
     #[error("{0}")]
     Internal(String),
 }
 
 impl IngestError {
-    /// The body is not JSON; the reader says where it stopped.
+    /// The error for a body that is not JSON; the reader says where it stopped.
     pub fn json(error: &serde_json::Error) -> Self {
         Self::InvalidJson {
             detail: format!("the body is not valid JSON: {}", told(error)),
@@ -120,7 +121,7 @@ impl IngestError {
         }
     }
 
-    /// The packed records cannot be told apart from this byte on.
+    /// The error for packed records that cannot be told apart from this byte on.
     pub fn packed(offset: usize, detail: impl Display) -> Self {
         Self::InvalidPacked {
             detail: detail.to_string(),
@@ -186,7 +187,7 @@ fn status_of_topic(code: Code) -> StatusCode {
     }
 }
 
-/// A conflict says itself what was not taken.
+/// A conflict already says itself that nothing was taken.
 fn not_begun(error: &NotBegun) -> String {
     match error {
         NotBegun::Refused(refusal) if refusal.is_conflict() => error.to_string(),
@@ -209,7 +210,7 @@ impl From<NotTaken> for IngestError {
     }
 }
 
-/// A message of the JSON reader, cut to a length that a person reads; its place stays.
+/// A message of the JSON reader, shortened for people; it keeps its line and column.
 pub(crate) fn told(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,13 +1,15 @@
-//! HTTP/2, by the library that speaks it.
+//! HTTP/2, by direct use of the `h2` library.
 //!
-//! It is used directly, without hyper over it, for what only it can say: when a client may send more (a stream that waits for its
-//! brokers gives no window back, and slows its client), and whether anybody reads a reply.
+//! There is no hyper in between, because only the library itself can say two things: when a client may send more (a
+//! stream that waits for its brokers gives no window back, which slows its client), and whether the client reads a
+//! reply.
 //!
-//! | bound | why |
-//! |---|---|
-//! | [`Bounds::window`] for each request, counted as held from its head on | what its client may send before anybody has looked at it |
-//! | [`Bounds::frames`] for each connection, counted as held while it has a body to send | a frame of a byte takes a hundred times as much until it is read |
-//! | [`TURN`](bounds::TURN) bytes are read in one go | what has come is [taken](Arriving) by the requests before more is read |
+//! Its bounds, and why:
+//!
+//! - [`Bounds::window`] for each request, counted as held once its head has come: its client may send that much unread.
+//! - [`Bounds::frames`] for each connection, counted as held while one of its requests has a body: an unread frame of
+//!   one byte takes a hundred times as much.
+//! - [`TURN`](bounds::TURN) bytes are read in one go: requests [take](Arriving) what has come before more is read.
 
 pub(super) mod arriving;
 pub(super) mod bounds;
@@ -40,12 +42,12 @@ use super::{
 };
 use crate::admission::{Admission, Busy, Reservation, Standing};
 
-/// How long a client that was told of the end may take to say that it has heard.
+/// After a client was asked to end, how long it may take to confirm that.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// Between two looks whether a stream has ended whose answer nobody reads.
+/// While nobody reads the reply of a stream: pause between two checks whether the stream has ended.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What small frames of a connection may take, shared by its requests that have a body.
+/// Memory for the small frames of a connection, shared by those of its requests that have a body.
 #[derive(Default)]
 struct Frames(Mutex<Weak<Reservation>>);
 
@@ -61,14 +63,14 @@ impl Frames {
     }
 }
 
-/// What a request holds from its head to its reply, and a stream to its beginning.
+/// What a request holds from its head to its reply; a stream, from its head to its beginning.
 struct Holds {
     _head: Reservation,
     _frames: Option<Arc<Reservation>>,
 }
 
 impl Life<'_> {
-    /// Serves a connection of HTTP/2 to its end.
+    /// Serves an HTTP/2 connection to its end.
     pub(super) async fn serve_http2(&mut self, mut stream: Timed<impl Socket>) {
         stream.in_turns();
         let handshake = self.http.http2.handshake::<_, Bytes>(stream);
@@ -92,13 +94,13 @@ impl Life<'_> {
             tokio::select! {
                 biased;
                 accepted = connection.accept() => {
-                    // An error is the client's: it went away, or spoke something else.
+                    // The client is the cause of an error: it went away, or did not speak HTTP/2.
                     let Some(Ok((request, respond))) = accepted else { return };
                     let from = Connection::new(*owner, phase, true, &asking);
                     let (api, frames) = (Arc::clone(&http.api), Arc::clone(&frames));
                     let write = http.limits.write_timeout();
                     let bounds = http.http2_bounds;
-                    // Its connection is in use until the reply is written.
+                    // The connection is in use until the reply is written.
                     let in_use = phase.request(true);
                     tokio::spawn(async move {
                         answer(&api, request, respond, from, (bounds, &frames), write).await;
@@ -109,7 +111,7 @@ impl Life<'_> {
                     // Dropping the connection closes it.
                     _ if phase.is_over() => return,
                     Ending::Told => return,
-                    // A client may never answer what asks it to go, and has nothing to wait for.
+                    // A client may never confirm the request to end, and has nothing to wait for.
                     Ending::Asked if phase.is_quiet(GOODBYE) => {
                         connection.abrupt_shutdown(Reason::NO_ERROR);
                         ending = Ending::Told;
@@ -132,13 +134,13 @@ impl Life<'_> {
     }
 }
 
-/// How far a connection's end has come.
+/// How far a connection is on the way to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     No,
-    /// Its client was asked to send no more.
+    /// The client was asked to send no more requests.
     Asked,
-    /// Its client was told which requests are the last.
+    /// The client was told which request is the last.
     Told,
 }
 
@@ -158,14 +160,14 @@ async fn answer(
             let request = Request::from_parts(head, Incoming::Http2(body.clone()));
             let handling = api.handle(request, from);
             let response = tokio::select! {
-                // The client gave the request up; what was accepted goes on by itself.
+                // The client cancelled the request. What was accepted goes on by itself.
                 biased;
                 _ = poll_fn(|context| respond.poll_reset(context)) => return,
-                // First, since a stream goes on elsewhere.
+                // This comes before `handling`, which may hand the body of a stream to another task.
                 response = body.take_on() => response,
                 response = handling => response,
             };
-            // A stream counts what it reads by itself: many that say nothing must not take the room of others.
+            // A stream counts by itself what it reads: many silent streams must not take the room of others.
             drop(holds);
             response
         }
@@ -186,7 +188,7 @@ async fn answer(
     }
 }
 
-/// Room for the head that is there, and for what the client may send before anybody looks.
+/// Takes room for the head, and for what the client may send before it is read.
 fn holds(
     head: &Parts,
     body: &RecvStream,
@@ -218,9 +220,9 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What hyper does for HTTP/1.1.
+/// Adds the headers that hyper adds in HTTP/1.1.
 fn dress(headers: &mut HeaderMap, reply: &Reply) {
-    // Of one connection's kind only, and not allowed here.
+    // HTTP/2 forbids this header, which is about a single connection.
     headers.remove(CONNECTION);
     if let Reply::Whole(bytes) = reply {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
@@ -230,10 +232,10 @@ fn dress(headers: &mut HeaderMap, reply: &Reply) {
     }
 }
 
-/// It was not read in its time, or the client gave it up.
+/// The client did not read the reply in time, or cancelled the request.
 struct NotWritten;
 
-/// Sends bytes as the client gives room for them. `write` is how long it may give none.
+/// Sends bytes as the client gives room for them. `write` is the longest time without any room.
 async fn send(
     stream: &mut SendStream<Bytes>,
     mut bytes: Bytes,
@@ -247,7 +249,7 @@ async fn send(
         stream.reserve_capacity(left);
         let waiting = async {
             tokio::select! {
-                // Only who has to wait may have to give way.
+                // The capacity comes first: only a reply that has to wait may have to give way.
                 biased;
                 capacity = poll_fn(|context| stream.poll_capacity(context)) => capacity,
                 () = async { standing.get_or_insert_with(|| admission.standing(left)).told().await } => None,
@@ -272,7 +274,7 @@ async fn send(
     Ok(())
 }
 
-/// While a stream goes on, it is itself that notices whether anybody reads.
+/// Sends a stream's reply. While the stream goes on, the stream itself notices a client that does not read.
 async fn send_stream(
     stream: &mut SendStream<Bytes>,
     mut body: stream::body::Body,
@@ -289,7 +291,7 @@ async fn send_stream(
     stream.send_data(Bytes::new(), true).map_err(|_| NotWritten)
 }
 
-/// Waits until the stream has ended, and so long after that.
+/// Waits until the stream has ended, and for `write` after that.
 async fn unread(body: &stream::body::Body, write: Duration) {
     while !body.has_ended() {
         tokio::time::sleep(LOOK).await;

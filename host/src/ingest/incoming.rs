@@ -1,4 +1,4 @@
-//! A request's body as it comes, whatever HTTP it comes by.
+//! The body of a request as it comes, over any version of HTTP.
 
 use std::{
     future::poll_fn,
@@ -11,22 +11,22 @@ use hyper::body::Body as _;
 
 use super::{http2::arriving::Arriving, timed::Unread};
 
-/// See the [module](self).
+/// The body of a request; see the [module](self).
 pub(super) enum Incoming {
-    /// With what keeps its connection from being used for anything else before all of it was read.
+    /// The second part keeps the connection from serving anything else until the whole body is read.
     Http1(hyper::body::Incoming, Option<Unread>),
     Http2(Arriving),
 }
 
 /// Where the bytes of a body come from.
 pub(crate) trait Source: Send + Unpin + 'static {
-    /// More of it; none at its end. The error says how it broke off.
+    /// The next bytes of the body; none at its end. The error says how the body broke off.
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>>;
 
-    /// So many bytes are no longer needed: the client may send as many more.
+    /// Says that this many bytes are no longer needed: the client may send as many more.
     fn release(&mut self, _bytes: usize) {}
 
-    /// Takes what has come, for a later [`poll_data`](Self::poll_data): for who waits for something else meanwhile.
+    /// Takes what has come, for a later [`poll_data`](Self::poll_data), while its reader waits for something else.
     fn take(&mut self, _context: &mut Context<'_>) {}
 }
 
@@ -36,7 +36,7 @@ impl Incoming {
         Self::Http1(body, unread)
     }
 
-    /// Its length in bytes, where it is known.
+    /// Length of the body in bytes, if it is known.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Http1(body, _) => body.size_hint().exact(),
@@ -44,7 +44,7 @@ impl Incoming {
         }
     }
 
-    /// See [`Source::poll_data`].
+    /// The next bytes of the body; see [`Source::poll_data`].
     pub(super) async fn data(&mut self) -> Option<Result<Bytes, String>> {
         poll_fn(|context| self.poll_data(context)).await
     }
@@ -58,7 +58,7 @@ impl Source for Incoming {
                     match ready!(Pin::new(&mut *body).poll_frame(context)) {
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(data) => break Some(Ok(data)),
-                            // Trailers.
+                            // The frame holds trailers, which are not used.
                             Err(_) => continue,
                         },
                         Some(Err(error)) => break Some(Err(error.to_string())),

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{config::Limits, ordering::sequence::Owner};
 
-/// hyper takes no smaller buffer.
+/// hyper refuses a smaller buffer.
 const HYPER_MIN_BUFFER: usize = 8 << 10;
-/// How long a connection is idle before its buffers are given up.
+/// How long a connection is idle before its buffers are given back.
 pub(super) const ASLEEP_AFTER: Duration = Duration::from_secs(1);
 
-/// What answers requests, and how HTTP is spoken with those who ask. Built once, for all connections.
+/// What replies to requests, and the settings of HTTP. Built once, for all connections.
 pub(super) struct Http {
     pub(super) api: Arc<Api>,
     pub(super) http1: http1::Builder,
@@ -32,13 +32,14 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(api: Arc<Api>, limits: Limits) -> Self {
-        // Twice the limit, so that a header somewhat over it is told so in full; far over it, a bare 431 has to do.
+        // Twice the limit, so that the reply to a header somewhat over the limit can explain that. A header far over it
+        // gets hyper's bare 431.
         let header_bytes = limits.max_header_bytes * 2;
         let mut http1 = http1::Builder::new();
         http1
             .max_buf_size(header_bytes.max(HYPER_MIN_BUFFER))
             .header_read_timeout(None)
-            // A client that has said all that it has to say may close its side, and still wants to hear.
+            // A client may close its sending side after its request, and still waits for the reply.
             .half_close(true);
         let http2_bounds = Bounds::of(limits.max_buffered_bytes);
         Self {
@@ -50,7 +51,7 @@ impl Http {
         }
     }
 
-    /// Of a connection that begins now.
+    /// The phase of a connection that begins now.
     pub(super) fn phase(&self) -> Phase {
         Phase::new(Timeouts {
             header: self.limits.header_timeout(),
@@ -60,21 +61,23 @@ impl Http {
     }
 }
 
-/// Whatever connections are made of.
+/// A byte stream that a connection runs over.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
 
-/// One connection's.
+/// What serves one connection, and what decides about its end.
 pub(super) struct Life<'a> {
     pub(super) http: &'a Http,
     pub(super) owner: Owner,
+    /// What the connection is doing, and until when it may.
     pub(super) phase: Phase,
+    /// Becomes true when the process is about to end.
     pub(super) drain: watch::Receiver<bool>,
 }
 
 impl Life<'_> {
-    /// What is waited for while nothing is asked; none when the connection is over.
+    /// Awaits `waiting` while no request is under way. None when the connection is over first.
     pub(super) async fn in_time<T>(&mut self, waiting: impl Future<Output = T>) -> Option<T> {
         let deadline = self.phase.deadline()?;
         tokio::select! {
@@ -87,7 +90,7 @@ impl Life<'_> {
     }
 }
 
-/// A header may begin at any time, and idleness too.
+/// Waits until the next look at the connection: often enough for a header or an idle time that begins meanwhile.
 pub(super) fn look_again(phase: &Phase) -> Sleep {
     let at = Instant::now() + ASLEEP_AFTER;
     let at = phase.deadline().map_or(at, |deadline| deadline.min(at));

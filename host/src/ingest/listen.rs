@@ -1,4 +1,4 @@
-//! Binding the ingest listeners: early, so that addresses are reserved and known before anything is served.
+//! Binds the ingest listeners early, so that addresses are reserved and known before anything is served.
 
 use std::{
     fs, io,
@@ -16,17 +16,18 @@ use tokio::net::{TcpListener, UnixListener};
 /// A bound listener.
 #[derive(Debug)]
 pub enum Listener {
-    /// TCP, HTTP for whoever reaches the address.
+    /// A TCP listener; any client that reaches the address may speak HTTP with it.
     Tcp(TcpListener),
-    /// A Unix socket; its file is removed when this is dropped.
+    /// A Unix socket. Its file is removed when this is dropped.
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a Unix socket. It is removed on drop, unless another has taken its place: that is another process'.
+/// The file of a Unix socket. Removed on drop, unless another file has taken its place: that one belongs to another
+/// process.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
+    /// Device and inode of the file.
     identity: Option<(u64, u64)>,
 }
 
@@ -52,7 +53,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-/// Binds a TCP address; port 0 takes a free one.
+/// Binds a TCP address. Port 0 takes a free port.
 pub async fn tcp(address: SocketAddr) -> anyhow::Result<(Listener, SocketAddr)> {
     let listener = TcpListener::bind(address)
         .await
@@ -61,8 +62,8 @@ pub async fn tcp(address: SocketAddr) -> anyhow::Result<(Listener, SocketAddr)> 
     Ok((Listener::Tcp(listener), bound))
 }
 
-/// Binds a Unix socket: its folder is made (0700) when it is not there, the socket gets 0660. A socket that a dead process
-/// left behind is replaced; one that somebody answers on is not.
+/// Binds a Unix socket with mode 0660. Creates its folder (0700) if there is none. Replaces a socket that a dead
+/// process left behind, but not one that a process still answers on.
 pub fn unix(path: &Path) -> anyhow::Result<Listener> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -87,8 +88,9 @@ pub fn unix(path: &Path) -> anyhow::Result<Listener> {
     Ok(Listener::Unix(listener, file))
 }
 
-/// Whether whoever is on the machine can put something in the place of a file in this folder. A volume of a pod looks as if, but
-/// there those who mount it decide; with the sticky bit it is a folder for all, such as /tmp.
+/// Whether any user of the machine can put something in the place of a file in this folder. A volume of a pod looks
+/// like that, but only those who mount it reach it. With the sticky bit it is a folder for all nevertheless, such as
+/// /tmp.
 fn is_open_to_all(folder: &Path) -> bool {
     let Ok(found) = fs::metadata(folder) else {
         return false;

@@ -1,4 +1,4 @@
-//! The number of a request, from its headers, and what a client is told when its number does not fit.
+//! The number of a request, read from its headers, and what a client is told when the number does not fit.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ const CLIENT: &str = "pointsman-client";
 const EPOCH: &str = "pointsman-epoch";
 const SEQUENCE: &str = "pointsman-sequence";
 const RESUME: &str = "pointsman-resume";
-/// Longest name of a client, bytes: it is a key of what is remembered.
+/// Longest name of a client, in bytes: memory keeps it as a key.
 const MAX_CLIENT: usize = 128;
-/// One more would have no next one.
+/// The largest number that still has a next one.
 const MAX_SEQUENCE: u64 = u64::MAX - 1;
 
-/// The request's number, if it has one: 400 for headers that make none. The name is the owner's own.
+/// The number of a request, if it has one; 400 for headers that make no number. Each owner has its own names.
 pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, IngestError> {
     let client_name = one(headers, CLIENT)?;
     let sequence = one(headers, SEQUENCE)?;
@@ -52,7 +52,7 @@ pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, In
     }))
 }
 
-/// A header's only value: 400 where it has more than one.
+/// The only value of a header; 400 if it has more than one.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, IngestError> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,9 +1,10 @@
-//! Requests that a web page has a browser send.
+//! Requests that a web page makes a browser send.
 //!
-//! A browser beside the sidecar can reach what listens on loopback, for any page that it shows: with a form or a script of
-//! another site (cross-site), or with the page's own name, once that resolves to 127.0.0.1 (DNS rebinding). A browser cannot be
-//! made to lie about three headers: `Host` is the name that it asked for, `Origin` the page that asks, `Sec-Fetch-Site` how far
-//! the two are apart. So where no token is asked for, these decide. Programs send `Host` alone.
+//! A browser on the same machine can reach what listens on loopback, for any page that it shows: with a form or a
+//! script of another site (cross-site), or under the page's own name, once that name resolves to 127.0.0.1 (DNS
+//! rebinding). A page cannot make its browser lie about three headers: `Host` is the name that the browser asked for,
+//! `Origin` the page that asks, `Sec-Fetch-Site` how far apart the two are. So where no token is required, these
+//! headers decide. Programs send only `Host`.
 
 use std::net::IpAddr;
 
@@ -16,23 +17,23 @@ use hyper::{
 use crate::ingest::problem::Problem;
 
 const FETCH_SITE: &str = "sec-fetch-site";
-/// What a browser sends to another site without asking it first.
+/// Content types that a browser sends to another site without asking it first.
 const FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
-/// Why a request looks like one of a web page.
+/// Why a request looks as if a web page had sent it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the request looks like one of a web page: {0}")]
 pub struct ForeignPage(&'static str);
 
 impl ForeignPage {
-    /// What its client is told.
+    /// What the client is told.
     pub(crate) fn problem(self) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, "foreign_origin", self.to_string())
     }
 }
 
-/// For what takes bodies that no page can send unasked: only a page of this very address may send it, and there is none.
-/// Whatever `Host` a program sends is fine.
+/// The check for requests whose bodies no page can send without asking first. If a page sends one, it must come from
+/// this very address, and no page does. Any `Host` of a program is fine.
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), ForeignPage> {
     let origins: Vec<_> = headers.get_all(ORIGIN).iter().collect();
     match origins[..] {
@@ -44,7 +45,7 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), ForeignPage> {
     }
 }
 
-/// For what shows or changes something without a body.
+/// The check for requests that show or change something without a body.
 pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ForeignPage> {
     let mut hosts = headers.get_all(HOST).iter();
     let named = hosts.all(|host| authority(host.as_bytes()).is_some_and(|host| is_local(&host)));
@@ -63,7 +64,7 @@ pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) ->
             "a page of another site had a browser send it (Sec-Fetch-Site); ask with a program",
         ));
     }
-    // Browsers from before 2020 send forms without an Origin.
+    // Browsers older than 2020 send forms without an `Origin`.
     if method == Method::POST && headers.get(CONTENT_TYPE).is_some_and(|given| is_form(given.as_bytes())) {
         return Err(foreign(
             "its Content-Type is that of a web page's form; an order has no body: omit both the body and Content-Type",
@@ -72,7 +73,7 @@ pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) ->
     Ok(())
 }
 
-/// Whether a page of this origin is the one that is asked.
+/// Whether a page of this origin comes from the address that it asks.
 fn is_own(origin: &[u8], headers: &HeaderMap) -> bool {
     let origin = origin.strip_prefix(b"http://").and_then(authority);
     let host = headers.get(HOST).and_then(|host| authority(host.as_bytes()));
@@ -83,7 +84,7 @@ fn authority(text: &[u8]) -> Option<Authority> {
     Authority::try_from(text).ok()
 }
 
-/// A name that no DNS server decides about.
+/// Whether the name is one that no DNS server decides about.
 fn is_local(authority: &Authority) -> bool {
     let host = authority.host();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

@@ -1,4 +1,4 @@
-//! What goes out, whatever HTTP it goes by.
+//! Replies, over any version of HTTP.
 
 use std::{
     convert::Infallible,
@@ -12,13 +12,13 @@ use hyper::body::{Body, Frame, SizeHint};
 use super::stream::body::Body as StreamBody;
 use crate::admission::Reservation;
 
-/// A reply: whole, or the answer of a stream.
+/// A whole reply, or the reply of a stream.
 pub(super) enum Reply {
     Whole(Bytes),
     Stream(StreamBody),
 }
 
-/// A reply's text with the room that it takes, until the last byte of it is written.
+/// The text of a reply, and its room until the last byte is written.
 struct Counted {
     text: Vec<u8>,
     _held: Reservation,
@@ -30,7 +30,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// These bytes, which give back their room when nobody needs them any more. What is held is made to fit.
+/// The text as bytes that give back their room when they are dropped. The room is made to fit the text.
 pub(super) fn counted(text: Vec<u8>, held: Option<Reservation>) -> Bytes {
     let Some(mut held) = held else {
         return Bytes::from(text);

@@ -1,6 +1,6 @@
-//! From a body to records, whose bytes stay those of the body.
+//! From a body to records. The bytes of the records are slices of the body.
 //!
-//! A body that cannot be read at all is an [`IngestError`]; a record that cannot be read in a body that can is that record's own
+//! A body that cannot be read at all is an [`IngestError`]. One record that cannot be read is only that record's
 //! refusal.
 
 mod context;
@@ -21,27 +21,27 @@ pub use self::{context::Context, memory::Memory};
 use super::error::IngestError;
 use crate::pipeline::Parsed;
 
-/// The types that are taken, as messages name them.
+/// The content types that are taken, for messages.
 const ACCEPTED: &str =
     "application/json, application/x-ndjson, application/octet-stream or application/vnd.pointsman.records";
-/// Of packed records, and of the outcomes that are told in the same way.
+/// The content type of packed records, and of outcomes in the same form.
 pub(super) const PACKED: &str = "application/vnd.pointsman.records";
 
-/// What a body holds.
+/// The format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `{"records":[R…]}` or one R.
+    /// `{"records":[R…]}`, or one R.
     Json,
-    /// One R a line.
+    /// One R on each line.
     Ndjson,
-    /// The value of one record; the rest is in headers.
+    /// The value of one record; its other parts are in headers.
     Octet,
-    /// Records as bytes with their lengths before them.
+    /// Records as bytes, with their lengths before them.
     Packed,
 }
 
 impl Format {
-    /// From the request's headers: 415 for anything else.
+    /// Reads the format from the request's headers; 415 for any other.
     pub fn of(headers: &HeaderMap) -> Result<Self, IngestError> {
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -77,7 +77,7 @@ impl Format {
             })
     }
 
-    /// Reads a body.
+    /// Makes records of a body.
     pub fn parse(self, body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
         if body.iter().all(u8::is_ascii_whitespace) && (body.is_empty() || self != Self::Octet) {
             return Err(IngestError::EmptyBody(
@@ -94,7 +94,7 @@ impl Format {
     }
 }
 
-/// One R a line, as many as there are: for who has cut them off and counted them.
+/// Makes records of lines, one R on each, for a caller that has counted the lines already.
 pub(super) fn lines(lines: &Bytes, context: &Context<'_>) -> Option<Vec<Parsed>> {
     json::all_lines(lines, context)
 }

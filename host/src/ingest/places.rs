@@ -1,7 +1,8 @@
-//! Places for connections: so many over all listeners, and some for each listener that the others cannot take.
+//! Places for connections: a limit over all listeners, and a share of it for each listener.
 //!
-//! Where all are taken, the connection that has asked nothing for longest gives its place to a new one of the same listener: who
-//! connects and says nothing must not shut others out. One that is in the middle of something keeps its place.
+//! When all places are taken, the connection that has been silent for longest gives its place to a new one of the same
+//! listener: clients that connect and send nothing must not shut others out. A connection in the middle of a request
+//! keeps its place.
 
 use std::{
     collections::HashMap,
@@ -12,32 +13,36 @@ use tokio::sync::watch;
 
 use super::timed::Phase;
 
-/// A listener is left this part of all places, at least one.
+/// Each listener keeps this fraction of all places, at least one.
 const SHARE: usize = 4;
 
-/// See the [module](self).
+/// All places; see the [module](self).
 #[derive(Debug)]
 pub(super) struct Places {
+    /// `limits.max_connections`.
     most: usize,
     taken: Mutex<TakenPlaces>,
-    /// Connections that have not ended, those among them whose place another one has.
+    /// Connections that have not ended, including those whose place another connection has taken.
     alive: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
 struct TakenPlaces {
+    /// Number of the next connection.
     next: u64,
-    /// By listener: TCP, and the Unix socket.
+    /// Indexed by listener: TCP, then the Unix socket.
     listeners: [Listener; 2],
 }
 
 #[derive(Debug, Default)]
 struct Listener {
+    /// Whether it is configured; only then it has a share.
     is_there: bool,
+    /// The connections that have a place, by number.
     connections: HashMap<u64, Phase>,
 }
 
-/// A connection's, until this is dropped.
+/// The place of one connection, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
@@ -54,17 +59,18 @@ impl Places {
         })
     }
 
-    /// There is such a listener: it has its share from now on.
+    /// Says that this listener is configured: it has its share from now on.
     pub(super) fn listens(&self, is_tcp: bool) {
         self.taken().listeners[usize::from(is_tcp)].is_there = true;
     }
 
-    /// A place for a new connection; none where all of its listener's are taken by connections that are in the middle of something.
+    /// Takes a place for a new connection. None if all places of its listener belong to connections in the middle of a
+    /// request.
     pub(super) fn take(self: &Arc<Self>, is_tcp: bool, phase: &Phase) -> Option<Place> {
         let listener = usize::from(is_tcp);
         let mut taken = self.taken();
         let others = &taken.listeners[1 - listener];
-        // Of a single place nothing can be kept back.
+        // With only one place in all, nothing can be kept for another listener.
         let share = if others.is_there { self.most / SHARE } else { 0 };
         let others = others.connections.len().max(share);
         let own = &mut taken.listeners[listener].connections;
@@ -85,7 +91,7 @@ impl Places {
 
     /// Waits until every connection has ended.
     pub(super) async fn all_ended(&self) {
-        // The sender is this one's own.
+        // This never fails, since `self` owns the sender.
         let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;
     }
 
@@ -95,7 +101,7 @@ impl Places {
     }
 }
 
-/// Takes the place of the one that has been silent for longest. False where none is.
+/// Takes the place of the connection that has been silent for longest. False if none is silent.
 fn evict(connections: &mut HashMap<u64, Phase>) -> bool {
     let silent = connections
         .iter()

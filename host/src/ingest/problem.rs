@@ -1,4 +1,4 @@
-//! A request that was not taken, as `application/problem+json` (RFC 9457): the one place where errors become statuses.
+//! What a client is told of a request that was not taken, as `application/problem+json` (RFC 9457).
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,33 +10,34 @@ use serde::Serialize;
 
 use crate::base::text::{WHOLE_BYTES, shortened};
 
-/// Seconds after which a client that was told 503 may try again.
+/// Seconds after which a client may retry after a 503.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Why a request was not taken.
+/// The document about a request that was not taken.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    /// Where in the body the error is.
     place: Option<Position>,
-    /// For 405.
+    /// For 405: the method that the path takes.
     allow: Option<&'static str>,
     /// For 409: the sequence that would be taken, and its epoch.
     expected: Option<(u64, u64)>,
 }
 
-/// A place in the body.
+/// A position in the body.
 #[derive(Debug, Clone, Copy)]
 pub enum Position {
-    /// Of a text.
+    /// In a text.
     Text {
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
     },
-    /// Of bytes, from 0.
+    /// In bytes, from 0.
     Byte(usize),
 }
 
@@ -59,7 +60,7 @@ struct Document<'a> {
 }
 
 impl Problem {
-    /// A status, a code for programs, a sentence for people.
+    /// A document with a status, a code for programs, and a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -71,7 +72,7 @@ impl Problem {
         }
     }
 
-    /// 405, with the one method that is allowed.
+    /// A 405 with the one method that is allowed.
     pub fn method(allow: &'static str) -> Self {
         Self {
             allow: Some(allow),
@@ -83,7 +84,7 @@ impl Problem {
         }
     }
 
-    /// With the place in the body that it is about.
+    /// Adds the position in the body.
     pub fn at(self, place: Position) -> Self {
         Self {
             place: Some(place),
@@ -91,17 +92,17 @@ impl Problem {
         }
     }
 
-    /// With the sequence that would be taken, and its epoch.
+    /// Adds the sequence that would be taken, and its epoch.
     pub fn expecting(self, expected: Option<(u64, u64)>) -> Self {
         Self { expected, ..self }
     }
 
-    /// What happened and what to do.
+    /// What happened, and what to do.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The byte of the body that it is about, where it is about one.
+    /// The byte of the body that the error is about, if there is one.
     pub fn offset(&self) -> Option<usize> {
         match self.place {
             Some(Position::Byte(offset)) => Some(offset),
@@ -109,12 +110,12 @@ impl Problem {
         }
     }
 
-    /// As the client gets it.
+    /// The response to the client.
     pub fn response(&self) -> Response<Full<Bytes>> {
         self.document().map(Full::new)
     }
 
-    /// The same as plain bytes.
+    /// The response to the client, with a body of plain bytes.
     pub fn document(&self) -> Response<Bytes> {
         let (line, column) = match self.place {
             Some(Position::Text { line, column }) => (Some(line), Some(column)),
@@ -143,7 +144,7 @@ impl Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // What is left of the body will not be read.
+            // The rest of the body will not be read.
             StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,4 +1,4 @@
-//! From a whole body to records, within the memory that there is.
+//! From a whole body to records, within the memory that is free.
 
 use hyper::HeaderMap;
 
@@ -12,14 +12,14 @@ use crate::{
     pipeline::{Parsed, Pipeline},
 };
 
-/// Reading a larger body takes so long that it has to wait for its turn.
+/// A body larger than this takes so long to read that it waits for a turn of long work.
 const LARGE_BODY: usize = 16 << 10;
-/// The least memory that is waited for where a body needs more than there is at once: so many times what it has, up to a bound.
+/// A body that needs more memory than is free waits for at least this many times its length, up to [`LEAST_MEMORY`].
 const MUCH: usize = 200;
 const LEAST_MEMORY: usize = 1 << 20;
 
-/// Makes records of a body, and holds room for what they take, up to their slots and what is told of them. Reading is tried with
-/// what is free now; where that is not enough, more is waited for. `context` says what reading must know; its memory is set here.
+/// Makes records of a body, and holds room for them, for their slots and for their part of the reply. The first attempt
+/// uses the memory that is free now; if that is not enough, it waits for more. Sets the memory of `context`.
 pub(super) async fn of(
     whole: Whole,
     format: Format,
@@ -33,7 +33,7 @@ pub(super) async fn of(
     let mut reserved = 0;
     loop {
         let turn = pipeline.long_work.permit(bytes.len() > LARGE_BODY).await;
-        // What is free now: it may have changed while the turn was waited for.
+        // This is read again after the wait for the turn, since it may have changed.
         let may = pipeline.admission.free().min(most).max(reserved);
         context.memory = Memory::of(may);
         let parsed = format.parse(&bytes, headers, &context);

@@ -1,4 +1,4 @@
-//! What a request is told: one outcome for each record, in the order of the request.
+//! The reply to a request: one outcome for each record, in the order of the request.
 
 mod packed;
 mod told;
@@ -21,10 +21,10 @@ use crate::{
     plugin::Pool,
 };
 
-/// Of these, what one that is `acked` takes.
+/// Bytes in a reply for a record that was `acked`.
 const ACKED_BYTES: usize = 96;
 
-/// What is told of a record whose outcome is not known when the request's time is up.
+/// What the reply says of a record whose outcome is unknown when the request's time is up.
 static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
     code: Code::RequestTimeout,
     message: Cow::Borrowed(
@@ -32,17 +32,17 @@ static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
     ),
 });
 
-/// How a request wants to be told.
+/// The form of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// As JSON.
     Json,
-    /// As [`packed`].
+    /// In the form of packed records.
     Packed,
 }
 
 impl Form {
-    /// Packed where `Accept` names it, JSON otherwise.
+    /// Packed if `Accept` names it, otherwise JSON.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut kinds = given
@@ -56,25 +56,24 @@ impl Form {
     }
 }
 
-/// `ack=all`: every outcome.
+/// The reply to `ack=all`: every outcome.
 pub fn outcomes(submitted: Submitted, form: Form) -> Response<Bytes> {
     let batch = &submitted.batch;
     let outcomes = (0..batch.len()).map(|index| (batch.outcome(index).unwrap_or(&NOT_IN_TIME), false));
     all(batch.generation(), outcomes, &submitted.trace, form, submitted.reply)
 }
 
-/// What a reply about these may take.
+/// The most memory that a reply with these outcomes takes.
 pub fn most_bytes(settled: &Settled) -> usize {
     let told = settled.records().iter().map(|stored| {
-        // With escapes.
+        // Twice, since each character may need an escape.
         let message = stored.outcome.error().map_or(0, |error| 2 * error.message.len());
         REPLY_BYTES_A_RECORD + message
     });
     told.sum()
 }
 
-/// A numbered request: every outcome, remembered or new.
-/// `held` is what the reply may take.
+/// The reply to a numbered request: every outcome, remembered or new. `held` is the memory for the reply.
 pub fn settled(
     settled: &Settled,
     trace: &[Option<Arc<Pool>>],
@@ -85,7 +84,7 @@ pub fn settled(
     all(settled.generation, outcomes, trace, form, held)
 }
 
-/// Outcomes, each with whether it is late.
+/// A reply with these outcomes. Each comes with whether it is late.
 fn all<'o>(
     generation: u32,
     outcomes: impl ExactSizeIterator<Item = (&'o Outcome, bool)>,
@@ -130,7 +129,7 @@ fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> V
     body
 }
 
-/// `ack=none`: what was refused or failed so far; the rest is on its way.
+/// The reply to `ack=none`: the records that were refused or failed so far. The others are under way.
 pub fn accepted(submitted: Submitted, form: Form) -> Response<Bytes> {
     let batch = &submitted.batch;
     let refused: Vec<Told<'_>> = (0..batch.len())
@@ -172,7 +171,7 @@ fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {
     body
 }
 
-/// One kind for all has a status of its own; a mixture is 207.
+/// If all outcomes are of one kind, the kind has a status of its own; a mixture is 207.
 fn status(kinds: [usize; 4], all: usize) -> StatusCode {
     let only = |kind: Kind| kinds[kind as usize] == all;
     if only(Kind::Acked) {
@@ -238,7 +237,7 @@ fn write_plugin(body: &mut Vec<u8>, plugin: Option<&Pool>) {
     let Some(plugin) = plugin else {
         return;
     };
-    // Plugin names and digests need no escapes: the configuration allows letters, digits, - and _ only.
+    // Plugin names and digests need no escapes: the configuration allows only letters, digits, - and _.
     let _ = write!(
         body,
         ",\"plugin\":{{\"name\":\"{}\",\"digest\":\"{}\"}}",

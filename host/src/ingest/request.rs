@@ -1,4 +1,4 @@
-//! A request for records, from its head to its answer: with a number or without.
+//! A request with records, from its head to its reply, with or without a number.
 
 use std::{
     future::poll_fn,
@@ -33,9 +33,9 @@ use crate::{
 };
 
 const TIMEOUT: &str = "pointsman-timeout-ms";
-/// Longer than any delivery may take that makes sense.
+/// No reasonable delivery takes longer than this.
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
-/// Writing a reply about more records takes so long that it has to wait for its turn.
+/// A reply about more records takes so long to write that it waits for a turn of long work.
 const LONG_REPLY: usize = 512;
 
 /// What a request asks for, beside its records.
@@ -45,7 +45,7 @@ struct Wishes {
     /// Whether the reply says which plugin was asked.
     trace: bool,
     form: Form,
-    /// Until when its outcomes are waited for.
+    /// Time until which outcomes are waited for.
     deadline: Instant,
 }
 
@@ -56,7 +56,7 @@ struct Request {
 }
 
 impl Api {
-    /// Takes the request, or nothing of it.
+    /// Takes the whole request, or nothing of it.
     pub(super) async fn produce(
         &self,
         head: &Parts,
@@ -108,7 +108,7 @@ impl Api {
         Ok(Request { records, room })
     }
 
-    /// Without a number: at once.
+    /// Replies to a request without a number, which is handed over at once.
     async fn answer(&self, request: Request, wishes: &Wishes) -> Result<Response<Bytes>, IngestError> {
         let Request { records, room } = request;
         let &Wishes { ack, trace, form, .. } = wishes;
@@ -119,7 +119,7 @@ impl Api {
         })
         .await?;
         if ack == AckMode::Waited {
-            // Whatever has no outcome then is told as unknown.
+            // The reply calls an outcome that is missing then `unknown`.
             let _ = tokio::time::timeout_at(wishes.deadline.into(), submitted.batch.done()).await;
         }
         let turn = self.pipeline.long_work.permit(submitted.batch.len() > LONG_REPLY).await;
@@ -131,7 +131,7 @@ impl Api {
         Ok(reply)
     }
 
-    /// With a number: in its turn, or from memory.
+    /// Replies to a request with a number: hands it over in its turn, or replies from memory.
     async fn answer_numbered(
         &self,
         number: &Number,
@@ -150,7 +150,7 @@ impl Api {
         }
     }
 
-    /// Waits for its turn.
+    /// Waits for the turn of the request.
     async fn begin(&self, number: Number, records: &[Parsed]) -> Result<Begun, NotBegun> {
         let content = self.numbered.content(records);
         self.numbered.begin(number, content).await.inspect_err(|error| {
@@ -172,7 +172,7 @@ impl Api {
                 return Ok(reply::settled(&settled, &[], form, Some(room)));
             }
             Begun::UnderWay(under_way) => {
-                // Others may have the room of what will not be sent.
+                // The records will not be sent, so others may have their room.
                 drop((records, room));
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
                 let mut held = self.pipeline.admission.reservation();
@@ -204,8 +204,9 @@ impl Api {
     }
 }
 
-/// Runs to its end whatever the client does: its going away drops the request's future, and must not cancel what was accepted.
-/// Nearly all work is done without waiting, right here; what has to wait goes on in a task of its own.
+/// Runs the work to its end, whatever the client does: a client that goes away drops the future of its request, and
+/// that must not cancel what was accepted. Nearly all work is done right here, without a wait; only work that has to
+/// wait goes on in a task of its own.
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, IngestError>> + Send + 'static,
 ) -> Result<T, IngestError> {
@@ -231,14 +232,14 @@ fn lost() -> IngestError {
     IngestError::Internal("the request met a mistake in the sidecar; its records may or may not be written".to_owned())
 }
 
-/// A numbered request need not be told that its outcomes are unknown: it can ask again.
+/// A numbered request is not told that its outcomes are unknown, since its client can ask again.
 fn still_unknown() -> IngestError {
     IngestError::OutcomesLate("the request is under way, and its outcomes are not all known within its time (Pointsman-Timeout-Ms); its records may still \
          be written; send it again with the same sequence to hear of them".to_owned(),
     )
 }
 
-/// A client that gives up the wait for its turn has had nothing taken.
+/// Nothing was taken from a request whose turn did not come in time.
 fn turn_did_not_come() -> IngestError {
     IngestError::Busy(
         "the request's turn did not come within its time (Pointsman-Timeout-Ms), since earlier ones of its client are still on \

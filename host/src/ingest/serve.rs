@@ -1,4 +1,4 @@
-//! Accepting connections, which the workers serve.
+//! Accepts connections. The workers serve them.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -18,12 +18,13 @@ use super::{
 };
 use crate::{base::metrics::GaugeGuard, config::Limits, ordering::sequence::Owner};
 
-/// How long to wait after a failed accept (out of file descriptors, mostly).
+/// Pause after a failed accept, which mostly means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// What a connection over `limits.max_connections` is told.
+/// The reply to a connection over `limits.max_connections`.
 const FULL: &str = "{\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"busy\",\
 \"detail\":\"limits.max_connections are open, and all are in use; nothing was taken\"}\n";
-/// So many of them at once are heard out, each for so long: closing a socket with unread bytes would take the answer back.
+/// Connections over the limit of which the rest is read at once, each for so long: closing a socket with unread bytes
+/// would take the reply back.
 const HEARD_OUT: usize = 64;
 const HEAR_OUT: Duration = Duration::from_secs(1);
 
@@ -34,7 +35,7 @@ pub struct Server {
     /// User ids that may use the Unix socket.
     allow_uids: Option<Vec<u32>>,
     places: Arc<Places>,
-    /// The whole answer to one connection too many.
+    /// The whole reply to a connection over the limit, head included.
     full: Box<[u8]>,
     heard_out: Semaphore,
 }
@@ -53,7 +54,7 @@ impl Server {
         }
     }
 
-    /// Accepts until `drain` says true, or its sender is gone.
+    /// Accepts until `drain` is true or its sender is gone.
     pub async fn accept(self: Arc<Self>, listener: Listener, mut drain: watch::Receiver<bool>) {
         let connections_drain = drain.clone();
         self.places.listens(matches!(listener, Listener::Tcp(_)));
@@ -114,7 +115,7 @@ impl Server {
         }
     }
 
-    /// `stream` makes it the worker's whose runtime it is called in.
+    /// Starts to serve a connection. `stream` runs on the worker's runtime, so that the socket belongs to that runtime.
     fn start<S: Socket>(
         self: &Arc<Self>,
         stream: impl FnOnce() -> io::Result<S> + Send + 'static,
@@ -130,7 +131,7 @@ impl Server {
                 Err(error) => return tracing::warn!(%error, "a connection could not be watched; it is closed"),
             };
             let Some(_place) = place else {
-                // In a box, so that no other connection's task has room for it.
+                // In a box, so that the tasks of other connections do not carry room for it.
                 return Box::pin(server.refuse(stream)).await;
             };
             let _open = GaugeGuard::begin(&server.http.api.pipeline().metrics.connections);
@@ -138,7 +139,7 @@ impl Server {
         });
     }
 
-    /// Says that there is no place, and hears the client out, as far as that goes.
+    /// Says that there is no place, and reads the rest of what the client sends, within bounds.
     async fn refuse(&self, mut stream: impl Socket) {
         let Ok(_place) = self.heard_out.try_acquire() else {
             return;
@@ -150,12 +151,12 @@ impl Server {
             while stream.read(&mut unread).await? > 0 {}
             io::Result::Ok(())
         };
-        // Whether the client hears it is its own matter.
+        // If the client does not read this, that is its own loss.
         let _ = timeout(HEAR_OUT, telling).await;
     }
 }
 
-/// The user at the other end; nobody has the last number, which stands for those that the kernel does not tell.
+/// The user at the other end. Nobody has the last user id, so it stands for those that the kernel does not name.
 fn owner(stream: &UnixStream) -> Owner {
     Owner::User(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()))
 }

@@ -1,9 +1,10 @@
-//! `POST /v1/topics/{topic}/stream`: records in and outcomes out at the same time, a line each.
+//! `POST /v1/topics/{topic}/stream`: records in and outcomes out at the same time, one on each line.
 //!
-//! Two tasks for each stream. The [reader] cuts the body into whole [lines] and hands their records over, in order, as far as the
-//! window has room; the [`outcome_writer`] tells the outcomes, in the order sent, each as soon as it and all before it are known. Room in
-//! the window is given back when an outcome has been written to the client, so a client that does not read stops being read.
-//! The last line says how it ended and how many outcomes were told; records after those were not taken.
+//! Each stream has two tasks. The [reader] cuts the body into whole [lines] and hands their records over, in order, as
+//! far as the window has room. The [`outcome_writer`] writes the outcomes in the same order, each as soon as it and all
+//! before it are known. An outcome gives back its room in the window when it has been written to the client. So a
+//! client that does not read is not read any more. The last line says how the stream ended and how many outcomes were
+//! written; no record after those was taken.
 
 pub(super) mod body;
 mod lines;
@@ -44,7 +45,7 @@ use crate::{
     pipeline::{Pipeline, Submitted},
 };
 
-/// Pieces of the answer between the writer and the connection.
+/// Pieces of the reply between the writer and the connection.
 const PIECES: usize = 16;
 
 /// Everything that a stream needs.
@@ -53,24 +54,24 @@ pub(crate) struct Stream {
     pub(crate) limits: Limits,
     pub(crate) topic: Arc<str>,
     pub(crate) trace: bool,
-    /// True once the process is about to end.
+    /// Becomes true when the process is about to end.
     pub(crate) drain: watch::Receiver<bool>,
 }
 
 /// How a stream ended.
 #[derive(Debug, Clone)]
 enum End {
-    /// The client has sent all.
+    /// The client has sent everything.
     Complete,
     /// The process is about to end.
     Drain,
-    /// What `code` and `message` say.
+    /// An error, as `code` and `message`.
     Error(&'static str, String),
-    /// Nobody read the outcomes.
+    /// The client did not read the outcomes.
     ClientNotReading,
 }
 
-/// What the reader hands to the writer.
+/// Records that the reader hands to the writer.
 struct Taken {
     submitted: Submitted,
     /// Room in the window, given back as outcomes are written.
@@ -78,7 +79,7 @@ struct Taken {
 }
 
 impl Stream {
-    /// Begins it. The answer's header goes out at once.
+    /// Begins the stream. The head of the reply goes out at once.
     pub(super) fn begin(self, body: Incoming, in_request: InRequest, permit: OwnedSemaphorePermit) -> Response<Reply> {
         let mut response = Response::new(Reply::Stream(Body {
             pieces: self.run(body),
@@ -91,10 +92,10 @@ impl Stream {
         response
     }
 
-    /// Takes what comes, and tells the outcomes in pieces.
+    /// Starts reading and writing. Returns the pieces of the reply.
     pub(crate) fn run<B: Source>(self, body: B) -> mpsc::Receiver<Bytes> {
         let (pieces, answer) = mpsc::channel(PIECES);
-        // A batch has a record at least, and the window bounds these.
+        // Each batch has at least one record, so the window bounds the number of batches.
         let (taken, batches) = mpsc::channel(WINDOW);
         let window = Arc::new(Window {
             room: Arc::new(Semaphore::new(WINDOW)),
@@ -119,7 +120,7 @@ async fn write(
     reading: tokio::task::JoinHandle<End>,
     window: Arc<Window>,
 ) {
-    // The last line has its place from the beginning, so that it can be said whatever else waits.
+    // The last line gets its place first, so that nothing else can block it.
     let Ok(last) = pieces.clone().reserve_owned().await else {
         return;
     };
@@ -130,7 +131,7 @@ async fn write(
         let next = match timeout(NOBODY_READS, batches.recv()).await {
             Ok(Some(next)) => next,
             Ok(None) => break,
-            // All outcomes are told, and the window is full of those that nobody has read.
+            // All outcomes are written, and the window is full of those that the client has not read.
             Err(_) if window.is_full.load(Ordering::Relaxed) && written == window.written.load(Ordering::Relaxed) => {
                 not_reading = true;
                 break;
@@ -146,7 +147,7 @@ async fn write(
             break;
         }
     }
-    // The reader notices when it would hand over the next.
+    // The reader notices this when it hands over the next batch.
     batches.close();
     let end = match not_reading {
         true => End::ClientNotReading,
@@ -173,7 +174,7 @@ impl End {
     }
 }
 
-/// Only one form can be cut into records while it comes.
+/// Only one format can be cut into records while it comes.
 pub(super) fn check_format(headers: &HeaderMap) -> Result<(), IngestError> {
     match Format::of(headers)? {
         Format::Ndjson => Ok(()),

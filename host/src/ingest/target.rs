@@ -5,16 +5,16 @@ use hyper::Method;
 use super::error::IngestError;
 use crate::produce::batch::AckMode;
 
-/// What a request for records asks for.
+/// What a request with records asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
-    /// The path's topic, not checked; none: each record names its own.
+    /// The path's topic, not checked. None: each record names its own.
     pub(crate) topic: Option<&'a str>,
-    /// Whether its outcomes are waited for.
+    /// Whether outcomes are waited for.
     pub(crate) ack: AckMode,
 }
 
-/// 404 for a path that is none, 405 for a method other than POST, 400 for a query that is none.
+/// Errors: 404 for a path that does not exist, 405 for a method other than POST, 400 for a query that cannot be read.
 pub(crate) fn of<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, IngestError> {
     let topic = match path.strip_prefix("/v1/") {
         Some("records") => None,
@@ -79,7 +79,7 @@ mod tests {
     fn a_path_means_one_thing() {
         assert_eq!(topic_of("/v1/topics/orders/records"), Some(Some("orders")));
         assert_eq!(topic_of("/v1/records"), Some(None));
-        // Not a topic, but refused as one.
+        // This is not a topic, and is refused like a bad one.
         assert_eq!(topic_of("/v1/topics/../../etc/records"), Some(Some("../../etc")));
         for path in [
             "/",

@@ -1,8 +1,8 @@
-//! The time of a connection: how long it may say nothing, how long a header may take, how long its answer may stay unread.
+//! The time limits of a connection: on silence, on a header, and on a reply that stays unread.
 //!
 //! hyper's own header time-out also runs on idle keep-alive connections, and does not run before the first byte of a
-//! connection whose protocol is still to be seen. So time is kept here: [`Timed`] sees bytes come and go, the request handler says
-//! when a request begins and ends, and whoever serves the connection asks [`Phase::deadline`].
+//! connection whose protocol is still unknown. So time is kept here. [`Timed`] sees bytes come and go, the request
+//! handler says when a request begins and ends, and the task that serves the connection asks [`Phase::deadline`].
 
 use std::{
     pin::{Pin, pin},
@@ -23,18 +23,18 @@ use tokio::{
 
 use super::http2::bounds::TURN;
 
-/// How long each may take.
+/// The limits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
-    /// From a connection's start, or a request's first byte, to the end of its header.
+    /// From the connection's start, or from a request's first byte, to the end of its header.
     pub(super) header: Duration,
     /// Without a request.
     pub(super) idle: Duration,
-    /// Without a byte of an answer that waits to be read.
+    /// Without any byte of a reply written, while the reply waits for its client.
     pub(super) write: Duration,
 }
 
-/// What a connection is doing.
+/// What a connection is doing. All clones are the same.
 #[derive(Debug, Clone)]
 pub(super) struct Phase {
     shared: Arc<Shared>,
@@ -44,35 +44,36 @@ pub(super) struct Phase {
 struct Shared {
     timeouts: Timeouts,
     state: Mutex<State>,
-    /// Something was written and not flushed since.
+    /// Whether something was written and not flushed since.
     unflushed: AtomicBool,
-    /// Since the connection's start.
+    /// Bytes written since the connection's start.
     written: AtomicUsize,
-    /// Its place is needed for another connection.
+    /// Whether another connection needs the place of this one.
     is_evicted: AtomicBool,
     evicted: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Requests between their header and their reply. More than one with HTTP/2 only.
+    /// Requests between their header and their reply. More than one only with HTTP/2.
     requests: usize,
-    /// Since when nothing is asked; the connection's start counts as a header's.
+    /// When the last request ended, or the current header began; at first, the connection's start.
     since: Instant,
-    /// Bytes of a header have arrived, or no request has been seen yet.
+    /// Whether bytes of a header have come, or no request has been seen yet.
     in_header: bool,
-    /// Frames that are no header arrive while an HTTP/2 connection is idle.
+    /// Whether it is HTTP/2, where frames that are not a header come while the connection is idle.
     is_h2: bool,
-    /// Bodies that have not been read to their end, or never will be. What comes next may be a part of one.
+    /// Bodies that were not read to their end, or never will be. The next bytes may belong to one of them.
     unread: usize,
-    /// Since when the client takes nothing of what is written.
+    /// Since when the client has taken nothing of what is written.
     blocked: Option<Instant>,
 }
 
-/// A request under way; it ends when this is dropped.
+/// A request under way, until this is dropped.
 pub(super) struct InRequest(Phase);
 
-/// A body of HTTP/1.1 that has not been read to its end. Dropped like that it never will be: the connection serves no other request.
+/// A body of HTTP/1.1 that has not been read to its end. If this is dropped without [`Unread::all_read`], the
+/// connection serves no other request.
 pub(super) struct Unread(Phase);
 
 impl Phase {
@@ -96,7 +97,7 @@ impl Phase {
         }
     }
 
-    /// A header is complete.
+    /// Notes that a header is complete.
     pub(super) fn request(&self, is_h2: bool) -> InRequest {
         let mut state = self.state();
         state.requests += 1;
@@ -106,13 +107,13 @@ impl Phase {
         InRequest(self.clone())
     }
 
-    /// A body begins.
+    /// Notes that a body begins.
     pub(super) fn unread(&self) -> Unread {
         self.state().unread += 1;
         Unread(self.clone())
     }
 
-    /// When the connection has to be closed if nothing changes; none while a request is under way.
+    /// When the connection must be closed if nothing changes. None while a request is under way.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         if state.requests > 0 {
@@ -123,20 +124,20 @@ impl Phase {
                 true => self.shared.timeouts.header,
                 false => self.shared.timeouts.idle,
             };
-        // While a request is under way, a stream among them, somebody else counts that.
+        // While a request is under way, even as a stream, the task that writes its reply keeps this limit.
         let unread = state
             .blocked
             .map(|blocked| blocked.max(state.since) + self.shared.timeouts.write);
         Some(unread.map_or(silent, |unread| unread.min(silent)))
     }
 
-    /// Whether it has to be closed now.
+    /// Whether the connection must be closed now.
     pub(super) fn is_over(&self) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Whether for so long nothing has been asked, nothing of a header has come, all bodies have been read, and all answers have
-    /// gone out.
+    /// Whether, for this time, no request was under way, no byte of a header had come, all bodies were read, and all
+    /// replies were written.
     pub(super) fn is_idle(&self, time: Duration) -> bool {
         let state = self.state();
         state.requests == 0
@@ -146,29 +147,29 @@ impl Phase {
             && !self.shared.unflushed.load(Ordering::Relaxed)
     }
 
-    /// Whether for so long nothing has been asked, and everything has been answered.
+    /// Whether, for this time, no request was under way and all replies were written.
     pub(super) fn is_quiet(&self, time: Duration) -> bool {
         self.silent_since().is_some_and(|since| since.elapsed() >= time)
     }
 
-    /// Since when nothing is asked; none while something is, or an answer is being read.
+    /// Since when no request is under way. None while one is, or while a reply is being written.
     pub(super) fn silent_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.requests == 0 && !self.shared.unflushed.load(Ordering::Relaxed)).then_some(state.since)
     }
 
-    /// A part of the next header was found that had come before the last answer went out.
+    /// Notes that a part of the next header had come before the last reply was written.
     pub(super) fn has_header(&self) {
         self.state().in_header = true;
     }
 
-    /// Bytes of answers that have gone out, where the client takes nothing now.
+    /// Bytes of replies written so far, if the client takes nothing now.
     pub(super) fn blocked(&self) -> Option<usize> {
         let is_blocked = self.state().blocked.is_some();
         is_blocked.then(|| self.shared.written.load(Ordering::Relaxed))
     }
 
-    /// Has the connection end, because another one needs its place.
+    /// Makes the connection end, because another one needs its place.
     pub(super) fn evict(&self) {
         self.shared.is_evicted.store(true, Ordering::Relaxed);
         self.shared.evicted.notify_one();
@@ -181,7 +182,7 @@ impl Phase {
         }
     }
 
-    /// A request came before the connection could end: it stays.
+    /// Cancels the eviction: a request came before the connection could end.
     pub(super) fn stays(&self) {
         self.shared.is_evicted.store(false, Ordering::Relaxed);
     }
@@ -222,7 +223,7 @@ impl Drop for InRequest {
 }
 
 impl Unread {
-    /// The body's end was seen.
+    /// Notes that the body was read to its end.
     pub(super) fn all_read(&self) {
         let mut state = self.0.state();
         state.unread -= 1;
@@ -233,9 +234,9 @@ impl Unread {
 pub(super) struct Timed<S> {
     stream: S,
     phase: Phase,
-    /// Read already, and to be read again first.
+    /// Bytes that were read from the stream already, and are read again first.
     unread: Bytes,
-    /// Bytes that may still be read in this turn, where turns are taken.
+    /// Bytes that may still be read in this turn, if reading goes in turns.
     turn: Option<usize>,
 }
 
@@ -249,18 +250,18 @@ impl<S> Timed<S> {
         }
     }
 
-    /// From now on others have their turn after each [`TURN`] bytes.
+    /// From now on, others have their turn after every [`TURN`] bytes.
     pub(super) fn in_turns(&mut self) {
         self.turn = Some(TURN);
     }
 
-    /// Has these bytes be read next; all that were given before have been.
+    /// Makes these bytes the next to be read. All that were given before must have been read.
     pub(super) fn unread(&mut self, bytes: Bytes) {
-        // Even of an empty one the whole buffer behind it would be kept.
+        // Even empty bytes would keep the whole buffer behind them.
         self.unread = if bytes.is_empty() { Bytes::new() } else { bytes };
     }
 
-    /// What has been read already, and is read next.
+    /// Bytes that were read from the stream already, and are read next.
     pub(super) fn peek(&self) -> &[u8] {
         &self.unread
     }
@@ -286,7 +287,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             None => Pin::new(&mut self.stream).poll_read(cx, buffer),
             Some(0) => {
                 self.turn = Some(TURN);
-                // Not a mere wake-up: whatever has come for others is looked at first.
+                // A yield, not only a wake-up: it lets other tasks see what has come for them first.
                 let _ = pin!(tokio::task::yield_now()).poll(cx);
                 return Poll::Pending;
             }

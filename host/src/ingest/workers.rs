@@ -1,7 +1,8 @@
-//! The threads that do the requests' work: as many as processors, each with a runtime of its own.
+//! The threads that do the work of requests: as many as processors, each with its own runtime.
 //!
-//! A connection stays with the worker that it was given to. So nothing that a request waits for wakes more than one thread, and
-//! nobody looks for work to steal; with requests of one record on few connections that is a quarter of all that they cost.
+//! A connection stays with the worker that it was given to. So nothing that a request waits for wakes more than one
+//! thread, and no thread looks for work to steal. For requests of one record on few connections, that saves a quarter
+//! of their cost.
 
 use std::{
     io,
@@ -22,23 +23,23 @@ use tokio::{
 /// Threads of one worker that may wait for metadata or make a plugin instance.
 const BLOCKING_THREADS: usize = 8;
 
-/// See the [module](self).
+/// All workers; see the [module](self).
 pub struct Workers {
     workers: Arc<[Worker]>,
-    /// Dropped to end the threads.
+    /// The threads end when these are dropped.
     stop: Vec<oneshot::Sender<()>>,
-    /// Says when the last one has ended.
+    /// Disconnects when the last thread has ended.
     ended: mpsc::Receiver<()>,
 }
 
 struct Worker {
     runtime: Handle,
-    /// Open now.
+    /// Connections that are open now.
     connections: Arc<AtomicUsize>,
 }
 
 impl Workers {
-    /// Starts their threads.
+    /// Starts the threads.
     pub fn start() -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let (running, ended) = mpsc::sync_channel(0);
@@ -51,15 +52,15 @@ impl Workers {
         })
     }
 
-    /// For those who have connections to serve.
+    /// For a caller that has connections to serve.
     pub fn share(&self) -> Share {
         Share(Arc::clone(&self.workers))
     }
 
-    /// Ends the threads, and with them what they have not finished; waits for that at most so long.
+    /// Ends the threads, finished or not, and waits at most this long for their end.
     pub fn stop(self, timeout: Duration) {
         drop(self.stop);
-        // Nothing is ever sent.
+        // Nothing is ever sent on this channel.
         let _ = self.ended.recv_timeout(timeout);
     }
 }
@@ -76,24 +77,24 @@ fn start(running: mpsc::SyncSender<()>) -> io::Result<(Worker, oneshot::Sender<(
     let (stop, stopped) = oneshot::channel();
     thread::Builder::new().name("worker".to_owned()).spawn(move || {
         let _ = runtime.block_on(stopped);
-        // Not waiting for what blocks.
+        // This does not wait for threads that block.
         runtime.shutdown_background();
         drop(running);
     })?;
     Ok((worker, stop))
 }
 
-/// Gives connections to the workers, as long as those are there.
+/// Gives connections to the workers, as long as the workers run.
 pub struct Share(Arc<[Worker]>);
 
 impl Share {
-    /// Has the worker with the fewest connections serve one more.
+    /// Makes the worker with the fewest connections serve one more.
     pub(super) fn serve<F: Future<Output = ()> + Send + 'static>(&self, connection: F) {
         let fewest = self
             .0
             .iter()
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
-        // There is at least one.
+        // There is at least one worker.
         if let Some(worker) = fewest {
             let open = OpenConnection::begin(&worker.connections);
             worker.runtime.spawn(async move {
@@ -104,7 +105,7 @@ impl Share {
     }
 }
 
-/// One connection of a worker, until this is dropped.
+/// One open connection of a worker, until this is dropped.
 struct OpenConnection(Arc<AtomicUsize>);
 
 impl OpenConnection {
@@ -144,7 +145,7 @@ mod tests {
         assert!(open.iter().all(|(id, _)| of(&open, *id) == 3), "three for each");
         let (left, end) = open.swap_remove(1);
         drop(end);
-        // The next one may come only once the end has been seen.
+        // The next connection may come only after the end of this one has been seen.
         let begun = std::time::Instant::now();
         let is_counted = || {
             share
@@ -171,7 +172,7 @@ mod tests {
             std::future::pending().await
         });
         workers.stop(Duration::from_secs(10));
-        // Nothing was sent, and nobody is left who could.
+        // Nothing was sent, and the sender is gone.
         assert_eq!(released.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     }
 }

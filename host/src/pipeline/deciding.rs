@@ -1,4 +1,4 @@
-//! Asks the plugin about the records of a request, one by one or many in one call.
+//! Asks the plugin about the records of a request: one by one, or many in one call.
 
 use std::{iter::Peekable, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     topic::{Destination, Topic, TopicView},
 };
 
-/// Decides about a record, and about those after it that its plugin can decide about in the same call.
+/// Decides about a record, and in the same call about the records after it, as far as the plugin can.
 pub(super) async fn decide<'t>(
     first: Sendable<'t>,
     records: &mut Peekable<impl Iterator<Item = Result<Sendable<'t>, Refused>>>,
@@ -53,13 +53,13 @@ pub(super) async fn decide<'t>(
         }
         return;
     }
-    // There is only one, or one of them has made the plugin fail: only that one is to suffer.
+    // Either the batch is a single record, or one of its records made the plugin fail: only that record must suffer.
     for (record, destination) in batch.into_iter().zip(destinations) {
         if let Some(pool) = session.wants_lease(&record, topic) {
             session.lease(pool).await;
         }
         routed.push(decide_one(record, destination, view, session), asked.clone());
-        // Each of them may take all of its time.
+        // One record may use up all plugin time until the next yield.
         if session.is_over() {
             session.pause();
             tokio::task::yield_now().await;

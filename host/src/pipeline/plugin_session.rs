@@ -15,21 +15,25 @@ use crate::{
     topic::{Topic, TopicView},
 };
 
-/// Plugin time after which a request lets others run, ms.
+/// Plugin time after which a request lets others run, in ms.
 const PLUGIN_MS_BETWEEN_YIELDS: u64 = 1;
 
-/// A request's use of plugins: a table of routes and one instance on loan, both given back whenever others may run, and a
-/// budget.
+/// A request's use of plugins: a table of routes, a leased instance, and a budget of plugin time. Table and instance
+/// are given back whenever others may run.
 pub(super) struct PluginSession<'r> {
+    /// Where the next table comes from.
     routes: &'r Routes,
-    /// Taken anew after each pause: what was swapped in meanwhile decides from then on, and never what was before.
+    /// Taken anew after each pause, so that a new table decides from then on, and an old one never again.
     table: Arc<Table>,
+    /// The instance that this request has now.
     lease: Option<Lease>,
-    /// Why the plugin that the next record wants cannot be asked.
+    /// Why the plugin of the next record cannot be asked.
     refused: Option<CallError>,
-    /// Whose clock counts, and what it said when the loan began.
+    /// The plugin whose clock counts, and what that clock said when the lease began.
     begun: Option<(Arc<Pool>, u64)>,
+    /// Plugin time of earlier leases.
     spent_ms: u64,
+    /// `limits.max_plugin_ms`.
     budget_ms: u64,
 }
 
@@ -46,7 +50,7 @@ impl<'r> PluginSession<'r> {
         }
     }
 
-    /// The plugin that decides for a record, if one does.
+    /// The plugin that decides about a record; none if the record names its partition or its route has no plugin.
     pub(super) fn asks(&self, record: &Record, topic: &Topic) -> Option<&Arc<Pool>> {
         match record.partition {
             Some(_) => None,
@@ -54,7 +58,7 @@ impl<'r> PluginSession<'r> {
         }
     }
 
-    /// The plugin of which an instance must be had before this record can be decided.
+    /// The plugin of which an instance must be leased before this record can be decided.
     pub(super) fn wants_lease(&self, record: &Record, topic: &Topic) -> Option<Arc<Pool>> {
         let pool = self.asks(record, topic)?;
         let fits = |lease: &Lease| Arc::ptr_eq(lease.pool(), pool) && !lease.is_spent();
@@ -62,7 +66,7 @@ impl<'r> PluginSession<'r> {
         (!has && !self.is_spent()).then(|| Arc::clone(pool))
     }
 
-    /// Gets an instance. Waiting for one that others use is not this request's doing; making one is.
+    /// Leases an instance. Time spent waiting for one that others use does not count for this request; making one does.
     pub(super) async fn lease(&mut self, pool: Arc<Pool>) {
         self.pause();
         let place = pool.permit().await;
@@ -73,7 +77,7 @@ impl<'r> PluginSession<'r> {
         }
     }
 
-    /// Decides a record after [`PluginSession::wants_lease`] has been asked about it.
+    /// Decides about a record. Ask [`PluginSession::wants_lease`] first.
     pub(super) fn decide(&mut self, record: Record, view: &TopicView) -> (Record, Result<u32, RecordError>) {
         let Some(route) = route_of(&self.table, &view.topic) else {
             return (record, Err(no_route(&view.topic.name)));
@@ -96,8 +100,8 @@ impl<'r> PluginSession<'r> {
         (record, decided)
     }
 
-    /// How many records of this topic to decide in one call, after [`PluginSession::wants_lease`] has been asked about the first; 1: by
-    /// [`PluginSession::decide`].
+    /// How many records of this topic to decide in one call. First ask [`PluginSession::wants_lease`] about the first
+    /// of them. 1 means: use [`PluginSession::decide`].
     pub(super) fn batch_size(&mut self, topic: &Topic) -> usize {
         let plugin = route_of(&self.table, topic).and_then(|route| route.plugin());
         match (plugin, &mut self.lease) {
@@ -110,8 +114,8 @@ impl<'r> PluginSession<'r> {
         route_of(&self.table, topic)?.plugin()
     }
 
-    /// Decides records of one topic, no more than [`PluginSession::batch_size`] has just said. Without the partitions something went
-    /// wrong, and they are to be decided one by one.
+    /// Decides about records of one topic, at most [`PluginSession::batch_size`]. Returns no partitions if the call
+    /// failed; then the records must be decided one by one.
     pub(super) fn decide_batch(
         &mut self,
         records: Vec<Record>,

@@ -1,4 +1,4 @@
-//! A request's topics, looked up.
+//! The topics of a request, looked up.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,13 +7,13 @@ use crate::{
     topic::{Destination, Topic, TopicView},
 };
 
-/// A request's topics.
+/// The topics of a request, each looked up once.
 #[derive(Default)]
 pub(super) struct RequestTopics {
-    /// Each found, by its place in `views`, or refused.
+    /// Index in `views`, or why the topic is refused.
     by_name: HashMap<Arc<str>, Result<u32, RecordError>>,
     pub(super) views: Vec<TopicView>,
-    /// The first one: nearly all requests have one topic, and then its name is one string.
+    /// The first topic. Nearly all requests have only one, and then its name is compared as a pointer.
     first: Option<(Arc<str>, Result<u32, RecordError>)>,
 }
 
@@ -29,7 +29,7 @@ impl RequestTopics {
     pub(super) fn add(&mut self, name: &Arc<str>, found: Result<Arc<Topic>, RecordError>) {
         let found = found.map(|topic| {
             self.views.push(topic.view());
-            // As many as a request has records, at most.
+            // `views` has at most as many entries as the request has records.
             self.views.len() as u32 - 1
         });
         if self.first.is_none() {
@@ -41,21 +41,22 @@ impl RequestTopics {
     pub(super) fn find(&self, name: &Arc<str>) -> Result<u32, RecordError> {
         match &self.first {
             Some((first, found)) if Arc::ptr_eq(first, name) => found.clone(),
-            // `resolve` has seen every record.
+            // `resolve` has looked up the topic of every record.
             _ => self.by_name[name].clone(),
         }
     }
 }
 
-/// A record that may be decided, its destination as far as that is known, and its topic.
+/// A record that may be decided.
 pub(super) struct Sendable<'t> {
     pub(super) record: Record,
+    /// As far as it is known: without the partition.
     pub(super) destination: Destination,
     pub(super) view: &'t TopicView,
 }
 
 impl Sendable<'_> {
-    /// Whether it may be decided in one call with a record of this destination.
+    /// Whether this record can be decided in one call with a record for `first`.
     pub(super) fn continues(&self, first: &Destination) -> bool {
         self.record.partition.is_none() && self.destination.topic == first.topic
     }

@@ -19,28 +19,29 @@ use crate::{
     topic::{Destination, Topic, TopicView},
 };
 
-/// A reply's head and what is around its records.
+/// Bytes of a reply around its records.
 const REPLY_BYTES: usize = 256;
-/// Of a record, which plugin was asked: names of fields and a digest.
+/// Bytes of a record's trace in a reply: names of fields, and a digest.
 const TRACE_BYTES: usize = 112;
 
-/// See the [module](self).
+/// A request whose partitions are known; see the [module](self).
 pub struct RoutedRequest<'a> {
     pub(super) records: Vec<Result<Placed, Refused>>,
     pub(super) topics: Vec<TopicView>,
-    /// By record, the plugin that was asked; empty unless a trace was wanted.
+    /// For each record, the plugin that was asked. Empty unless the client wants a trace.
     pub(super) trace: Vec<Option<Arc<Pool>>>,
+    /// Whether the client wants a trace.
     traces: bool,
     pub(super) _open: OpenRequest<'a>,
 }
 
-/// A record that knows where it goes.
+/// A record with its destination.
 pub(super) struct Placed {
     pub(super) record: Record,
     pub(super) destination: Destination,
 }
 
-/// One that goes nowhere, and the topic that it counts for where that is known.
+/// A record that goes nowhere, and the topic that its refusal counts for, if that is known.
 pub(super) struct Refused {
     pub(super) topic: Option<Arc<Topic>>,
     pub(super) error: RecordError,
@@ -57,7 +58,7 @@ impl<'a> RoutedRequest<'a> {
         }
     }
 
-    /// The next record, and the plugin that was asked.
+    /// Adds the next record, and the plugin that was asked about it.
     pub(super) fn push(&mut self, record: Result<Placed, Refused>, asked: Option<Arc<Pool>>) {
         if self.traces {
             self.trace.push(asked);
@@ -65,20 +66,20 @@ impl<'a> RoutedRequest<'a> {
         self.records.push(record);
     }
 
-    /// What is only of interest for a trace.
+    /// Evaluates `asked` only if the client wants a trace.
     pub(super) fn traced(&self, asked: impl FnOnce() -> Option<Arc<Pool>>) -> Option<Arc<Pool>> {
         if self.traces { asked() } else { None }
     }
 
-    /// What its slots will take.
+    /// The most memory that the slots of this request take.
     pub(super) fn slot_bytes(&self) -> usize {
         let refused = self.refused().map(|refused| refused.error.message.len());
         size_of::<Batch>() + self.records.len() * SLOT_BYTES + refused.sum::<usize>()
     }
 
-    /// What a reply to it may take.
+    /// The most memory that the reply to this request takes.
     pub(super) fn reply_bytes(&self) -> usize {
-        // With escapes.
+        // Twice, since each character may need an escape.
         let refused = self.refused().map(|refused| 2 * refused.error.message.len());
         let traced: usize = self
             .trace
@@ -93,7 +94,7 @@ impl<'a> RoutedRequest<'a> {
         self.records.iter().filter_map(|record| record.as_ref().err())
     }
 
-    /// What it brings to each partition.
+    /// What this request adds to each partition.
     pub(super) fn loads(&self) -> Vec<PartitionLoad> {
         let places = || self.records.iter().flatten().map(|placed| placed.destination);
         let mut loads = Vec::new();
@@ -118,7 +119,7 @@ impl<'a> RoutedRequest<'a> {
         loads
     }
 
-    /// Says which partition is full.
+    /// Adds to the error which partition is full.
     pub(super) fn explain(&self, mut busy: Busy) -> Busy {
         let full = busy.quota.take();
         let places = self.records.iter().flatten().map(|placed| placed.destination);
@@ -141,11 +142,11 @@ impl<'a> RoutedRequest<'a> {
     }
 }
 
-/// Where the load of a partition stands, `NOWHERE` until there is one.
+/// Finds the load of a partition in the list of loads; `NOWHERE` if it has none yet.
 enum Index {
-    /// By number over all topics: the way for requests of many records.
+    /// A table over all partitions of all topics: fast, for requests of many records.
     Dense { first: Vec<u32>, at: Vec<u32> },
-    /// Where that would be much more than there are records.
+    /// A map, where that table would be much larger than the number of records.
     Sparse(HashMap<(u32, u32), u32>),
 }
 
@@ -175,7 +176,7 @@ impl Index {
     }
 }
 
-/// A request being handed over, until this is dropped.
+/// A request that is being handed over, until this is dropped.
 pub(super) struct OpenRequest<'a>(&'a AtomicUsize);
 
 impl<'a> OpenRequest<'a> {

@@ -1,4 +1,4 @@
-//! The pipeline over the in-memory producer: no broker, no socket, no wasm.
+//! The pipeline over the in-memory producer: no broker, no socket, no WebAssembly.
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
@@ -26,7 +26,7 @@ const MAX_RECORD_BYTES: usize = 1_000;
 enum Plan {
     Key(u8),
     NoKey,
-    /// In range or not.
+    /// The partition may be out of range.
     Explicit(u32),
     TooLarge,
     ForbiddenTopic,
@@ -57,7 +57,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
             Arc::clone(&metrics),
             TopicLimits {
                 max_topics: limits.max_topics,
-                // Long enough for a machine that does everything fifty times as slowly.
+                // Long enough for a machine that is fifty times slower.
                 timeout: std::time::Duration::from_secs(60),
                 rules: Rules::default(),
             },
@@ -93,7 +93,7 @@ fn parsed(plan: &Plan, request: usize, index: usize) -> Parsed {
     Ok(record)
 }
 
-/// The topic is known, so that no look-up takes the time that room is waited for.
+/// A pipeline that already knows the topic, so that no look-up uses up the time for which requests wait for room.
 pub(crate) async fn pipeline_with_topic(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<Pipeline> {
     let pipeline = pipeline(producer, limits);
     pipeline.topics.get(&Arc::from("t")).await.expect("a topic");
@@ -105,7 +105,7 @@ const WAITED: Mode = Mode {
     trace: false,
 };
 
-/// All requests at once; each one's outcomes.
+/// Sends all requests at once, and returns the outcomes of each.
 async fn send_all(pipeline: &Arc<Pipeline>, requests: &[Vec<Plan>]) -> Vec<Vec<Outcome>> {
     let tasks: Vec<_> = requests
         .iter()
@@ -133,7 +133,7 @@ async fn send_all(pipeline: &Arc<Pipeline>, requests: &[Vec<Plan>]) -> Vec<Vec<O
 }
 
 fn check(requests: &[Vec<Plan>], outcomes: &[Vec<Outcome>], log: &[(u32, Record)]) {
-    // Where each acked record stands, by (partition, offset).
+    // For each partition, the offsets of acked records.
     let mut offsets = vec![Vec::new(); PARTITIONS as usize];
     for (partition, record) in log {
         offsets[*partition as usize].push(record.value.clone().expect("a value"));
@@ -175,7 +175,7 @@ fn check(requests: &[Vec<Plan>], outcomes: &[Vec<Outcome>], log: &[(u32, Record)
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// A refusal in the middle of a request, or other requests beside it, never turn its records around.
+    /// Neither a refusal in the middle of a request nor other requests beside it change the order of its records.
     #[test]
     fn records_of_a_request_are_never_turned_around_and_each_gets_one_true_outcome(requests in vec(plans(), 1..8)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -193,7 +193,7 @@ proptest! {
         });
     }
 
-    /// The same key always goes to the same partition, and no key leaves the topic's range.
+    /// The same key always goes to the same partition, and that partition exists.
     #[test]
     fn a_key_never_wanders(key in vec(any::<u8>(), 0..40), partitions in 1..2_000_u32) {
         let first = partition_for_key(&key, partitions);
@@ -231,7 +231,7 @@ async fn room_is_held_until_the_last_record_has_its_outcome_and_no_longer() {
     pipeline.submit(one(), None, WAITED).await.expect("there is room again");
 }
 
-/// Also while its request is not answered, since another of its records waits.
+/// This holds even while the request has no answer yet, because another of its records waits.
 #[tokio::test]
 async fn a_record_that_waits_does_not_hold_the_room_of_those_that_are_done() {
     let producer = Arc::new(MemoryProducer::default());
@@ -243,7 +243,7 @@ async fn a_record_that_waits_does_not_hold_the_room_of_those_that_are_done() {
     };
     let pipeline = pipeline_with_topic(&producer, &limits).await;
     let mut open = Vec::new();
-    // Each leaves one record behind.
+    // Each request leaves one record behind.
     for request in 0..10 {
         let spread = (0..5_000).map(|index| {
             let partition = u32::from(index > 0) * (1 + index as u32 % 4);
@@ -252,7 +252,7 @@ async fn a_record_that_waits_does_not_hold_the_room_of_those_that_are_done() {
         open.push(pipeline.submit(spread.collect(), None, WAITED).await.expect("room"));
     }
     assert_eq!(pipeline.admission.queued_records(), 10);
-    // And one partition never takes what the others need.
+    // And one partition never takes the room that the others need.
     let mut stuck = 0;
     while let Ok(submitted) = pipeline
         .submit(

@@ -1,8 +1,8 @@
-//! Which partition a record takes: the route of its topic, that route's plugin, and what to make of the answer.
+//! Which partition a record takes: finds the route of its topic, asks that route's plugin, and reads the decision.
 //!
-//! [`Table`] finds the route (first match wins), [`Route::decide`] asks the plugin or the host's own key-hash. [`Routes`] holds
-//! the table of the moment: whatever changes, routes or plugins, becomes a whole new table that takes the place of the old one
-//! in a single step. A request that has seen a table never sees an older one after it.
+//! [`Table`] finds the route (the first match wins). [`Route::decide`] asks the plugin or the host's own key-hash.
+//! [`Routes`] holds the current table. Any change, of routes or plugins, becomes a whole new table that replaces the
+//! old one in a single step. A request that has seen a table never sees an older one.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -23,34 +23,35 @@ use crate::{
 /// A `[[route]]`, ready for use.
 #[derive(Debug)]
 pub struct Route {
-    /// As it was configured.
+    /// The configuration of this route.
     pub config: config::Route,
-    /// Who decides.
+    /// What decides about its records.
     pub decider: Decider,
-    /// A candidate that decides too, and whose decisions are only compared.
+    /// A candidate plugin that is asked too; its decisions are only compared.
     pub shadow: Option<Arc<Shadow>>,
+    /// Matches the topics of this route.
     topics: GlobSet,
 }
 
-/// Bits of a topic's memo that are its route's place, from 1; 0 where no route matches. The configuration allows far fewer routes. The
-/// bits above are the table's shape.
+/// Bits of a topic's memo for the index of its route, counted from 1; 0 means that no route matches. The configuration
+/// allows far fewer routes than that. The bits above are the table's shape.
 const PLACE_BITS: u32 = 16;
 const PLACE: u64 = (1 << PLACE_BITS) - 1;
 const SHAPE: u64 = !PLACE;
 
-/// Who decides for a route's records.
+/// What decides about the records of a route.
 #[derive(Debug, Clone)]
 pub enum Decider {
     /// The host's own key-hash.
     KeyHash,
-    /// A plugin.
+    /// A team's plugin.
     Plugin(Arc<Pool>),
-    /// A plugin whose file has not been there yet; its records follow `on_error`.
+    /// A plugin whose file has never been found yet. Its records follow `on_error`.
     Missing,
 }
 
 impl Route {
-    /// From its configuration and who decides for it.
+    /// A route from its configuration and what decides for it.
     pub fn new(config: &config::Route, decider: Decider, shadow: Option<Arc<Shadow>>) -> anyhow::Result<Self> {
         let mut topics = GlobSetBuilder::new();
         for glob in &config.topics {
@@ -64,7 +65,7 @@ impl Route {
         })
     }
 
-    /// The plugin that decides, if it is one and there.
+    /// The plugin of this route; none if the key-hash decides or the plugin is missing.
     pub fn plugin(&self) -> Option<&Arc<Pool>> {
         match &self.decider {
             Decider::Plugin(pool) => Some(pool),
@@ -81,8 +82,8 @@ impl Route {
         key_hash(record, view)
     }
 
-    /// The partition of a record that names none itself. `lease` is an instance of this route's plugin; the record goes
-    /// through it and comes back.
+    /// The partition of a record that names none itself. `lease` is an instance of this route's plugin. The call takes
+    /// the record and returns it.
     pub fn decide(&self, lease: &mut Lease, record: Record, view: &TopicView) -> (Record, Result<u32, RecordError>) {
         let (record, answer) = lease.partition(record, &view.partitions);
         if let Some(shadow) = &self.shadow {
@@ -95,7 +96,7 @@ impl Route {
         (record, decided)
     }
 
-    /// The partition of a record by what its plugin has chosen in a batch.
+    /// The partition of a record whose plugin has chosen in a batch.
     pub fn chosen(&self, choice: Choice, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
         if let Some(shadow) = &self.shadow {
             shadow.offer(record, &view.partitions, &Ok(choice.clone().into_decision(record)));
@@ -106,7 +107,7 @@ impl Route {
         }
     }
 
-    /// What a record gets when its plugin cannot decide.
+    /// The partition of a record whose plugin cannot decide, or its refusal, as `on_error` says.
     pub fn without_plugin(&self, error: RecordError, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
         match self.config.on_error {
             OnError::Reject => Err(error),
@@ -115,7 +116,7 @@ impl Route {
     }
 }
 
-/// A record's own choice, checked.
+/// Checks the partition that a record names itself.
 pub fn explicit(partition: u32, view: &TopicView) -> Result<u32, RecordError> {
     if partition < view.partitions.count() {
         return Ok(partition);
@@ -127,7 +128,7 @@ pub fn explicit(partition: u32, view: &TopicView) -> Result<u32, RecordError> {
     ))
 }
 
-/// The partition that a decision comes to.
+/// The partition that a decision stands for.
 fn place(decision: &Decision, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
     match decision.placement(view.partitions.count()) {
         Placement::Partition(partition) => Ok(partition),
@@ -167,39 +168,40 @@ impl From<CallError> for RecordError {
     }
 }
 
-/// Every route at one moment, in the order of the file.
+/// All routes of one moment, in the order of the configuration file.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// Rises when a topic's route may be another one than before.
+    /// Changes when any topic may have another route than before.
     shape: u64,
     routes: Vec<Arc<Route>>,
 }
 
 impl Table {
-    /// In this order. `shape` must differ from that of any table with other topics in its routes.
+    /// A table of these routes, in this order. `shape` must differ from the shape of any table whose routes match other
+    /// topics.
     pub fn new(shape: u64, routes: Vec<Arc<Route>>) -> Self {
         Self { shape, routes }
     }
 
-    /// See [`Table::new`].
+    /// The shape that was given to [`Table::new`].
     pub fn shape(&self) -> u64 {
         self.shape
     }
 
-    /// In the order of the file.
+    /// All routes, in the order of the configuration file.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 
-    /// The first that matches, by its place in the table.
+    /// Index of the first route that matches.
     pub fn find(&self, topic: &str) -> Option<usize> {
         self.routes.iter().position(|route| route.topics.is_match(topic))
     }
 
-    /// The same for a topic that is known: what was found last time is remembered with the topic, since matching globs for each
-    /// record would cost as much as the decision.
+    /// Like [`Table::find`], for a known topic. The topic remembers the index: matching globs for each record would
+    /// cost as much as the decision itself.
     pub fn place_of(&self, topic: &Topic) -> Option<usize> {
-        // Shapes count from 0 and never come near a topic's first memo.
+        // Shapes count from 0 and never reach the initial value of a topic's memo.
         let known = topic.route_memo.load(Ordering::Relaxed);
         if known & SHAPE == self.shape << PLACE_BITS {
             return usize::try_from(known & PLACE).ok()?.checked_sub(1);
@@ -213,22 +215,22 @@ impl Table {
     }
 }
 
-/// The table of the moment. Everybody who routes holds this, and takes a table from it for a millisecond at a time.
+/// Holds the current table. A request takes a table from here for a millisecond at a time.
 #[derive(Debug, Default)]
 pub struct Routes(ArcSwap<Table>);
 
 impl Routes {
-    /// Beginning with this table.
+    /// Begins with this table.
     pub fn new(table: Table) -> Self {
         Self(ArcSwap::from_pointee(table))
     }
 
-    /// The table of the moment.
+    /// The current table.
     pub fn table(&self) -> Arc<Table> {
         self.0.load_full()
     }
 
-    /// Puts another table in its place.
+    /// Replaces the current table.
     pub fn replace(&self, table: Table) {
         self.0.store(Arc::new(table));
     }

@@ -1,7 +1,7 @@
-//! What is known of each topic: its partitions, its place in the table of routes, what is queued for it.
+//! Every known topic: its partitions, the index of its route, what is queued for it.
 //!
-//! A topic is looked up once, when its first record arrives, and refreshed in the background after that. Lookups of one
-//! topic are shared by everybody who waits for it; what is not there is remembered for a second.
+//! A topic is looked up when its first record arrives, and refreshed in the background after that. All tasks that wait
+//! for one topic share one look-up. A topic that does not exist is remembered as such for a second.
 
 mod table;
 
@@ -24,57 +24,59 @@ use crate::{
     topic::{PartitionInfo, Rules, Topic, TopicSettings},
 };
 
-/// How long a "not there" is remembered.
+/// How long the absence of a topic is remembered.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
-/// A broker that creates topics by itself says "unknown" first and knows it a moment later.
+/// A broker that creates topics by itself first answers "unknown", and knows the topic a moment later.
 const CREATION_GRACE: Duration = Duration::from_millis(1_500);
 const CREATION_POLL: Duration = Duration::from_millis(100);
-/// Lookups that may ask the brokers at once, each on a thread of its own.
+/// Look-ups that may ask the brokers at once, each on a thread of its own.
 const CONCURRENT_LOOKUPS: usize = 4;
-/// How long the first record of a topic waits for the topic's settings, beside its partitions. They are asked for again with the
-/// next refresh.
+/// How long the first record of a topic waits for the topic's settings, after its partitions are known. If they do not
+/// come, the next refresh asks again.
 const SETTINGS_WAIT: Duration = Duration::from_secs(1);
-/// Topics whose settings are asked for at once.
+/// Topics whose settings are asked for in one call.
 const SETTINGS_AT_ONCE: usize = 100;
 
-/// Why a topic cannot be sent to.
+/// Why no record can be sent to a topic.
 #[derive(Debug, Clone)]
 pub enum TopicError {
-    /// For good, until somebody changes something: the record's fault.
+    /// The record is at fault; this stays so until somebody changes something.
     Refused(RecordError),
-    /// For now: nothing may be taken.
+    /// The topic cannot be used now, and nothing may be taken.
     Unavailable(String),
 }
 
 type Lookup = Arc<OnceCell<Result<Arc<Topic>, TopicError>>>;
-/// By name: until when a refusal is remembered, once it is one, and the lookup that everybody shares.
+/// By topic: the look-up that all callers share, and, once it has become a refusal, the time until which that is
+/// remembered.
 type Pending = HashMap<Arc<str>, (Option<Instant>, Lookup)>;
 
-/// The bounds of what is known.
+/// Limits on known topics and on look-ups.
 #[derive(Debug, Clone, Copy)]
 pub struct TopicLimits {
-    /// Most topics at once: `limits.max_topics`.
+    /// `limits.max_topics`: most topics at once.
     pub max_topics: usize,
-    /// How long a lookup may take.
+    /// Longest time of a look-up.
     pub timeout: Duration,
-    /// What their records are held to.
+    /// Rules that all records are checked against.
     pub rules: Rules,
 }
 
-/// Every topic that is known.
+/// Every known topic.
 pub struct Topics {
     producer: Arc<dyn Producer>,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
     limits: TopicLimits,
     known: TopicTable,
-    /// Lookups under way, and refusals with the moment until which they are remembered. Bounded by `max_topics`.
+    /// Look-ups under way, and remembered refusals. At most `max_topics`.
     pending: Mutex<Pending>,
+    /// [`CONCURRENT_LOOKUPS`] permits.
     lookups: Semaphore,
 }
 
 impl Topics {
-    /// None known yet.
+    /// Begins without any topic.
     pub fn new(producer: Arc<dyn Producer>, routes: Arc<Routes>, metrics: Arc<Metrics>, limits: TopicLimits) -> Self {
         Self {
             producer,
@@ -87,23 +89,23 @@ impl Topics {
         }
     }
 
-    /// Who decides for which topics.
+    /// The table of routes.
     pub fn routes(&self) -> &Arc<Routes> {
         &self.routes
     }
 
-    /// The name of one that is known.
+    /// The name of any known topic.
     pub fn any_known(&self) -> Option<Arc<str>> {
         self.known.any()
     }
 
-    /// Outcomes so far, by topic and kind.
+    /// Counts of outcomes so far, by topic and kind.
     pub fn counts(&self) -> HashMap<Arc<str>, [u64; 4]> {
         let known = self.known.all().into_iter();
         known.map(|topic| (Arc::clone(&topic.name), topic.counts())).collect()
     }
 
-    /// The topic, from memory or from the brokers. The name has been checked.
+    /// Returns the topic, from memory or from the brokers. The caller has checked the name.
     pub async fn get(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let table = self.routes.table();
         let known = self.known.get(name, Instant::now());
@@ -118,7 +120,7 @@ impl Topics {
             return Ok(topic);
         }
         let lookup = self.lookup(name)?;
-        // When this gives up, whoever waits for the same topic takes over.
+        // If this caller gives up, another caller that waits for the same topic takes over.
         let asking = lookup.get_or_init(|| self.ask(name));
         let result = match tokio::time::timeout(self.limits.timeout + CREATION_GRACE, asking).await {
             Ok(result) => result.clone(),
@@ -126,14 +128,14 @@ impl Topics {
         };
         let mut pending = self.pending();
         match (&result, pending.get_mut(name)) {
-            // A refusal stays for a while and answers everybody who asks meanwhile.
+            // A refusal stays for a while, and answers all who ask in that time.
             (Err(TopicError::Refused(_)), Some((until, _))) => {
                 until.get_or_insert_with(|| Instant::now() + NEGATIVE_TTL);
             }
             (Ok(_), _) => {
                 pending.remove(name);
             }
-            // A lookup that only this caller gave up on goes on for the others.
+            // Only this caller gave up on the look-up; it goes on for the others.
             (_, Some((_, same))) if Arc::ptr_eq(same, &lookup) && lookup.initialized() => {
                 pending.remove(name);
             }
@@ -143,9 +145,9 @@ impl Topics {
         result
     }
 
-    /// Asks the brokers again about every known topic. Blocks.
+    /// Asks the brokers again about every known topic. Blocks the thread.
     pub fn refresh(&self) {
-        // By name: a topic that is held here could not make room for another one meanwhile.
+        // Goes by names: a topic that is held here could not make room for another one.
         for name in self.known.names() {
             let asked = Instant::now();
             match self.producer.metadata(&name, self.limits.timeout) {
@@ -159,9 +161,9 @@ impl Topics {
                     self.known.remove(&name);
                     self.producer.forget(&name);
                 }
-                // Nobody answers, so there is no use in asking about the others; the next round will.
+                // No broker answers, so asking about the other topics is of no use now. The next refresh asks again.
                 Err(MetadataError::Unavailable(_)) if asked.elapsed() >= self.limits.timeout / 2 => return,
-                // This topic's own trouble, such as an election.
+                // Only this topic has trouble, such as an election.
                 Err(MetadataError::Unavailable(_)) => {}
             }
         }
@@ -175,7 +177,7 @@ impl Topics {
                 let Some(topic) = self.known.peek(name) else {
                     continue;
                 };
-                // Those that cannot be read now are as they were.
+                // Settings that cannot be read now stay as they were.
                 if let Ok(settings) = settings {
                     topic.configure(settings, self.limits.rules.packing.batch_bytes);
                 }
@@ -191,7 +193,7 @@ impl Topics {
     fn lookup(&self, name: &Arc<str>) -> Result<Lookup, TopicError> {
         let mut pending = self.pending();
         let now = Instant::now();
-        // A lookup that nobody waits for any more (its client went away) must not hold a place.
+        // A look-up that nobody waits for any more (its client went away) must not occupy a place.
         pending.retain(|_, (until, lookup)| match until {
             Some(until) => now < *until,
             None => Arc::strong_count(lookup) > 1,
@@ -199,7 +201,7 @@ impl Topics {
         if let Some((_, lookup)) = pending.get(name) {
             return Ok(Arc::clone(lookup));
         }
-        // Before the brokers are asked: some of them make a topic for that.
+        // This check comes before the brokers are asked, since some brokers create a topic when asked.
         if !self.known.has_room(now) || !self.producer.has_room_for(name) {
             return Err(self.too_many(name));
         }
@@ -224,7 +226,7 @@ impl Topics {
         )
     }
 
-    /// A topic is in the table from now on, in the place of one that has rested for long if there is none left.
+    /// Adds a topic to the table. If the table is full, a topic that has rested for long goes.
     fn take_in(&self, topic: Topic) -> Result<Arc<Topic>, TopicError> {
         let name = Arc::clone(&topic.name);
         let taken = self.known.insert(Arc::new(topic), Instant::now());
@@ -260,7 +262,8 @@ impl Topics {
     async fn ask(&self, name: &Arc<str>) -> Result<Arc<Topic>, TopicError> {
         let begun = Instant::now();
         loop {
-            // One question at a time: a topic that is waited for must not hold up the others. Never closed.
+            // Each question takes its own permit: a topic that has to be waited for must not hold up the others.
+            // The semaphore is never closed.
             let turn = self.lookups.acquire().await;
             let (producer, topic, timeout) = (Arc::clone(&self.producer), Arc::clone(name), self.limits.timeout);
             let asked = tokio::task::spawn_blocking(move || {
@@ -274,7 +277,7 @@ impl Topics {
                 Ok(Ok((infos, settings))) => {
                     return self.take_in(self.found(name, &infos, settings));
                 }
-                // A topic that is just being made has no leaders at first.
+                // A topic that is just being created has no leaders at first.
                 Ok(Err(MetadataError::UnknownTopic | MetadataError::Unavailable(_)))
                     if begun.elapsed() < CREATION_GRACE =>
                 {
@@ -287,7 +290,7 @@ impl Topics {
     }
 }
 
-/// Why a record of a topic that no route matches is refused.
+/// The error of a record whose topic matches no route.
 pub fn no_route(topic: &str) -> RecordError {
     RecordError::new(
         Code::NoRoute,

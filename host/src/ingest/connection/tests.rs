@@ -21,7 +21,7 @@ use crate::{
     produce::memory::MemoryProducer,
 };
 
-/// A socket that knows how large the buffer was that it was read into last: hyper's are large.
+/// A socket that remembers the size of the last buffer that it was read into: hyper's buffers are large.
 struct Watched {
     socket: DuplexStream,
     buffer: Arc<AtomicUsize>,
@@ -62,7 +62,7 @@ struct Client {
 }
 
 impl Client {
-    /// `room` bytes fit into its pipe each way.
+    /// A client whose pipe holds `room` bytes each way.
     fn connect(room: usize) -> Self {
         let (limits, producer) = (Limits::default(), Arc::new(MemoryProducer::default()));
         producer.create_topic("t", 1);
@@ -91,7 +91,7 @@ impl Client {
         self.socket.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The body of one answer.
+    /// The body of one reply.
     async fn answer(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -107,20 +107,20 @@ impl Client {
         self.buffer.load(Ordering::Relaxed) <= PREFACE.len()
     }
 
-    /// All that comes until the connection is closed.
+    /// Everything that comes until the connection is closed.
     async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         self.socket.read_to_end(&mut rest).await.unwrap();
         String::from_utf8(rest).unwrap()
     }
 
-    /// What was produced.
+    /// The values of all produced records.
     fn values(&self) -> Vec<Bytes> {
         let log = self.producer.log();
         log.into_iter().filter_map(|(_, record)| record.value).collect()
     }
 
-    /// Nothing is sent for so long.
+    /// Sends nothing for this time.
     async fn wait(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
@@ -142,7 +142,8 @@ async fn a_connection_that_was_idle_holds_no_buffers_and_goes_on_where_it_was() 
     assert!(client.sleeps(), "before its first byte");
     for round in 0..3 {
         let request = request(&format!("value {round}"));
-        // So few bytes that they say little, then a pause in the middle of the header, then in that of the body.
+        // First a few bytes that say little, then a pause in the middle of the header, then one in the middle of the
+        // body.
         let (some, more) = request.split_at(3);
         let (more, rest) = more.split_at(40);
         let (rest, last) = rest.split_at(rest.len() - 2);
@@ -219,7 +220,7 @@ fn chunk(text: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_a_part_of_a_body_is_never_taken_for_a_request() {
-    // A stream that ended early, at three times after it: its client does not know yet, and goes on.
+    // A stream ends early. Its client does not know that yet and goes on, at three moments after the end.
     for after in [Duration::from_millis(10), LONG, Duration::from_secs(40)] {
         let mut client = Client::connect(1 << 16);
         client.send(STREAM).await;
@@ -227,7 +228,7 @@ async fn what_is_a_part_of_a_body_is_never_taken_for_a_request() {
         client.wait(client.limits.idle_timeout() + after).await;
         assert!(!client.sleeps(), "it is not known where the body ends");
         for more in [chunk(&request("smuggled")), request("smuggled as well")] {
-            // The sidecar may have closed it.
+            // The sidecar may already have closed the connection.
             let _ = client.socket.write_all(more.as_bytes()).await;
             client.wait(LONG).await;
         }
@@ -240,9 +241,9 @@ async fn what_is_a_part_of_a_body_is_never_taken_for_a_request() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_was_refused_before_its_end_is_never_taken_for_a_request() {
     let heads = [
-        // Not looked at, since its client waits for a word.
+        // This body is not read, since its client waits for 100 Continue.
         "POST /v1/topics/t/nothing HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n",
-        // Read for a while only.
+        // This body is read for a limited time only.
         "POST /v1/topics/t/nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
         "POST /v1/topics/t/records HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n",
     ];
@@ -250,7 +251,7 @@ async fn a_body_that_was_refused_before_its_end_is_never_taken_for_a_request() {
         let mut client = Client::connect(1 << 16);
         client.send(head).await;
         client.wait(LONG).await;
-        // The sidecar may have closed it.
+        // The sidecar may already have closed the connection.
         let _ = client.socket.write_all(request("smuggled").as_bytes()).await;
         client.wait(LONG).await;
         let told = client.rest().await;
@@ -284,7 +285,7 @@ async fn an_answer_that_nobody_reads_is_not_kept_for_ever() {
     let mut client = Client::connect(64);
     client.send(&request("value")).await;
     let begun = Instant::now();
-    // The pipe holds the beginning of the answer, and its end says that the connection is over.
+    // The pipe holds the beginning of the reply; the reply's end says that the connection is over.
     client
         .wait(client.limits.write_timeout() - Duration::from_secs(1))
         .await;

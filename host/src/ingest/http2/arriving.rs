@@ -1,9 +1,10 @@
 //! A body that comes over HTTP/2, taken from the connection as it comes.
 //!
-//! A frame takes far more than its bytes until somebody has taken it, so a connection may have only so many that nobody has
-//! ([`MOST_FRAMES`](super::MOST_FRAMES)): with more it ends, and all its requests with it. Who reads a body also waits for other things, for a
-//! topic's partitions, for room, for brokers. So what has come is taken whenever its task wakes up, whatever that waits for. It is
-//! [a window](super::Bounds) at most, since the client may send no others before they are released.
+//! A frame takes far more memory than its bytes until it is taken. So a connection may have only so many untaken frames
+//! (`MOST_FRAMES`); with more, the connection ends, and all its requests with it. A task that reads a body also waits
+//! for other things: for a topic's partitions, for room, for brokers. So whenever that task wakes up, it takes what has
+//! come, whatever it waits for. That is at most [a window](super::Bounds), since the client may send no more until
+//! bytes are released.
 
 use std::{
     future::poll_fn,
@@ -15,27 +16,27 @@ use std::{
 use bytes::Bytes;
 use h2::RecvStream;
 
-/// Smaller pieces are copied: each would keep the whole buffer that it came in.
+/// Smaller pieces are copied: each would keep alive the whole buffer that it came in.
 const SMALL: usize = 1 << 10;
 
-/// See the [module](self). All clones are the same body.
+/// A body over HTTP/2; see the [module](self). All clones are the same body.
 #[derive(Clone)]
 pub(in crate::ingest) struct Arriving(Arc<Mutex<State>>);
 
 struct State {
     body: RecvStream,
-    /// In bytes, where it is known.
+    /// Length of the body in bytes, if it is known.
     length: Option<u64>,
-    /// What was taken first, as it came, and nobody has asked for.
+    /// The first piece that was taken, as it came, until it is given out.
     first: Bytes,
-    /// What was taken after it, in which case this has all of it.
+    /// Everything that was taken, once there is more than one piece; `first` is empty then.
     all: Vec<u8>,
-    /// How the body ended; what came before that is given out first.
+    /// How the body ended. What came before the end is given out first.
     end: Option<Result<(), String>>,
 }
 
 impl Arriving {
-    /// `length` is what its request says.
+    /// `length` is the length that the request announces.
     pub(super) fn new(body: RecvStream, length: Option<u64>) -> Self {
         let length = if body.is_end_stream() { Some(0) } else { length };
         Self(Arc::new(Mutex::new(State {
@@ -51,7 +52,7 @@ impl Arriving {
         self.state().length
     }
 
-    /// More of it; none at its end. The error says how it broke off.
+    /// The next bytes of the body; none at its end. The error says how the body broke off.
     pub(in crate::ingest) fn poll_data(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
         let mut state = self.state();
         state.take(context);
@@ -63,12 +64,12 @@ impl Arriving {
         }
     }
 
-    /// See the [module](self).
+    /// Takes what has come from the connection; see the [module](self).
     pub(in crate::ingest) fn take(&self, context: &mut Context<'_>) {
         self.state().take(context);
     }
 
-    /// Takes what comes, for as long as this is awaited: for ever.
+    /// Takes what comes, for as long as this is awaited. Never returns.
     pub(super) async fn take_on<T>(&self) -> T {
         poll_fn(|context| {
             self.take(context);
@@ -77,13 +78,13 @@ impl Arriving {
         .await
     }
 
-    /// For so many bytes the client may send others.
+    /// Allows the client to send this many bytes more.
     pub(in crate::ingest) fn release(&self, bytes: usize) {
         // An error means that the stream is over.
         let _ = self.state().body.flow_control().release_capacity(bytes);
     }
 
-    // A std mutex: it is held for a look, never over an await, and by one task only.
+    // A std mutex: it is held for a moment, never over an await, and by one task only.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,43 +1,43 @@
-//! What one client of HTTP/2 may make the library hold.
+//! What one HTTP/2 client may make the library hold.
 
 use h2::server::Builder;
 
-/// Requests at once on one connection.
+/// Most requests at once on one connection.
 pub(super) const STREAMS: u32 = 200;
 
-/// What small frames of a turn may take until somebody has taken them: 256 bytes less their own for each.
+/// Memory for the small frames of one turn until they are taken: 256 bytes less their own for each.
 pub(super) const FRAMES: usize = 128 << 10;
 
-/// What the library may spend on them before it ends the connection. Turns follow each other where something wakes the connection
-/// before its requests, but not for long.
+/// Memory for small frames at which the library ends the connection. It is several turns, since something may wake the
+/// connection before its requests several times in a row, but not for long.
 const MOST_FRAMES: usize = 8 * FRAMES;
 
-/// What a connection's window is without a word about it (RFC 9113, 6.9.2); it cannot be made smaller.
+/// The window of a connection that announces none (RFC 9113, 6.9.2). It cannot be made smaller.
 const DEFAULT_WINDOW: u32 = 65_535;
 
 /// Bytes that are read before others have their turn, so that small frames do not pile up.
 pub(in crate::ingest) const TURN: usize = 5 << 10;
 
-/// The least that a frame with data takes on the wire, and what it is taken for until it is read.
+/// The smallest frame with data: its bytes on the wire, and the bytes that it counts for until it is read.
 pub(super) const SMALLEST_FRAME: (usize, usize) = (10, 255);
 
 const _: () = assert!((TURN / SMALLEST_FRAME.0 + 1) * SMALLEST_FRAME.1 <= FRAMES);
 
-/// Of a reply, what the library may have that is not written.
+/// Bytes of a reply that the library may hold before they are written.
 pub(super) const SEND_BUFFER: usize = 64 << 10;
 
-/// What one client may make the library hold; a small part of all there is.
+/// What one client may make the library hold: a small part of all memory for requests.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ingest) struct Bounds {
-    /// What a request's client may send that has not been looked at. All requests of a connection together may have as much each:
-    /// one that stands still must not stop the others.
+    /// Bytes that the client of one request may send unread. The window of a connection allows this for each of its
+    /// requests: a request that stands still must not stop the others.
     pub(super) window: u32,
-    /// What counts for small frames that nobody has taken yet.
+    /// What counts as held for small frames that are not taken yet.
     pub(super) frames: usize,
 }
 
 impl Bounds {
-    /// `max_buffered_bytes` is what there is.
+    /// The bounds for this `limits.max_buffered_bytes`.
     pub(in crate::ingest) fn of(max_buffered_bytes: usize) -> Self {
         let window = (max_buffered_bytes / 64).clamp(1 << 10, 32 << 10);
         Self {
@@ -46,7 +46,7 @@ impl Bounds {
         }
     }
 
-    /// How HTTP/2 is spoken here. `header_bytes` is the most that a header may have.
+    /// The settings of HTTP/2 with these bounds. `header_bytes` is the largest header.
     pub(in crate::ingest) fn builder(self, header_bytes: usize) -> Builder {
         let mut builder = Builder::new();
         builder

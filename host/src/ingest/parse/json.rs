@@ -1,7 +1,7 @@
 //! `application/json` and `application/x-ndjson`.
 //!
-//! A document is read in one pass into typed records. Only when that fails is it read again, into the raw text of each
-//! record, so that one malformed record costs the others nothing but time.
+//! A body is read in one pass into typed records. Only if that fails is it read again, into the raw text of each
+//! record, so that one malformed record costs the others only time.
 
 use std::{cell::Cell, fmt, marker::PhantomData};
 
@@ -21,7 +21,7 @@ use crate::{
     pipeline::Parsed,
 };
 
-/// `{"records":[R…]}` or one R.
+/// Reads `{"records":[R…]}`, or one R.
 pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     if !is_batch(body) {
         return single(body, context).map(|record| vec![record]);
@@ -48,7 +48,7 @@ pub(super) fn document(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed
     }
 }
 
-/// One R a line; blank lines are skipped.
+/// Reads one R on each line; skips blank lines.
 pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     let mut records = Vec::new();
     for (number, line) in whole_lines(body) {
@@ -62,8 +62,8 @@ pub(super) fn lines(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, 
     some(records)
 }
 
-/// The same where somebody else has seen to it that there are not too many: none where they take too much memory, and else nothing
-/// of it can be refused as a whole.
+/// Like [`lines`], for a caller that has bounded the number of lines. None if the records take too much memory. Nothing
+/// else can refuse the lines as a whole.
 pub(super) fn all_lines(body: &Bytes, context: &Context<'_>) -> Option<Vec<Parsed>> {
     let lines = whole_lines(body).map(|(number, line)| {
         let parsed = self::line(number, line, body, context);
@@ -97,7 +97,7 @@ fn whole(body: &Bytes, context: &Context<'_>) -> Result<Parsed, IngestError> {
         Ok(Object(wire)) => return Ok(wire.into_record(body, context)),
         Err(error) => error,
     };
-    // Whether it is JSON at all is the request's matter; whether it is a record, the record's.
+    // A body that is not JSON is the request's error; JSON that is not a record is the record's.
     match serde_json::from_slice::<&RawValue>(body) {
         Ok(raw) if raw.get().starts_with('{') => Ok(Err(malformed(described(&error)))),
         Ok(_) => Err(IngestError::NotAnObject(
@@ -115,12 +115,12 @@ fn one(text: &str, body: &Bytes, context: &Context<'_>) -> Parsed {
     }
 }
 
-/// serde_json's message ends with the place, which is that in the record.
+/// serde_json's message ends with line and column, here counted within the record.
 fn described(error: &serde_json::Error) -> String {
     format!("the record cannot be read: {} of the record", told(error))
 }
 
-/// Whether the first key is `records`: a batch has no other.
+/// Whether the first key is `records`: a batch has no other key.
 fn is_batch(body: &[u8]) -> bool {
     body.trim_ascii_start()
         .strip_prefix(b"{")
@@ -146,7 +146,8 @@ fn read<'a, T: Deserialize<'a>>(
     Ok(records)
 }
 
-/// `{"records":[…]}` with a bound on the array, so that a body of empty records cannot grow far beyond its own size.
+/// Reads `{"records":[…]}` with a bound on the array, so that a body of empty records cannot grow far beyond its own
+/// size.
 struct BatchSeed<'s, T, F> {
     bound: Bound<'s, T, F>,
 }

@@ -1,4 +1,4 @@
-//! What reading a body may allocate: three bytes of it can become a record of some hundred.
+//! A bound on what reading a body allocates: three bytes of a body can become a record of several hundred.
 
 use std::cell::Cell;
 
@@ -8,27 +8,28 @@ use crate::{
     produce::batch::SLOT_BYTES,
 };
 
-/// What a record takes beside its bytes, from here to its reply: twice in lists that grow, once with its partition, its slot, what
-/// is told of it.
+/// Memory of a record beside its bytes, until its reply: twice in lists that grow, once with its partition, then its
+/// slot and its part of the reply.
 pub(crate) const RECORD_BYTES: usize = 2 * size_of::<Parsed>() + DECIDED_BYTES + SLOT_BYTES + REPLY_BYTES_A_RECORD;
-/// The allocator gives no less.
+/// The smallest piece that the allocator gives.
 const LEAST: usize = 16;
-/// So much more than here a header takes in the producer's queue: what is held for a body is always enough for its records there.
+/// Bytes that a header takes more in the producer's queue than here. With them, the memory of a body is always enough
+/// for its records in the queue.
 const QUEUED: usize = 16;
 
-/// A bound on what is allocated, and what was.
+/// How much may be allocated, and how much has been.
 #[derive(Debug, Clone)]
 pub struct Memory {
     most: usize,
     used: Cell<usize>,
 }
 
-/// There was more to allocate than there may be.
+/// More memory is needed than may be allocated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoMemory;
 
 impl Memory {
-    /// Up to so many bytes.
+    /// Allows this many bytes.
     pub fn of(most: usize) -> Self {
         Self {
             most,
@@ -36,22 +37,22 @@ impl Memory {
         }
     }
 
-    /// As many as it takes.
+    /// Allows any number of bytes.
     pub fn unbounded() -> Self {
         Self::of(usize::MAX)
     }
 
-    /// Bytes so far.
+    /// Bytes that have been counted so far.
     pub fn used(&self) -> usize {
         self.used.get()
     }
 
-    /// Whether it was not enough.
+    /// Whether more was needed than is allowed.
     pub fn is_over(&self) -> bool {
         self.used.get() > self.most
     }
 
-    /// Everything is read again.
+    /// Starts again at 0, before the body is read again.
     pub(super) fn again(&self) {
         self.used.set(0);
     }
@@ -61,7 +62,7 @@ impl Memory {
         if self.is_over() { Err(NoMemory) } else { Ok(()) }
     }
 
-    /// A record, its bytes not counted.
+    /// Counts a record without its bytes.
     pub(super) fn take_record(&self, parsed: &Parsed) -> Result<(), NoMemory> {
         let headers = |headers: &[Header]| -> usize {
             let names = headers.iter().map(|header| header.name.len().max(LEAST) + QUEUED);
@@ -69,14 +70,14 @@ impl Memory {
         };
         self.take(match parsed {
             Ok(record) => RECORD_BYTES + headers(&record.headers),
-            // Told once more in the reply, where it may need escapes.
+            // The message comes once more in the reply, where it may need escapes.
             Err(error) => RECORD_BYTES + 3 * error.message.len(),
         })
     }
 
-    /// Bytes that are no part of the body.
+    /// Counts bytes that are not slices of the body.
     pub(super) fn take_copied(&self, bytes: usize) {
-        // Whether it was too much is asked with the record.
+        // [`Memory::take_record`] finds out later if this was too much.
         let _ = self.take(bytes);
     }
 }

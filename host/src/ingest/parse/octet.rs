@@ -1,4 +1,4 @@
-//! `application/octet-stream`: the body is the value, the rest is in headers.
+//! `application/octet-stream`: the body is the value of one record; its other parts are in headers.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
     Ok(vec![parsed])
 }
 
-/// Rust would also take a sign.
+/// Rust's own parser would also take a sign.
 fn number(text: &[u8]) -> Option<u32> {
     let digits = std::str::from_utf8(text).ok()?.trim();
     digits.parse().ok().filter(|_| !digits.starts_with('+'))

@@ -1,7 +1,7 @@
-//! `application/vnd.pointsman.records`: packed records, laid out in docs/packed-records.md.
+//! `application/vnd.pointsman.records`: packed records. docs/packed-records.md has the layout.
 //!
-//! What frames the records, the batch's head and each record's size, must be right: else nothing after it can be found, and the
-//! request is refused. What a frame holds is that record's own matter.
+//! The frames must be right: the head of the batch and the size of each record. Otherwise nothing after an error can be
+//! found, and the request is refused. An error within a frame refuses only that record.
 
 use std::sync::Arc;
 
@@ -20,22 +20,22 @@ use crate::{
     pipeline::Parsed,
 };
 
-/// What a batch begins with; the last byte is the layout's version.
+/// The first bytes of a batch; the last of them is the version of the layout.
 const MAGIC: [u8; 4] = *b"PMR\x01";
-/// Of a batch, bytes: magic, count.
+/// Bytes before the first record: magic and count.
 const BATCH_HEAD: usize = 8;
-/// Of a record, bytes: its size, which counts what comes after itself.
+/// Bytes of a record's size, which does not count itself.
 const SIZE: usize = 4;
-/// Of a record: flags, count of headers, lengths of key and value.
+/// Bytes of a record's flags, count of headers, and lengths of key and value.
 const RECORD_HEAD: usize = 12;
-/// Of a header: lengths of name and value.
+/// Bytes of the lengths of a header's name and value.
 const HEADER_HEAD: usize = 8;
 
 const HAS_PARTITION: u16 = 1;
 const HAS_TIMESTAMP: u16 = 2;
 const HAS_TOPIC: u16 = 4;
 
-/// Every record of a batch, with slices of it.
+/// Every record of a batch, as slices of the batch.
 pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
     let count = count(body)?;
     if count > context.limits.max_records {
@@ -61,7 +61,7 @@ pub(super) fn records(body: &Bytes, context: &Context<'_>) -> Result<Vec<Parsed>
     some(parsed)
 }
 
-/// How many records a batch says that it has.
+/// The number of records that the batch announces.
 fn count(body: &[u8]) -> Result<usize, IngestError> {
     let mut rest = Rest(body);
     match rest.array() {
@@ -80,7 +80,7 @@ fn count(body: &[u8]) -> Result<usize, IngestError> {
         .ok_or_else(|| IngestError::packed(MAGIC.len(), "it ends in its head"))
 }
 
-/// What the record at this place holds.
+/// The content of the record that begins at this byte.
 fn frame(body: &[u8], at: usize) -> Result<&[u8], IngestError> {
     let mut rest = Rest(&body[at..]);
     let Some(size) = rest.array().map(u32::from_le_bytes) else {
@@ -163,7 +163,7 @@ fn headers(count: usize, rest: &mut Rest<'_>, body: &Bytes) -> Result<Vec<Header
     Ok(headers)
 }
 
-/// None: −1, which is no bytes at all.
+/// A length; none for −1, which means that there are no bytes, not even empty ones.
 fn length(bytes: [u8; 4], what: &str) -> Result<Option<usize>, RecordError> {
     match i32::from_le_bytes(bytes) {
         -1 => Ok(None),
@@ -184,7 +184,7 @@ fn placed(error: RecordError, at: usize) -> RecordError {
     )
 }
 
-/// Topics of a batch: mostly the one of the record before.
+/// The topics of a batch. Mostly a record has the topic of the one before.
 struct Topics<'c> {
     context: &'c Context<'c>,
     last: Option<Arc<str>>,
@@ -205,7 +205,7 @@ impl Topics<'_> {
     }
 }
 
-/// What has not been read yet.
+/// The bytes that have not been read yet.
 struct Rest<'b>(&'b [u8]);
 
 impl<'b> Rest<'b> {

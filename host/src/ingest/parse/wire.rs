@@ -1,4 +1,4 @@
-//! R, the JSON form of a record, and its way to a [`Record`].
+//! R, the JSON form of a record, and how it becomes a [`Record`].
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
@@ -15,10 +15,10 @@ use crate::base::{
     record::{Header, Record, valid_topic},
 };
 
-/// Headers of a record: some bytes of a body become many in memory.
+/// Most headers of a record: a few bytes of a body become many in memory.
 pub(super) const MAX_HEADERS: usize = 1_000;
 
-/// R, which must be an object: what is derived would also take an array of its fields.
+/// R as an object only: the derived reader would also take an array of its fields.
 #[derive(Debug)]
 pub(super) struct Object<'a>(pub(super) Wire<'a>);
 
@@ -42,7 +42,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// R as it stands in a body. Everything borrows from it.
+/// R as it stands in a body. Everything borrows from the body.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wire<'a> {
@@ -62,18 +62,18 @@ pub(super) struct Wire<'a> {
     timestamp: Option<Whole<u64>>,
 }
 
-/// A whole number however it is written: to JSON, and to many a client, `3.0` and `3` are the same.
+/// A whole number in any notation: in JSON and in many clients, `3.0` and `3` are the same.
 #[derive(Debug)]
 struct Whole<T>(T);
 
-/// Up to here, a floating-point number is only one whole number.
+/// Up to here, each whole number has a floating-point number of its own.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
-/// A string without escapes stays a slice of the body.
+/// A string; without escapes it stays a slice of the body.
 #[derive(Debug)]
 struct Text<'a>(Cow<'a, str>);
 
-/// Header names may repeat, and their order counts.
+/// Headers as a list: names may repeat, and their order counts.
 #[derive(Debug)]
 struct Headers<'a>(Vec<(Text<'a>, HeaderValue<'a>)>);
 
@@ -85,7 +85,7 @@ enum HeaderValue<'a> {
 }
 
 impl Wire<'_> {
-    /// The record, with slices of `body`, of which this is a part.
+    /// Makes the record, with slices of `body`, which contains this R.
     pub(super) fn into_record(self, body: &Bytes, context: &Context<'_>) -> Result<Record, RecordError> {
         let key = match (self.key, self.key_base64) {
             (Some(_), Some(_)) => return Err(malformed("both key and key_base64 are given; keep one of them")),
@@ -122,9 +122,9 @@ impl Wire<'_> {
     }
 }
 
-/// Milliseconds since 1970, at least 1.
+/// Checks a time: milliseconds since 1970, at least 1.
 pub(super) fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
-    // To librdkafka, 0 is "now".
+    // To librdkafka, 0 means "now".
     if milliseconds == 0 {
         return Err(malformed(
             "timestamp is 0; it is in milliseconds since 1970, and left out for now",
@@ -133,7 +133,7 @@ pub(super) fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
     i64::try_from(milliseconds).map_err(|_| malformed("timestamp is too large; it is in milliseconds since 1970"))
 }
 
-/// The path's topic, or the one that the record names.
+/// The topic of the path, or the one that the record names.
 pub(super) fn topic(given: Option<&str>, context: &Context<'_>) -> Result<Arc<str>, RecordError> {
     match (&context.topic, given) {
         (Some(path), None) => Ok(Arc::clone(path)),
@@ -171,9 +171,10 @@ pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> RecordError {
     RecordError::new(Code::MalformedRecord, message)
 }
 
-/// The parser skips a value without recursion, so depth costs this process nothing; it is bounded for whoever reads it.
+/// Bounds the depth of a value for the sake of its consumers. This process skips values without recursion, so depth
+/// costs it nothing.
 fn check_depth(json: &str, limit: usize) -> Result<(), RecordError> {
-    // Each level takes two bytes, so most values need no look.
+    // Each level takes two bytes, so most values are too short to be too deep.
     if json.len() < 2 * (limit + 1) {
         return Ok(());
     }

@@ -1,28 +1,28 @@
-//! Outcomes as packed records are: `application/vnd.pointsman.records`, laid out in docs/packed-records.md.
+//! Outcomes in the form of packed records: `application/vnd.pointsman.records`. docs/packed-records.md has the layout.
 
 use super::told::Told;
 use crate::base::outcome::{Ack, Outcome};
 
-/// What a reply begins with; the last byte is the layout's version.
+/// The first bytes of a reply; the last of them is the version of the layout.
 const MAGIC: [u8; 4] = *b"PMO\x01";
-/// Of a reply, bytes.
+/// Bytes of a reply before its first outcome.
 const HEAD: usize = 16;
-/// Of an outcome, bytes: all that one which is `acked` has.
+/// Bytes of an outcome; an outcome `acked` has no more.
 const OUTCOME: usize = 28;
-/// An error takes about this much more.
+/// Bytes that an error adds, about.
 const ERROR: usize = 128;
 
 const IS_LATE: u8 = 1;
 const HAS_ERROR: u8 = 2;
 const HAS_PLUGIN: u8 = 4;
 
-/// A whole reply. `accepted` is how many records are taken that nothing is told of.
+/// A whole reply. `accepted` is the number of records that were taken and have no outcome in this reply.
 pub(super) fn body<'o>(generation: u32, accepted: usize, outcomes: impl Iterator<Item = Told<'o>>) -> Vec<u8> {
     let mut body = Vec::with_capacity(HEAD + outcomes.size_hint().0 * OUTCOME);
     body.extend_from_slice(&MAGIC);
     write_u32(&mut body, generation as usize);
     write_u32(&mut body, accepted);
-    // The count's place.
+    // Reserved for the count, which is written at the end.
     write_u32(&mut body, 0);
     let mut count = 0_u32;
     for told in outcomes {
@@ -65,7 +65,7 @@ fn write_text(body: &mut Vec<u8>, text: &str) {
 }
 
 fn write_u32(body: &mut Vec<u8>, number: usize) {
-    // Counts of a request's records and lengths of messages are bounded far below.
+    // The number of records and the lengths of messages are bounded far below.
     body.extend_from_slice(&(number as u32).to_le_bytes());
 }
 
@@ -105,7 +105,7 @@ mod tests {
         })
     }
 
-    /// What a client has read, as the JSON reply has it.
+    /// What a client has read, in the form of the JSON reply.
     fn as_json(reply: &reference::Reply) -> Value {
         let records = reply.outcomes.iter().map(|told| {
             let mut record = match &told.error {

@@ -1,13 +1,14 @@
-//! What is told of one record, whatever the form.
+//! What a reply says of one record, in any form.
 
 use crate::{base::outcome::Outcome, plugin::Pool};
 
-/// What is told of one record.
+/// What a reply says of one record.
 pub(super) struct Told<'o> {
+    /// Index of the record in the request.
     pub(super) index: usize,
     pub(super) outcome: &'o Outcome,
-    /// Handed over by a repeat.
+    /// Whether a repeat of the request handed the record over.
     pub(super) late: bool,
-    /// That was asked, where that is wanted.
+    /// The plugin that was asked, if the client wants a trace.
     pub(super) plugin: Option<&'o Pool>,
 }

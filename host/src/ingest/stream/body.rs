@@ -1,4 +1,4 @@
-//! The answer of a stream while it is being made.
+//! The reply of a stream while it is being made.
 
 use std::task::{Context, Poll};
 
@@ -7,17 +7,17 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::ingest::timed::InRequest;
 
-/// The answer of a stream while it is being made.
+/// The reply of a stream while it is being made.
 pub(in crate::ingest) struct Body {
     pub(super) pieces: mpsc::Receiver<Bytes>,
-    /// The connection is in a request as long as this is there, and the process too.
+    /// Keeps the connection in a request, and the process alive, until this is dropped.
     pub(super) _in_request: InRequest,
-    /// The request's place among those that the process has at once.
+    /// The stream's permit among the requests that may be under way at once.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl Body {
-    /// The next piece; none at its end.
+    /// The next piece; none at the end of the reply.
     pub(in crate::ingest) async fn piece(&mut self) -> Option<Bytes> {
         self.pieces.recv().await
     }
@@ -26,7 +26,7 @@ impl Body {
         self.pieces.poll_recv(context)
     }
 
-    /// Whether nothing is added any more.
+    /// Whether the reply is complete: no piece will be added.
     pub(in crate::ingest) fn has_ended(&self) -> bool {
         self.pieces.is_closed()
     }

@@ -6,21 +6,21 @@ use bytes::Bytes;
 
 use crate::admission::{Admission, Busy, Reservation, Room};
 
-/// The least that is allocated.
+/// The smallest allocation, in bytes.
 const LEAST: usize = 1 << 10;
 
-/// See the [module](self).
+/// What has come of a stream's body; see the [module](self).
 pub(super) struct Lines {
     bytes: Vec<u8>,
-    /// What `bytes` takes.
+    /// The memory of `bytes`.
     room: Room,
-    /// So much of `bytes` has been searched for the end of a line, in vain.
+    /// Length of the beginning of `bytes` that has no end of a line.
     searched: usize,
-    /// That has come and has no room yet.
+    /// Bytes that have come and have no room yet.
     pending: Bytes,
-    /// Nothing comes after this.
+    /// Whether the body has ended.
     has_ended: bool,
-    /// Bytes for which the client has not been allowed to send others yet.
+    /// Bytes that have come and were not yet released to the client.
     unreleased: usize,
 }
 
@@ -36,7 +36,7 @@ impl Lines {
         }
     }
 
-    /// How much there is.
+    /// Bytes that are here, with or without room.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() + self.pending.len()
     }
@@ -45,7 +45,7 @@ impl Lines {
         &mut self.room
     }
 
-    /// Whether what has come must first find room.
+    /// Whether there are bytes that must first find room.
     pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -58,7 +58,7 @@ impl Lines {
         self.has_ended = true;
     }
 
-    /// Adds what has come, where there is room at once.
+    /// Adds bytes that have come, if there is room at once. Otherwise they are pending.
     pub(super) fn add(&mut self, data: Bytes) {
         self.unreleased += data.len();
         self.pending = data;
@@ -68,7 +68,7 @@ impl Lines {
         }
     }
 
-    /// Waits for the room of what has come.
+    /// Waits for room for the pending bytes, and adds them.
     pub(super) async fn make_room(&mut self) -> Result<(), Busy> {
         let capacity = self.wanted();
         self.room.grow(capacity).await?;
@@ -93,7 +93,7 @@ impl Lines {
         self.room.arrived(data.len());
     }
 
-    /// All lines that are whole, and what they take; the last one is, once there comes no more.
+    /// All whole lines, and their memory. At the end of the body, the last line is whole as well.
     pub(super) fn cut(&mut self) -> Option<(Bytes, Reservation)> {
         let end = match self.has_ended {
             true => self.bytes.len(),
@@ -117,7 +117,7 @@ impl Lines {
         Some((Bytes::from(whole), held))
     }
 
-    /// For so many bytes the client may send others.
+    /// Bytes that the client may now send again.
     pub(super) fn released(&mut self) -> usize {
         mem::take(&mut self.unreleased)
     }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::config::Limits;
 
-    /// What is cut, when the text comes in such pieces.
+    /// The lines that are cut when the text comes in these pieces.
     async fn cut(text: &str, pieces: &[Index]) -> Vec<Bytes> {
         let admission = Admission::new(&Limits::default());
         let mut lines = Lines::new(&admission);

@@ -1,4 +1,4 @@
-//! The half of a stream that tells outcomes.
+//! The half of a stream that writes outcomes.
 
 use std::{
     io::Write as _,
@@ -12,27 +12,27 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::{super::reply, window::Window};
 use crate::{admission::Reservation, pipeline::Submitted};
 
-/// How long nobody may read the answer while the window is full.
+/// How long a client may read nothing while the window is full.
 pub(super) const NOBODY_READS: Duration = Duration::from_secs(30);
-/// A piece of the answer is sent when it has grown to this.
+/// A piece of the reply is sent when it has grown to this size, in bytes.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Nobody reads.
+/// The client does not read the reply.
 pub(super) struct NotReading;
 
-/// Writes outcomes, in pieces that are worth sending.
+/// Writes outcomes, in pieces that are large enough to send.
 pub(super) struct OutcomeWriter {
     pieces: mpsc::Sender<Bytes>,
     trace: bool,
     window: Arc<Window>,
-    /// The next record's number in the stream.
+    /// Number of the next record in the stream.
     next: u64,
     piece: Vec<u8>,
-    /// Outcomes that are on their way to the client.
+    /// Outcomes that were handed to the connection.
     pub(super) told: u64,
 }
 
-/// A piece with what it takes, until it is written.
+/// A piece of the reply. It holds its memory and its room in the window until it is written.
 struct Piece {
     text: Vec<u8>,
     window: Arc<Window>,
@@ -64,7 +64,7 @@ impl OutcomeWriter {
         }
     }
 
-    /// Tells the outcomes of one batch, each as soon as it is known.
+    /// Writes the outcomes of one batch, each as soon as it is known.
     pub(super) async fn tell(
         &mut self,
         submitted: &mut Submitted,
@@ -73,7 +73,7 @@ impl OutcomeWriter {
         let batch = Arc::clone(&submitted.batch);
         for index in 0..batch.len() {
             while batch.outcome(index).is_none() {
-                // What is known is told before anything is waited for.
+                // What is known is sent before this task waits.
                 self.send(submitted, room).await?;
                 batch.progress().await;
             }

@@ -30,17 +30,18 @@ use crate::{
     produce::batch::AckMode,
 };
 
-/// How long what still comes is read, and forgotten, after a stream's end.
+/// After a stream's end: how long bytes that still come are read and dropped.
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_AT_DRAIN: Duration = Duration::from_secs(1);
-/// A record as JSON takes at most so many times its bytes (base64, escapes), and this much for names and marks.
+/// The JSON of a record takes at most this many times its bytes (base64, escapes), and [`LINE_OVERHEAD`] for names and
+/// marks.
 const LINE_FACTOR: usize = 6;
 const LINE_OVERHEAD: usize = 64 << 10;
-/// Between two tries for room where many wait for one partition.
+/// Pause between two attempts to get room while many wait for one partition.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
-/// Reading more lines takes so long that they have to wait for their turn.
+/// More lines than this take so long to read that they wait for a turn of long work.
 const LONG: usize = 64;
-/// What is read ahead while records wait for their turn.
+/// Bytes that are read ahead while records wait for their hand-over.
 const AHEAD: usize = 64 << 10;
 
 impl Stream {
@@ -87,7 +88,7 @@ impl Stream {
             body.release(lines.released());
             let come = tokio::select! {
                 biased;
-                // Nobody is left to be told.
+                // The writer is gone, and nobody is left to send a reply to.
                 () = taken.closed() => return End::ClientNotReading,
                 _ = self.drain.wait_for(|drain| *drain) => return End::Drain,
                 come = timeout(self.limits.idle_timeout(), data(body)) => come,
@@ -111,7 +112,8 @@ impl Stream {
         }
     }
 
-    /// Hands over the records of whole lines, and reads ahead meanwhile: what has come must not stay with the connection.
+    /// Hands over the records of whole lines, and reads ahead meanwhile: bytes that have come must not stay in the
+    /// connection.
     async fn take_all<B: Source>(
         &self,
         whole: &Bytes,
@@ -120,7 +122,7 @@ impl Stream {
         body: &mut B,
         lines: &mut Lines,
     ) -> Result<(), End> {
-        // What is read ahead waits for this process, not for its client.
+        // Bytes that are read ahead wait for this process, so their client must not be blamed for standing still.
         let _waits = lines.room().waits();
         let mut taking = pin!(self.take(whole, taken, window));
         loop {
@@ -149,7 +151,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Hands over the records of some lines, which are no more than the window has room for.
+    /// Hands over the records of some lines, at most as many as the window has room for.
     async fn take_part(
         &self,
         part: Bytes,
@@ -157,14 +159,14 @@ impl Stream {
         taken: &mpsc::Sender<Taken>,
         window: &Window,
     ) -> Result<(), End> {
-        // Room in the window first: who waits for a client that does not read holds no memory meanwhile.
+        // Room in the window comes first: a stream that waits for a client that does not read must hold no memory.
         let lines = count(&part);
         let mut room = self.window_room(lines, taken, window).await?;
         let mut rest = vec![(part, lines)];
         while let Some((part, lines)) = rest.pop() {
             let mut held = self.pipeline.admission.reservation();
             let Some(records) = self.parse(&part, lines, most, &mut held).await? else {
-                // Its headers take more than that many records may: fewer at a time.
+                // The records take more memory than may be held, so fewer are read at a time.
                 let (first, second) = halves(&part);
                 rest.extend([second, first].map(|half| {
                     let lines = count(&half);
@@ -172,7 +174,7 @@ impl Stream {
                 }));
                 continue;
             };
-            // A line may have been blank, so there is room for all of them.
+            // A line may have been blank, so there is enough room for all records.
             let Some(room) = room.split(records.len()).filter(|_| !records.is_empty()) else {
                 continue;
             };
@@ -181,7 +183,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The records of so many lines. None where there are several, and they take more than may be held.
+    /// The records of these lines. None if there are several lines and together they take more memory than may be held.
     async fn parse(
         &self,
         part: &Bytes,
@@ -251,8 +253,8 @@ impl Stream {
         }
     }
 
-    /// A stream has flow control where a request is told to come back, so it waits for as long as it takes; unless so many wait
-    /// for one partition that their bodies must not take more of the memory.
+    /// Waits for room without a limit, since a stream has flow control where a request would be told to retry. But if
+    /// many wait for one partition, their bodies must not take up the memory; then the wait is limited.
     async fn make_room(
         &self,
         pipeline: &Pipeline,
@@ -285,8 +287,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes room for what has come; for as long as it takes, unless a half line is held meanwhile: many of those could wait for
-    /// one another.
+    /// Waits for room for the pending bytes, without a limit. But if half a line is held meanwhile, the wait is
+    /// limited: many such streams could wait for one another.
     async fn hold<B: Source>(&self, lines: &mut Lines, body: &mut B) -> Result<(), End> {
         loop {
             let made = tokio::select! {
@@ -304,11 +306,11 @@ impl Stream {
     }
 }
 
-/// What a record's own parts may take beside what every record does, before it is asked more exactly.
+/// Bytes that each record may take beside [`RECORD_BYTES`] in the first attempt to read it.
 const SLACK: usize = 256;
 
 impl Window {
-    /// Waits for room, and lets it be known.
+    /// Waits for room, and marks the window as full meanwhile.
     async fn waiting<T>(&self, room: impl Future<Output = T>) -> T {
         self.is_full.store(true, Ordering::Relaxed);
         let room = room.await;
@@ -321,13 +323,13 @@ async fn data<B: Source>(body: &mut B) -> Option<Result<Bytes, String>> {
     poll_fn(|context| body.poll_data(context)).await
 }
 
-/// How many records some lines may have.
+/// The most records that these lines may have.
 fn count(lines: &[u8]) -> usize {
     let lines = lines.split(|&byte| byte == b'\n');
     lines.filter(|line| !line.is_empty()).count()
 }
 
-/// What comes is taken and kept for later, for as long as this is awaited: for ever.
+/// Takes what comes and keeps it for later, for as long as this is awaited. Never returns.
 async fn take_on<B: Source, T>(body: &mut B) -> T {
     poll_fn(|context| {
         body.take(context);
@@ -343,7 +345,7 @@ fn too_large() -> RecordError {
     )
 }
 
-/// Whole lines, in parts of no more records than the window has room for, and a request may have.
+/// Whole lines, in parts whose records fit the window and a request.
 fn parts(lines: &Bytes, max_records: usize) -> impl Iterator<Item = Bytes> + use<> {
     let most = max_records.min(WINDOW / 2);
     let mut rest = lines.clone();
@@ -357,7 +359,7 @@ fn parts(lines: &Bytes, max_records: usize) -> impl Iterator<Item = Bytes> + use
     })
 }
 
-/// Lines, about as many in the one as in the other.
+/// Cuts lines into two parts, near the middle of their bytes.
 fn halves(lines: &Bytes) -> (Bytes, Bytes) {
     let middle = lines.len() / 2;
     let before = lines[..middle].iter().rposition(|&byte| byte == b'\n');

@@ -1,4 +1,4 @@
-//! How far outcomes may be behind.
+//! How many outcomes a client may be behind.
 
 use std::sync::{
     Arc,
@@ -7,14 +7,15 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-/// Outcomes that may be outstanding, or told and not yet written to the connection.
+/// Most outcomes that may be missing, or not yet written to the connection.
 pub(super) const WINDOW: usize = 1_000;
 
-/// The outcomes that are outstanding or unread.
+/// Counts the outcomes that are missing or not yet written to the connection.
 pub(super) struct Window {
+    /// One permit for each outcome that may be added.
     pub(super) room: Arc<Semaphore>,
-    /// The reader waits for room.
+    /// Whether the reader waits for room.
     pub(super) is_full: AtomicBool,
-    /// Pieces of the answer that have been written.
+    /// Pieces of the reply that have been written.
     pub(super) written: AtomicU64,
 }

@@ -1,8 +1,9 @@
-//! The topics that are known, as many as fit: when there are too many, the one that has rested the longest makes room.
+//! The known topics, up to a limit. When there are too many, the topic that has rested the longest makes room.
 //!
-//! Never one that a request holds or that has a record without an outcome: what is counted for its partitions would begin anew. And
-//! never one that was in use a moment ago: a topic may rest for as long as it has been in use, between [`SHORTEST_REST`] and
-//! [`LONGEST_REST`]. So names that were sent to once go soon, and who sends many of them cannot push out what is really used.
+//! It is never a topic that a request holds or that has a record without an outcome: the counts of its partitions would
+//! begin anew. Nor is it a topic that was in use a moment ago: a topic may rest for as long as it has been in use, at
+//! least [`SHORTEST_REST`], at most [`LONGEST_REST`]. So names that were sent to once go soon, and a client that sends
+//! many such names cannot push out the topics that are really used.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -17,28 +18,32 @@ use crate::topic::Topic;
 
 const SHORTEST_REST: Duration = Duration::from_secs(10);
 const LONGEST_REST: Duration = Duration::from_secs(600);
-/// After a look at all of them that found none to go: until the next one.
+/// After a search that found no topic to remove: time until the next search, since a search looks at all topics.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// See the [module](self).
+/// The known topics; see the [module](self).
 pub(super) struct TopicTable {
+    /// Most topics at once.
     most: usize,
+    /// All times here are ms since this one.
     begun: Instant,
     topics: RwLock<HashMap<Arc<str>, Known>>,
-    /// Until when it is known that none can go, ms since `begun`.
+    /// Until this time no topic can be removed, as the last search has found.
     full_until_ms: AtomicU64,
 }
 
 struct Known {
     topic: Arc<Topic>,
+    /// When it was added.
     since_ms: u64,
+    /// When it was last used.
     used_ms: AtomicU64,
 }
 
 impl Known {
-    /// How long it has rested, if that is long enough for it to go.
+    /// How long the topic has rested, if that is long enough to remove it.
     fn rested(&self, now_ms: u64) -> Option<u64> {
-        // Somebody else's reference is a request, or a record on its way. None can be made while the table is locked.
+        // Any other reference is a request or a record under way. No new one can be made while the table is locked.
         if Arc::strong_count(&self.topic) > 1 {
             return None;
         }
@@ -59,7 +64,7 @@ impl TopicTable {
         }
     }
 
-    /// The topic, which is in use from now on.
+    /// Returns the topic, and notes that it is in use now.
     pub(super) fn get(&self, name: &str, now: Instant) -> Option<Arc<Topic>> {
         let topics = self.read();
         let known = topics.get(name)?;
@@ -67,27 +72,27 @@ impl TopicTable {
         Some(Arc::clone(&known.topic))
     }
 
-    /// The topic, which is not used.
+    /// Returns the topic without noting a use.
     pub(super) fn peek(&self, name: &str) -> Option<Arc<Topic>> {
         Some(Arc::clone(&self.read().get(name)?.topic))
     }
 
-    /// The names of all of them.
+    /// The names of all topics.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.read().keys().cloned().collect()
     }
 
-    /// All of them.
+    /// All topics.
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
         self.read().values().map(|known| Arc::clone(&known.topic)).collect()
     }
 
-    /// The name of one.
+    /// The name of any topic.
     pub(super) fn any(&self) -> Option<Arc<str>> {
         self.read().keys().next().cloned()
     }
 
-    /// Whether one more would find room.
+    /// Whether there is room for one more topic.
     pub(super) fn has_room(&self, now: Instant) -> bool {
         let now_ms = self.ms(now);
         let topics = self.read();
@@ -105,7 +110,8 @@ impl TopicTable {
         found
     }
 
-    /// Takes it in, unless somebody else did, or there is no room. With the name of the one that had to go.
+    /// Adds a topic, unless another task has added it already or there is no room. Also returns the name of the topic
+    /// that was removed for it.
     pub(super) fn insert(&self, topic: Arc<Topic>, now: Instant) -> Result<(Arc<Topic>, Option<Arc<str>>), Full> {
         let now_ms = self.ms(now);
         let mut topics = self.write();
@@ -124,7 +130,7 @@ impl TopicTable {
         Ok((Arc::clone(&known.topic), gone))
     }
 
-    /// Forgets one.
+    /// Removes a topic.
     pub(super) fn remove(&self, name: &str) {
         self.write().remove(name);
     }
@@ -142,7 +148,7 @@ impl TopicTable {
     }
 }
 
-/// Every known topic is in use.
+/// There is no room: every known topic is in use.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -181,7 +187,7 @@ mod tests {
             self.start + Duration::from_secs(seconds)
         }
 
-        /// Takes a topic in; the name of the one that went.
+        /// Adds a topic, and returns the name of the topic that was removed for it.
         fn insert(&self, name: &str, second: u64) -> Result<Option<String>, Full> {
             let topic = Arc::new(Topic::new(Arc::from(name), &[], Rules::default(), &self.metrics));
             let (_, gone) = self.table.insert(topic, self.at(second))?;
@@ -223,7 +229,7 @@ mod tests {
     fn names_that_were_sent_to_once_do_not_push_out_what_has_been_in_use_for_long() {
         let bench = Bench::new(3);
         bench.insert("old", 0).expect("room");
-        // Once a minute, for ten of them.
+        // Used once a minute, for ten minutes.
         for minute in 1..=10 {
             assert!(bench.touch("old", 60 * minute));
         }

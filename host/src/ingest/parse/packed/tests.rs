@@ -68,7 +68,7 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
     vec(record(), 1..12)
 }
 
-/// The same records as the API's JSON. Header names may repeat, which a map of serde's cannot.
+/// The same records as JSON. Written by hand, since header names may repeat, which a map of serde cannot.
 fn as_json(records: &[Record]) -> Vec<u8> {
     let base64 = |bytes: &Option<Bytes>| {
         bytes
@@ -150,7 +150,7 @@ proptest! {
     }
 }
 
-/// A frame that holds this.
+/// A frame with this content.
 fn framed(inside: &[u8]) -> Vec<u8> {
     [&(inside.len() as u32).to_le_bytes(), inside].concat()
 }
@@ -249,7 +249,7 @@ fn a_batch_whose_frames_are_wrong_is_refused_whole() {
         let error = parse(Format::Packed, body).expect_err("no batch");
         assert_eq!(error.problem().offset(), Some(offset), "{error:?}");
     }
-    // Refused by what it says of itself, before any of it is read.
+    // The announced count refuses this batch before any record is read.
     let many = [b"PMR\x01", &u32::MAX.to_le_bytes()[..]].concat();
     assert!(
         parse(Format::Packed, many)
