@@ -18,6 +18,7 @@ fn fails(text: &str, environment: &[(&str, &str)], arguments: &[&str]) -> (Optio
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn every_mistake_is_one_line_with_file_line_key_and_expectation() {
     let kafka = "[kafka]\nbootstrap_servers = \"localhost:1\"\n";
     for (text, starts, says) in [

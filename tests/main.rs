@@ -35,6 +35,7 @@ mod shadow;
 mod slow_broker;
 mod storm;
 mod stream;
+mod structure;
 mod trials;
 
 mod support {

@@ -182,8 +182,7 @@ impl Api {
         }
         if numbering::of(&head.headers, from.owner)?.is_some() {
             return Err(IngestError::BadHeader(
-                "a stream is not numbered: it is one ordered stream by itself; omit Pointsman-Sequence"
-                    .to_owned(),
+                "a stream is not numbered: it is one ordered stream by itself; omit Pointsman-Sequence".to_owned(),
             ));
         }
         let topic = self.topic(topic).await?;

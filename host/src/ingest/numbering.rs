@@ -44,9 +44,7 @@ pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, In
             None => false,
             Some(b"1") => true,
             Some(_) => {
-                return Err(bad(
-                    "Pointsman-Resume has another value than 1; omit it, or send 1",
-                ));
+                return Err(bad("Pointsman-Resume has another value than 1; omit it, or send 1"));
             }
         },
     }))

@@ -9,6 +9,7 @@
 pub(super) mod body;
 mod lines;
 mod outcome_writer;
+mod parts;
 mod reader;
 mod window;
 

@@ -85,6 +85,7 @@ fn a_careful_java_teams_block_passes_with_nothing_but_its_ages_bounded() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn java_names_reach_librdkafka_with_javas_meaning() {
     assert_table(&[
         (&[], &[]),
