@@ -1,7 +1,7 @@
 //! Structured logs on standard error: text for people, JSON for collectors.
 //!
-//! Levels say what an operator must do. ERROR: records are lost or somebody must act. WARN: the sidecar works, but not as
-//! configured or not for long. INFO: what a person wants to see at start, at stop and when something changes. DEBUG:
+//! Levels say what an operator must do. ERROR: records are lost or somebody must act. WARN: the sidecar works, but not
+//! as configured or not for long. INFO: what a person wants to see at start, at stop and when something changes. DEBUG:
 //! for finding out why.
 //!
 //! No caller waits for the log: a line goes into a bounded [queue], and one thread writes. A client that can make one
