@@ -17,8 +17,8 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Most connections at once, over all ingest listeners. Default 1 024.
     pub max_connections: usize,
-    /// The longest time from a connection's start, or a request's first byte, to the end of its header, ms. Default 10
-    /// 000.
+    /// The longest time from a connection's start, or a request's first byte, to the end of its header, ms.
+    /// Default 10 000.
     pub header_timeout_ms: u64,
     /// The longest time from the end of the header to the end of the body, ms. Default 30 000.
     pub body_timeout_ms: u64,
