@@ -1,8 +1,8 @@
-//! What every room uses and what uses none of them: plain data, and small tools.
+//! What all other folders may use, and what uses none of them: plain data and small tools.
 //!
-//! [`record`] is what passes through all stages, [`outcome`] what becomes of it. [`metrics`] counts, [`back_off`] says how long what
-//! fails is left alone, [`text`] bounds and escapes what others have written, [`token`] compares secrets, [`murmur2`] is Kafka's hash of
-//! a key.
+//! [`record`] is what passes through all stages, [`outcome`] is what becomes of a record. [`metrics`] counts,
+//! [`back_off`] says how long something that fails is left alone, [`text`] bounds and escapes text from outside,
+//! [`token`] compares secrets, [`murmur2`] is Kafka's hash of a key.
 
 pub mod back_off;
 pub(crate) mod clock;

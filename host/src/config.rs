@@ -1,9 +1,8 @@
 //! Configuration: one TOML file, the environment over it, and nothing unknown in either.
 //!
-//! [`Config::load`] reads the file, lays the environment over it ([`mod@env`]), resolves `<secret>_file`
-//! keys and checks what the types alone cannot say. Whatever is wrong becomes one [`ConfigError`]: the
-//! file, the line, the key and what was expected. The raw Kafka block is translated and checked by
-//! [`kafka_properties`].
+//! [`Config::load`] reads the file, lays the environment over it ([`mod@env`]), resolves `<secret>_file` keys, and
+//! checks what the types alone cannot say. Any mistake becomes one [`ConfigError`]: the file, the line, the key and
+//! what was expected. [`kafka_properties`] translates and checks the raw Kafka block.
 
 mod all_mistakes;
 mod check;
@@ -34,13 +33,13 @@ pub use self::{
     source::{ConfigError, Source},
 };
 
-/// Everything that `pointsman run` can be told.
+/// All settings of `pointsman run`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where it listens.
+    /// Where the sidecar listens.
     pub listen: Listen,
-    /// The bounds on everything that clients can make it hold or wait for.
+    /// The bounds on everything that clients can make the sidecar hold or wait for.
     pub limits: Limits,
     /// The brokers and the producer.
     pub kafka: Kafka,
@@ -49,9 +48,9 @@ pub struct Config {
     /// Which plugin decides for which topics; the first match wins.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
-    /// How it ends.
+    /// How the sidecar ends.
     pub shutdown: Shutdown,
-    /// What it logs.
+    /// What the sidecar logs.
     pub log: Log,
 }
 
@@ -59,22 +58,22 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
-    /// Path of the ingest Unix socket; its folder is made with mode 0700 if it is not there, the socket
-    /// gets 0660. Default: none.
+    /// Path of the ingest Unix socket. Its folder is made with mode 0700 if it does not exist; the socket gets mode
+    /// 0660. Default: none.
     pub unix: Option<PathBuf>,
-    /// User ids that may connect to the Unix socket, by the peer credentials that the kernel gives.
-    /// Default: whoever the file's mode lets in.
+    /// User ids that may connect to the Unix socket. The kernel tells the user id of each connection.
+    /// Default: all users that the file's mode admits.
     pub allow_uids: Option<Vec<u32>>,
     /// Address of the ingest TCP listener; `""` turns it off. Default `127.0.0.1:8644`.
     #[serde(with = "optional_address")]
     #[schemars(with = "String")]
     pub http: Option<SocketAddr>,
-    /// File that holds the bearer token which TCP clients must send. Required when `http` is not loopback.
+    /// File that holds the bearer token which TCP clients must send. Required if `http` is not a loopback address.
     pub token_file: Option<PathBuf>,
     /// Address of the admin listener. Default `127.0.0.1:8645`.
     pub admin: SocketAddr,
-    /// File that holds the bearer token of the admin listener. Off loopback, only `/live`, `/ready` and
-    /// `/metrics` are served without it.
+    /// File that holds the bearer token of the admin listener. If the listener is not on loopback and has no token,
+    /// only `/live`, `/ready` and `/metrics` are served.
     pub admin_token_file: Option<PathBuf>,
 }
 
@@ -99,9 +98,9 @@ pub struct Kafka {
     pub bootstrap_servers: Option<String>,
     /// Whether settings that would break the ordering guarantee are refused. Default `strict`.
     pub ordering: kafka_properties::Ordering,
-    /// How old the knowledge of a topic's partitions may get, ms. Default 30 000.
+    /// How old the knowledge of a topic's partitions may become, ms. Default 30 000.
     pub metadata_refresh_ms: u64,
-    /// Whether `/ready` waits for Kafka. Default false: a pod must not fall with the cluster.
+    /// Whether `/ready` waits for Kafka. Default false: pods should not become unready because the cluster is down.
     pub ready_requires_kafka: bool,
     /// librdkafka's properties, or the Java producer's: a table, or the text of a `producer.properties`.
     pub properties: RawProperties,
@@ -129,18 +128,18 @@ impl Kafka {
     }
 }
 
-/// `[plugins]`: where plugins come from and what each may use.
+/// `[plugins]`: where plugins come from and what each plugin may use.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plugins {
     /// Folder of the `<name>.wasm` files. Default `plugins/dist`.
     pub dir: PathBuf,
-    /// Memory of one instance, bytes: all its memories and tables, and what the engine holds for it. Loading compiled code may take as
-    /// much. Default 32 MiB.
+    /// Memory of one instance, bytes: all its memories and tables, and what the engine holds for it. The same
+    /// limit holds for loading compiled code. Default 32 MiB.
     pub memory_bytes: usize,
     /// CPU time of one call, ms. Default 5.
     pub call_cpu_ms: u64,
-    /// Wall time of one call, ms: what a call may take on a busy machine. Default 100.
+    /// Wall time of one call, ms. It is longer than the CPU time because the machine may be busy. Default 100.
     pub call_wall_ms: u64,
     /// Time of one `configure`, ms. Default 1 000.
     pub configure_ms: u64,
@@ -148,24 +147,24 @@ pub struct Plugins {
     pub component_bytes: u64,
     /// Whether a link in `dir` may lead out of it to another file system or to another user's file. Default false.
     pub foreign_links: bool,
-    /// How often the plugins' files and the configuration file are looked at, ms; changes that the file system tells of
+    /// How often the plugins' files and the configuration file are looked at, ms. Changes that the file system reports
     /// are seen at once. Default 2 000.
     pub poll_ms: u64,
-    /// Folder for compiled code, 0700 and this user's own. Default: `pointsman` in `$XDG_CACHE_HOME` or `$HOME/.cache`;
-    /// where neither can be used, compiled code is not kept.
+    /// Folder for compiled code, with mode 0700 and owned by this user. Default: `pointsman` in `$XDG_CACHE_HOME` or
+    /// `$HOME/.cache`; if neither can be used, compiled code is not kept.
     pub cache_dir: Option<PathBuf>,
     /// Memory that compiling one component may take, bytes of address space. Default 1 GiB.
     pub compile_memory_bytes: u64,
     /// CPU time that compiling one component may take, ms, in whole seconds. Default 30 000.
     pub compile_cpu_ms: u64,
-    /// Failed calls within `trap_window_ms` that suspend a plugin. One that costs over 50 ms of CPU time, the fresh instance included,
-    /// counts once more for each 50 ms. Default 20.
+    /// Failed calls within `trap_window_ms` that suspend a plugin. A failed call that costs more than 50 ms of CPU
+    /// time, its new instance included, counts once more for each 50 ms. Default 20.
     pub max_traps: usize,
-    /// See `max_traps`, ms. Default 10 000.
+    /// The time in which failed calls are counted for `max_traps`, ms. Default 10 000.
     pub trap_window_ms: u64,
-    /// How long a plugin is suspended at first, ms; doubles while it goes on failing. Default 1 000.
+    /// How long a plugin is suspended at first, ms. Doubles as long as the plugin fails again. Default 1 000.
     pub suspend_ms: u64,
-    /// How long it is suspended at most, ms. Default 60 000.
+    /// How long a plugin is suspended at most, ms. Default 60 000.
     pub max_suspend_ms: u64,
 }
 
@@ -191,14 +190,14 @@ impl Default for Plugins {
     }
 }
 
-/// `[shutdown]`: how it ends.
+/// `[shutdown]`: how the sidecar ends.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// From the signal, and the grace, to the exit at the latest, ms. Default 25 000.
+    /// The longest time from the signal, or from the end of its grace, to the exit, ms. Default 25 000.
     pub drain_ms: u64,
-    /// How long connections are still accepted after the signal, ms: for an application that gets it at the same time and
-    /// has records left to send. Default 0.
+    /// The grace: how long connections are still accepted after the signal, ms. For an application that gets the signal
+    /// at the same time and still has records to send. Default 0.
     pub accept_grace_ms: u64,
 }
 
@@ -236,7 +235,7 @@ impl Default for Log {
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
@@ -247,12 +246,12 @@ pub struct Overrides {
     pub embedded: bool,
 }
 
-/// A checked configuration with what was derived from it.
+/// A checked configuration, with what was derived from it.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The configuration, secrets in place: show it through [`Loaded::redacted`] only.
+    /// The configuration with its secrets: show it through [`Loaded::redacted`] only.
     pub config: Config,
-    /// The producer's properties in librdkafka's names.
+    /// The producer's properties, under librdkafka's names.
     pub kafka: kafka_properties::Translated,
     /// The bearer token of the ingest TCP listener.
     pub token: Option<String>,
@@ -261,7 +260,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The configuration as `/config` shows it: no secret in it.
+    /// The configuration as `/config` shows it, without secrets.
     pub fn redacted(&self) -> serde_json::Value {
         redacted(serde_json::to_value(&self.config).unwrap_or_default())
     }

@@ -1,13 +1,14 @@
 //! Plugins and routes change while records flow.
 //!
-//! One thread of low priority looks at the plugins' files and at the configuration file: when the file system tells of a
-//! change ([`watch`]), every `plugins.poll_ms` in any case, and when it is asked to. What a file holds is known by its SHA-256
-//! ([`Looker`]). New content is compiled, each plugin's on a thread of its own ([`compiling`]), then checked, instantiated, configured
-//! and tried ([`build`]); when all of that went well, a whole new table of routes takes the place of the old one in one step. If anything fails nothing changes, and the
-//! log, the metrics, `/plugins` and `/ready` say why.
+//! One thread of low priority looks at the plugins' files and at the configuration file: when the file system reports a
+//! change ([`watch`]), every `plugins.poll_ms`, and when an operator asks. The SHA-256 of a file's content says whether
+//! the content is new ([`look`]). New content is compiled, each plugin's on a thread of its own ([`compiling`]), then
+//! checked, instantiated, configured and tried ([`build`]). When all of that went well, a whole new table of routes
+//! takes the place of the old table in one step. If anything fails, nothing changes, and the log, the metrics,
+//! `/plugins` and `/ready` say why.
 //!
-//! [`State`] is what is known of each plugin: what decides, what decided before, what the file holds and why that does not
-//! decide.
+//! [`State`] is what is known of each plugin: the version that decides, the version that decided before, what the file
+//! holds, and why the file's version does not decide.
 
 mod build;
 mod commands;
@@ -46,16 +47,16 @@ use crate::{
     routing::route::Routes,
 };
 
-/// Orders and hints that may wait. A hint that finds no room is one of many.
+/// Orders and hints that may wait. A hint that finds no room is not needed: other hints are waiting already.
 const MAILBOX: usize = 16;
-/// After a hint, files are left alone until none has come for this long: a copy is many writes.
+/// After a hint, files are left alone until no hint has come for this long: copying a file is many writes.
 const QUIET: Duration = Duration::from_millis(10);
-/// But no longer than this.
+/// The longest time that files are left alone because of hints.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// Added to the thread's niceness: traffic goes first.
 const NICENESS: i32 = 10;
 
-/// The thread; it is told to end when this is dropped.
+/// The running thread. The thread is told to end when this value is dropped.
 pub struct Running(Arc<Reloader>);
 
 impl Drop for Running {
@@ -64,11 +65,11 @@ impl Drop for Running {
     }
 }
 
-/// What the thread reads.
+/// The messages for the thread.
 pub struct Mailbox(mpsc::Receiver<Message>);
 
 impl Reloader {
-    /// Loads the plugins of all routes. A file that is not there yet is waited for; any other trouble is an error.
+    /// Loads the plugins of all routes. A file that is not there yet is waited for; any other problem is an error.
     pub fn start(
         config: &Config,
         config_file: ConfigFile,
@@ -94,7 +95,7 @@ impl Reloader {
         Ok((reloader, Mailbox(received)))
     }
 
-    /// Who decides for which topics.
+    /// The routes, which change while records flow.
     pub fn routes(&self) -> &Arc<Routes> {
         &self.routes
     }
@@ -110,11 +111,11 @@ impl Reloader {
     }
 
     fn run(self: &Arc<Self>, mailbox: &mpsc::Receiver<Message>) {
-        // Of this thread alone. Without it a reload merely competes with traffic.
+        // The niceness of this thread alone. If this fails, a reload merely competes with traffic.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
         let mut watch = Watch::new(&self.dir, self.config_file.path(), self.mailbox.clone());
         let mut due = Due::default();
-        // What changed between the start's look and the watch has told nobody.
+        // A change between the look at the start and the start of the watch gave no hint.
         self.look(&mut due, None);
         loop {
             self.bring_in(&mut due);
@@ -124,7 +125,7 @@ impl Reloader {
                 Err(mpsc::RecvTimeoutError::Timeout) => None,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             };
-            // Before the look: what changes after this tells of itself, and what changed before is seen.
+            // Before the look: the look sees earlier changes, and later changes give a hint.
             watch.renew();
             match message {
                 Some(Message::Stop) => return,
@@ -141,21 +142,21 @@ impl Reloader {
         }
     }
 
-    /// Looks at everything. The plugin named `ordered` is read whatever is known of it.
+    /// Looks at all files. The file of the plugin named `ordered` is read whatever is known of it.
     fn look(self: &Arc<Self>, due: &mut Due, ordered: Option<&str>) {
         let has_new_routes = self.look_at_config();
-        // Not in the loop's head, where the lock would be held throughout.
+        // Not in the loop's head, where the lock would be held for the whole loop.
         let names = self.state().names();
         for name in names {
             self.look_at_plugin(due, &name, ordered == Some(name.as_str()));
         }
-        // Last: what of the plugins has begun to be compiled may belong to it.
+        // Last: a new plugin that began to be compiled in this look may belong to the new routes.
         if has_new_routes {
             due.changed();
         }
     }
 
-    /// Takes note of what a plugin's file holds. Whether it is news.
+    /// Takes note of what a plugin's file holds. True if that is news.
     fn found(&self, name: &str, found: Found, ordered: bool) -> bool {
         let news = self.state().found(name, found, ordered);
         if let Some(news) = &news {
@@ -165,7 +166,7 @@ impl Reloader {
     }
 }
 
-/// Waits for the hints to end; what else comes meanwhile is next.
+/// Waits until no more hints come. Returns any other message that comes meanwhile.
 fn settled(mailbox: &mpsc::Receiver<Message>) -> Option<Message> {
     let begun = Instant::now();
     while begun.elapsed() < LONGEST_WAIT {

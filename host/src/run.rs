@@ -21,7 +21,7 @@ use crate::{
     reload::ConfigFile,
 };
 
-/// Threads that may wait for metadata, or flush.
+/// Blocking calls at once: metadata requests and flushes.
 const BLOCKING_THREADS: usize = 16;
 
 /// Serves until SIGTERM or SIGINT. Success is a clean drain.
@@ -30,7 +30,7 @@ pub fn run(loaded: Loaded, config_file: ConfigFile, log: &Log) -> anyhow::Result
         tracing::info!("kafka.properties: {note}");
     }
     open_files::raise(loaded.config.limits.max_connections);
-    // It accepts and waits; requests have the workers' own.
+    // This runtime accepts and waits; requests run on the runtimes of the workers.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
@@ -45,7 +45,7 @@ pub fn run(loaded: Loaded, config_file: ConfigFile, log: &Log) -> anyhow::Result
     Ok(code)
 }
 
-/// Ends the client library, but does not wait for it for long: with frozen brokers it may take its time.
+/// Ends the client library, but waits only shortly: with brokers that hang, the library may take long.
 fn end(sidecar: Sidecar, broker: Option<EmbeddedBroker>) {
     let (done, ended) = mpsc::sync_channel::<()>(1);
     let ending = thread::Builder::new().name("end".to_owned()).spawn(move || {
@@ -55,7 +55,7 @@ fn end(sidecar: Sidecar, broker: Option<EmbeddedBroker>) {
     if ending.is_ok() {
         let _ = ended.recv_timeout(LAST_WORDS);
     }
-    // After its client.
+    // The broker ends after its client.
     drop(broker);
 }
 

@@ -1,8 +1,8 @@
-//! What keeps failing is left alone for a while, because each failure costs others something: a plugin's trap an instance and
-//! the time up to it, a topic that the brokers refuse a pause of the whole producer.
+//! Leaves something that keeps failing alone for a while, because each failure costs others something: a plugin's trap
+//! costs an instance and the time until the trap, and a topic that the brokers refuse pauses the whole producer.
 //!
-//! [`Suspension`] counts failures. Too many within a window suspend; when the pause is over one try is let through; if it
-//! fails the pause doubles, if it succeeds all is open again.
+//! [`Suspension`] counts failures. Too many failures within a window suspend. When the pause is over, one try is let
+//! through: if it fails, the pause doubles; if it succeeds, the suspension ends.
 
 use std::{
     collections::VecDeque,
@@ -13,40 +13,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When something is suspended, and for how long.
+/// When to suspend, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct SuspendLimits {
     /// Failures within `window` that suspend.
     pub failures: usize,
-    /// See `failures`. Also how long it must go well for the pauses to begin with `first` again.
+    /// The time in which `failures` are counted. If a suspension ended longer ago than this, pauses begin with `first`.
     pub window: Duration,
     /// The first pause.
     pub first: Duration,
-    /// The longest one.
+    /// The longest pause.
     pub longest: Duration,
 }
 
-/// Whether it may be tried.
+/// Whether a try may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// It may.
+    /// A try may be made.
     Open,
-    /// By this caller, who must tell how the call went; others wait for that.
+    /// This caller may try, and must report the result. Other callers wait for that.
     Probe,
-    /// Not for this long.
+    /// No try may be made for this long.
     Suspended(Duration),
 }
 
 /// What a failure led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureEffect {
-    /// Nothing yet.
+    /// No new suspension.
     Noted,
-    /// Suspended now, for this long.
+    /// Suspended from now on.
     Suspended {
-        /// How long.
+        /// How long it lasts.
         pause: Duration,
-        /// Whether it was open until then: who counts what is suspended counts it once.
+        /// Whether there was no suspension until now, so that a caller that counts suspensions counts each once.
         was_open: bool,
     },
 }
@@ -56,14 +56,15 @@ pub(crate) enum FailureEffect {
 pub(crate) struct Suspension {
     limits: SuspendLimits,
     begun: Instant,
-    /// Milliseconds since `begun` until which it is suspended; 0: it is not. While all is well this read is all that it costs.
+    /// End of the suspension, in milliseconds since `begun`; 0: not suspended. While all is well, this read is the only
+    /// cost.
     until_ms: AtomicU64,
     failures: Mutex<Failures>,
 }
 
 #[derive(Debug, Default)]
 struct Failures {
-    /// When, and how often each counts.
+    /// The time of each failure, and how often the failure counts.
     recent: VecDeque<(Instant, usize)>,
     /// How often the pause has doubled.
     doublings: u32,
@@ -91,7 +92,7 @@ impl Suspension {
         if now_ms < until {
             return Permission::Suspended(Duration::from_millis(until - now_ms));
         }
-        // Who moves the end is the one to probe; should it never tell, the next one is let through after another pause.
+        // The caller that moves the end may probe. If it never reports, another caller may probe after another pause.
         let pause = self.pause(self.lock().doublings);
         let next = self.ms(now + pause);
         match self
@@ -107,14 +108,14 @@ impl Suspension {
         self.until_ms.load(Ordering::Relaxed) != 0
     }
 
-    /// A try failed. `weight` is how often it counts: at least once.
+    /// Notes that a try failed. `weight` says how often the failure counts, at least once.
     pub(crate) fn failed(&self, probe: bool, weight: usize, now: Instant) -> FailureEffect {
         let mut failures = self.lock();
         if probe {
             failures.doublings += 1;
             return self.suspend(&mut failures, now);
         }
-        // Calls that were under way when it was suspended.
+        // A call that began before the suspension does not prolong it.
         if self.is_suspended() {
             return FailureEffect::Noted;
         }
@@ -140,7 +141,8 @@ impl Suspension {
         self.suspend(&mut failures, now)
     }
 
-    /// The probe went well. False: it was open already, by a probe before it that took longer than its pause.
+    /// Notes that the probe succeeded. False if an earlier probe, which took longer than its pause, had succeeded
+    /// already.
     pub(crate) fn resume(&self, now: Instant) -> bool {
         let mut failures = self.lock();
         failures.resumed = Some(now);
@@ -217,7 +219,7 @@ mod tests {
         assert!(matches!(admitted(0), Permission::Suspended(_)));
         assert_eq!(admitted(1), Permission::Probe);
         assert!(matches!(admitted(1), Permission::Suspended(_)), "one probe at a time");
-        // A probe that never told does not close the door for ever.
+        // A probe that never reports does not suspend for ever.
         assert_eq!(admitted(2), Permission::Probe);
         let doubled = suspension.failed(true, 1, at(start, 2));
         assert_eq!(doubled, suspended(2, false));
@@ -246,7 +248,7 @@ mod tests {
         for _ in 0..3 {
             suspension.failed(false, 1, start);
         }
-        // The second is let through because the first has not told how it went.
+        // The second probe is let through because the first has not reported yet.
         for second in [1, 2] {
             assert_eq!(suspension.admit(|| at(start, second)), Permission::Probe);
         }

@@ -1,5 +1,5 @@
-//! Prometheus metrics: base units, `pointsman_` prefix, every label set bounded (topics by `limits.max_topics`, whose labels go
-//! with them, plugins by the routes).
+//! Prometheus metrics, in base units and with the prefix `pointsman_`. Every set of labels is bounded: topics by
+//! `limits.max_topics` (a topic's labels go when the topic does), plugins by the routes.
 
 mod pause;
 mod plugin;
@@ -35,7 +35,7 @@ pub struct Metrics {
     pub request_seconds: Histogram,
     /// From a record's hand-over to its outcome; sampled.
     pub ack_seconds: Histogram,
-    /// The drain of the whole producer after a topic was closed.
+    /// How long the whole producer is drained after a topic was closed.
     pub pause: Pause,
     plugins: PluginVectors,
     config_reloads: IntCounterVec,
@@ -45,7 +45,7 @@ pub struct Metrics {
     pub sequence_clients: IntGauge,
     /// Records handed over and not yet answered.
     pub queue_messages: IntGauge,
-    /// Their bytes.
+    /// Bytes of the records that were handed over and have no outcome yet.
     pub queue_bytes: IntGauge,
     /// Ingest connections open now.
     pub connections: IntGauge,
@@ -61,12 +61,12 @@ pub struct Metrics {
     handed_over: [AtomicU64; 4],
 }
 
-/// Something that is open and counted, until this is dropped.
+/// Something open that is counted until this value is dropped.
 #[derive(Debug)]
 pub struct GaugeGuard(IntGauge);
 
 impl GaugeGuard {
-    /// One more.
+    /// Counts one more.
     pub fn begin(count: &IntGauge) -> Self {
         count.inc();
         Self(count.clone())
@@ -79,13 +79,13 @@ impl Drop for GaugeGuard {
     }
 }
 
-/// From 50 µs to 50 s: a request waits for brokers, sometimes for long.
+/// From 50 µs to 50 s, since a request waits for brokers, sometimes for long.
 const REQUEST_BUCKETS: [f64; 16] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 50.0,
 ];
 
 impl Metrics {
-    /// All at zero.
+    /// All metrics, at zero.
     pub fn new() -> prometheus::Result<Self> {
         let registrar = Registrar::default();
         Ok(Self {
@@ -164,12 +164,12 @@ impl Metrics {
         self.plugins.shadow(name)
     }
 
-    /// This version of a plugin decides now, in place of that one.
+    /// A version of a plugin decides from now on, in place of another.
     pub fn plugin_active(&self, name: &str, digest: Option<&str>, before: Option<&str>) {
         self.plugins.active(name, digest, before);
     }
 
-    /// A plugin's file had new content, or it was rolled back.
+    /// A plugin's file had new content, or the plugin was rolled back.
     pub fn plugin_reloaded(&self, name: &str, result: &str) {
         self.plugins.reloads.with_label_values(&[name, result]).inc();
     }
@@ -179,17 +179,17 @@ impl Metrics {
         self.topics.topic(Arc::clone(topic))
     }
 
-    /// An outcome of a record whose topic is not known.
+    /// Counts an outcome of a record whose topic is not known.
     pub fn count_without_topic(&self, kind: Kind) {
         self.topics.records.with_label_values(&["", kind.as_str()]).inc();
     }
 
-    /// An outcome that nobody waited for.
+    /// Counts an outcome that no client waited for.
     pub fn unwaited(&self, kind: Kind) {
         self.unwaited.with_label_values(&[kind.as_str()]).inc();
     }
 
-    /// A record that was handed over got its outcome.
+    /// Counts the outcome of a record that was handed over.
     pub fn delivered(&self, kind: Kind) {
         self.handed_over[kind as usize].fetch_add(1, Ordering::Relaxed);
         if kind == Kind::Acked {
@@ -202,7 +202,7 @@ impl Metrics {
         self.handed_over.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// A request was answered.
+    /// Counts a request that was answered.
     pub fn request(&self, status: u16, after: Duration) {
         self.requests.with_label_values(&[status.to_string().as_str()]).inc();
         self.request_seconds.observe(after.as_secs_f64());
@@ -213,12 +213,12 @@ impl Metrics {
         self.config_reloads.with_label_values(&[result]).inc();
     }
 
-    /// A numbered request was not taken because of its number; `code` is one of a closed list.
+    /// Counts a numbered request that was refused because of its number; `code` is from a closed list.
     pub fn sequence_conflict(&self, code: &'static str) {
         self.sequence_conflicts.with_label_values(&[code]).inc();
     }
 
-    /// Log lines that were not written so far, by reason.
+    /// The log lines that were not written so far, by reason.
     pub fn log_lines_dropped(&self, unread: u64, repeated: u64) {
         for (reason, lines) in [("unread", unread), ("repeated", repeated)] {
             let counter = self.log_lines_dropped.with_label_values(&[reason]);
@@ -226,7 +226,7 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// All metrics as text for Prometheus.
     pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {

@@ -1,7 +1,7 @@
 //! The hash of Kafka's Java client, so that a key lands where every Java producer puts it.
 
-/// Partition of a key among `partitions`, as `BuiltInPartitioner.partitionForKey` of Apache Kafka picks it: murmur2, the
-/// sign bit cleared, modulo.
+/// Partition of a key among `partitions`, as `BuiltInPartitioner.partitionForKey` of Apache Kafka picks it: murmur2,
+/// the sign bit cleared, modulo.
 pub fn partition_for_key(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions
 }
@@ -11,7 +11,7 @@ fn murmur2(data: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
     const R: u32 = 24;
-    // Java's lengths are 32 bit, and so is what the hash starts from.
+    // Java's lengths have 32 bits, and the hash starts from the length.
     let mut hash = SEED ^ data.len() as u32;
     let (words, tail) = data.as_chunks::<4>();
     for word in words {
@@ -32,7 +32,7 @@ fn murmur2(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Partitions that the Java client itself computed; the first line says with which program.
+    /// Partitions that the Java client itself computed. The first line names the program.
     const FIXTURE: &str = include_str!("../../../tests/fixtures/murmur2.tsv");
     /// The partition counts of the fixture's last four columns.
     const COUNTS: [u32; 4] = [3, 12, 100, 1000];

@@ -1,11 +1,11 @@
-//! What became of a record: exactly one [`Outcome`] each, and the closed list of [`Code`]s that explain the ones that
-//! are not `acked`.
+//! What became of a record. Each record gets exactly one [`Outcome`]. A closed list of [`Code`]s explains the outcomes
+//! that are not `acked`.
 
 use std::borrow::Cow;
 
 use crate::base::text::{WHOLE_BYTES, shortened};
 
-/// A reply takes about this much for each record, bytes.
+/// About what a reply takes for each record, bytes.
 pub(crate) const REPLY_BYTES_A_RECORD: usize = 128;
 
 /// The one outcome of a record.
@@ -13,11 +13,11 @@ pub(crate) const REPLY_BYTES_A_RECORD: usize = 128;
 pub enum Outcome {
     /// The brokers have it, by acks=all.
     Acked(Ack),
-    /// Never handed to the producer.
+    /// The record was never handed to the producer.
     Rejected(RecordError),
-    /// Certainly not written: sending it again cannot duplicate it.
+    /// The record was certainly not written: to send it again cannot duplicate it.
     Failed(RecordError),
-    /// May or may not be written.
+    /// The record may have been written.
     Unknown(RecordError),
 }
 
@@ -26,23 +26,23 @@ pub enum Outcome {
 pub struct Ack {
     /// 0-based.
     pub partition: u32,
-    /// None when the broker answered "duplicate, already written".
+    /// None if the broker answered "duplicate, already written".
     pub offset: Option<i64>,
-    /// Milliseconds since 1970, of the record as written; none where the broker did not say.
+    /// The timestamp of the written record, milliseconds since 1970; none if the broker did not say.
     pub timestamp: Option<i64>,
 }
 
 /// Why a record is not `acked`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordError {
-    /// From the closed list.
+    /// A code from the closed list.
     pub code: Code,
     /// What happened, to which thing, and what to do.
     pub message: Cow<'static, str>,
 }
 
 impl RecordError {
-    /// Code and message. What the message quotes may be as long as a body, and is shortened.
+    /// Takes a code and a message. The message is shortened, because it may quote as much as a whole body.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let message = match message.into() {
             Cow::Owned(message) => Cow::Owned(shortened(message, WHOLE_BYTES)),
@@ -52,7 +52,7 @@ impl RecordError {
     }
 }
 
-/// The four kinds, as a reply's `outcome`, the metrics' label and an index.
+/// The four kinds: a reply's `outcome`, a label of metrics, and an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -63,10 +63,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in the order of its index.
+    /// Every kind, in the order of the indexes.
     pub const ALL: [Self; 4] = [Self::Acked, Self::Rejected, Self::Failed, Self::Unknown];
 
-    /// As it stands in replies and metrics.
+    /// The kind's name in replies and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Acked => "acked",
@@ -99,7 +99,7 @@ impl Outcome {
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
-        /// `error.code` of a record: the closed list. Clients may match on it.
+        /// `error.code` of a record, from a closed list. Clients may match on it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $($(#[doc = $doc])+ $name,)+ }
 
@@ -107,7 +107,7 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// As it stands in replies.
+            /// The code's name in replies.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
@@ -126,13 +126,13 @@ codes! {
     NoRoute = "no_route",
     /// rejected: the brokers do not know the topic and do not create it.
     UnknownTopic = "unknown_topic",
-    /// rejected: `limits.max_topics` topics are known already, and all have been in use shortly.
+    /// rejected: `limits.max_topics` topics are known already, and all have been used recently.
     TooManyTopics = "too_many_topics",
-    /// rejected, or failed when a broker said it: larger than `message.max.bytes`, or than the topic takes.
+    /// rejected, or failed if a broker said so: larger than `message.max.bytes`, or than the topic takes.
     RecordTooLarge = "record_too_large",
     /// rejected: the topic is compacted, and the record has no key.
     KeyRequired = "key_required",
-    /// rejected, or failed when a broker said it: the record's time is further from now than the topic takes.
+    /// rejected, or failed if a broker said so: the record's time is further from now than the topic takes.
     TimestampOutOfRange = "timestamp_out_of_range",
     /// rejected: the record or the plugin named a partition that the topic does not have.
     PartitionOutOfRange = "partition_out_of_range",
@@ -148,12 +148,13 @@ codes! {
     PluginUnavailable = "plugin_unavailable",
     /// rejected: the plugin kept failing and is left alone for a while.
     PluginSuspended = "plugin_suspended",
-    /// rejected or failed: the principal may not write to the topic; rejected while it is closed for a while because of that.
+    /// rejected or failed: the principal may not write to the topic; rejected while it is closed for a while because of
+    /// that.
     TopicUnauthorized = "topic_unauthorized",
     /// rejected: the topic is closed for a while, because the brokers refused a record of it as invalid.
     TopicInvalidRecord = "topic_invalid_record",
-    /// rejected: the request brings more for one partition than the topic takes as one batch, or the topic is closed for a while
-    /// because of that; failed: the broker said it, of a batch of which no record is too large.
+    /// rejected: the request brings more for one partition than the topic takes as one batch, or the topic is closed
+    /// for a while because of that; failed: the broker said so of a batch in which no record is too large.
     BatchTooLarge = "batch_too_large",
     /// failed: the broker refused the record as invalid.
     InvalidRecord = "invalid_record",
@@ -163,7 +164,7 @@ codes! {
     NotQueued = "not_queued",
     /// failed: the producer was renewed before the record was handed over.
     GenerationChanged = "generation_changed",
-    /// unknown: in the queue, unsent or to be sent again, when the process had to stop, or the producer was renewed.
+    /// unknown: in the queue, unsent or to be sent again, when the process had to stop or the producer was renewed.
     Purged = "purged",
     /// unknown: no answer within `delivery.timeout.ms`.
     TimedOut = "timed_out",
@@ -171,7 +172,7 @@ codes! {
     RequestTimeout = "request_timeout",
     /// unknown: on its way to a broker when the process had to stop, or the producer was renewed.
     DrainExpired = "drain_expired",
-    /// unknown: the producer met an error that it cannot go on from.
+    /// unknown: the producer met an error after which it cannot continue.
     ProducerFatal = "producer_fatal",
     /// unknown: a broker error after which the record may have been written.
     BrokerError = "broker_error",

@@ -1,23 +1,23 @@
-//! A record on its way: plain data, its bytes shared with the request's body.
+//! A record on its way. It is plain data, and its bytes are shared with the request's body.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// What an application asked to have sent.
+/// What an application wants to send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// Where to; checked by [`valid_topic`].
+    /// The topic; checked by [`valid_topic`].
     pub topic: Arc<str>,
     /// None is Kafka's null key; empty is an empty key.
     pub key: Option<Bytes>,
     /// None is a tombstone.
     pub value: Option<Bytes>,
-    /// In the order given; names may repeat.
+    /// In the given order; names may repeat.
     pub headers: Vec<Header>,
-    /// Wins over the plugin.
+    /// An explicit partition, which wins over the plugin's decision.
     pub partition: Option<u32>,
-    /// Milliseconds since 1970; none: the producer's clock.
+    /// Milliseconds since 1970; none means that the producer's clock is used.
     pub timestamp: Option<i64>,
 }
 
@@ -30,17 +30,17 @@ pub struct Header {
     pub value: Option<Bytes>,
 }
 
-/// What a record takes beside its own bytes, at most, in Kafka's format: the bound that librdkafka uses before it
-/// accepts a record (`RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD`, rdkafka_proto.h).
+/// The most that a record takes beside its own bytes in Kafka's format. librdkafka uses this bound before it accepts a
+/// record (`RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD`, rdkafka_proto.h).
 const OVERHEAD: usize = 36;
-/// Length prefixes of one header, at most: two varints.
+/// The most that the length prefixes of one header take: two varints.
 const HEADER_OVERHEAD: usize = 10;
 
 /// A batch's own header, in Kafka's format (`RecordBatch`, magic 2).
 pub const BATCH_HEADER: usize = 61;
 
 impl Record {
-    /// The size that `message.max.bytes` is held against, bytes.
+    /// The size that `message.max.bytes` bounds, bytes.
     pub fn wire_size(&self) -> usize {
         let headers: usize = self
             .headers
@@ -50,7 +50,7 @@ impl Record {
         OVERHEAD + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
     }
 
-    /// The size of a batch of this record alone, before compression: what a topic's `max.message.bytes` is held against, bytes.
+    /// The size of a batch of this record alone, before compression, bytes. A topic's `max.message.bytes` bounds it.
     pub fn batch_size(&self) -> usize {
         let part = |bytes: Option<&Bytes>| bytes.map_or(1, |bytes| varint(bytes.len()) + bytes.len());
         let headers: usize = self
@@ -58,30 +58,31 @@ impl Record {
             .iter()
             .map(|header| varint(header.name.len()) + header.name.len() + part(header.value.as_ref()))
             .sum();
-        // Attributes, and the differences of time and offset to the batch's first record, which it is.
+        // The attributes, and the differences of time and offset to the first record of the batch, which is this
+        // record.
         let fields = 3 + part(self.key.as_ref()) + part(self.value.as_ref()) + varint(self.headers.len()) + headers;
         BATCH_HEADER + varint(fields) + fields
     }
 }
 
-/// Bytes of a length as Kafka writes it: a zigzag varint.
+/// How many bytes Kafka takes for a length: a zigzag varint.
 fn varint(length: usize) -> usize {
     let bits = usize::BITS - (length << 1).leading_zeros();
     bits.div_ceil(7).max(1) as usize
 }
 
-/// What the client library allocates for a header beside its bytes: an item of its list, and what describes it.
+/// What the client library allocates for a header beside its bytes: an item in a list, and a description.
 const HEADER_MEMORY: usize = 64;
 
 impl Record {
-    /// What it takes in the producer's queue beside what every record takes, bytes.
+    /// What the record takes in the producer's queue beyond what every record takes, bytes.
     pub fn queue_bytes(&self) -> usize {
         self.wire_size() + self.headers.len() * HEADER_MEMORY
     }
 }
 
-/// Kafka's own rule (`org.apache.kafka.common.internals.Topic`): 1 to 249 of `[a-zA-Z0-9._-]`, and neither `.` nor `..`.
-/// The text says what is wrong.
+/// Checks Kafka's own rule (`org.apache.kafka.common.internals.Topic`): 1 to 249 of `[a-zA-Z0-9._-]`, and neither `.`
+/// nor `..`. The error says what is wrong.
 pub fn valid_topic(name: &str) -> Result<(), String> {
     let shown: String = name.chars().take(64).collect();
     if name.is_empty() || name.len() > 249 {

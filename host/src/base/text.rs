@@ -1,25 +1,25 @@
-//! Text that others have written: names in a component, a plugin's refusal, what a client or a broker says. It is bounded and escaped
-//! before it stands in a message, a reply, a log line or on a terminal.
+//! Text from outside: names in a component, a plugin's refusal, what a client or a broker says. It is bounded and
+//! escaped before it goes into a message, a reply, a log line or a terminal.
 
 use std::{
     borrow::Cow,
     fmt::{self, Write},
 };
 
-/// Of a text of others, what a message has of it, bytes.
+/// The most that a message quotes of a text from outside, bytes.
 pub const MESSAGE_BYTES: usize = 1 << 10;
 
-/// A whole message of ours, with what it quotes of others, bytes.
+/// The most of a whole message, with its quotes, bytes.
 pub const WHOLE_BYTES: usize = 2 * MESSAGE_BYTES;
 
-/// What begins a line, or makes a terminal do something or show things in another order. All of them have four hexadecimal digits
-/// at most.
+/// Characters that begin a line, or make a terminal do something or change the order of what it shows. Each has at most
+/// four hexadecimal digits.
 pub(crate) fn is_dangerous(char: char) -> bool {
     char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Not much more than `bytes` of a text: its begin and its end, and between them how long it is. Both ends tell something: a name's
-/// begin says whose it is, an error's end what it was.
+/// Not much more than `bytes` of a text: its beginning, its whole length, and its end. Both ends are useful: the
+/// beginning of a name says whose it is, the end of an error says what went wrong.
 pub fn shorten(text: &str, bytes: usize) -> Cow<'_, str> {
     if text.len() <= bytes {
         return Cow::Borrowed(text);
@@ -30,7 +30,7 @@ pub fn shorten(text: &str, bytes: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{begin} … ({} bytes) … {end}", text.len()))
 }
 
-/// [`shorten`], of a text that is there to be kept: what is left does not keep the memory of the whole.
+/// [`shorten`] for a text that is kept: the result does not keep the memory of the whole text.
 pub fn shortened(text: String, bytes: usize) -> String {
     match shorten(&text, bytes) {
         Cow::Borrowed(_) => text,
@@ -38,21 +38,21 @@ pub fn shortened(text: String, bytes: usize) -> String {
     }
 }
 
-/// A text of others as it may stand in a message of ours: bounded, on one line, and nothing in it speaks to a terminal.
+/// A text from outside, fit for a message: bounded, on one line, and without anything that a terminal would obey.
 pub fn said(text: &str) -> String {
     let short = shorten(text, MESSAGE_BYTES);
     let mut said = String::with_capacity(short.len());
-    // A string takes all that is written to it.
+    // Writing to a `String` cannot fail.
     let _ = write_escaped(&mut said, &short, is_dangerous);
     said
 }
 
-/// [`said`], of an error whose lines belong together: with blanks between them.
+/// [`said`] for an error whose lines belong together: they are joined by blanks.
 pub fn said_on_one_line(text: &str) -> String {
     said(&text.replace('\n', " "))
 }
 
-/// A text for a terminal: lines stay lines, all else that a terminal would obey is escaped.
+/// A text for a terminal. Lines stay lines; all else that a terminal would obey is escaped.
 pub fn for_terminal(text: &str) -> Cow<'_, str> {
     let obeyed = |char| is_dangerous(char) && char != '\n' && char != '\t';
     if !text.contains(obeyed) {
@@ -63,7 +63,7 @@ pub fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Writes a text with these characters as a Rust literal has them.
+/// Writes a text, with these characters escaped as in a Rust literal.
 pub(crate) fn write_escaped(out: &mut impl Write, text: &str, is_escaped: impl Fn(char) -> bool) -> fmt::Result {
     let mut rest = text;
     while let Some((before, char, after)) = rest

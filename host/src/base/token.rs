@@ -2,7 +2,7 @@
 
 use subtle::ConstantTimeEq as _;
 
-/// Whether an Authorization header carries this token. Takes the same time wherever they differ.
+/// Whether an Authorization header carries this token. The time does not depend on where the two differ.
 pub(crate) fn is_bearer(header: &[u8], token: &str) -> bool {
     let Some((scheme, given)) = header.split_at_checked(7) else {
         return false;

@@ -1,8 +1,8 @@
-//! Everything that is wrong with a configuration, said at once.
+//! Finds all mistakes of a configuration at once.
 //!
-//! The reader of TOML stops at the first value that it cannot take. So that value is taken out, which leaves its default, and the file
-//! is read again, until it can be read. The rules are checked on what is left; what they say of a key that was taken out is left
-//! away, since it is not what the file has.
+//! The TOML reader stops at the first value that it cannot take. So that value is taken out, which leaves its default,
+//! and the file is read again, until it can be read. The rules are checked on the rest. A mistake about a key that was
+//! taken out is omitted, since it is not about what the file says.
 
 use std::{collections::HashSet, path::Path};
 
@@ -14,12 +14,13 @@ use toml::{
 
 use super::{Config, ConfigError, Overrides, Source, check, env, findings::Findings};
 
-/// Values that are taken out of one file; whoever has more reads those first.
+/// The most values that are taken out of one file. More mistakes than that are shown after the first ones are
+/// corrected.
 const MOST: usize = 200;
-/// Stands in for what a route lacks.
+/// Stands in for a route's missing keys.
 const ROUTE: &str = "topics = [\"*\"]";
 
-/// In the order of the file; what has no line stands behind.
+/// All mistakes in the order of the file; those without a line come last.
 pub(super) fn of(file: Option<&Path>, environment: env::Keys, overrides: &Overrides) -> Vec<ConfigError> {
     let source = match Source::read(file) {
         Ok(source) => source,
@@ -68,18 +69,18 @@ fn in_order(mut mistakes: Vec<ConfigError>) -> Vec<ConfigError> {
     mistakes
 }
 
-/// A file that is read again and again.
+/// A file that is read until nothing is wrong.
 struct Reading<'s> {
     source: &'s Source,
-    /// What is left of it.
+    /// The rest of the file.
     root: Spanned<DeTable<'s>>,
     mistakes: Vec<ConfigError>,
-    /// Keys with the tables above them.
+    /// The keys that were taken out, with the tables above them.
     taken_out: HashSet<String>,
 }
 
 impl Reading<'_> {
-    /// None where the rest cannot be read either.
+    /// None if the rest cannot be read either.
     fn read(&mut self) -> Option<(toml::Table, Config)> {
         for _ in 0..MOST {
             let error = match Config::deserialize(Deserializer::from(self.root.clone())) {
@@ -96,7 +97,7 @@ impl Reading<'_> {
             if !self.follows_from_another(&error, &path) {
                 let mut mistake = self.source.toml_error(&error);
                 if is_found {
-                    // With the route's number.
+                    // This key has the route's number, which the reader does not tell.
                     mistake.key = Some(shown(&path));
                 }
                 self.mistakes.push(mistake);
@@ -109,7 +110,7 @@ impl Reading<'_> {
         None
     }
 
-    /// A field that is missing because it was taken out.
+    /// Whether the error is about a field that is missing only because it was taken out.
     fn follows_from_another(&self, error: &toml::de::Error, path: &[Step]) -> bool {
         let missing = error.message().strip_prefix("missing field `");
         missing.and_then(|rest| rest.strip_suffix('`')).is_some_and(|field| {
@@ -146,14 +147,14 @@ impl Reading<'_> {
     }
 }
 
-/// A part of the way to a value.
+/// One step on the path to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Key(String),
     Index(usize),
 }
 
-/// As messages have it.
+/// The path as messages show it.
 fn shown(path: &[Step]) -> String {
     let steps: Vec<String> = path
         .iter()
@@ -165,7 +166,7 @@ fn shown(path: &[Step]) -> String {
     steps.join(".")
 }
 
-/// The innermost key or value that has this byte of the file.
+/// Finds the innermost key or value that covers this byte of the file.
 fn find(table: &DeTable<'_>, offset: usize, path: &mut Vec<Step>) -> bool {
     for (key, value) in table.iter() {
         path.push(Step::Key(key.get_ref().to_string()));
@@ -177,7 +178,7 @@ fn find(table: &DeTable<'_>, offset: usize, path: &mut Vec<Step>) -> bool {
     false
 }
 
-/// A `[table]` spans its header only, so what stands below it is looked at first.
+/// The span of a `[table]` is its header only, so its keys and values are searched first.
 fn find_in(value: &Spanned<DeValue<'_>>, offset: usize, path: &mut Vec<Step>) -> bool {
     let is_inside = match value.get_ref() {
         DeValue::Table(inner) => find(inner, offset, path),
@@ -194,7 +195,7 @@ fn find_in(value: &Spanned<DeValue<'_>>, offset: usize, path: &mut Vec<Step>) ->
     is_inside || value.span().contains(&offset)
 }
 
-/// The value at the end of the way.
+/// The value at the end of the path.
 fn value<'t, 's>(root: &'t mut DeTable<'s>, path: &[Step]) -> Option<&'t mut DeValue<'s>> {
     let (first, rest) = path.split_first()?;
     let Step::Key(key) = first else { return None };
@@ -219,7 +220,7 @@ fn table<'t, 's>(root: &'t mut DeTable<'s>, path: &[Step]) -> Option<&'t mut DeT
     }
 }
 
-/// Gives a route the topics that it lacks; its other keys stay, and so do the numbers of the routes behind it.
+/// Gives a route its missing topics. Its other keys stay, and so do the numbers of the routes after it.
 fn complete_route(root: &mut DeTable<'_>, index: usize) {
     let Ok(complete) = DeTable::parse(ROUTE) else { return };
     let path = [Step::Key("route".to_owned()), Step::Index(index)];
@@ -230,7 +231,7 @@ fn complete_route(root: &mut DeTable<'_>, index: usize) {
     }
 }
 
-/// Takes out the first Kafka property that is no text, number or boolean, and says its name.
+/// Takes out the first Kafka property that is not a text, number or boolean, and returns its name.
 fn without_first_list(properties: &mut DeTable<'_>) -> Option<String> {
     let names: Vec<String> = properties.keys().map(|key| key.get_ref().to_string()).collect();
     for name in names {
@@ -254,7 +255,7 @@ fn without_first_list(properties: &mut DeTable<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What is said of this file, a line each, without the folder.
+    /// The messages about this file, one on each line, without the folder.
     fn said(text: &str) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("pointsman.toml");

@@ -1,16 +1,16 @@
-//! What the types alone cannot say: keys that depend on one another, secrets in files, the Kafka block.
+//! Checks what the types alone cannot say: keys that depend on one another, secrets in files, the Kafka block.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{Config, ConfigError, Limits, Loaded, Route, Source, java_properties, kafka_properties};
 use crate::config::findings::Findings;
 
-/// Each is looked at for a topic's first record, and each plugin among them has metrics of its own.
+/// All routes may be tried for the first record of a topic, and each plugin among them has metrics of its own.
 const MAX_ROUTES: usize = 1_000;
-/// Less would refuse numbered requests of a few hundred records.
+/// Less memory would refuse numbered requests of a few hundred records.
 const MIN_CLIENT_MEMORY: usize = 256 << 10;
 
-/// Checks and completes a parsed configuration; the first mistake is the error.
+/// Checks and completes a configuration. The error is the first mistake.
 pub(super) fn finish(source: &Source, config: Config) -> Result<Loaded, ConfigError> {
     let mut found = Findings::new(source);
     let loaded = look_over(config, &mut found);
@@ -20,7 +20,7 @@ pub(super) fn finish(source: &Source, config: Config) -> Result<Loaded, ConfigEr
     }
 }
 
-/// Checks everything, and completes what it can.
+/// Checks everything, and completes what can be completed.
 pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded {
     let source = found.source;
     listen(&config, found);
@@ -129,7 +129,7 @@ fn kafka(config: &mut Config, found: &mut Findings<'_>) -> kafka_properties::Tra
     let raw = resolve_secrets(&config.kafka.properties.0, found);
     let (mut translated, refused) = kafka_properties::translate_all(&raw, config.kafka.ordering);
     for problem in refused {
-        // Of a secret whose file cannot be read, that is all there is to say.
+        // If the file of a secret cannot be read, that mistake is enough: the stand-in value must not cause another.
         let file = format!("kafka.properties.{}_file", problem.key);
         if found.mistakes.iter().all(|mistake| mistake.key.as_ref() != Some(&file)) {
             found.add(&["kafka", "properties", &problem.key], problem.to_string());
@@ -164,8 +164,8 @@ fn kafka(config: &mut Config, found: &mut Findings<'_>) -> kafka_properties::Tra
     translated
 }
 
-/// The Java producer's two admission settings are this process's limits: librdkafka's queue must never be the one that
-/// says no, since it would do so in the middle of a request.
+/// The Java producer's two limits on admission become limits of this process. librdkafka's own queue must never be
+/// full, since it would refuse in the middle of a request.
 fn adopt_limits(limits: &mut Limits, translated: &kafka_properties::Translated) {
     if let Some(bytes) = translated.buffer_memory {
         limits.max_buffered_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -192,7 +192,7 @@ fn resolve_secrets(raw: &BTreeMap<String, String>, found: &mut Findings<'_>) -> 
             continue;
         }
         let secret = secret_file(found.source, &path, Path::new(value));
-        // What depends on a secret that cannot be read is checked with another one.
+        // A stand-in for a secret that cannot be read, so that the settings around it can still be checked.
         let secret = found.take(secret).unwrap_or_else(|| "unread".to_owned());
         resolved.insert(base.to_owned(), secret);
     }
@@ -228,7 +228,7 @@ fn limits(limits: &Limits, found: &mut Findings<'_>) {
     if limits.max_records > 1_000_000 {
         found.add(&["limits", "max_records"], "expected at most 1000000");
     }
-    // Permits are counted in 32 bits, and so is a Content-Length that may be reserved in one go.
+    // Permits are counted in 32 bits, and a whole Content-Length may be reserved at once.
     if limits.max_buffered_bytes > u32::MAX as usize {
         found.add(&["limits", "max_buffered_bytes"], "expected at most 4294967295 (4 GiB)");
     }
@@ -276,8 +276,8 @@ fn plugins(config: &Config, found: &mut Findings<'_>) {
     cache_dir(config, found);
 }
 
-/// Whoever can write the folder of compiled code can run code in this process, so it must lie apart from what is shared with
-/// the application.
+/// A user who can write to the folder of compiled code can run code in this process. So the folder must not be one that
+/// is shared with the application.
 fn cache_dir(config: &Config, found: &mut Findings<'_>) {
     let Some(cache) = &config.plugins.cache_dir else {
         return;
@@ -360,7 +360,7 @@ fn route(index: usize, route: &Route, found: &mut Findings<'_>) {
     }
 }
 
-/// One file can have one digest.
+/// One file can have only one digest.
 fn pins(routes: &[Route], found: &mut Findings<'_>) {
     for (index, route) in routes.iter().enumerate() {
         let other = routes[..index].iter().find(|other| {

@@ -1,7 +1,7 @@
 //! The environment over the file: `POINTSMAN_<TABLE>__<KEY>`.
 //!
-//! Only names with a double underscore are keys. Kubernetes injects `POINTSMAN_PORT` and its like for a Service
-//! called pointsman, and none of those has one.
+//! Only names with a double underscore are keys. Kubernetes adds variables such as `POINTSMAN_PORT` for a Service
+//! called pointsman, and none of those has a double underscore.
 
 use serde::Deserialize as _;
 
@@ -9,8 +9,8 @@ use super::{Config, ConfigError, Source, shown::without_value};
 
 const PREFIX: &str = "POINTSMAN_";
 
-/// Lays every `POINTSMAN_A__B=…` over the file's `[a] b`. A value is taken as text where the key holds text, else as
-/// a TOML value (number, boolean, array).
+/// Lays every `POINTSMAN_A__B=…` over the file's `[a] b`. A value is text if the key holds text, else a TOML value
+/// (number, boolean, array).
 pub(super) fn overlay(
     source: &Source,
     config: Config,
@@ -28,10 +28,10 @@ pub(super) fn overlay(
     }
 }
 
-/// What an environment has for the configuration.
+/// The variables that set configuration keys: name, path of the key, value.
 pub(super) type Keys = Vec<(String, Vec<String>, String)>;
 
-/// The variables that are keys, in the order of their names.
+/// Picks those variables, in the order of their names.
 pub(super) fn keys_of(environment: impl IntoIterator<Item = (String, String)>) -> Keys {
     let mut keys: Keys = environment
         .into_iter()
@@ -41,7 +41,7 @@ pub(super) fn keys_of(environment: impl IntoIterator<Item = (String, String)>) -
     keys
 }
 
-/// Lays those over the file's table that can be taken.
+/// Lays the variables over the file's table. Variables that cannot be used are put into `refused`.
 pub(super) fn overlay_all(
     mut table: toml::Table,
     mut config: Config,
@@ -91,7 +91,7 @@ fn set(table: &toml::Table, name: &str, path: &[String], value: &str) -> Result<
     let message = first_error
         .map(|problem| problem.message().to_owned())
         .unwrap_or_default();
-    // The rest of the message says what was expected; a property may be a secret.
+    // The rest of the message says what was expected. The value is removed because a property may be a secret.
     let message = match path[0].as_str() {
         "kafka" => without_value(&message),
         _ => message,

@@ -1,8 +1,8 @@
-//! What is wrong with a configuration.
+//! The mistakes that are found in a configuration.
 
 use super::source::{ConfigError, Source};
 
-/// What is wrong with a file, in the order in which it is found.
+/// Mistakes in the order in which they are found.
 pub(super) struct Findings<'s> {
     pub(super) source: &'s Source,
     pub(super) mistakes: Vec<ConfigError>,
@@ -20,7 +20,7 @@ impl<'s> Findings<'s> {
         self.mistakes.push(self.source.error(path, message));
     }
 
-    /// What went well, else nothing.
+    /// The value if there is one; an error is kept as a mistake.
     pub(super) fn take<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.mistakes.push(error)).ok()
     }

@@ -3,8 +3,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Reads `key = value`, `key: value` and `key value` lines; `#` and `!` start comments; a backslash continues a
-/// line and escapes a character. Order and repeats are kept.
+/// Reads `key = value`, `key: value` and `key value` lines. `#` and `!` start comments. A backslash continues a line or
+/// escapes a character. Order and repeated keys are kept.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut pairs = Vec::new();
     for (number, line) in logical_lines(text) {
@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     Ok(pairs)
 }
 
-/// Lines without comments and blanks, continuations joined; the number is that of the first.
+/// Lines without comments and empty lines, with continued lines joined. The number is that of the first line.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(usize, String)> = None;
@@ -73,7 +73,7 @@ fn take(chars: &mut Peekable<Chars<'_>>, line: usize, ends: impl Fn(char) -> boo
     Ok(out)
 }
 
-/// UTF-16 as in Java: a pair of surrogates is one character.
+/// The text is UTF-16 as in Java: a pair of surrogates is one character.
 fn unicode(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
     let first = unit(chars)?;
     if !(0xd800..0xdc00).contains(&first) {

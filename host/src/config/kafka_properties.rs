@@ -1,15 +1,15 @@
-//! The `[kafka.properties]` block: what a team wrote, made into what librdkafka takes.
+//! Translates the `[kafka.properties]` block from what a team wrote to what librdkafka takes.
 //!
-//! Teams paste the `producer.properties` of their Java producer, or write librdkafka's own names, or mix both. This
-//! module is a pure function of that text. It reads downhill:
+//! A team may paste the `producer.properties` of its Java producer, write librdkafka's own names, or mix both. This
+//! module is a pure function of that text. Its steps are:
 //!
-//! 1. every key is looked up: Java's names in [`NAMES`], then librdkafka's (`librdkafka`), and its value is checked;
-//! 2. keys that mean something only together are combined (`combined`, `sasl`, `tls`);
-//! 3. what would break the promised order is refused (`ordering`).
+//! 1. Each key is looked up, first among Java's names in [`NAMES`], then among librdkafka's (`librdkafka`). Its value
+//!    is checked.
+//! 2. Keys that have a meaning only together are combined (`combined`, `sasl`, `tls`).
+//! 3. Settings that would break the promised order are refused (`ordering`).
 //!
-//! A setting that has two names in librdkafka comes out under the one that Java uses too (`linger.ms`, never
-//! `queue.buffering.max.ms`), so that whoever reads the result has one name to look for. No default is added: that is
-//! the host's part.
+//! If librdkafka has two names for a setting, the result has the name that Java uses too (`linger.ms`, never
+//! `queue.buffering.max.ms`), so that a reader has only one name to look for. No default is added: the host does that.
 
 mod combined;
 mod draft;
@@ -34,8 +34,8 @@ use std::collections::BTreeMap;
 
 /// Checks the block and translates it to librdkafka's names.
 ///
-/// Keys and values may carry white space around them. The first thing that cannot be used, in the order of the keys,
-/// is the error.
+/// Keys and values may have white space around them. The error is about the first key, in the order of the keys, that
+/// cannot be used.
 pub fn translate(raw: &BTreeMap<String, String>, ordering: Ordering) -> Result<Translated, PropertyError> {
     let (translated, refused) = translate_all(raw, ordering);
     match refused.into_iter().next() {
@@ -44,8 +44,8 @@ pub fn translate(raw: &BTreeMap<String, String>, ordering: Ordering) -> Result<T
     }
 }
 
-/// The same, with everything that cannot be used, and what is left without it. The keys come first, each by itself; then what they
-/// mean together, as far as all of that can be used by itself.
+/// Like [`translate`], but returns all errors, and the translation without the refused keys. First each key is checked
+/// by itself. Then keys are checked together, if each of them passed by itself.
 pub fn translate_all(raw: &BTreeMap<String, String>, ordering: Ordering) -> (Translated, Vec<PropertyError>) {
     let mut refused = Vec::new();
     let given = trimmed(raw, &mut refused);
@@ -66,11 +66,11 @@ pub fn translate_all(raw: &BTreeMap<String, String>, ordering: Ordering) -> (Tra
     if !without_tls {
         refused.extend(tls::translate(&given, &mut draft).err());
     }
-    // One after the other is taken out, until the rest keeps the order.
+    // Refused keys are taken out one after another, until the rest keeps the order.
     while let Err(error) = ordering::check(&mut draft, ordering) {
         let without = draft.forget(&error.key).unwrap_or_default();
         let is_time = |name: &str| ordering::TIMES.contains(&name);
-        // Times are compared with each other, last: one that was refused says nothing of another.
+        // Times are compared with each other, and last. A refused time says nothing about another time.
         let is_last = without.is_empty() || is_time(&without);
         if !is_time(&without) || !refused.iter().any(|earlier| is_time(&earlier.key)) {
             refused.push(error);
@@ -82,7 +82,7 @@ pub fn translate_all(raw: &BTreeMap<String, String>, ordering: Ordering) -> (Tra
     (draft.out, refused)
 }
 
-/// What is refused is left out.
+/// Keys and values without white space around them, and without the refused keys.
 fn trimmed<'a>(raw: &'a BTreeMap<String, String>, refused: &mut Vec<PropertyError>) -> Given<'a> {
     let mut given = Given::new();
     for (key, value) in raw {
@@ -91,7 +91,7 @@ fn trimmed<'a>(raw: &'a BTreeMap<String, String>, refused: &mut Vec<PropertyErro
             let twice = "is given twice with different values; keep one";
             refused.push(PropertyError::new(key, twice));
         } else if value.contains('\0') {
-            // librdkafka takes C strings: what stands behind a NUL would silently be lost.
+            // librdkafka takes C strings: whatever follows a NUL would silently be lost.
             refused.push(PropertyError::new(key, "holds a NUL byte; remove it"));
         } else {
             given.insert(key, value);
@@ -100,13 +100,13 @@ fn trimmed<'a>(raw: &'a BTreeMap<String, String>, refused: &mut Vec<PropertyErro
     given
 }
 
-/// Takes one key by itself; those that [`Treatment::Combined`] or [`Treatment::Host`] name wait for their step.
+/// Takes one key by itself. Keys of [`Treatment::Combined`] or [`Treatment::Host`] wait for their step.
 fn take(draft: &mut Draft, key: &str, value: &str) -> Result<(), PropertyError> {
     let Some(entry) = names::find(key) else {
         return take_librdkafka(draft, key, value);
     };
     match entry.treatment {
-        // `Class=` with nothing behind it is how Java dumps an unset list of classes.
+        // `Class=` with nothing behind it is how Java writes an unset list of classes.
         Treatment::Refused if value.is_empty() => draft.note_empty(key),
         Treatment::Refused => {
             return Err(PropertyError::new(

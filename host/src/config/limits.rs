@@ -17,26 +17,27 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Most connections at once, over all ingest listeners. Default 1 024.
     pub max_connections: usize,
-    /// From a connection's start, or a request's first byte, to the end of its header, ms. Default 10 000.
+    /// The longest time from a connection's start, or a request's first byte, to the end of its header, ms.
+    /// Default 10 000.
     pub header_timeout_ms: u64,
-    /// From the end of the header to the end of the body, ms. Default 30 000.
+    /// The longest time from the end of the header to the end of the body, ms. Default 30 000.
     pub body_timeout_ms: u64,
     /// How long a connection without a request is kept, ms. Default 75 000.
     pub idle_timeout_ms: u64,
-    /// How long a client may take nothing of an answer that waits for it, ms; then its connection, or with HTTP/2 its request, ends.
-    /// Default 30 000.
+    /// How long a client may take no byte of a reply that waits for it, ms. After that, its connection ends (with
+    /// HTTP/2, its request). Default 30 000.
     pub write_timeout_ms: u64,
-    /// Most requests at once, over all connections; one more is told 503 at once. Default: twice `max_connections`.
+    /// Most requests at once, over all connections; one more gets 503 at once. Default: twice `max_connections`.
     pub max_requests: Option<usize>,
-    /// Bytes of all bodies and queued records together. Default 64 MiB.
+    /// All memory that requests take at once, from bodies and queued records to replies, bytes. Default 64 MiB.
     pub max_buffered_bytes: usize,
-    /// How long a request waits for room before it is told 503, ms. Default 5 000.
+    /// How long a request waits for room before it gets 503, ms. Default 5 000.
     pub max_wait_ms: u64,
-    /// Plugin time of one request, ms; the records after that follow `on_error`. Default 1 000.
+    /// Plugin time of one request, ms. Records after that are treated as `on_error` says. Default 1 000.
     pub max_plugin_ms: u64,
     /// Most topics that are known at once. Default 1 000.
     pub max_topics: usize,
-    /// How far ahead of now a record's own time may be where the topic's settings cannot be read, ms. Default 3 600 000.
+    /// How far ahead of now a record's timestamp may be if the topic's settings cannot be read, ms. Default 3 600 000.
     pub max_timestamp_ahead_ms: u64,
     /// Deepest nesting of arrays and objects in a record's JSON value. Default 128.
     pub json_depth: usize,
@@ -44,9 +45,9 @@ pub struct Limits {
     pub max_clients: usize,
     /// Numbered requests of one client that are remembered. Default 128.
     pub client_window: usize,
-    /// Outcomes that are remembered, of all clients together, bytes; one client has a quarter at most. Default 8 MiB.
+    /// Outcomes that are remembered for all clients together, bytes; one client gets a quarter at most. Default 8 MiB.
     pub client_memory_bytes: usize,
-    /// How long a client without a numbered request is remembered, ms. Default 600 000.
+    /// How long a client that sends no numbered request is remembered, ms. Default 600 000.
     pub client_idle_ms: u64,
 }
 
@@ -92,7 +93,7 @@ impl Limits {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    /// `max_requests`, or what it is by default.
+    /// `max_requests`, or its default.
     pub fn requests(&self) -> usize {
         let twice = self.max_connections.saturating_mul(2);
         self.max_requests.unwrap_or(twice)

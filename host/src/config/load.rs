@@ -1,11 +1,12 @@
-//! From a file, an environment and a command line to a configuration.
+//! Makes a configuration from a file, an environment and a command line.
 
 use std::path::Path;
 
 use super::{Config, ConfigError, Listen, Loaded, Overrides, Source, all_mistakes, check, env};
 
 impl Config {
-    /// Reads, overlays and checks. `file` is `--config` or `POINTSMAN_CONFIG`; none is an empty file.
+    /// Reads, overlays and checks. `file` is `--config` or `POINTSMAN_CONFIG`. Without a file, only the environment
+    /// counts.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -20,7 +21,7 @@ impl Config {
         check::finish(&source, config)
     }
 
-    /// Everything that is wrong with a file and an environment; [`Config::load`] says the first that it meets.
+    /// All mistakes of a file and an environment. [`Config::load`] returns only the first.
     pub fn mistakes(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -29,8 +30,8 @@ impl Config {
         all_mistakes::of(file, env::keys_of(environment), overrides)
     }
 
-    /// Only where a sidecar with this file and environment listens: for those who ask it something, and have no use for the
-    /// rest.
+    /// Only the addresses of a sidecar with this file and environment, for a command that asks a running sidecar and
+    /// does not need the rest to be right.
     pub fn listen(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,

@@ -2,11 +2,12 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// Reads `[log] level`; none when it is none. A bare word has to be a level: the filter itself would take it for a target.
+/// Reads `[log] level`; none if the text is not a level. A bare word must be a level: the filter would take it for a
+/// target.
 pub(crate) fn targets(level: &str) -> Option<Targets> {
     let bare = level.split(',').filter(|part| !part.contains('='));
     for word in bare {
-        // The parser itself takes no text for "error".
+        // For the filter, an empty text means "error".
         Some(word.trim())
             .filter(|word| !word.is_empty())?
             .parse::<LevelFilter>()

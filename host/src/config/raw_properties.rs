@@ -9,14 +9,14 @@ use serde::{
 
 use super::java_properties;
 
-/// Property names and values as given. Accepts a table with quoted names (`"linger.ms" = 5`), with bare dotted
-/// names (`linger.ms = 5`, which TOML reads as nested tables), or a string: the text of a Java
+/// Property names and values as written. They may be a table with quoted names (`"linger.ms" = 5`), a table with bare
+/// dotted names (`linger.ms = 5`, which TOML reads as nested tables), or a string: the text of a Java
 /// `producer.properties`.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RawProperties(pub BTreeMap<String, String>);
 
-/// Names only: the values may be secrets.
+/// Shows only the names: the values may be secrets.
 impl fmt::Debug for RawProperties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -61,7 +61,7 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
     }
 }
 
-/// serde_json's message may quote the text, which may hold a secret; the place is enough.
+/// serde_json's message may quote the text, which may hold a secret. The position is enough.
 fn place(error: &serde_json::Error) -> String {
     format!("line {}, column {}", error.line(), error.column())
 }

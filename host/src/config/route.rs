@@ -17,9 +17,9 @@ pub struct Route {
     /// What a record gets when the plugin traps or runs over a limit. Default `reject`.
     #[serde(default)]
     pub on_error: OnError,
-    /// SHA-256 that the plugin's file must have, 64 hexadecimal digits.
+    /// SHA-256 that the plugin's file must have, 64 hexadecimal digits. Default: none.
     pub sha256: Option<String>,
-    /// A candidate that decides too, and whose decisions are compared and never used. Default: none.
+    /// A candidate plugin that decides too. Its decisions are compared and never used. Default: none.
     pub shadow: Option<Shadow>,
 }
 
@@ -29,14 +29,14 @@ pub struct Route {
 pub struct Shadow {
     /// `<dir>/<plugin>.wasm`.
     pub plugin: String,
-    /// The share of the route's records that it sees, above 0 and up to 1.
+    /// The share of the route's records that the candidate gets, above 0 and up to 1.
     pub share: f64,
-    /// Its config. Default: the route's.
+    /// The candidate's config. Default: the route's.
     pub config: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Route {
-    /// Every topic by the host's own key-hash: what there is when no route is configured.
+    /// Every topic by the host's own key-hash. Used if no route is configured.
     pub fn everything() -> Self {
         Self {
             topics: vec!["*".to_owned()],
@@ -48,7 +48,7 @@ impl Route {
         }
     }
 
-    /// The plugins that it names, its shadow among them.
+    /// The plugins that the route names, including its shadow.
     pub fn plugins(&self) -> impl Iterator<Item = &str> {
         let shadow = self.shadow.as_ref().map(|shadow| shadow.plugin.as_str());
         self.plugin.as_deref().into_iter().chain(shadow)
@@ -59,7 +59,7 @@ impl Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
-    /// The record is rejected and says why.
+    /// The record is rejected, and its error says why.
     #[default]
     Reject,
     /// The host's own key-hash decides.

@@ -1,7 +1,7 @@
-//! The configuration file as JSON Schema, for editors. It is made from the structs that the file is read into, so it has their keys,
-//! and says of each what its doc comment says.
+//! The configuration file as JSON Schema, for editors. The schema is made from the structs that the file is read into,
+//! so it has their keys, and describes each key by its doc comment.
 //!
-//! It knows keys, types and defaults. What depends on other keys or on files, only [`Config::mistakes`] tells.
+//! The schema knows keys, types and defaults. Only [`Config::mistakes`] checks rules between keys, and files.
 
 use std::borrow::Cow;
 
@@ -15,13 +15,13 @@ use super::{
     kafka_properties::{NAMES, Treatment},
 };
 
-/// What a Kafka property may be.
+/// The types that a Kafka property may have.
 const SCALAR: [&str; 4] = ["string", "integer", "number", "boolean"];
 
 /// The schema of the whole file.
 pub fn schema() -> Value {
-    // What editors for TOML read is this draft. Nothing is named apart from where it stands, since beside a reference that draft ignores
-    // what is said of a key.
+    // Editors for TOML read this draft. Subschemas are inlined, because this draft ignores a key's description beside a
+    // reference.
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<Config>();
     as_toml_has_it(&mut schema);
@@ -29,7 +29,7 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
-/// TOML has no null: a key that is not wanted is left out. The defaults of a table are said of its keys.
+/// TOML has no null, so a key that is not wanted is omitted. A table has no default of its own: its keys have theirs.
 fn as_toml_has_it(schema: &mut Schema) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|kind| kind != "null");
@@ -46,7 +46,7 @@ fn as_toml_has_it(schema: &mut Schema) {
             schema.remove("anyOf");
             let own = schema.ensure_object();
             for (key, value) in only {
-                // What is said of the key itself stays.
+                // The key's own description stays.
                 own.entry(key).or_insert(value);
             }
         }
@@ -59,7 +59,7 @@ fn as_toml_has_it(schema: &mut Schema) {
     if schema.get("default").is_some_and(says_little) {
         schema.remove("default");
     }
-    // How Rust holds a number is nobody's matter.
+    // The width of a number in Rust does not help an editor.
     let is_rusts = |format: &Value| format.as_str().is_some_and(|format| format != "uri");
     if schema.get("format").is_some_and(is_rusts) {
         schema.remove("format");
@@ -82,7 +82,7 @@ impl JsonSchema for RawProperties {
                 );
             }
         }
-        // Names without quotes are nested tables to TOML.
+        // Dotted names without quotes are nested tables in TOML.
         let table = json!({
             "type": "object",
             "properties": known,
@@ -104,7 +104,7 @@ fn said(treatment: Treatment, remark: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Each schema of a key, with the names above it.
+    /// The schema of each key, with the names of the tables above it.
     fn keys(schema: &Value, at: &str, into: &mut Vec<(String, Value)>) {
         for (name, key) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{at}.{name}");

@@ -1,4 +1,4 @@
-//! The configuration as it may be shown: nothing in it opens anything.
+//! The configuration as it may be shown, without secrets.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::kafka_properties::is_hidden;
 /// What replaces a secret wherever the configuration is shown.
 pub const REDACTED: &str = "[redacted]";
 
-/// Without what goes by a secret's name, and without private keys under whatever name: a file of certificates may hold one, too.
+/// Hides values whose key is a secret's name, and private keys under any key: a file of certificates may hold one, too.
 pub fn redacted(mut value: Value) -> Value {
     redact(&mut value);
     value
@@ -30,7 +30,7 @@ fn redact(value: &mut Value) {
     }
 }
 
-/// A message about a value, without the value: serde quotes what it did not expect.
+/// A message about a value, without the value: serde quotes values that it did not expect.
 pub(super) fn without_value(message: &str) -> String {
     const QUOTING: [&str; 2] = ["invalid type: string ", "invalid value: string "];
     let quoting = QUOTING.iter().find(|quoting| message.starts_with(*quoting));

@@ -1,4 +1,4 @@
-//! The configuration file as text, so that every complaint can name its line.
+//! The configuration file as text, so that every error can name its line.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Config, shown::without_value};
 
-/// Characters of a message.
+/// The most characters of a message that are shown.
 const MOST_SAID: usize = 1_000;
 
 /// What is wrong with the configuration, and where. Its `Display` is one line.
@@ -35,7 +35,7 @@ impl fmt::Display for ConfigError {
         if let Some(key) = &self.key {
             write!(f, ": {key}")?;
         }
-        // A TOML message may span lines, and quote what the file holds; an operator greps for one.
+        // A TOML message may span lines and quote the file. An operator searches for one line.
         let message = self.message.replace('\n', " ");
         match message.char_indices().nth(MOST_SAID) {
             Some((end, _)) => write!(f, ": {}…", &message[..end]),
@@ -44,7 +44,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The file's text and path.
+/// The text and the path of the configuration file.
 #[derive(Debug)]
 pub struct Source {
     path: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads the file; no path is an empty file.
+    /// Reads the file. Without a path, the text is empty.
     pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else {
             return Ok(Self {
@@ -74,7 +74,7 @@ impl Source {
         }
     }
 
-    /// The file as it is written.
+    /// The text of the file.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -84,12 +84,12 @@ impl Source {
         toml::from_str(&self.text).map_err(|error| self.toml_error(&error))
     }
 
-    /// The file as a table that the environment can be laid over.
+    /// The file as a table, so that the environment can be laid over it.
     pub(super) fn table(&self) -> Result<toml::Table, ConfigError> {
         self.text.parse().map_err(|error| self.toml_error(&error))
     }
 
-    /// A complaint about the key at `path`, with the line where it (or the nearest table above it) stands.
+    /// An error about the key at `path`, with the line of the key or of the nearest table above it.
     pub(super) fn error(&self, path: &[&str], message: impl Into<String>) -> ConfigError {
         ConfigError {
             origin: self.origin(),
@@ -99,7 +99,7 @@ impl Source {
         }
     }
 
-    /// What messages call the file.
+    /// How messages name the file.
     pub(super) fn origin(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
@@ -107,11 +107,11 @@ impl Source {
         }
     }
 
-    /// A complaint of the TOML reader's, without what may be a secret.
+    /// An error from the TOML reader, without values that may be secrets.
     pub(super) fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
         let start = error.span().map(|span| span.start);
         let key = start.and_then(|at| self.key_at(at));
-        // What goes to plugins and to the Kafka client may be a secret.
+        // Values for plugins and for the Kafka client may be secrets.
         let may_be_secret = |key: &String| key.starts_with("route") || key.starts_with("kafka.properties");
         ConfigError {
             origin: self.origin(),
@@ -137,7 +137,8 @@ impl Source {
         (!path.is_empty()).then(|| path.join("."))
     }
 
-    /// A path segment that is a number picks from an array of tables; one with dots may be written as nested tables.
+    /// A path segment that is a number picks from an array of tables. A segment with dots may be written as nested
+    /// tables.
     fn line_of(&self, path: &[&str]) -> Option<usize> {
         let root = DeTable::parse(&self.text).ok()?;
         let mut table = root.get_ref();
@@ -179,7 +180,7 @@ fn descend(table: &DeTable<'_>, offset: usize, path: &mut Vec<String>) {
             }
             return;
         }
-        // A `[table]` spans its header only, so what stands below it is found by looking inside.
+        // The span of a `[table]` is its header only, so its keys and values must be searched too.
         if let DeValue::Table(inner) = value.get_ref() {
             let before = path.len();
             path.push(key.get_ref().to_string());

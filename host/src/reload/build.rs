@@ -1,5 +1,5 @@
-//! A table of routes from configured routes and compiled plugins. Whatever of the current table fits is used again, with its
-//! instances and its record of failures.
+//! Builds a table of routes from configured routes and compiled plugins. Parts of the current table that still fit are
+//! used again, with their instances and their record of failures.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,9 +16,9 @@ pub(super) struct Builder<'a> {
     pub(super) metrics: &'a Metrics,
     pub(super) current: &'a Table,
     pub(super) codes: &'a BTreeMap<String, Arc<Code>>,
-    /// Whether a route may be without its plugin: at the start, and as long as it has been without it ever since.
+    /// Whether a route may be without its plugin: at the start, and for as long as the plugin has never been there.
     pub(super) may_be_missing: &'a dyn Fn(&str) -> bool,
-    /// Whether a candidate that cannot be configured is left out: at the start it must not stop what serves.
+    /// Whether a candidate that cannot be configured is left out. True at the start: it must not stop the routes.
     pub(super) without_bad_shadows: bool,
     pub(super) shadow_worker: &'a Arc<ShadowWorker>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Builder<'a> {
 /// Why no table could be built.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The plugin that stands in the way.
+    /// The plugin that cannot be used.
     pub(super) plugin: Option<String>,
     pub(super) reason: String,
 }
@@ -113,8 +113,8 @@ impl Builder<'_> {
         Ok(Arc::new(pool))
     }
 
-    /// A candidate has instances of its own, so that its traps and its suspension are its own too. One whose file is not
-    /// there is left out until it is.
+    /// A candidate has instances of its own, so that its traps and its suspension are its own too. A candidate whose
+    /// file is not there is left out until it is.
     fn shadow(&self, config: &config::Route) -> Result<Option<Arc<Shadow>>, Failure> {
         let Some(shadow) = &config.shadow else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What an operator can ask for: `reload` and `rollback`. Both take the name of a plugin that a route names, never a path.
+//! The orders of an operator: `reload` and `rollback`. Both take the name of a plugin that a route names, never a path.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::reload::events::PluginRolledBack;
 
-/// How long a reload is waited for; it goes on after that.
+/// How long a request waits for a reload. The reload itself goes on after that.
 const WAIT: Duration = Duration::from_secs(20);
 
 impl Reloader {
-    /// Takes what the plugin's file holds, also if it was rolled back or has failed before.
+    /// Takes what the plugin's file holds, even if that was rolled back or has failed before.
     pub async fn reload(&self, name: &str) -> Result<Done, CommandError> {
         self.known_to_a_route(name)?;
         let (reply, answer) = oneshot::channel();
@@ -28,7 +28,7 @@ impl Reloader {
         }
     }
 
-    /// Goes back to the version before. Blocks while another change is being put in place.
+    /// Goes back to the previous version. Blocks while another change is being put in place.
     pub fn rollback(&self, name: &str) -> Result<Done, CommandError> {
         self.known_to_a_route(name)?;
         let _building = self.build_lock();
@@ -73,10 +73,10 @@ impl Reloader {
     }
 }
 
-/// A reload that somebody waits for.
+/// A reload that a client waits for.
 pub(super) struct Order {
     name: String,
-    /// What decided when it was given.
+    /// The digest of the version that decided when the order was given.
     before: Option<String>,
     reply: oneshot::Sender<Result<Done, CommandError>>,
 }
@@ -94,7 +94,7 @@ impl Order {
         &self.name
     }
 
-    /// What came of it.
+    /// Tells the client the result.
     pub(super) fn tell(self, reloader: &Reloader) {
         let Self { name, before, reply } = self;
         let problem = reloader.state().problem(&name);
@@ -110,12 +110,12 @@ impl Order {
                 })
             }
         };
-        // Nobody may be waiting any more.
+        // The client may have stopped waiting.
         let _ = reply.send(answer);
     }
 }
 
-/// What decides.
+/// The digest of the version that decides.
 fn active(reloader: &Reloader, name: &str) -> Option<String> {
     reloader.state().actives().get(name).map(|code| code.digest.clone())
 }

@@ -1,5 +1,5 @@
-//! Compilations under way. Each has a thread of its own, so that a plugin whose compilation takes long delays no other: what has
-//! changed meanwhile is brought in without it.
+//! Compilations under way. Each has a thread of its own, so that a plugin whose compilation takes long delays no other
+//! plugin: other changes are brought in meanwhile.
 
 use std::{
     sync::Arc,
@@ -17,41 +17,41 @@ use super::{
 };
 use crate::plugin::file::{Content, Signature};
 
-/// What changes together is brought in together, if the compilations of it take no longer than this.
+/// Changes that come together are brought in together, if their compilations take no longer than this.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Compilations at once that may still be short ones. More would only slow each other down.
+/// Compilations at once that may still be short. More would only slow each other down.
 const AT_ONCE: usize = 2;
-/// One that has taken so long is no short one, and others begin beside it.
+/// A compilation that has taken this long is not short, and other compilations may begin beside it.
 const LONG: Duration = Duration::from_secs(5);
-/// Compilations at once in all: each may take the memory that a compilation may.
+/// Compilations at once in all: each may take the full memory that a compilation is allowed.
 const IN_ALL: usize = 4;
-/// How often it is looked whether there is a place for one that waits.
+/// How often a compilation that waits for a place checks whether there is one.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What the thread that looks has yet to do.
+/// What the thread has yet to do.
 #[derive(Default)]
 pub(super) struct Due {
-    /// Since when there is something to bring in.
+    /// Since when there is a change to bring in.
     changed: Option<Instant>,
-    /// Who waits for it.
+    /// The orders that wait for that.
     pub(super) orders: Vec<Order>,
 }
 
 impl Due {
-    /// There is something to bring in.
+    /// Notes that there is a change to bring in.
     pub(super) fn changed(&mut self) {
         self.changed.get_or_insert_with(Instant::now);
     }
 }
 
 impl Reloader {
-    /// Looks at a plugin's file; begins to compile what is new there.
+    /// Looks at a plugin's file, and begins to compile new content.
     pub(super) fn look_at_plugin(self: &Arc<Self>, due: &mut Due, name: &str, ordered: bool) {
         let (known, ordered) = {
             let mut state = self.state();
             let plugin = state.plugins.entry(name.to_owned()).or_default();
             if let Some(compiling) = &mut plugin.compiling {
-                // It is looked at again after that.
+                // The thread looks at the file again when this compilation has ended.
                 compiling.ordered |= ordered;
                 return;
             }
@@ -92,7 +92,7 @@ impl Reloader {
         let compiling = thread::Builder::new().name("compile".to_owned()).spawn(move || {
             let found = reloader.looker().compile(&known, signature, &content);
             drop(content);
-            // Nobody reads when the process is about to end.
+            // The receiver is gone when the process is about to end.
             let _ = reloader.mailbox.send(Message::Compiled(told, found));
         });
         if let Err(error) = compiling {
@@ -106,12 +106,12 @@ impl Reloader {
         }
     }
 
-    /// A compilation has come to its end.
+    /// Takes the result of a compilation.
     pub(super) fn compiled(&self, due: &mut Due, name: &str, found: Found) {
         let ordered = {
             let mut state = self.state();
             let Some(plugin) = state.plugins.get_mut(name) else {
-                // No route names it any more.
+                // No route names the plugin any more.
                 return;
             };
             plugin.compiling.take().is_some_and(|compiling| compiling.ordered)
@@ -121,11 +121,11 @@ impl Reloader {
         }
     }
 
-    /// Brings in what has changed, unless what may belong to it is about to be ready; then tells those who wait.
+    /// Brings in changes, unless a compilation that may belong to them is about to end. Then answers the orders.
     pub(super) fn bring_in(&self, due: &mut Due) {
         let now = Instant::now();
         if let Some(changed) = due.changed {
-            // What began after the change is another one.
+            // A compilation that began after the change belongs to a later change.
             let belongs = |compiling: Compiling| compiling.since <= changed && now - compiling.since < PATIENCE;
             if now - changed >= PATIENCE || !self.state().compiling().any(belongs) {
                 due.changed = None;
@@ -149,7 +149,7 @@ impl Reloader {
         }
     }
 
-    /// How long until there is something to look at, as far as nobody tells.
+    /// How long until there is something to look at, if no message comes.
     pub(super) fn next_look(&self, due: &Due) -> Duration {
         let now = Instant::now();
         let state = self.state();

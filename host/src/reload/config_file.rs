@@ -1,4 +1,4 @@
-//! The configuration file, looked at again: its routes can change while the process runs.
+//! The configuration file, which is read again because its routes can change while the process runs.
 
 use std::{
     fs,
@@ -9,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::{Config, ConfigError, Loaded, Overrides};
 
-/// Where the configuration came from, to read it again the same way.
+/// Where the configuration came from, so that it can be read again in the same way.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigFile {
-    /// None: there is no file, and nothing to look at.
+    /// None: there is no file to look at.
     file: Option<PathBuf>,
-    /// SHA-256 of what it held before it was loaded: a change right after that is a change.
+    /// SHA-256 of the file before it was loaded, so that a change right after loading counts as a change.
     digest: Option<String>,
     /// The environment at the start.
     environment: Vec<(String, String)>,
@@ -23,7 +23,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// To be made before the configuration is loaded, by [`ConfigFile::load`].
+    /// Must be called before the configuration is loaded by [`ConfigFile::load`], because it takes the digest.
     pub fn new(file: Option<PathBuf>, environment: Vec<(String, String)>, overrides: Overrides) -> Self {
         Self {
             digest: file
@@ -36,7 +36,7 @@ impl ConfigFile {
         }
     }
 
-    /// The configuration as it is now.
+    /// Loads the configuration as it is now.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         Config::load(self.file.as_deref(), self.environment.iter().cloned(), &self.overrides)
     }
@@ -46,7 +46,7 @@ impl ConfigFile {
         self.digest.clone()
     }
 
-    /// Its path.
+    /// The path of the file.
     pub fn path(&self) -> Option<&Path> {
         self.file.as_deref()
     }

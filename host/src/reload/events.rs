@@ -1,4 +1,5 @@
-//! What an operator hears of reloads. Each event writes its log line and its metric together, so that the two never disagree.
+//! What an operator hears of reloads. Each event writes its log line and its metric together, so that they never
+//! disagree.
 
 use crate::{base::metrics::Metrics, plugin::Code};
 
@@ -37,7 +38,7 @@ impl FileRefused<'_> {
 pub(super) struct PluginLoaded<'a> {
     pub(super) plugin: &'a str,
     pub(super) code: &'a Code,
-    /// The digest of what decided before.
+    /// The digest of the version that decided before.
     pub(super) before: Option<&'a str>,
 }
 
@@ -82,7 +83,7 @@ impl PluginRefused<'_> {
     }
 }
 
-/// A person has put the version before back.
+/// An operator has gone back to the previous version.
 pub(super) struct PluginRolledBack<'a> {
     pub(super) plugin: &'a str,
     pub(super) to: &'a Code,

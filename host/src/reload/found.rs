@@ -10,15 +10,15 @@ use crate::plugin::{Code, file::Signature};
 /// What a look at a plugin's file found.
 #[derive(Clone, Default)]
 pub(super) enum Found {
-    /// Nobody has looked.
+    /// The file has not been looked at.
     #[default]
     Unseen,
     /// No such file.
     Missing,
-    /// A file that is no plugin that can be used.
+    /// A file that is not a usable plugin.
     Bad {
         signature: Option<Signature>,
-        /// None where it was not even read.
+        /// None if the file was not even read.
         digest: Option<String>,
         reason: String,
         cause: Cause,
@@ -45,24 +45,25 @@ impl Found {
     }
 }
 
-/// What would have to change for a bad file to be a good one.
+/// What would have to change before a bad file can be good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The file.
     File,
     /// The file, or the pin in the configuration.
     Pin,
-    /// Something around it (memory, processes, a busy machine): worth another try at this moment; each takes longer to come.
+    /// Something around the file (memory, processes, a busy machine). The file is tried again at this moment; each wait
+    /// is longer than the last.
     Environment { at: Instant, tries: u32 },
 }
 
-/// When something around a file failed, it is tried again after the first, and after twice as long each time.
+/// The first wait after something around a file failed. Each further wait is twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 
 const LONGEST_RETRY: Duration = Duration::from_secs(30 * 60);
 
 impl Cause {
-    /// Something around the file failed, once more if it did so with the same bytes before.
+    /// Something around the file failed. The wait grows if the same bytes failed so before.
     pub(super) fn environment(known: &Found, digest: &str, now: Instant) -> Self {
         let tries = match known {
             Found::Bad {
@@ -77,13 +78,13 @@ impl Cause {
     }
 }
 
-/// What a looker needs to know.
+/// What is known before a look.
 #[derive(Clone, Default)]
 pub(super) struct Known {
     pub(super) name: String,
     pub(super) file: Found,
     /// Code that need not be compiled again.
     pub(super) codes: Vec<Arc<Code>>,
-    /// Digests that routes pin; none: any will do.
+    /// The digests that routes pin; if there are none, any digest will do.
     pub(super) pins: Vec<String>,
 }

@@ -20,20 +20,21 @@ pub(super) struct Looker<'a> {
     pub(super) folder: &'a Folder,
 }
 
-/// What a look saw.
+/// The result of a look.
 pub(super) enum Look {
-    /// What is known already.
+    /// The file holds what is known already.
     Same,
-    /// Something else, and what it is.
+    /// The file holds something else, and this is it.
     Found(Found),
-    /// Content that has to be compiled, which takes time.
+    /// The file holds content that must be compiled, which takes time.
     New(Signature, Content),
 }
 
 impl Looker<'_> {
-    /// What the file holds, as far as that is known without compiling it.
+    /// What the file holds, as far as that can be known without compiling.
     pub(super) fn look(&self, path: &Path, known: &Known, forced: bool) -> Look {
-        // The signature first: content that is newer than its signature is read again, the other way round it would not be.
+        // The signature first. Content newer than its signature is read again; a signature newer than its content would
+        // hide the change.
         let signature = match Signature::of(path) {
             Ok(signature) => signature,
             Err(error) => {
@@ -72,7 +73,7 @@ impl Looker<'_> {
         Look::New(signature, content)
     }
 
-    /// What new content is. Takes from milliseconds to minutes.
+    /// Compiles new content. Takes from milliseconds to minutes.
     pub(super) fn compile(&self, known: &Known, signature: Signature, content: &Content) -> Found {
         let digest = || Some(content.digest.clone());
         if !pin_fits(known, Some(&content.digest)) {

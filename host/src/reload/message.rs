@@ -1,19 +1,19 @@
-//! What the thread that looks is told, and what it answers.
+//! What the thread is told, and what it answers.
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::found::Found;
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum Message {
     /// Something in a watched folder changed.
     Hint,
     /// Look at this plugin's file, whatever is known of it, and say what came of it.
     Reload(String, oneshot::Sender<Result<Done, CommandError>>),
-    /// What this plugin's file held is compiled, or cannot be.
+    /// The content of this plugin's file has been compiled, or cannot be.
     Compiled(String, Found),
-    /// Come to an end.
+    /// End the thread.
     Stop,
 }
 
@@ -24,9 +24,9 @@ pub struct Done {
     pub plugin: String,
     /// `loaded`, `unchanged` or `rolled_back`.
     pub result: &'static str,
-    /// What decides now.
+    /// The digest of the version that decides now.
     pub digest: Option<String>,
-    /// After a rollback: what is ignored until the file changes.
+    /// After a rollback: the digest of the version that is ignored until the file changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored_digest: Option<String>,
 }
@@ -34,13 +34,13 @@ pub struct Done {
 /// Why a command did nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// No route names it.
+    /// No route names the plugin.
     #[error("no route names a plugin \"{0}\"; GET /plugins lists them")]
     Unknown(String),
-    /// Nothing to go back to.
+    /// There is no previous version to go back to.
     #[error("plugin \"{0}\" has no version before the one that decides; deploy the file that is wanted")]
     NothingBefore(String),
-    /// It was tried.
+    /// The change was tried and failed.
     #[error("plugin \"{plugin}\": {reason}; what decided before goes on")]
     Failed {
         /// The plugin.
@@ -48,7 +48,7 @@ pub enum CommandError {
         /// Why.
         reason: String,
     },
-    /// It takes long, or many others wait.
+    /// The command takes long, or many others wait.
     #[error("plugin \"{0}\" is still being looked at; GET /plugins shows what comes of it")]
     Late(String),
 }

@@ -1,4 +1,4 @@
-//! What the files hold is brought into service: all of it at once if that works, else what works of it.
+//! Brings what the files hold into service: everything at once if that works, else the parts that work.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,7 @@ use crate::{
 type Codes = BTreeMap<String, Arc<Code>>;
 
 impl Reloader {
-    /// The start: everything must work, but for files that are not there yet.
+    /// Loads everything at the start. Any problem is an error, except a file that is not there yet.
     pub(super) fn load_all(&self, routes: &[config::Route]) -> anyhow::Result<()> {
         let names = self.state().names();
         for name in names {
@@ -59,7 +59,7 @@ impl Reloader {
         Ok(())
     }
 
-    /// Looks at a plugin's file, and compiles what it holds, here and now.
+    /// Looks at a plugin's file, and compiles its content at once on this thread.
     fn load(&self, name: &str) {
         let known = self.state().known(name);
         let looker = self.looker();
@@ -71,8 +71,8 @@ impl Reloader {
         self.found(name, found, false);
     }
 
-    /// Tries what the files hold. A new configuration and a new plugin may only fit together, so everything at once comes
-    /// first; what then fails is tried apart.
+    /// Tries what the files hold. A new configuration and a new plugin may only fit together, so everything is tried at
+    /// once first. If that fails, each part is tried by itself.
     pub(super) fn reconcile(&self) {
         let _building = self.build_lock();
         let (pending, wants) = {
@@ -105,7 +105,7 @@ impl Reloader {
         }
     }
 
-    /// What decides now; what has never decided, as it is wanted.
+    /// The versions that decide now; for a plugin that has never decided, the version of its file.
     fn kept(&self, wants: &Codes) -> Codes {
         let mut kept = wants.clone();
         kept.extend(self.state().actives());
@@ -148,8 +148,8 @@ impl Reloader {
         builder.build(routes)
     }
 
-    /// The swap. From here on new records are decided by this table. What is told of it changes first, and nobody can ask
-    /// between the two: who has seen a new version decide finds it everywhere.
+    /// Puts the table in place: from here on it decides about new records. The state changes first, under a lock that
+    /// is held to the end, so that a client that has seen a new version decide finds it everywhere.
     fn commit(&self, table: Table, routes: Vec<config::Route>, codes: &Codes) {
         let mut state = self.state();
         if state.config.pending.as_ref() == Some(&routes) {
@@ -201,7 +201,7 @@ impl Reloader {
 
     fn config_refused(&self, failure: &Failure) {
         let mut state = self.state();
-        // Why a file is not there, or is no plugin, is known better than that it is missing.
+        // The state may know why the plugin is missing, which says more than that it is missing.
         let cause = failure.plugin.as_deref().and_then(|name| state.problem(name));
         let reason = match cause {
             Some(cause) => format!("{}: {cause}", failure.reason),

@@ -6,7 +6,7 @@ use super::{config_file::digest_of, reloader::Reloader};
 use crate::{config::Config, plugin::file::Signature, reload::events::ConfigInvalid};
 
 impl Reloader {
-    /// Whether the file has other routes than those that were known of.
+    /// True if the file has new content, with other routes than those that decide.
     pub(super) fn look_at_config(&self) -> bool {
         let Some(path) = self.config_file.path() else {
             return false;
@@ -20,7 +20,7 @@ impl Reloader {
         if is_same && signature.is_some_and(|signature| signature.is_settled(SystemTime::now())) {
             return false;
         }
-        // A file that is gone for a moment, as in a swap of links, is no reason to forget what it said.
+        // A file may be gone for a moment, as in a swap of links. That is no reason to forget its content.
         let Ok(text) = fs::read(path) else {
             return false;
         };

@@ -1,4 +1,4 @@
-//! Everything that decides about plugins: what the thread and the admin listener share.
+//! What the thread and the admin listener share.
 
 use std::{
     path::PathBuf,
@@ -13,7 +13,7 @@ use crate::{
     routing::route::Routes,
 };
 
-/// Everything that decides about plugins. Built once; the thread and the admin listener share it.
+/// The table of routes and all that may change it. Built once, and shared by the thread and the admin listener.
 pub struct Reloader {
     pub(super) routes: Arc<Routes>,
     pub(super) metrics: Arc<Metrics>,
@@ -23,9 +23,9 @@ pub struct Reloader {
     pub(super) folder: Folder,
     pub(super) poll: Duration,
     pub(super) config_file: ConfigFile,
-    /// Brief locks only: the admin listener reads it.
+    /// Locked only briefly, because the admin listener reads it.
     pub(super) state: Mutex<State>,
-    /// Held while a table is built and put in place, so that two changes never build upon the same old one.
+    /// Held while a table is built and put in place, so that two changes never start from the same old table.
     pub(super) building: Mutex<()>,
     pub(super) shadow_worker: Arc<ShadowWorker>,
     pub(super) mailbox: mpsc::SyncSender<Message>,

@@ -36,7 +36,7 @@ impl Reloader {
         })
     }
 
-    /// Whether each route has its plugin, and what is not as it should be.
+    /// Whether each route has its plugin, and a list of all problems.
     pub fn readiness(&self) -> (bool, Vec<String>) {
         let table = self.routes.table();
         let complete = !table
@@ -70,7 +70,7 @@ impl Reloader {
         let file = self.file(name);
         json!({
             "name": name,
-            // Who asks, such as `plugin dev`, may stand in another folder.
+            // A client such as `plugin dev` may run in another folder.
             "file": std::path::absolute(&file).unwrap_or(file),
             "active": plugin.active.as_deref().map(shown_code),
             "active_since": plugin.since.and_then(ms),

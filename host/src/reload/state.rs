@@ -1,4 +1,5 @@
-//! What is known of each plugin and of the configuration file. Plain data: nothing here looks at a file or runs a plugin.
+//! What is known of each plugin and of the configuration file. Plain data: nothing here looks at a file or runs a
+//! plugin.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use crate::{
     },
 };
 
-/// Everything that is known.
+/// All that is known.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) plugins: BTreeMap<String, Plugin>,
@@ -28,26 +29,26 @@ pub(super) struct State {
 pub(super) struct ConfigState {
     pub(super) signature: Option<Signature>,
     pub(super) digest: Option<String>,
-    /// All of it as it was at the start, but with the routes that decide now.
+    /// The whole configuration as it was at the start, but with the routes that decide now.
     pub(super) current: Config,
-    /// Routes that the file holds and that do not decide (yet).
+    /// Routes that the file holds and that do not decide, or not yet.
     pub(super) pending: Option<Vec<config::Route>>,
-    /// Why the file's content does not decide.
+    /// Why the file's routes do not decide.
     pub(super) problem: Option<String>,
-    /// Parts of the file that differ from what the process was started with.
+    /// Parts of the file that differ from the configuration at the start.
     pub(super) needs_restart: Vec<&'static str>,
 }
 
 /// One plugin, by the name of its file.
 #[derive(Default)]
 pub(super) struct Plugin {
-    /// What decides.
+    /// The version that decides.
     pub(super) active: Option<Arc<Code>>,
-    /// When it began to.
+    /// When that version began to decide.
     pub(super) since: Option<SystemTime>,
-    /// What decided before: for a rollback.
+    /// The version that decided before, for a rollback.
     pub(super) previous: Option<Arc<Code>>,
-    /// The digest that was rolled back, ignored until the file changes.
+    /// The digest that was rolled back. It is ignored until the file changes.
     pub(super) ignored: Option<String>,
     /// What the file holds.
     pub(super) file: Found,
@@ -55,9 +56,9 @@ pub(super) struct Plugin {
     pub(super) refused: Option<String>,
     /// The compilation of what the file held, while it is under way.
     pub(super) compiling: Option<Compiling>,
-    /// A look that found no place to compile; whether it was ordered.
+    /// Set after a look that found no place to compile: whether the look was ordered.
     pub(super) postponed: Option<bool>,
-    /// A file that is bad again and again is one that somebody is writing: it is left alone for a while.
+    /// A file that is bad again and again is still being written, so it is left alone for a while.
     pub(super) calm: Calm,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct Plugin {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Compiling {
     pub(super) since: Instant,
-    /// Somebody has asked for it.
+    /// Whether an operator has asked for it.
     pub(super) ordered: bool,
 }
 
@@ -81,8 +82,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Calm {
-    /// The file was bad once more, in another way than before. A file that grows is bad as soon as it is looked at; whoever tries out
-    /// one version after the other takes longer.
+    /// The file was bad once more, in another way than before. A file that is still being written is bad again at once;
+    /// somebody who tries one version after another takes longer.
     fn bad(&mut self, now: Instant) {
         let at_once = self.until.is_some_and(|until| now < until + 3 * self.pause);
         self.pause = match at_once {
@@ -97,7 +98,7 @@ impl Calm {
     }
 }
 
-/// Something that an operator wants to hear of.
+/// A change of a plugin's file that an operator should hear of.
 pub(super) struct News {
     name: String,
     what: What,
@@ -136,7 +137,7 @@ impl State {
         }
     }
 
-    /// The routes that decide, and those that the file holds and that do not.
+    /// The routes that decide, and the routes of the file that do not decide yet.
     fn all_routes(&self) -> impl Iterator<Item = &config::Route> {
         self.config
             .current
@@ -145,7 +146,7 @@ impl State {
             .chain(self.config.pending.iter().flatten())
     }
 
-    /// What is being compiled.
+    /// The compilations under way.
     pub(super) fn compiling(&self) -> impl Iterator<Item = Compiling> {
         self.plugins.values().filter_map(|plugin| plugin.compiling)
     }
@@ -176,7 +177,7 @@ impl State {
         }
     }
 
-    /// Takes note of what a look found. News when the content is another than before, or was asked for.
+    /// Takes note of what a look found. It is news if the content is new, or if the look was ordered.
     pub(super) fn found(&mut self, name: &str, found: Found, forced: bool) -> Option<News> {
         let plugin = self.plugins.entry(name.to_owned()).or_default();
         let was_missing = matches!(plugin.file, Found::Missing);
@@ -208,7 +209,7 @@ impl State {
             Found::Bad { reason, .. } => What::Bad(reason.clone()),
             Found::Good { .. } | Found::Unseen => What::New,
         };
-        // A file that was never there is told of once, by whoever found its route without one.
+        // A file that was never there is reported once, where its route was found without a plugin.
         let never_there = matches!(plugin.file, Found::Missing) && plugin.active.is_none();
         (!never_there).then(|| News {
             name: name.to_owned(),
@@ -216,7 +217,8 @@ impl State {
         })
     }
 
-    /// What each plugin should decide with: what its file holds if that can be used, else what decides now.
+    /// The version that each plugin should decide with: the file's if it can be used, else the version that decides
+    /// now.
     pub(super) fn wants(&self) -> BTreeMap<String, Arc<Code>> {
         let want = |(name, plugin): (&String, &Plugin)| {
             let from_file = match &plugin.file {
@@ -230,13 +232,13 @@ impl State {
         self.plugins.iter().filter_map(want).collect()
     }
 
-    /// What each plugin decides with.
+    /// The version that each plugin decides with.
     pub(super) fn actives(&self) -> BTreeMap<String, Arc<Code>> {
         let active = |(name, plugin): (&String, &Plugin)| Some((name.clone(), Arc::clone(plugin.active.as_ref()?)));
         self.plugins.iter().filter_map(active).collect()
     }
 
-    /// Why what a plugin's file holds does not decide; none when it does.
+    /// Why the version in a plugin's file does not decide; none if it does.
     pub(super) fn problem(&self, name: &str) -> Option<String> {
         let plugin = self.plugins.get(name)?;
         match &plugin.file {
@@ -284,7 +286,7 @@ mod tests {
         assert_eq!(ignored(&state).as_deref(), Some("1"));
         state.found("p", bad("2", "odd"), false);
         assert_eq!(ignored(&state), None);
-        // The file went away and came back: it changed.
+        // The file went away and came back, so it counts as changed.
         state.plugins.entry("p".to_owned()).or_default().ignored = Some("1".to_owned());
         state.found("p", Found::Missing, false);
         assert_eq!(ignored(&state), None);

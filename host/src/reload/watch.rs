@@ -1,5 +1,5 @@
-//! Hints from the file system. They may be late, doubled or missing (network file systems, some container runtimes), so a poll
-//! stands behind them and each is only a reason to look.
+//! Hints from the file system. A hint may be late, doubled or missing (network file systems, some container runtimes).
+//! So each hint is only a reason to look, and a poll finds what no hint has told.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use notify::{
 
 use super::message::Message;
 
-/// A folder's identity: a folder that was replaced under its name is another one, and the watch stays with the old one.
+/// A folder's identity. When another folder takes a folder's name, the watch stays with the old folder.
 type Identity = (u64, u64);
 
 /// Watches folders, never files: editors and Kubernetes swap names, and a watch on a file ends with the file.
@@ -27,7 +27,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches the plugins' folder, the configuration file's, and the folders above both, in which they could be replaced.
+    /// Watches the plugins' folder, the configuration file's folder, and their parent folders, in which they could be
+    /// replaced.
     pub(super) fn new(dir: &Path, config: Option<&Path>, hints: SyncSender<Message>) -> Self {
         let absolute = |folder: &Path| std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let inner: Vec<PathBuf> = [Some(dir), config.and_then(Path::parent)]
@@ -42,13 +43,14 @@ impl Watch {
         folders.extend(inner.iter().cloned());
         Self::of(folders, move |paths| {
             if concerns(paths, &inner) {
-                // A full mailbox has hints enough.
+                // A full mailbox holds enough hints.
                 let _ = hints.try_send(Message::Hint);
             }
         })
     }
 
-    /// Watches these folders, without those in them. `changed` is told the paths of each event; none: something changed.
+    /// Watches these folders, without their subfolders. `changed` gets the paths of each event; no paths: something
+    /// changed.
     pub(crate) fn of(folders: Vec<PathBuf>, changed: impl Fn(&[PathBuf]) + Send + 'static) -> Self {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if let Ok(event) = event
@@ -71,7 +73,7 @@ impl Watch {
         watch
     }
 
-    /// Watches other folders from now on, as far as they are others.
+    /// Watches these folders from now on, and no others.
     pub(crate) fn watch(&mut self, folders: Vec<PathBuf>) {
         if let Some(watcher) = &mut self.watcher {
             self.watched.retain(|folder, _| {
@@ -86,7 +88,7 @@ impl Watch {
         self.renew();
     }
 
-    /// Watches what was not there before, or is another folder now.
+    /// Watches the folders that were not there before, or were replaced.
     pub(super) fn renew(&mut self) {
         let Some(watcher) = &mut self.watcher else {
             return;
@@ -116,7 +118,7 @@ fn identity(folder: &Path) -> io::Result<Identity> {
     fs::metadata(folder).map(|found| (found.dev(), found.ino()))
 }
 
-/// Whether an event is about one of these folders or what is in it; their parents may hold much that is not.
+/// Whether an event is about one of these folders or a file in them. Their parents may hold much else.
 fn concerns(paths: &[PathBuf], folders: &[PathBuf]) -> bool {
     let of_ours = |path: &PathBuf| {
         folders
@@ -126,7 +128,7 @@ fn concerns(paths: &[PathBuf], folders: &[PathBuf]) -> bool {
     paths.is_empty() || paths.iter().any(of_ours)
 }
 
-/// Looking at the files is itself an event; only what may have changed them counts.
+/// Reading a file causes an event too. Only events that may mean a change count.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,

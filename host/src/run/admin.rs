@@ -1,4 +1,4 @@
-//! The admin listener: on a thread of its own, so that it answers whatever the ingest side is doing.
+//! The admin listener. It has a thread of its own, so that it answers whatever the ingest side is doing.
 
 mod error;
 mod places;
@@ -36,13 +36,13 @@ use crate::{
 pub struct Admin {
     /// Counters, the producer's health, buffered bytes.
     pub pipeline: Arc<Pipeline>,
-    /// Where it listens, and so what needs a token.
+    /// The address of the admin listener, which decides what needs a token.
     pub loopback: bool,
-    /// Its bearer token.
+    /// The bearer token of the admin listener.
     pub token: Option<String>,
     /// The configuration without its secrets.
     pub config: Value,
-    /// What became of the log's lines.
+    /// The log, for the number of lines that were dropped or left out.
     pub log: Log,
     /// The routes and their plugins.
     pub reloader: Arc<Reloader>,
@@ -50,11 +50,11 @@ pub struct Admin {
     pub ready_requires_kafka: bool,
     /// Set once the ingest listeners are served.
     pub serving: AtomicBool,
-    /// Set when the end has begun.
+    /// Set when the drain has begun.
     pub draining: AtomicBool,
-    /// Where the end is asked for.
+    /// Where a drain is asked for.
     pub drain: Drain,
-    /// How long that may take.
+    /// The longest time that a drain may take.
     pub longest_drain: Duration,
 }
 
@@ -115,14 +115,14 @@ impl Admin {
     }
 
     async fn roll_back(&self, plugin: &str) -> Result<Done, CommandError> {
-        // It runs the plugin's `configure`, and this thread has probes to answer.
+        // A rollback runs the plugin's `configure`, and this thread has probes to answer.
         let (reloader, name) = (Arc::clone(&self.reloader), plugin.to_owned());
         let task = tokio::task::spawn_blocking(move || reloader.rollback(&name));
         task.await
             .unwrap_or_else(|_| Err(CommandError::Late(plugin.to_owned())))
     }
 
-    /// Who may see what is guarded, and give orders.
+    /// Checks that the client may see what is guarded, and give orders.
     fn authorize(&self, request: &Request<Incoming>) -> Result<(), AdminError> {
         let headers = request.headers();
         match (&self.token, headers.get(AUTHORIZATION)) {
@@ -133,7 +133,8 @@ impl Admin {
         }
     }
 
-    /// Nothing that this process can tell of itself is cured by a restart: a producer that met a fatal error renews itself.
+    /// Always 200. A restart cures nothing that this process knows of itself: after a fatal error the producer renews
+    /// itself.
     fn live() -> Response<Full<Bytes>> {
         document(StatusCode::OK, &json!({"live": true}))
     }
@@ -193,7 +194,7 @@ impl Admin {
     }
 }
 
-/// What can be ordered.
+/// An order that a client can give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order<'a> {
     Drain,
@@ -201,8 +202,8 @@ enum Order<'a> {
     Rollback(&'a str),
 }
 
-/// `/drain`, `/plugins/{name}/reload` and `/plugins/{name}/rollback`. A name is looked up among those of the routes and never
-/// becomes part of a path.
+/// Parses `/drain`, `/plugins/{name}/reload` and `/plugins/{name}/rollback`. The name is looked up among the plugins of
+/// the routes and never becomes part of a path.
 fn order(path: &str) -> Option<Order<'_>> {
     if path == "/drain" {
         return Some(Order::Drain);

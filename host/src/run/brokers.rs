@@ -1,4 +1,4 @@
-//! Keeps an eye on the brokers while the sidecar serves.
+//! Watches the brokers while the sidecar serves.
 
 use std::{
     sync::Arc,
@@ -9,10 +9,10 @@ use crate::{pipeline::Pipeline, produce::Health};
 
 /// How long one metadata request may take.
 pub(super) const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a broker is looked for while none is known to be there.
+/// How often the sidecar looks for a broker while it knows of none.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Keeps the view of topics fresh, and looks for brokers while none is there.
+/// Keeps the view of topics fresh, and looks for a broker while the sidecar knows of none.
 pub(super) async fn watch(pipeline: Arc<Pipeline>, refresh: Duration) {
     let mut refreshed = Instant::now();
     let mut looks = tokio::time::interval(PROBE_INTERVAL.min(refresh));

@@ -1,4 +1,4 @@
-//! The end: from a signal, or `POST /drain`, to the last outcome, and what is told of it.
+//! The drain: from a signal or `POST /drain` to the last outcome, and the report of what was lost.
 
 use std::{
     collections::BTreeMap,
@@ -11,38 +11,38 @@ use tokio::sync::{Notify, watch};
 
 use crate::{base::outcome::Kind, ingest::serve::Server, pipeline::Pipeline};
 
-/// One step of a drain.
+/// How long one flush of a drain takes at most.
 const FLUSH_SLICE: Duration = Duration::from_millis(20);
-/// After the deadline: for the last replies to be written, and for the client library to end.
+/// Time after the deadline, for the last replies to be written and for the client library to end.
 pub const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How a drain ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether every record has the outcome that the brokers gave it. Else what was left at the deadline was given up.
+    /// Whether every record got its outcome from the brokers. If not, the records left at the deadline were given up.
     pub finished: bool,
     /// Records that were outstanding at the deadline.
     pub left: u64,
-    /// Of those, acknowledged at the last moment.
+    /// Of those, records that were acknowledged at the last moment.
     pub acked: u64,
-    /// Of those, certainly not written.
+    /// Of those, records that were certainly not written.
     pub failed: u64,
-    /// Of those, perhaps written.
+    /// Of those, records that may have been written.
     pub unknown: u64,
-    /// The last two by topic.
+    /// The records of `failed` and `unknown`, by topic.
     pub topics: BTreeMap<String, Lost>,
 }
 
 /// Records of one topic that were given up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Lost {
-    /// Certainly not written.
+    /// Records that were certainly not written.
     pub failed: u64,
-    /// Perhaps written.
+    /// Records that may have been written.
     pub unknown: u64,
 }
 
-/// Asking for a drain, and hearing of its end. Shared by whoever may ask and the one who does it.
+/// Asks for a drain and tells of its end. Shared by all that may ask and by the one task that drains.
 #[derive(Debug)]
 pub struct Drain {
     asked: Notify,
@@ -59,19 +59,19 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Asks for it, and waits for its end. None when the process ends without one.
+    /// Asks for a drain and waits for its end. None if the process ends without one.
     pub async fn ask(&self) -> Option<Report> {
         self.asked.notify_one();
         let mut report = self.report.subscribe();
         report.wait_for(Option::is_some).await.ok()?.clone()
     }
 
-    /// Waits until somebody asks.
+    /// Waits until somebody asks for a drain.
     pub async fn asked(&self) {
         self.asked.notified().await;
     }
 
-    /// Tells everybody who asked, and leaves them a moment to tell theirs.
+    /// Tells every caller that asked, and leaves each a moment to send its reply.
     pub async fn ended(&self, report: Report) {
         self.report.send_replace(Some(report));
         if self.report.receiver_count() > 0 {
@@ -80,11 +80,12 @@ impl Drain {
     }
 }
 
-/// Finishes what is open, and what nobody waits for. False when the deadline came first.
+/// Finishes open requests, and records that no client waits for. False if the deadline came first.
 pub async fn finish(pipeline: &Pipeline, server: &Server, deadline: Instant) -> bool {
     let mut closed = false;
     while Instant::now() < deadline {
-        // A flush sends at once what would linger, but only what was there when it began; open requests still bring more.
+        // A flush sends lingering records at once, but only those that were there when it began. Open requests still
+        // bring more.
         let producer = Arc::clone(&pipeline.producer);
         let _ = tokio::task::spawn_blocking(move || producer.flush(FLUSH_SLICE)).await;
         closed = closed || tokio::time::timeout(FLUSH_SLICE, server.closed()).await.is_ok();
@@ -96,7 +97,7 @@ pub async fn finish(pipeline: &Pipeline, server: &Server, deadline: Instant) -> 
     pipeline.is_empty()
 }
 
-/// Gives every record that is left its outcome, tells whoever still listens, and says what was lost.
+/// Gives every remaining record its outcome, tells the clients that still listen, and reports what was lost.
 pub async fn give_up(pipeline: &Pipeline, server: &Server) -> Report {
     let left = pipeline.admission.queued_records() as u64;
     let (before, topics_before) = (pipeline.metrics.handed_over(), pipeline.topics.counts());
@@ -108,7 +109,7 @@ pub async fn give_up(pipeline: &Pipeline, server: &Server) -> Report {
     let mut topics = BTreeMap::new();
     for (topic, after) in topics_after {
         let before = topics_before.get(&topic).copied().unwrap_or_default();
-        // A topic that made room for another one meanwhile and came back counts anew.
+        // A topic that was dropped from the table meanwhile, and came back, counts from 0 again.
         let of = |kind: Kind| {
             after[kind as usize]
                 .checked_sub(before[kind as usize])
@@ -141,7 +142,7 @@ impl Report {
         }
     }
 
-    /// For the log.
+    /// The report by topic, for the log.
     pub fn log(&self) {
         if self.finished {
             tracing::info!("stopped: every record has its outcome");

@@ -1,11 +1,12 @@
 //! Structured logs on standard error: text for people, JSON for collectors.
 //!
-//! Levels say what an operator must do. ERROR: records are lost or somebody must act. WARN: it works, but not as
-//! configured or not for long. INFO: what a person wants to see at start, at stop and when something changes. DEBUG: for
-//! finding out why.
+//! Levels say what an operator must do. ERROR: records are lost or somebody must act. WARN: the sidecar works, but not
+//! as configured or not for long. INFO: what a person wants to see at start, at stop and when something changes. DEBUG:
+//! for finding out why.
 //!
-//! Nobody waits for the log: a line goes into a bounded [queue], and one thread writes. Whoever can make one place log cannot fill
-//! it: its lines are [limited](limit). What clients, plugins and brokers say is cut and escaped where lines are [written](mod@line).
+//! No caller waits for the log: a line goes into a bounded [queue], and one thread writes. A client that can make one
+//! place in the code log cannot fill the log: the lines of a place are [limited](limit). What clients, plugins and
+//! brokers say is cut and escaped where lines are [written](mod@line).
 
 mod limit;
 mod line;
@@ -32,12 +33,12 @@ use crate::{
     config::{self, LogFormat, log_level::targets},
 };
 
-/// How long the end waits for a standard error that nobody reads.
+/// How long the process waits at its end for a standard error that nobody reads.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How often the writing thread looks whether there is something to tell about lines that it does not have.
+/// How often the writing thread checks whether lines were dropped or left out, to report their number.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The process' log, once it has begun.
+/// The log of the process, once logging has begun.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
     queue: Arc<Queue>,
@@ -60,10 +61,11 @@ pub fn init(config: &config::Log) -> anyhow::Result<Log> {
         .with(filter)
         .with(Limited(Arc::clone(&log.limit)));
     if registry.with(layer).try_init().is_err() {
-        // A subscriber is there already.
+        // The process has a subscriber already.
         return Ok(log);
     }
-    // Not by way of the standard library's handle: its lock would be held while nobody reads, and a panic waits for it.
+    // Not through the standard library's handle: while nobody reads, its lock would be held, and a panic would wait for
+    // the lock.
     let out = queue::standard_error().context("standard error cannot be written to")?;
     let writing = log.clone();
     thread::Builder::new()
@@ -76,7 +78,7 @@ pub fn init(config: &config::Log) -> anyhow::Result<Log> {
         let said = panic.payload_as_str().unwrap_or_default();
         let thread = thread::current();
         tracing::error!(location, thread = thread.name(), "a thread panicked: {said}");
-        // The process ends with this one.
+        // The process ends with this thread.
         if thread.name() == Some("main") {
             ending.flush();
         }
@@ -85,7 +87,7 @@ pub fn init(config: &config::Log) -> anyhow::Result<Log> {
 }
 
 impl Log {
-    /// Lines that were dropped because nobody reads standard error, or not fast enough.
+    /// Lines that were dropped because standard error is not read, or is read too slowly.
     pub fn unread(&self) -> u64 {
         self.queue.dropped()
     }
@@ -95,7 +97,7 @@ impl Log {
         self.limit.left_out()
     }
 
-    /// Waits until everything is written, but not for long.
+    /// Waits until everything is written, but only for a short time.
     pub fn flush(&self) {
         self.limit.tell(true);
         self.queue.flush(LAST_WORDS);
@@ -111,7 +113,7 @@ impl Log {
     }
 }
 
-/// Writes an error on standard error, for people; gives up after a moment where nobody reads that.
+/// Writes an error for people on standard error. Gives up after a moment if nobody reads.
 pub fn last_words(text: String) {
     let (done, written) = mpsc::sync_channel::<()>(1);
     let writing = thread::Builder::new().name("last-words".to_owned()).spawn(move || {
@@ -119,7 +121,7 @@ pub fn last_words(text: String) {
         drop(done);
     });
     if writing.is_ok() {
-        // The sender is dropped when it is written.
+        // The sender is dropped when the text is written.
         let _ = written.recv_timeout(LAST_WORDS);
     }
 }

@@ -1,12 +1,12 @@
-//! Room for connections: each is an open file, and so are those to the brokers and of the admin listener.
+//! Raises the limit on open files: each connection is an open file, on the ingest and admin listeners and to brokers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Beside the ingest connections: those of the admin listener and to brokers, the files of plugins, pipes.
+/// Open files beside the ingest connections: admin connections, connections to brokers, plugin files, pipes.
 const OTHERS: u64 = 512;
 
-/// Raises the soft limit to the hard one. Many systems start processes with a soft limit of 1 024 for the sake of programs that
-/// use `select`; with that one, as many connections as are allowed would leave nothing for probes and brokers.
+/// Raises the soft limit to the hard limit. Many systems start processes with a soft limit of 1 024, for programs that
+/// use `select`. With that limit, the allowed ingest connections would leave no files for probes and brokers.
 pub(crate) fn raise(max_connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum;

@@ -26,21 +26,21 @@ use crate::{
     reload::Mailbox,
 };
 
-/// After a drain that was asked for: how long the signal that usually follows is waited for.
+/// How long to wait, after a drain that was asked for, for the signal that usually follows.
 const AFTER_HOOK: Duration = Duration::from_secs(10);
 
-/// What serves, until it is told to stop.
+/// The listeners and the admin thread, until they are told to stop.
 struct Serving {
     server: Arc<Server>,
     accepting: JoinSet<()>,
-    /// True tells listeners and connections to come to their end.
+    /// True tells listeners and connections to end.
     closing: watch::Sender<bool>,
     brokers: JoinHandle<()>,
 }
 
 impl Sidecar {
     pub(super) async fn serve(&self, mailbox: Mailbox, workers: &Workers) -> anyhow::Result<ExitCode> {
-        // Signals first: one that comes while the listeners are being bound must not kill the process.
+        // Signals first: a signal that comes while the listeners are being bound must not kill the process.
         let mut signals = Signals::new()?;
         let (admin_listener, admin_address) = admin::bind(self.config.listen.admin)?;
         let _admin = admin::serve(Arc::clone(&self.admin), admin_listener)?;
@@ -58,7 +58,8 @@ impl Sidecar {
         };
         let finished = self.stop(serving, &mut signals).await;
         if !by_signal {
-            // A hook that has asked is itself a process of this container, and its end is not to look like a failure.
+            // The hook that asked for the drain is a process of this container too. If this process ended first, the
+            // hook would look as if it had failed.
             let _ = tokio::time::timeout(AFTER_HOOK, signals.next()).await;
         }
         Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -99,7 +100,7 @@ impl Sidecar {
         }
     }
 
-    /// Drains, and says what was lost; whether nothing was.
+    /// Drains, and reports what was lost. True if nothing was lost.
     async fn stop(&self, serving: Serving, signals: &mut Signals) -> bool {
         let shutdown = &self.config.shutdown;
         let grace = Duration::from_millis(shutdown.accept_grace_ms);

@@ -26,11 +26,11 @@ use crate::{
     topic::Rules,
 };
 
-/// Of `delivery.timeout.ms`.
+/// librdkafka's default for `delivery.timeout.ms`.
 const DEFAULT_DELIVERY_MS: u64 = 120_000;
-/// A record has its outcome when its delivery times out, or shortly after; a request that waits longer waits for nothing.
+/// A record has its outcome when its delivery times out, or shortly after. No request has to wait longer than that.
 const BEYOND_DELIVERY: Duration = Duration::from_secs(10);
-/// librdkafka's default.
+/// librdkafka's default for `message.max.bytes`.
 const DEFAULT_MAX_RECORD_BYTES: usize = 1_000_000;
 
 /// Everything that lives as long as the process.
@@ -42,9 +42,9 @@ pub(super) struct Sidecar {
     pub(super) api: Arc<Api>,
 }
 
-/// The producer's properties, and what the rest has to know of them.
+/// The producer's properties, and what other parts need to know of them.
 struct Properties {
-    /// By librdkafka's names.
+    /// All properties, under librdkafka's names.
     all: BTreeMap<String, String>,
     /// `message.max.bytes`.
     max_record_bytes: usize,
@@ -109,7 +109,7 @@ impl Sidecar {
     }
 }
 
-/// What `/config` shows, but for the producer's own properties.
+/// The configuration as `/config` shows it, still without the producer's own properties.
 fn shown(loaded: &Loaded, broker: Option<&EmbeddedBroker>) -> Value {
     let mut shown = loaded.redacted();
     shown["embedded"] = broker.map_or(
@@ -145,7 +145,7 @@ impl Properties {
     }
 }
 
-/// The producer, and its properties as they can be shown.
+/// The producer, and its properties without secrets.
 fn producer(properties: &Properties, limits: &Limits, embedded: bool) -> anyhow::Result<(Arc<dyn Producer>, Value)> {
     let client = kafka::client_config(
         &properties.all,

@@ -24,33 +24,34 @@ pub struct Cli {
 pub enum Command {
     /// Serve: take records, ask the plugin, produce, answer.
     Run(Run),
-    /// Whatever is done beside a sidecar.
+    /// All subcommands but `run`.
     #[command(flatten)]
     Other(Other),
-    /// What the sidecar starts for itself: compile the component on standard input, within limits.
+    /// Compile the component on standard input, within limits. Only the sidecar starts this.
     #[command(name = crate::plugin::compile::SUBCOMMAND, hide = true)]
     CompileComponent(CompileComponent),
-    /// What it goes on with: load what was compiled, within limits.
+    /// Load compiled code, within limits. Only the sidecar starts this.
     #[command(name = crate::plugin::compile::LOOK_OVER, hide = true)]
     LookOverComponent(LookOverComponent),
 }
 
-/// The subcommands that serve nothing.
+/// All subcommands but `run`.
 #[derive(Debug, Subcommand)]
 pub enum Other {
     /// Ask a running sidecar whether it lives, or is ready.
     Probe(Probe),
-    /// Ask a running sidecar to drain, and wait until it has; it ends with the next signal, or by itself a little later.
+    /// Ask a running sidecar to drain, and wait until it has; it ends with the next signal, or by itself a little
+    /// later.
     Drain(Admin),
     /// Send records to a running sidecar and measure rate, latency and what it costs.
     Load(Load),
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Know more of a configuration file, without starting anything.
+    /// Check a configuration file or print its schema, without starting anything.
     #[command(subcommand)]
     Config(config::Config),
-    /// Print what makes a shell complete this command.
+    /// Print the script that makes a shell complete this command.
     Completions(Completions),
     /// Print the manual page, or write all of them.
     Man(Man),
@@ -120,7 +121,7 @@ pub struct Probe {
     /// What to ask.
     #[arg(value_enum)]
     pub what: Probed,
-    /// Whom.
+    /// The sidecar to ask.
     #[command(flatten)]
     pub admin: Admin,
 }
@@ -137,11 +138,12 @@ pub enum Probed {
 /// `pointsman plugin`.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
-    /// Begin a plugin: a folder with a whole one in it, to change.
+    /// Begin a plugin: a folder with a complete plugin in it, to change.
     New(New),
     /// Build a plugin in Rust, C, JavaScript, Python or Go into a component.
     Build(Build),
-    /// Build, test and bring a plugin into a running sidecar, again whenever its source changes; says which records move.
+    /// Build, test and bring a plugin into a running sidecar, again whenever its source changes; says which records
+    /// move.
     Dev(Dev),
     /// Look a component over as the sidecar does before it takes one.
     Check(Check),
@@ -167,22 +169,22 @@ pub struct Dev {
         help = "Where the component goes; else where the running sidecar has it"
     )]
     pub plugins: Option<PathBuf>,
-    /// Records as the ingest API takes them, one a line: how many of them move is told.
+    /// Records as the ingest API takes them, one a line, to show how many of them move.
     #[arg(long, value_name = "FILE")]
     pub records: Option<PathBuf>,
     /// Partitions of the topic of those records.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub partitions: u32,
-    /// Start a sidecar to try it out with, by the plugin's pointsman.toml or --config; it ends with this.
+    /// Start a sidecar to try the plugin in, by the plugin's pointsman.toml or --config; it ends with this command.
     #[arg(long, conflicts_with = "once")]
     pub run: bool,
     /// One round; the exit code says whether all went well.
     #[arg(long)]
     pub once: bool,
-    /// Also bring in what fails its cases.
+    /// Also bring in a plugin that fails its cases.
     #[arg(long)]
     pub force: bool,
-    /// Print one JSON object an event.
+    /// Print one JSON object for each event.
     #[arg(long)]
     pub json: bool,
 }
@@ -208,7 +210,7 @@ pub struct Test {
     pub file: PathBuf,
     /// The cases: TOML, or one JSON object a line (.ndjson, .jsonl).
     pub cases: PathBuf,
-    /// Print one JSON object a case.
+    /// Print one JSON object for each case.
     #[arg(long)]
     pub json: bool,
 }
@@ -264,10 +266,10 @@ pub struct Build {
         help = "The C library for WebAssembly; else WASI_SYSROOT or WASI_SDK_PATH name it, or it is found"
     )]
     pub sysroot: Option<PathBuf>,
-    /// Say nothing of the steps.
+    /// Do not print the steps.
     #[arg(long)]
     pub quiet: bool,
-    /// Print one JSON object a plugin.
+    /// Print one JSON object for each plugin.
     #[arg(long)]
     pub json: bool,
 }
@@ -287,7 +289,7 @@ pub struct Load {
     /// The topic. Records are really sent there.
     #[arg(long)]
     pub topic: String,
-    /// Send to so many topics instead: TOPIC-0, TOPIC-1, … in turn.
+    /// Send to this many topics instead: TOPIC-0, TOPIC-1, … in turn.
     #[arg(long, default_value_t = 1, value_parser = count)]
     pub topics: usize,
     /// How records are sent.
@@ -311,7 +313,7 @@ pub struct Load {
     /// How long to measure.
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
-    /// How long to send before that.
+    /// How long to send before measuring.
     #[arg(long, default_value_t = 1.0)]
     pub warm_up: f64,
     /// The sidecar's process, for its CPU time and memory.
@@ -338,7 +340,7 @@ pub enum LoadFormat {
     Stream,
 }
 
-/// From 1 to as many as one would ever want.
+/// Parses a count from 1 to a limit that nobody should need to exceed.
 fn count(given: &str) -> Result<usize, String> {
     match given.parse() {
         Ok(count @ 1..=10_000) => Ok(count),

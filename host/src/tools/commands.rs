@@ -1,4 +1,4 @@
-//! What each command does that is not `pointsman run`, up to its exit code.
+//! What every command but `pointsman run` does, up to its exit code.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -20,14 +20,14 @@ use crate::tools::{
     load,
 };
 
-/// What a wrong configuration ends with.
+/// The exit code for a wrong configuration.
 pub const BAD_CONFIGURATION: u8 = 64;
 /// How long a probe waits.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A drain has a deadline of its own; this is for a sidecar that does not keep it.
+/// A drain has a deadline of its own. This limit is for a sidecar that does not keep that deadline.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// Does what is asked.
+/// Runs the command.
 pub fn run(command: Other) -> anyhow::Result<ExitCode> {
     match command {
         Other::Probe(options) => probe(&options),

@@ -1,4 +1,4 @@
-//! How long everybody waits for one topic's trouble.
+//! How long the whole producer pauses because of one topic's trouble.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use prometheus::Histogram;
 
-/// A time in which the producer answers nobody.
+/// A time in which the producer answers no request.
 #[derive(Debug)]
 pub struct Pause {
     pub(super) seconds: Histogram,
@@ -27,7 +27,7 @@ impl Pause {
         }
     }
 
-    /// It begins, if it has not.
+    /// Begins the pause, unless it has begun.
     pub fn begin(&self) {
         self.since
             .lock()
@@ -36,7 +36,7 @@ impl Pause {
         self.is_on.store(true, Ordering::Relaxed);
     }
 
-    /// It is over, if there is one. For every acknowledgement, so it costs nothing without.
+    /// Ends the pause, if there is one. Called for every acknowledgement, so it costs nothing without a pause.
     pub(super) fn end(&self) {
         if self.is_on.load(Ordering::Relaxed) && self.is_on.swap(false, Ordering::Relaxed) {
             let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();

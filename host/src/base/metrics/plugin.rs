@@ -1,4 +1,5 @@
-//! What is counted by plugin. A plugin is one that a route names, so the labels are as many as the configuration says.
+//! The metrics by plugin. Only plugins that a route names are counted, so the configuration bounds the number of
+//! labels.
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -15,30 +16,30 @@ pub struct PluginMetrics {
     pub over_time: IntCounter,
     /// No instance could be made.
     pub unavailable: IntCounter,
-    /// Not called because it kept failing.
+    /// Records for which the plugin was not called, because it kept failing.
     pub while_suspended: IntCounter,
     /// Instances made.
     pub instances: IntCounter,
-    /// Times it was suspended.
+    /// How often the plugin was suspended.
     pub suspensions: IntCounter,
-    /// How many of its versions and configs are suspended now.
+    /// How many of the plugin's versions and configs are suspended now.
     pub suspended: IntGauge,
     /// Batch calls that failed.
     pub batch_failures: IntCounter,
-    /// How many of its versions and configs are asked one by one for a while, because a batch failed.
+    /// How many of the plugin's versions and configs get single records for a while, because a batch failed.
     pub batch_paused: IntGauge,
 }
 
 /// The metrics of a candidate, looked up once.
 #[derive(Debug, Clone)]
 pub struct ShadowMetrics {
-    /// It decided as the route did.
+    /// The candidate decided as the route did.
     pub same: IntCounter,
-    /// It did not.
+    /// The candidate decided otherwise.
     pub different: IntCounter,
-    /// It could not decide.
+    /// The candidate could not decide.
     pub error: IntCounter,
-    /// Not compared, for lack of room.
+    /// Records that were not compared, for lack of room.
     pub dropped: IntCounter,
     /// Time of a call.
     pub seconds: Histogram,
@@ -156,13 +157,13 @@ impl PluginVectors {
         }
     }
 
-    /// This version of a plugin decides now, in place of that one.
+    /// A version of a plugin decides from now on, in place of another.
     pub(super) fn active(&self, name: &str, digest: Option<&str>, before: Option<&str>) {
         if digest == before {
             return;
         }
         if let Some(before) = before {
-            // A label that stayed would make the set of labels grow with each version.
+            // Without this, each version would add a label.
             let _ = self.info.remove_label_values(&[name, before]);
         }
         if let Some(digest) = digest {

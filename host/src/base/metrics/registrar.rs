@@ -1,4 +1,5 @@
-//! Makes metrics and registers them. A clash of names is a mistake in the code that every start and every test would meet.
+//! Makes metrics and registers them. A clash of names is a mistake in the code that every start and every test would
+//! find.
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
@@ -32,7 +33,7 @@ impl Registrar {
         self.register(HistogramVec::new(opts, labels)?)
     }
 
-    /// With all that was registered.
+    /// The registry, with all metrics.
     pub(super) fn into_registry(self) -> Registry {
         self.0
     }

@@ -1,5 +1,5 @@
-//! What is counted by topic. The labels of a topic are there as long as the topic is known, so that their number is bounded whatever
-//! names clients send; a topic that comes back counts from 0.
+//! The metrics by topic. The labels of a topic exist as long as the topic is known, so that their number is bounded
+//! whatever names clients send. A topic that comes back counts from 0.
 
 use std::{
     collections::HashMap,
@@ -17,8 +17,8 @@ pub(super) struct TopicMetrics {
     pub(super) records: IntCounterVec,
     pub(super) closures: IntCounterVec,
     pub(super) closed: IntGaugeVec,
-    /// How many [`TopicCounters`] there are of each name: a topic may be known anew before the last record of the one before it,
-    /// which was deleted, has its outcome.
+    /// How many [`TopicCounters`] there are for each name. A topic that was removed may come back before the last
+    /// of its earlier records has an outcome.
     users: Mutex<HashMap<Arc<str>, usize>>,
 }
 
@@ -85,7 +85,7 @@ impl TopicCounters {
         self.is_closed.set(1);
     }
 
-    /// It is open again.
+    /// The topic is open again.
     pub fn opened(&self) {
         self.is_closed.set(0);
     }
@@ -93,7 +93,8 @@ impl TopicCounters {
 
 impl Drop for TopicCounters {
     fn drop(&mut self) {
-        // Under the lock to the end: whoever looks the topic up now must not get what is being removed.
+        // The lock is held to the end: a caller that looks the topic up now must not get counters that are being
+        // removed.
         let mut users = self.metrics.users();
         let Some(count) = users.get_mut(&self.name) else {
             return;
@@ -104,7 +105,7 @@ impl Drop for TopicCounters {
         }
         users.remove(&self.name);
         for kind in Kind::ALL {
-            // An error says that it is not there.
+            // An error only means that the label was not there.
             let _ = self.metrics.records.remove_label_values(&[&*self.name, kind.as_str()]);
         }
         let _ = self.metrics.closures.remove_label_values(&[&*self.name]);

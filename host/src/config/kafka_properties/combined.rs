@@ -1,17 +1,18 @@
-//! Settings of the Java producer that need more than a name: time-outs, ages, compression levels, and what the host does
-//! itself.
+//! Settings of the Java producer that need more than another name: time-outs, ages, compression levels, and settings
+//! that the host itself acts on.
 
 use super::draft::{Draft, Given, PropertyError, shown};
 
-/// librdkafka's own defaults, needed where one value must not exceed the other.
+/// librdkafka's own defaults, needed where one value must not exceed another.
 const RECONNECT_BACKOFF_MS: i64 = 100;
 const RECONNECT_BACKOFF_MAX_MS: i64 = 10_000;
-/// `queue.buffering.max.kbytes` ends here, and the host must be able to set it above `buffer.memory`.
+/// One step below the maximum of `queue.buffering.max.kbytes`, which the host must be able to set above
+/// `buffer.memory`.
 const BUFFER_MEMORY_MAX: u64 = 2_147_483_646 * 1024;
 
 type Subject = fn(&Given<'_>, &mut Draft) -> Result<(), PropertyError>;
 
-/// Each stands by itself, so that each can be wrong by itself.
+/// Each subject is checked by itself, so that each gets an error of its own.
 const SUBJECTS: [Subject; 6] = [
     request_timeout,
     metadata_age,
@@ -26,8 +27,9 @@ pub(super) fn translate(given: &Given<'_>, draft: &mut Draft) -> Vec<PropertyErr
     refused.collect()
 }
 
-/// Java's `request.timeout.ms` is both how long the broker may wait for its replicas and how long the client waits for the
-/// broker; the old `timeout.ms` is the first alone. librdkafka calls the second `socket.timeout.ms`.
+/// In Java, `request.timeout.ms` is both how long the broker may wait for its replicas and how long the client waits
+/// for the broker. The old `timeout.ms` is only the broker's wait. librdkafka's name for the client's wait is
+/// `socket.timeout.ms`.
 fn request_timeout(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> {
     if let Some(value) = given.get("timeout.ms") {
         draft.note(
@@ -41,20 +43,20 @@ fn request_timeout(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyE
     if !given.contains_key("timeout.ms") {
         draft.set("request.timeout.ms", "request.timeout.ms", value)?;
     }
-    // Whoever writes both names knows librdkafka's meaning of each.
+    // A team that writes both names means librdkafka's meaning of each.
     if !given.contains_key("socket.timeout.ms") {
         draft.set("socket.timeout.ms", "request.timeout.ms", value)?;
     }
     Ok(())
 }
 
-/// Java refreshes metadata that is older than `metadata.max.age.ms`. In librdkafka that is the refresh interval, and the
-/// property of Java's name is how long a topic is remembered without a refresh: three intervals by its own default.
+/// Java refreshes metadata that is older than `metadata.max.age.ms`. In librdkafka that is the refresh interval. Its
+/// property with Java's name says how long a topic is remembered without a refresh: by default, three intervals.
 fn metadata_age(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> {
     const AGE: &str = "metadata.max.age.ms";
     const INTERVAL: &str = "topic.metadata.refresh.interval.ms";
     let Some(value) = given.get(AGE) else {
-        // Written out, because librdkafka's own product of three intervals is not bounded.
+        // Set here, because librdkafka's own product of three intervals is not bounded.
         if let Some(interval) = draft.number(INTERVAL).filter(|interval| *interval > 0) {
             draft.put(AGE, INTERVAL, (3 * interval).to_string())?;
         }
@@ -74,7 +76,7 @@ fn metadata_age(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyErro
     }
 }
 
-/// librdkafka refuses a longest wait that is shorter than the first one; Java goes on with the first one.
+/// librdkafka refuses a longest wait that is shorter than the first wait; Java then uses the first wait.
 fn reconnect_backoff(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> {
     const FIRST: &str = "reconnect.backoff.ms";
     const LONGEST: &str = "reconnect.backoff.max.ms";
@@ -88,7 +90,7 @@ fn reconnect_backoff(given: &Given<'_>, draft: &mut Draft) -> Result<(), Propert
         return Ok(());
     }
     match (first, longest) {
-        // A small longest wait alone: the first one comes down to it.
+        // Only a small longest wait is given, so the first wait is lowered to it.
         (None, Some(longest)) => {
             draft.note(format!(
                 "`{LONGEST}` is below librdkafka's first wait: `{FIRST}` is set to {longest} too"
@@ -106,13 +108,14 @@ fn reconnect_backoff(given: &Given<'_>, draft: &mut Draft) -> Result<(), Propert
     }
 }
 
-/// Java has a level for each codec, librdkafka one for the codec in use.
+/// Java has a level for each codec; librdkafka has one level, for the codec in use.
 fn compression_level(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> {
-    // (codec, smallest and largest level in Java, smallest and largest that mean the same here)
+    // (codec, smallest and largest level in Java, smallest and largest level with the same meaning in librdkafka)
     const CODECS: [(&str, [i64; 2], [i64; 2]); 3] = [
         ("gzip", [-1, 9], [-1, 9]),
         ("lz4", [1, 17], [1, 12]),
-        // Java's negative levels of zstd are the fastest; here -1 is the default level, and 1 comes nearest.
+        // Java's negative levels of zstd are the fastest. In librdkafka -1 is the default level, and 1 is nearest to
+        // them.
         ("zstd", [-131_072, 22], [1, 12]),
     ];
     for (codec, [java_min, java_max], [min, max]) in CODECS {

@@ -1,4 +1,4 @@
-//! Properties on their way into librdkafka's names.
+//! Properties while they are translated to librdkafka's names.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::librdkafka;
 
-/// How much of a value or key an error shows: enough to recognise it, too little to flood a log.
+/// How much of a value or key an error shows: enough to recognise it, and too little to flood a log.
 const SHOWN_CHARS: usize = 80;
 
 /// `[kafka] ordering`: whether settings that break the order of records are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ordering {
-    /// Order and idempotence are promised; a setting that would break them is an error.
+    /// Order and idempotence are promised. A setting that would break them is an error.
     #[default]
     Strict,
-    /// Nothing is promised; such settings pass.
+    /// Nothing is promised. Such settings pass.
     None,
 }
 
@@ -26,7 +26,7 @@ pub enum Ordering {
 pub struct PropertyError {
     /// The key as it was written.
     pub key: String,
-    /// What is wrong and what to do; never holds a secret's value.
+    /// What is wrong and what to do. Never holds a secret's value.
     pub message: String,
 }
 
@@ -39,14 +39,15 @@ impl PropertyError {
     }
 }
 
-/// Keys and values as written, without the white space around them.
+/// Keys and values as written, without white space around them.
 pub(super) type Given<'a> = BTreeMap<&'a str, &'a str>;
 
-/// The translation under way.
+/// A translation that is not complete yet.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) out: Translated,
-    /// By librdkafka's name: the key as written that set it, for errors that name what a person can find in the file.
+    /// For each property: the key, as written, that set it. Errors name that key, since a person can find it in the
+    /// file.
     origin: BTreeMap<String, String>,
 }
 
@@ -63,17 +64,17 @@ impl Draft {
         self.out.properties.get(name).map(String::as_str)
     }
 
-    /// A whole number that was set; every number is checked when it is set.
+    /// A number that was set. It is a whole number, since every value is checked when it is set.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.get(name)?.parse().ok()
     }
 
-    /// The key as written behind a property, or the property's own name.
+    /// The key, as written, that set the property; else the property's own name.
     pub(super) fn origin<'a>(&'a self, name: &'a str) -> &'a str {
         self.origin.get(name).map_or(name, String::as_str)
     }
 
-    /// Takes out the property that this key, as written, has set, and says its name.
+    /// Removes the property that this key, as written, has set, and returns the property's name.
     pub(super) fn forget(&mut self, key: &str) -> Option<String> {
         let name = self
             .out
@@ -87,7 +88,7 @@ impl Draft {
     /// Checks a value against librdkafka's property `name` and sets it.
     pub(super) fn set(&mut self, name: &str, from: &str, value: &str) -> Result<(), PropertyError> {
         let Some(property) = librdkafka::find(name) else {
-            // Each treatment names a known property; a test walks the table.
+            // Never happens: each treatment names a known property, and a test checks the table.
             return Err(PropertyError::new(from, format!("has no property `{name}` behind it")));
         };
         if value.is_empty() && property.kind.may_be_empty() {
@@ -111,7 +112,7 @@ impl Draft {
         self.put(name, from, checked.value)
     }
 
-    /// Sets a property whose value is known to be right.
+    /// Sets a property whose value is already checked.
     pub(super) fn put(&mut self, name: &str, from: &str, value: String) -> Result<(), PropertyError> {
         if self.get(name).is_some_and(|other| other != value) {
             let other = self.origin(name);
@@ -126,12 +127,12 @@ impl Draft {
     }
 }
 
-/// The value of a key, where an empty one counts as not given.
+/// The value of a key. An empty value counts as not given.
 pub(super) fn value_of<'a>(given: &Given<'a>, key: &str) -> Option<&'a str> {
     given.get(key).copied().filter(|value| !value.is_empty())
 }
 
-/// What a person wrote, fit for one line of a log.
+/// A text that a person wrote, fit for one line of a log.
 pub(super) fn shown(text: &str) -> String {
     let mut shown = String::new();
     for char in text.chars().take(SHOWN_CHARS) {
@@ -148,8 +149,8 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Whether the value of this key, by Java's name or librdkafka's, must never be shown.
 ///
-/// Also true of keys that nobody knows but that sound like a secret: a misspelt `sasl.pasword` holds one all the same.
-/// False of `<key>_file`, whose value is a path.
+/// True also for unknown keys that sound like a secret: a misspelt `sasl.pasword` still holds one. False for
+/// `<key>_file`, whose value is a path.
 pub fn is_secret(key: &str) -> bool {
     const EXACT: [&str; 5] = [
         "sasl.jaas.config",
@@ -168,20 +169,20 @@ pub fn is_secret(key: &str) -> bool {
             .any(|word| key.contains(word))
 }
 
-/// Whether this value of this key must never be shown: it goes by a secret's name, or holds a private key.
+/// Whether this value of this key must never be shown: the key is a secret's name, or the value holds a private key.
 pub fn is_hidden(key: &str, value: &str) -> bool {
     is_secret(key) || value.contains("PRIVATE KEY")
 }
 
-/// Properties that librdkafka takes, and what the host has to know besides.
+/// Properties that librdkafka takes, and settings for the host.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Translated {
-    /// By librdkafka's names, one name for each setting, ready for a `ClientConfig`. Broker addresses, when given here,
-    /// stand under `bootstrap.servers`.
+    /// The properties under librdkafka's names, one name for each setting, ready for a `ClientConfig`. Broker
+    /// addresses, if given here, are under `bootstrap.servers`.
     pub properties: BTreeMap<String, String>,
-    /// What was ignored, bounded or taken in a way that may surprise. Logged at start; never holds a secret's value.
+    /// What was ignored, bounded or taken in a surprising way. Logged at start; never holds a secret's value.
     pub notes: Vec<String>,
-    /// Java's `buffer.memory` in bytes: the bound of what the host admits.
+    /// Java's `buffer.memory` in bytes: the limit on what the host admits.
     pub buffer_memory: Option<u64>,
     /// Java's `max.block.ms`: how long the host lets a request wait for admission.
     pub max_block_ms: Option<u64>,

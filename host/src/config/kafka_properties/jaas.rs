@@ -1,13 +1,13 @@
 //! Reads Java's `sasl.jaas.config` the way Kafka's Java client does.
 //!
-//! The form is `<login module> <flag> <option>=<value> … ;`. Java cuts it up with its `StreamTokenizer`: words, strings in
-//! double or single quotes with escapes, and comments. No error shows any part of the text, since any part may be the
-//! password.
+//! The form is `<login module> <flag> <option>=<value> … ;`. Java splits it with its `StreamTokenizer` into words,
+//! strings in double or single quotes with escapes, and comments. No error shows any part of the text, since any part
+//! may be the password.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Who logs in, and by which family of mechanisms.
+/// The login, and the family of mechanisms that it is for.
 #[derive(PartialEq, Eq)]
 pub(super) struct Login {
     pub(super) family: Family,
@@ -50,7 +50,7 @@ pub(super) enum JaasError {
     OtherModule,
 }
 
-/// Reads the one login of the text.
+/// Reads the only login of the text.
 pub(super) fn parse(text: &str) -> Result<Login, JaasError> {
     let mut tokens = tokens(text)?.into_iter().peekable();
     let module = match tokens.next() {
@@ -67,7 +67,7 @@ pub(super) fn parse(text: &str) -> Result<Login, JaasError> {
     let (mut username, mut password) = (None, None);
     loop {
         let option = match tokens.next() {
-            // Java insists on the semicolon; without it nothing is in doubt either.
+            // Java insists on the semicolon. Without it, the meaning is still clear.
             None | Some(Token::Semicolon) => break,
             Some(Token::Word(option) | Token::Quoted(option)) => option,
             Some(Token::Equals) => return Err(JaasError::Unreadable),
@@ -80,7 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Login, JaasError> {
             "username" => username = Some(value),
             "password" => password = Some(value),
             "tokenauth" if value.eq_ignore_ascii_case("true") => return Err(JaasError::TokenAuth),
-            // Both modules pass over options that they do not know.
+            // Both modules ignore options that they do not know.
             _ => {}
         }
     }
@@ -96,7 +96,7 @@ pub(super) fn parse(text: &str) -> Result<Login, JaasError> {
     })
 }
 
-/// By the class's own name, since some distributions move Kafka's classes to another package.
+/// The family, by the class's own name, since some distributions move Kafka's classes to another package.
 fn family(module: &str) -> Result<Family, JaasError> {
     match module.rsplit('.').next().unwrap_or_default() {
         "PlainLoginModule" => Ok(Family::Plain),
@@ -121,7 +121,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, JaasError> {
     while let Some(char) = chars.next() {
         match char {
             _ if char.is_whitespace() => {}
-            // A line that goes on, as `.properties` files write it; a TOML string may have kept the backslash.
+            // A continued line of a `.properties` file; a TOML string may have kept the backslash.
             '\\' if matches!(chars.peek(), Some('\n' | '\r')) => {}
             '=' => tokens.push(Token::Equals),
             ';' => tokens.push(Token::Semicolon),
@@ -132,7 +132,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, JaasError> {
                 while let Some(next) = chars.next_if(|next| is_word(*next)) {
                     word.push(next);
                 }
-                // Java begins a comment here, and a bare password with a slash would be cut short.
+                // Java begins a comment here, which would cut a bare password with a slash short.
                 if chars.peek() == Some(&'/') {
                     return Err(JaasError::Unreadable);
                 }
@@ -144,7 +144,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, JaasError> {
     Ok(tokens)
 }
 
-/// Java's word characters, as its Kafka client sets them. Anything else in a bare value is an error there too.
+/// Java's word characters, as its Kafka client sets them. Any other character in a bare value is an error in Java too.
 fn is_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_' | '$') || char >= '\u{a0}'
 }
@@ -169,21 +169,21 @@ fn comment(chars: &mut Peekable<Chars<'_>>) -> Result<(), JaasError> {
     }
 }
 
-/// The rest of a string whose opening quote is read.
+/// The rest of a string whose opening quote has been read.
 fn quoted(chars: &mut Peekable<Chars<'_>>, quote: char) -> Result<String, JaasError> {
     let mut string = String::new();
     loop {
         match chars.next() {
             Some(char) if char == quote => return Ok(string),
             Some('\\') => string.push(escaped(chars)?),
-            // Java ends the string here without a word, and a password is cut short.
+            // Java silently ends the string here, which cuts the password short.
             None | Some('\n' | '\r') => return Err(JaasError::OpenQuote),
             Some(char) => string.push(char),
         }
     }
 }
 
-/// The character behind a backslash: up to three octal digits (up to `\377`), C's letters, or the character itself.
+/// The character after a backslash: up to three octal digits (up to `\377`), C's letters, or the character itself.
 fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char, JaasError> {
     let char = match chars.next().ok_or(JaasError::OpenQuote)? {
         first @ '0'..='7' => {

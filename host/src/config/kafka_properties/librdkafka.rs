@@ -1,46 +1,46 @@
-//! The properties of a librdkafka 2.12.1 producer, by the build that this project ships: what each may hold.
+//! The properties of a librdkafka 2.12.1 producer in this project's build, and the values that each may have.
 
 use std::ops::RangeInclusive;
 
 /// The largest number of an `int` property.
 const INT_MAX: i64 = 2_147_483_647;
-/// librdkafka multiplies the metadata's age by 1000 in 32 bits: above this the product wraps, and a topic may be
-/// forgotten the moment it is learnt.
+/// librdkafka multiplies the metadata's age by 1000 in 32 bits. Above this limit the product wraps, and librdkafka may
+/// forget a topic as soon as it has learnt it.
 pub(super) const METADATA_AGE_MAX_MS: i64 = INT_MAX / 1000;
-/// librdkafka keeps metadata for three refresh intervals; the same bound holds for that product.
+/// librdkafka keeps metadata for three refresh intervals, and the same limit holds for that product.
 pub(super) const METADATA_REFRESH_MAX_MS: i64 = METADATA_AGE_MAX_MS / 3;
 
-/// One property under the name that this project uses for it.
+/// A property, under the name that this project uses for it.
 pub(super) struct Property {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
 }
 
-/// What a property may hold.
+/// The values that a property may have.
 pub(super) enum Kind {
     Text,
     /// Text that must not be empty.
     Required,
     Flag,
-    /// One of these words in any case; it comes out as it stands here.
+    /// One of these words, in any case. The result is spelt as here.
     OneOf(&'static [&'static str]),
     /// `all` or the number of acknowledgements.
     Acks,
     Int(RangeInclusive<i64>),
-    /// Java allows more than librdkafka, from `java_min` and without an upper bound that matters. Values between are
-    /// moved to the nearest end of the range, which keeps their meaning.
+    /// Java allows more than librdkafka: from `java_min`, and with no upper bound that matters. A value outside the
+    /// range is moved to the nearest end of the range, which keeps its meaning.
     Wide {
         range: RangeInclusive<i64>,
         java_min: i64,
     },
-    /// Milliseconds, with a fraction if wanted; more than the end of the range means "at most that".
+    /// Milliseconds, perhaps with a fraction. A value above the range means "the most", so it is moved to the end.
     Millis(RangeInclusive<i64>),
 }
 
 /// A value that librdkafka takes.
 pub(super) struct Checked {
     pub(super) value: String,
-    /// Set when the value was moved to the end of the range: which end.
+    /// Which end of the range the value was moved to, if it was moved.
     pub(super) bounded: Option<&'static str>,
 }
 
@@ -69,7 +69,7 @@ impl Kind {
             Self::Int(range) => int(value, range, *range.start(), *range.end()),
             Self::Wide { range, java_min } => int(value, range, *java_min, i64::MAX),
             Self::Millis(range) => match value.parse::<f64>() {
-                // A fraction is librdkafka's own; whole numbers go the way of all others.
+                // Only librdkafka allows a fraction. Whole numbers are checked as all others are.
                 Ok(millis) if millis.fract() != 0.0 && millis > 0.0 && millis < *range.end() as f64 => {
                     Ok(exact(&millis.to_string()))
                 }
@@ -84,9 +84,9 @@ fn one_of<'a>(words: &[&'a str], value: &str) -> Result<&'a str, String> {
     found.copied().ok_or_else(|| format!("one of {}", words.join(", ")))
 }
 
-/// A whole number of `range`; from `low` to `high` outside it, the nearest end.
+/// A whole number in `range`. A number outside it, but from `low` to `high`, is moved to the nearest end.
 ///
-/// The number comes out in plain decimal: librdkafka reads a leading 0 as octal and Java does not.
+/// The result is plain decimal: librdkafka reads a leading 0 as octal, and Java does not.
 fn int(value: &str, range: &RangeInclusive<i64>, low: i64, high: i64) -> Result<Checked, String> {
     let (start, end) = (*range.start(), *range.end());
     match value.parse::<i64>() {
@@ -110,7 +110,7 @@ pub(super) fn find(name: &str) -> Option<&'static Property> {
     PROPERTIES.iter().find(|property| property.name == name)
 }
 
-/// The one name that this project uses for a setting that has two.
+/// The one name that this project uses for a setting with two names.
 pub(super) fn one_name(key: &str) -> &str {
     ALIASES
         .iter()
@@ -222,7 +222,7 @@ static PROPERTIES: &[Property] = &[
     wide("topic.metadata.propagation.max.ms", 0, METADATA_AGE_MAX_MS, 0),
     text("topic.blacklist"),
     flag("allow.auto.create.topics"),
-    // Connections. Java's -1 leaves socket buffers to the system and keeps idle connections for ever; here 0 does.
+    // Connections. Java's -1 leaves socket buffers to the system and keeps idle connections for ever; here 0 does that.
     wide("socket.timeout.ms", 10, 300_000, 0),
     int_of("socket.blocking.max.ms", 1, 60_000),
     wide("socket.send.buffer.bytes", 0, 100_000_000, -1),
@@ -241,7 +241,7 @@ static PROPERTIES: &[Property] = &[
     int_of("api.version.request.timeout.ms", 1, 300_000),
     int_of("api.version.fallback.ms", 0, 604_800_000),
     text("broker.version.fallback"),
-    // What is logged and counted.
+    // Logs and statistics.
     text("debug"),
     int_of("log_level", 0, 7),
     flag("log.thread.name"),
@@ -277,7 +277,7 @@ static PROPERTIES: &[Property] = &[
     flag("enable.ssl.certificate.verification"),
 ];
 
-/// (librdkafka's other name, the name used here).
+/// Pairs of librdkafka's other name and the name used here.
 static ALIASES: &[(&str, &str)] = &[
     ("metadata.broker.list", "bootstrap.servers"),
     ("request.required.acks", "acks"),

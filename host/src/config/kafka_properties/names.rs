@@ -1,7 +1,7 @@
-//! The Java producer's settings, and what becomes of each.
+//! The Java producer's settings, and how each is treated.
 //!
-//! The names are those of Kafka 4.3's `ProducerConfig`, and older ones that are still found in the wild. The manual
-//! shows this table; [`markdown_table`] writes it.
+//! The names are those of Kafka 4.3's `ProducerConfig`, and older names that are still in use. The manual shows this
+//! table; [`markdown_table`] writes it.
 
 use super::librdkafka;
 use std::fmt::Write as _;
@@ -9,28 +9,29 @@ use std::fmt::Write as _;
 /// Java settings that are treated alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Names in Java's `producer.properties`; `family.*` stands for all of them that have no line of their own.
+    /// Names in Java's `producer.properties`. `family.*` means all names of the family that have no entry of their own.
     pub java: &'static [&'static str],
-    /// What Pointsman makes of them.
+    /// What Pointsman does with them.
     pub treatment: Treatment,
-    /// What a team that moves from Java should know; empty when there is nothing.
+    /// What a team that moves from Java should know; may be empty.
     pub remark: &'static str,
 }
 
-/// What becomes of a Java setting.
+/// What Pointsman does with a Java setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// librdkafka has it under the same name.
+    /// librdkafka has the setting under the same name.
     Same,
-    /// librdkafka has it under this name.
+    /// librdkafka has the setting under this name.
     Renamed(&'static str),
-    /// It sets these properties of librdkafka, together with its neighbours or in a way that takes more than a name.
+    /// The setting sets these properties of librdkafka, together with related settings or by more than a change of
+    /// name.
     Combined(&'static [&'static str]),
-    /// Pointsman itself does it; the text says as what.
+    /// Pointsman itself does what the setting asks for; the text says how.
     Host(&'static str),
-    /// Without effect here, and harmless: a note in the log.
+    /// The setting has no effect here and is harmless. A note in the log says so.
     Ignored,
-    /// An error at start; the remark says why.
+    /// The setting is an error at the start. The remark says why.
     Refused,
 }
 
@@ -85,7 +86,7 @@ pub(super) fn find(key: &str) -> Option<&'static Entry> {
     })
 }
 
-/// Every whole name, for suggestions.
+/// Every name that is not a family, for suggestions.
 pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
     NAMES
         .iter()
@@ -103,7 +104,7 @@ const fn entry(java: &'static [&'static str], treatment: Treatment, remark: &'st
 
 use Treatment::{Combined, Host, Ignored, Refused, Renamed, Same};
 
-/// Every Java setting that is known here.
+/// Every Java setting that Pointsman knows.
 pub static NAMES: &[Entry] = &[
     entry(&["bootstrap.servers"], Same, "better as `[kafka] bootstrap_servers`"),
     entry(

@@ -1,6 +1,6 @@
 //! Settings that would break the order of records or let duplicates in.
 //!
-//! The names in here are those that the translation leaves: each setting has one.
+//! After the translation, each setting has only one name, and this module uses that name.
 
 use super::draft::{Draft, Ordering, PropertyError};
 
@@ -17,12 +17,12 @@ const BACKPRESSURE: &str = "queue.buffering.backpressure.threshold";
 const GAPLESS: &str = "enable.gapless.guarantee";
 const PARTITIONER: &str = "partitioner";
 
-/// What is compared with one another.
+/// The times that are compared with each other.
 pub(super) const TIMES: [&str; 4] = [DELIVERY, REQUEST, SOCKET, LINGER];
 
-/// More would let the brokers forget a batch that is still being repeated.
+/// With more, the brokers could forget a batch that is still being sent again.
 const IN_FLIGHT_MAX: i64 = 5;
-/// The host's defaults, for what is not given.
+/// The host's defaults, for times that are not given.
 const DELIVERY_DEFAULT_MS: i64 = 120_000;
 const REQUEST_DEFAULT_MS: i64 = 30_000;
 
@@ -63,7 +63,7 @@ fn refused(draft: &Draft, name: &str, why: &str) -> PropertyError {
     PropertyError::new(draft.origin(name), message)
 }
 
-/// The first setting that an idempotent producer cannot have: librdkafka would not start.
+/// The first setting that an idempotent producer cannot have: librdkafka would not start with it.
 fn against_idempotence(draft: &Draft) -> Option<(&'static str, &'static str)> {
     let above = |name, max| draft.number(name).is_some_and(|value| value > max);
     if draft.get(ACKS).is_some_and(|acks| acks != "all") {
@@ -115,7 +115,7 @@ fn delivery_timeout(draft: &Draft) -> Result<(), PropertyError> {
     Err(refused(draft, key, &why))
 }
 
-/// Java's `request.timeout.ms`: with the old `timeout.ms` beside it, it is the client's wait alone.
+/// Java's `request.timeout.ms`. If the old `timeout.ms` is given too, it is only the client's wait.
 fn request_ms(draft: &Draft) -> i64 {
     let broker = draft.number(REQUEST).unwrap_or(REQUEST_DEFAULT_MS);
     let client = draft.number(SOCKET).filter(|_| draft.origin(SOCKET) == REQUEST);
@@ -126,7 +126,7 @@ fn linger_ms(draft: &Draft) -> f64 {
     draft.get(LINGER).and_then(|linger| linger.parse().ok()).unwrap_or(0.0)
 }
 
-/// Nothing is promised; still librdkafka must be able to start.
+/// Without the promise of order, librdkafka must still be able to start.
 fn loose(draft: &mut Draft) -> Result<(), PropertyError> {
     if let Some((name, why)) = against_idempotence(draft) {
         if draft.get(IDEMPOTENCE) == Some("true") {
@@ -134,7 +134,7 @@ fn loose(draft: &mut Draft) -> Result<(), PropertyError> {
             return Err(PropertyError::new(draft.origin(name), message));
         }
         if draft.get(IDEMPOTENCE).is_none() {
-            // As Java does it when idempotence is not asked for by name.
+            // Java does the same if idempotence is not set explicitly.
             let key = draft.origin(name).to_owned();
             draft.note(format!("idempotence is off, since `{key}` excludes it"));
             draft.put(IDEMPOTENCE, &key, "false".to_owned())?;

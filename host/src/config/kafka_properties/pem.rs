@@ -1,4 +1,4 @@
-//! PEM text out of a properties file, in the form that OpenSSL reads.
+//! Brings PEM text from a properties file into the form that OpenSSL reads.
 
 /// Characters of base64 on a line.
 const LINE_CHARS: usize = 64;
@@ -6,10 +6,9 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// The blocks of `text`, each marker on a line of its own.
+/// The blocks of `text`, with each marker on a line of its own. `None` if the text has no whole block.
 ///
-/// Java takes PEM in one long line, with spaces or a written-out `\n` where lines ended; OpenSSL does not. `None` when no
-/// whole block is in the text.
+/// Java takes PEM in one long line, with spaces or a literal `\n` in place of the line ends. OpenSSL does not.
 pub(super) fn normalised(text: &str) -> Option<String> {
     let text = text.replace("\\n", "\n");
     let mut rest = text.as_str();
@@ -29,11 +28,11 @@ pub(super) fn normalised(text: &str) -> Option<String> {
 
 /// The base64 of a block, cut into lines.
 fn lines(body: &str) -> String {
-    // Old encrypted keys have header lines (`Proc-Type: …`); their line ends carry meaning.
+    // Old encrypted keys have header lines (`Proc-Type: …`), whose line ends have a meaning.
     if body.contains(':') {
         return format!("{}\n", body.trim());
     }
-    // A backslash is what is left of a line that went on in the properties file.
+    // A backslash is left from a continued line of the properties file.
     let base64: Vec<char> = body
         .chars()
         .filter(|char| !char.is_whitespace() && *char != '\\')

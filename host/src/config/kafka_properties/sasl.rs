@@ -1,4 +1,4 @@
-//! Who logs in at the brokers, and how.
+//! How the producer logs in to the brokers.
 
 use super::draft::{Draft, Given, PropertyError, value_of};
 use super::jaas::{self, Family};
@@ -38,7 +38,7 @@ pub(super) fn translate(given: &Given<'_>, draft: &mut Draft) -> Result<(), Prop
     }
 }
 
-/// `sasl.jaas.config`: a name, a password, and a word about the mechanism.
+/// Takes the name and password of `sasl.jaas.config`, and the mechanism that the login module implies.
 fn jaas(text: &str, draft: &mut Draft) -> Result<(), PropertyError> {
     let login = jaas::parse(text).map_err(|wrong| PropertyError::new(JAAS, wrong.to_string()))?;
     match (login.family, draft.get(MECHANISM)) {
@@ -71,7 +71,7 @@ fn jaas(text: &str, draft: &mut Draft) -> Result<(), PropertyError> {
     draft.put("sasl.password", JAAS, login.password)
 }
 
-/// Nothing in this build fetches tokens; librdkafka can only make unsigned ones itself.
+/// Nothing in this build fetches tokens, and librdkafka itself can only make unsigned ones.
 fn oauth(draft: &mut Draft) -> Result<(), PropertyError> {
     if draft.get("enable.sasl.oauthbearer.unsecure.jwt") == Some("true") {
         draft.note("OAUTHBEARER with unsigned tokens: for tests only".to_owned());

@@ -1,11 +1,12 @@
-//! What an unknown key was meant to be.
+//! Finds out what an unknown key was meant to be.
 
 use super::{
     draft::{PropertyError, is_secret},
     librdkafka, names,
 };
 
-/// Longer keys are compared by their beginning: the comparison takes the product of both lengths.
+/// Only the beginning of a longer key is compared: a comparison takes time in proportion to the product of both
+/// lengths.
 const COMPARED_CHARS: usize = 80;
 
 /// The error for a key that neither Java nor librdkafka knows.
@@ -32,9 +33,9 @@ fn unknown_file(base: &str) -> String {
     }
 }
 
-/// The known name that is nearest, if it is near.
+/// The nearest known name, if it is near.
 fn nearest(key: &str) -> Option<&'static str> {
-    // `bootstrap_servers`, `Spring-Style` and `spring.kafka.producer.acks` are frequent.
+    // Spellings such as `bootstrap_servers`, `Spring-Style` and `spring.kafka.producer.acks` are frequent.
     let plain: String = key
         .to_ascii_lowercase()
         .replace(['_', '-'], ".")
@@ -51,7 +52,7 @@ fn nearest(key: &str) -> Option<&'static str> {
     (distance <= near).then_some(name)
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

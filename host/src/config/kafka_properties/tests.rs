@@ -1,4 +1,4 @@
-//! What the whole translation promises; the parts have tests of their own beside them.
+//! Tests of the whole translation. The parts have tests of their own.
 
 mod ordering;
 mod refusals;
@@ -21,7 +21,7 @@ fn strict(pairs: Block<'_>) -> Result<Translated, PropertyError> {
     translate(&block(pairs), Ordering::Strict)
 }
 
-/// The properties and nothing else, for blocks that must pass.
+/// The properties of a block that must pass.
 fn properties(pairs: Block<'_>) -> Vec<(String, String)> {
     match strict(pairs) {
         Ok(translated) => translated.properties.into_iter().collect(),
@@ -29,7 +29,7 @@ fn properties(pairs: Block<'_>) -> Vec<(String, String)> {
     }
 }
 
-/// The error's text, for blocks that must not pass.
+/// The error of a block that must not pass.
 fn refusal(pairs: Block<'_>) -> String {
     match strict(pairs) {
         Ok(translated) => panic!("{pairs:?} passed as {translated:?}"),
@@ -40,7 +40,7 @@ fn refusal(pairs: Block<'_>) -> String {
 /// Keys and values of a `[kafka.properties]`.
 type Block<'a> = &'a [(&'a str, &'a str)];
 
-/// Each line: a block, and exactly what librdkafka must get.
+/// Pairs of a block and exactly what librdkafka must get.
 fn assert_table(table: &[(Block<'_>, Block<'_>)]) {
     for (given, expected) in table {
         let expected: Vec<_> = expected

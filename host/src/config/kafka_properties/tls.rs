@@ -1,7 +1,7 @@
-//! Java's key and trust stores, for OpenSSL.
+//! Java's key stores and trust stores, for OpenSSL.
 //!
-//! OpenSSL reads PEM, and PKCS12 for the client's own key. Java's default, JKS, only Java reads: for it the error holds the
-//! command that converts the very file.
+//! OpenSSL reads PEM, and PKCS12 for the client's own key. Only Java reads JKS, which is Java's default. The error for
+//! a JKS file holds the command that converts that file.
 
 use super::{
     draft::{Draft, Given, PropertyError, shown, value_of},
@@ -54,7 +54,7 @@ enum Store {
     Jks,
 }
 
-/// By the type that is written, else by the ending, else Java's default.
+/// The store's type: as written, else by the ending of the file's name, else Java's default.
 fn store_type(type_key: &str, written: Option<&str>, location: Option<&str>) -> Result<Store, PropertyError> {
     if let Some(written) = written {
         return match written.to_ascii_uppercase().as_str() {
@@ -136,7 +136,7 @@ fn key_store(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> 
         }
     }
     let Some(location) = location else {
-        // librdkafka's own names may still want the passwords.
+        // Settings under librdkafka's own names may still need the passwords.
         if let Some(password) = value_of(given, KEY_PASSWORD) {
             draft.put(KEY_PASSWORD, KEY_PASSWORD, password.to_owned())?;
         }
@@ -171,7 +171,7 @@ fn key_store(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> 
     }
 }
 
-/// The password of a private key in PEM. Java refuses the store's password there, and silence would leave a key locked.
+/// The password of a private key in PEM. Java refuses the store's password for PEM. Silence would leave the key locked.
 fn private_key_password(given: &Given<'_>, draft: &mut Draft) -> Result<(), PropertyError> {
     let pem_store = ["ssl.certificate.location", "ssl.certificate.pem"]
         .iter()
@@ -188,7 +188,7 @@ fn private_key_password(given: &Given<'_>, draft: &mut Draft) -> Result<(), Prop
     }
 }
 
-/// PEM written into the file goes with no other type.
+/// PEM text in a setting excludes any other type of store.
 fn only_pem(key: &str, type_key: &str, written: Option<&str>) -> Result<(), PropertyError> {
     match written {
         Some(written) if !written.eq_ignore_ascii_case("PEM") => Err(PropertyError::new(
@@ -208,7 +208,7 @@ fn pem_of(key: &str, text: &str) -> Result<String, PropertyError> {
     })
 }
 
-/// How to make the file that a trust store should be. `keytool` prints either type as PEM.
+/// How to convert a trust store to a file that can be used. `keytool` prints either type as PEM.
 fn convert_trust(store: Store, location: &str) -> String {
     let (name, hint) = match store {
         Store::Pkcs12 => ("a PKCS12 trust store", ""),

@@ -1,6 +1,6 @@
-//! librdkafka's properties that are not for this file, and why.
+//! librdkafka's properties that must not be in this file, and why.
 
-/// Why a property that librdkafka has is not for this file.
+/// Why a property of librdkafka must not be in this file; none if it may.
 pub(super) fn refusal(key: &str) -> Option<&'static str> {
     let listed = REFUSED
         .iter()
@@ -23,7 +23,7 @@ const NATIVE_CODE: &str = "it loads native code into the process";
 const NO_HTTPS: &str = "this build makes no HTTPS requests";
 const HOST_OWNS: &str = "Pointsman sets it itself";
 
-/// Properties that exist but would collide with the host, load code, or are not in this build.
+/// Properties that exist, but would collide with the host, load code, or are not in this build.
 static REFUSED: &[(&[&str], &str)] = &[
     (
         &[
@@ -83,13 +83,13 @@ static REFUSED: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// The same for whole families.
+/// The same, for whole families of properties.
 static REFUSED_PREFIXES: &[(&str, &str)] = &[
     ("https.ca.", NO_HTTPS),
     ("test.mock.", "it is for librdkafka's own tests"),
 ];
 
-/// Consumers' settings in librdkafka and Java: a known mistake, so it gets a better answer than "unknown".
+/// Settings of consumers in librdkafka and Java. This mistake is common, so it gets a better answer than "unknown".
 static CONSUMER_ONLY: &[&str] = &[
     "auto.commit.enable",
     "auto.commit.interval.ms",

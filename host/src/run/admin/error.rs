@@ -1,4 +1,4 @@
-//! Why the admin listener does not do what it is asked, and the one place that says what its client is told.
+//! Why the admin listener refuses a request, and the one function that says what the client is told.
 
 use hyper::StatusCode;
 
@@ -7,7 +7,7 @@ use crate::{
     reload::CommandError,
 };
 
-/// Why something is neither shown nor done.
+/// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdminError {
     /// There is no such path.
@@ -16,19 +16,19 @@ pub(super) enum AdminError {
          /plugins/{{name}}/reload and /plugins/{{name}}/rollback"
     )]
     NotFound,
-    /// The path takes this method only.
+    /// The path takes only this method.
     #[error("this path takes {0} only")]
     MethodNotAllowed(&'static str),
     /// The token is missing or wrong.
     #[error("the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.admin_token_file>")]
     Unauthorized,
-    /// It needs a token, and none is configured.
+    /// The path needs a token, and none is configured.
     #[error("off loopback this needs a token; set listen.admin_token_file, or ask on loopback")]
     NoToken,
-    /// A web page had a browser send it.
+    /// A web page made a browser send the request.
     #[error(transparent)]
     ForeignPage(#[from] ForeignPage),
-    /// As many orders as may wait do so already.
+    /// As many orders as may wait already do.
     #[error(
         "as many as may already wait for a drain or a reload; nothing was done; ask again when these have been answered"
     )]

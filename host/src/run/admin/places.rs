@@ -1,4 +1,4 @@
-//! Who is connected to the admin listener, and who has to go when too many are.
+//! The places for connections to the admin listener, and which connection must go when there are too many.
 
 use std::{
     collections::HashMap,
@@ -8,12 +8,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Probes and scrapers are few.
+/// Most connections at once: probes and scrapers are few.
 const MAX_CONNECTIONS: usize = 64;
-/// Of these, who waits for a drain or a reload to end.
+/// Of these, most connections that wait for a drain or a reload to end.
 const MAX_ORDERS: usize = 16;
 
-/// Who is connected.
+/// The connections to the admin listener.
 #[derive(Default)]
 pub(super) struct AdminPlaces(Mutex<TakenPlaces>);
 
@@ -25,11 +25,11 @@ struct TakenPlaces {
 }
 
 struct Guest {
-    /// When it last asked something, or came.
+    /// When the connection last asked something; before its first request, when it was accepted.
     asked: Instant,
-    /// It waits for an order to be carried out.
+    /// Whether the connection waits for an order to be carried out.
     waits: bool,
-    /// Rung when somebody else gets its place.
+    /// Notified when the place goes to another connection.
     wanted: Arc<Notify>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct AdminPlace {
 }
 
 impl AdminPlaces {
-    /// A place for who has just come, if need be that of who has asked nothing for longest.
+    /// A place for a new connection. If all are taken, the connection that has asked nothing for longest loses its own.
     pub(super) fn take(self: &Arc<Self>) -> AdminPlace {
         let mut taken = self.taken();
         if taken.by_id.len() >= MAX_CONNECTIONS {
@@ -83,7 +83,7 @@ impl AdminPlace {
         }
     }
 
-    /// Keeps the place while an order is carried out; none where as many as may wait already.
+    /// Keeps the place while an order is carried out. None if as many orders as may wait already do.
     pub(super) fn wait(&self) -> Option<Waiting<'_>> {
         let mut taken = self.places.taken();
         if taken.orders >= MAX_ORDERS {
@@ -107,7 +107,7 @@ impl AdminPlace {
     }
 }
 
-/// A place that is kept until this is dropped.
+/// A place that nobody can take while this value lives.
 pub(super) struct Waiting<'a>(&'a AdminPlace);
 
 impl Drop for Waiting<'_> {

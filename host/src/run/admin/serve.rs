@@ -1,9 +1,10 @@
-//! Serving the admin listener on a thread of its own, and who has to go when too many ask.
+//! Serves the admin listener on a thread of its own.
 //!
-//! Whoever comes is accepted: a probe that waits behind others is a probe that fails. There are [`MAX_CONNECTIONS`](super::places) places, and
-//! for one more the connection goes that has asked nothing for longest. So those that say nothing, say it slowly, or ask and never
-//! read give way, while a probe asks as soon as it is connected. Who waits for an order to be carried out keeps its place;
-//! those are [`MAX_ORDERS`](super::places) at most.
+//! Every connection is accepted: a probe that waits behind others is a probe that fails. When all
+//! [`MAX_CONNECTIONS`](super::places) places are taken, the connection that has asked nothing for longest is closed.
+//! So connections that send nothing, send slowly, or never read their reply give way, while a probe sends its request
+//! at once. A connection that waits for an order to be carried out keeps its place; at most
+//! [`MAX_ORDERS`](super::places) connections do.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -22,9 +23,9 @@ use super::{
     places::{AdminPlace, AdminPlaces},
 };
 
-/// A connection's life without a request, and a header's time.
+/// How long a connection may send no request, and how long the header of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection's whole life, beside an order that it waits for.
+/// The longest life of a connection, without the time of an order that it waits for.
 const CONNECTION_LIFE: Duration = Duration::from_secs(30);
 /// How long to wait after a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +39,7 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     Ok((listener, bound))
 }
 
-/// The admin thread; it ends when this is dropped.
+/// The admin thread. The thread ends when this value is dropped.
 pub struct Serving {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,7 +54,7 @@ impl Drop for Serving {
     }
 }
 
-/// Serves it on a new thread.
+/// Serves the admin listener on a new thread.
 pub fn serve(admin: Arc<Admin>, listener: TcpListener) -> anyhow::Result<Serving> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -81,7 +82,7 @@ async fn accept(admin: Arc<Admin>, listener: tokio::net::TcpListener) {
             Ok((stream, _)) => {
                 let place = places.take();
                 tokio::spawn(connection(Arc::clone(&admin), stream, place));
-                // It is to read what is there already before the next one may want its place.
+                // The new connection must read what has arrived before the next connection may want its place.
                 tokio::task::yield_now().await;
             }
             Err(error) => {
@@ -109,7 +110,7 @@ async fn connection(admin: Arc<Admin>, stream: TcpStream, place: AdminPlace) {
             tokio::time::sleep(longest_order).await;
         }
     };
-    // Dropping what is served closes it.
+    // Dropping `serving` closes the connection.
     tokio::select! {
         _ = serving => {}
         () = place.wanted() => {}

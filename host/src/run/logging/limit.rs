@@ -1,6 +1,7 @@
-//! How often one place may log. A client that connects, a broker that comes and goes, a file that changes can each make a place in
-//! the code log as often as they like; the log is for what happened, not for how often. So a place has [`A_MINUTE`] lines a minute,
-//! and then one that says how many more there were. DEBUG and TRACE are not limited: who turns them on wants them all.
+//! Limits how often one place in the code may log. A client that connects, a broker that comes and goes, or a file that
+//! changes can make a place log without end; but the log is for what happened, not for how often. So a place has
+//! [`A_MINUTE`] lines a minute, and then one line that says how many more there were. DEBUG and TRACE are not limited:
+//! an operator who turns them on wants all lines.
 
 use std::{
     collections::HashMap,
@@ -24,9 +25,10 @@ use super::line::Bounded;
 /// Lines of one place in a minute.
 const A_MINUTE: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
-/// What is told of a line that was left out, bytes.
+/// How much is kept of the first line that was left out, bytes.
 const TOLD_BYTES: usize = 200;
-/// What no client can cause, or what has a limit of its own: plugins' lines, a drain's report by topic, the notes at start.
+/// Targets without this limit: no client can cause their lines, or they have a limit of their own. They are plugins'
+/// lines, a drain's report by topic, and the notes at start.
 const FREE: [&str; 3] = ["plugin", "pointsman::run::drain", "pointsman::run"];
 
 /// See the [module](self).
@@ -39,7 +41,7 @@ pub(super) struct Limit {
 
 #[derive(Debug)]
 struct Site {
-    /// The minute that it is in.
+    /// The minute in which this place's lines are being counted.
     begun: Instant,
     lines: u32,
     left_out: u64,
@@ -73,7 +75,7 @@ impl Limit {
         false
     }
 
-    /// Of the places whose minute is over: how many lines were left out.
+    /// How many lines were left out, for the places whose minute is over.
     fn over(&self, now: Instant, all: bool) -> Vec<(&'static str, String, u64)> {
         let mut sites = self.sites();
         let over = sites
@@ -87,7 +89,7 @@ impl Limit {
         .collect()
     }
 
-    /// Says how many lines were left out, of places whose minute is over or of all.
+    /// Logs how many lines were left out: for the places whose minute is over, or for all places.
     pub(super) fn tell(&self, all: bool) {
         for (of, like, lines) in self.over(Instant::now(), all) {
             tracing::warn!(
@@ -99,7 +101,7 @@ impl Limit {
         }
     }
 
-    /// How many were left out so far.
+    /// Lines that were left out so far.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out.load(Ordering::Relaxed)
     }
@@ -110,7 +112,7 @@ impl Limit {
     }
 }
 
-/// The layer that lets lines pass or not.
+/// The layer that decides whether a line may pass.
 pub(super) struct Limited(pub(super) Arc<Limit>);
 
 impl<S: Subscriber> Layer<S> for Limited {

@@ -1,5 +1,5 @@
-//! How a line is written. What clients, plugins and brokers have said reaches the log in its fields: each is cut at
-//! [`FIELD_BYTES`], and nothing in it can begin another line or speak to a terminal.
+//! The format of a line. What clients, plugins and brokers have said is in the fields of a line. Each field is cut at
+//! [`FIELD_BYTES`], and nothing in it can begin another line or control a terminal.
 
 use std::fmt::{self, Debug, Write};
 
@@ -18,7 +18,7 @@ use tracing_subscriber::{
 
 use crate::base::text::{is_dangerous, write_escaped};
 
-/// Most of a field that is written. A line has a few.
+/// The most that is written of one field, bytes. A line has a few fields.
 const FIELD_BYTES: usize = 2_048;
 
 /// The formats.
@@ -26,7 +26,7 @@ const FIELD_BYTES: usize = 2_048;
 pub(super) enum Line {
     /// `time LEVEL target: message name=value …`
     Text,
-    /// The same, for terminals.
+    /// The same as `Text`, with colours for terminals.
     Coloured,
     /// `{"timestamp":…,"level":…,<fields>,"target":…}`
     Json,
@@ -64,7 +64,7 @@ where
     }
 }
 
-/// What each level has had in terminals for long.
+/// The usual colours of levels on terminals.
 fn colour(level: Level) -> u8 {
     match level {
         Level::ERROR => 31,
@@ -75,7 +75,7 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-/// The fields of an event, as they stand in a line.
+/// The fields of an event, as a line shows them.
 struct Fields {
     line: Line,
     text: String,
@@ -132,7 +132,7 @@ impl Visit for Fields {
     }
 }
 
-/// As a JSON string, without what a terminal would obey: the characters below a blank are escaped by JSON itself.
+/// Writes a JSON string without what a terminal would obey. The characters below a blank are escaped by JSON itself.
 fn json(text: &str) -> String {
     let plain = serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned());
     if !plain.chars().any(is_dangerous) {
@@ -150,7 +150,7 @@ fn json(text: &str) -> String {
     escaped
 }
 
-/// Writes so many bytes on, and an ellipsis for the rest.
+/// Passes on the first bytes, up to a limit, and then an ellipsis.
 struct Cut<'a, W> {
     out: &'a mut W,
     left: usize,
@@ -170,7 +170,7 @@ impl<'a, W: Write> Cut<'a, W> {
 impl<W: Write> Write for Cut<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.is_full {
-            // Whatever writes may stop: what it has to say is not wanted.
+            // The error stops the formatter: the rest of its text is not wanted.
             return Err(fmt::Error);
         }
         if text.len() <= self.left {
@@ -183,7 +183,7 @@ impl<W: Write> Write for Cut<'_, W> {
     }
 }
 
-/// Cuts, and escapes what is dangerous.
+/// Cuts the text and escapes the dangerous characters.
 pub(super) struct Bounded<'a, W>(Cut<'a, W>);
 
 impl<'a, W: Write> Bounded<'a, W> {

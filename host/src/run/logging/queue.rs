@@ -1,5 +1,5 @@
-//! The lines that wait to be written. A pipe that nobody reads blocks whoever writes into it; here that is one thread, and the
-//! lines that find no room are dropped and counted.
+//! The lines that wait to be written. A pipe that nobody reads blocks the thread that writes into it. Here only one
+//! thread writes, and lines that find no room are dropped and counted.
 
 use std::{
     collections::VecDeque,
@@ -21,9 +21,9 @@ use tracing_subscriber::fmt::MakeWriter;
 const MAX_LINES: usize = 8_192;
 /// Most bytes that wait.
 const MAX_BYTES: usize = 1 << 20;
-/// The share of both that is kept for warnings and errors: of (parts, all).
+/// The share of both limits that is kept for warnings and errors, as (parts, all).
 const KEPT: (usize, usize) = (1, 4);
-/// Where standard error is set not to block: how long to wait before the next try.
+/// If standard error is set to non-blocking: how long to wait before the next try.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// See the [module](self).
@@ -38,9 +38,9 @@ pub(super) struct Queue {
 struct Waiting {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// One is being written.
+    /// A line is being written.
     writing: bool,
-    /// Dropped, and not told yet.
+    /// Lines that were dropped and are not reported yet.
     untold: u64,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn standard_error() -> io::Result<File> {
 }
 
 impl Queue {
-    /// Never waits.
+    /// Adds a line, without ever waiting.
     fn push(&self, line: &[u8], level: Level) {
         let (parts, all) = match level {
             Level::ERROR | Level::WARN => (0, 1),
@@ -69,7 +69,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Writes one line, or waits that long for one.
+    /// Writes one line. If there is none, waits for one up to the given time.
     pub(super) fn write_next(&self, out: &File, patience: Duration) {
         let waiting = self.waiting();
         let (mut waiting, _) = self
@@ -93,7 +93,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Says how many lines were dropped, once there is room again.
+    /// Reports how many lines were dropped, once there is room again.
     pub(super) fn tell(&self) {
         let mut waiting = self.waiting();
         if waiting.untold == 0 || waiting.lines.len() > MAX_LINES / 2 || waiting.bytes > MAX_BYTES / 2 {
@@ -107,19 +107,19 @@ impl Queue {
         );
     }
 
-    /// How many were dropped so far.
+    /// Lines that were dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing waits, but no longer than that.
+    /// Waits until no line waits, but not longer than the given time.
     pub(super) fn flush(&self, patience: Duration) {
         let waiting = self.waiting();
         let pending = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
         drop(self.changed.wait_timeout_while(waiting, patience, pending));
     }
 
-    // A std mutex: it is held for a push or a pop, never while something is written.
+    // A std mutex: it is held for a push or a pop, never during a write.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +138,7 @@ fn write(mut out: &File, mut line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes one line at once, as the layer writes them.
+/// Takes one whole line for each write, since the layer writes it so.
 pub(super) struct Writer<'a> {
     queue: &'a Queue,
     level: Level,
@@ -155,7 +155,7 @@ impl io::Write for Writer<'_> {
     }
 }
 
-/// What the layer that writes lines writes to.
+/// Gives the layer a writer for each line.
 pub(super) struct Lines(pub(super) Arc<Queue>);
 
 impl<'a> MakeWriter<'a> for Lines {

@@ -1,4 +1,4 @@
-//! `pointsman config`: what tools and people want to know of a configuration without starting anything.
+//! `pointsman config`: what tools and people want to know about a configuration without starting anything.
 
 use std::{
     io::{self, Write},
@@ -41,7 +41,7 @@ pub struct Check {
 }
 
 impl Config {
-    /// The file that it names.
+    /// The file that the command names.
     pub fn file(&self) -> Option<&PathBuf> {
         match self {
             Self::Schema => None,
@@ -50,7 +50,7 @@ impl Config {
     }
 }
 
-/// Does what is asked, and says it to `out`; whether all is fine. `file` is what it names, or the environment.
+/// Runs the command and writes the result to `out`. True if the configuration has no mistakes.
 pub fn run(
     asked: &Config,
     file: Option<&Path>,
@@ -84,7 +84,7 @@ fn check(options: &Check, file: Option<&Path>, environment: Vec<(String, String)
     (mistakes.iter().map(|mistake| format!("{mistake}\n")).collect(), fine)
 }
 
-/// Whoever has read enough and goes away, as `head` does, is no failure.
+/// Writes the text. A reader that closes the pipe early, as `head` does, is not an error.
 pub(super) fn said(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),

@@ -1,4 +1,4 @@
-//! `pointsman completions` and `pointsman man`: the command line as shells and `man` know one. Both are made from [`Cli`].
+//! `pointsman completions` and `pointsman man`: the command line for shells and for `man`. Both are made from [`Cli`].
 
 use std::{fs, io::Write};
 
@@ -7,14 +7,14 @@ use clap::{Command, CommandFactory as _};
 
 use super::{Cli, Completions, Man, config::said};
 
-/// The script that makes a shell complete `pointsman`.
+/// Writes the script that makes a shell complete `pointsman`.
 pub fn completions(options: &Completions, out: &mut impl Write) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut command(), "pointsman", &mut script);
     Ok(said(out, &script)?)
 }
 
-/// The pages for `man`: one, or all.
+/// Writes one page for `man`, or all pages into a folder.
 pub fn man(options: &Man, out: &mut impl Write) -> anyhow::Result<()> {
     let Some(folder) = &options.out else {
         let mut page = Vec::new();
@@ -25,7 +25,7 @@ pub fn man(options: &Man, out: &mut impl Write) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write the pages into {}", folder.display()))
 }
 
-/// Without what the sidecar starts for itself: nobody is to be offered that.
+/// The command line without the hidden commands, which only the sidecar starts.
 fn command() -> Command {
     let whole = Cli::command();
     let shown: Vec<Command> = whole

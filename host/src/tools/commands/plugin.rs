@@ -71,7 +71,7 @@ fn build(options: &Build) -> anyhow::Result<ExitCode> {
 }
 
 fn dev(mut options: Dev) -> anyhow::Result<ExitCode> {
-    // Which `plugin new` has written.
+    // `plugin new` has written this file.
     let own = options.dir.join(plugin_trial::dev::CONFIG);
     options.admin.config = config_file(options.admin.config.as_ref()).or_else(|| own.is_file().then_some(own));
     let admin = admin(&options.admin)?;
@@ -88,7 +88,7 @@ fn check(options: &Check) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why a tool came to no result: for scripts on standard output, for people where other errors go.
+/// Reports why a tool has no result: as JSON on standard output for scripts, else as an ordinary error for people.
 fn refused(error: anyhow::Error, json: bool) -> anyhow::Result<ExitCode> {
     if !json {
         return Err(error);

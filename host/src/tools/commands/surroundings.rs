@@ -1,4 +1,4 @@
-//! What a command finds around it: the environment, and the configuration that the sidecar was started with.
+//! A command's surroundings: the environment, and the configuration that the sidecar was started with.
 
 use std::{env, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{
     tools::{admin_client, cli::Admin},
 };
 
-/// Whom the options mean: what they name themselves, else what the configuration says that the sidecar was started with.
+/// The sidecar that the command asks: as the options say, else as the sidecar's configuration says.
 pub(super) fn admin(options: &Admin) -> anyhow::Result<admin_client::Admin> {
     let file = config_file(options.config.as_ref());
     let listen = Config::listen(file.as_deref(), environment())?;
@@ -35,7 +35,7 @@ pub fn config_file(option: Option<&PathBuf>) -> Option<PathBuf> {
         .or_else(|| env::var_os("POINTSMAN_CONFIG").map(PathBuf::from))
 }
 
-/// A variable that is no text cannot be one of ours.
+/// The environment, without variables that are not valid text: none of them can be one of ours.
 pub fn environment() -> Vec<(String, String)> {
     env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

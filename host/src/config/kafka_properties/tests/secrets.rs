@@ -3,7 +3,7 @@ use super::{block, strict};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// Keys whose values must never be seen, misspelt ones among them.
+/// Keys whose values must never be shown, including misspelt keys.
 const SECRETS: [&str; 16] = [
     "sasl.password",
     "sasl.jaas.config",
@@ -23,7 +23,7 @@ const SECRETS: [&str; 16] = [
     "spring.sasl.jaas.config.password",
 ];
 
-/// Neighbours that lead the secrets down every path.
+/// Other keys that lead the secrets through every path of the code.
 const NEIGHBOURS: [(&str, &str); 14] = [
     ("security.protocol", "SASL_SSL"),
     ("security.protocol", "nonsense"),
@@ -44,7 +44,7 @@ const NEIGHBOURS: [(&str, &str); 14] = [
     ("acks", "1"),
 ];
 
-/// Something that no message holds by chance, between pieces that a parser of quotes and options may stumble over.
+/// A text that no message holds by chance, between characters that a parser of quotes and options may stumble over.
 fn secret() -> impl Strategy<Value = String> {
     let around = || {
         prop_oneof![
