@@ -12,11 +12,13 @@
 //!    Others skip this stage.
 //! 3. [`pipeline`]: looks up the request's topics in [`routing::topics`], has each record decided, takes room for all
 //!    of them, and hands them over, in their order.
-//! 4. [`routing`]: the first `[[route]]` that matches the topic names the plugin; its decision becomes a partition, or a refusal.
+//! 4. [`routing`]: the first `[[route]]` that matches the topic names the plugin; its decision becomes a partition, or
+//!    a refusal.
 //! 5. [`plugin`]: the team's component in its sandbox. An instance is leased, called, and given back.
 //! 6. [`produce`]: one shared, idempotent [`Producer`](produce::Producer) takes the record with its partition and a
-//!    [`Ticket`](produce::batch::Ticket). The brokers' answer comes back as a delivery report, and the ticket fills the record's slot in
-//!    the request's [`Batch`](produce::batch::Batch) with exactly one [`Outcome`](base::outcome::Outcome).
+//!    [`Ticket`](produce::batch::Ticket). The brokers' answer comes back as a delivery report, and the ticket fills the
+//!    record's slot in the request's [`Batch`](produce::batch::Batch) with exactly one
+//!    [`Outcome`](base::outcome::Outcome).
 //! 7. With the last slot filled, [`ingest::reply`] writes the answer.
 //!
 //! # What the stages use
@@ -28,14 +30,15 @@
 //!
 //! # Around them
 //!
-//! - [`run`]: builds all of this once, serves, and drains at the end; [`run::admin`] shows it and takes orders, [`run::logging`] never
-//!   holds anybody up.
+//! - [`run`]: builds all of this once, serves, and drains at the end; [`run::admin`] shows it and takes orders,
+//!   [`run::logging`] never holds anybody up.
 //! - [`reload`]: exchanges plugins and routes while records flow.
 //! - [`tools`]: the other commands: `plugin new|build|dev|check|test|bench`, `load`, `probe`, `drain`.
 //!
 //! # Seams
 //!
-//! One so far: [`produce::Producer`], where records go. Its real side is librdkafka, its test side keeps records in memory.
+//! One so far: [`produce::Producer`], where records go. Its real side is librdkafka, its test side keeps records in
+//! memory.
 
 pub mod admission;
 pub mod base;
