@@ -89,7 +89,7 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
         (
             "truncated",
             components::truncated(&key_hash).into_owned(),
-            "no valid wasm component",
+            "not a valid wasm component",
         ),
         ("no wasm", b"#!/bin/sh\n".to_vec(), "not wasm at all"),
         ("a core module", b"\0asm\x01\0\0\0".to_vec(), "a core wasm module"),

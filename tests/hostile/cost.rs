@@ -100,7 +100,7 @@ fn a_plugin_that_takes_long_to_compile_or_says_much_delays_no_other() {
     with_neighbour(&sidecar, || {
         // More text than a pipe holds: neither side may block on it.
         folder.put("bad", &components::long_error(99_000));
-        let said = problem(&sidecar, "bad", "no valid wasm component");
+        let said = problem(&sidecar, "bad", "not a valid wasm component");
         assert!(said.len() < 2_100, "{} bytes", said.len());
         // The compiler's 30 s of CPU time at the lowest priority are not over soon. Its bytes differ in each run: if
         // compiling it ever ended, its code would be cached.
@@ -220,7 +220,7 @@ fn no_name_or_error_in_a_component_is_told_in_full() {
     let sidecar = folder.sidecar_with_good_and("p", "*", "").start();
     for (bytes, says) in [
         (components::long_names(50_000, 3), "it imports n0-xxx"),
-        (components::long_error(99_000), "no valid wasm component"),
+        (components::long_error(99_000), "not a valid wasm component"),
     ] {
         folder.put("p", &bytes);
         let said = problem(&sidecar, "p", says);

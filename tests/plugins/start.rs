@@ -23,7 +23,7 @@ fn a_plugin_that_cannot_serve_stops_the_start_and_says_why() {
     std::fs::copy(plugin_dir().join("hostile.wasm"), folder.path().join("hostile.wasm")).unwrap();
     for (route, says) in [
         ("plugin = \"text\"", "not wasm at all"),
-        ("plugin = \"half\"", "no valid wasm component"),
+        ("plugin = \"half\"", "not a valid wasm component"),
         ("plugin = \"module\"", "a core wasm module, expected a component"),
         ("plugin = \"large\"", "over 2000000 bytes"),
         ("plugin = \"good\"\nconfig = { surprise = 1 }", "surprise"),
