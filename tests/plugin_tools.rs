@@ -50,7 +50,10 @@ fn a_plugin_that_check_likes_is_one_that_the_sidecar_takes_and_the_others_are_to
         ),
         (components::wrong_version(), "this host has version 1.0.0"),
         (components::with_sockets(), "it imports wasi:sockets/tcp@0.2.0"),
-        (components::truncated(&key_hash).into_owned(), "not a valid wasm component"),
+        (
+            components::truncated(&key_hash).into_owned(),
+            "not a valid wasm component",
+        ),
         (b"\0asm\x01\0\0\0".to_vec(), "build it with `pointsman plugin build`"),
         (Vec::new(), "it is empty"),
         (built("header"), "missing field `name`"),

@@ -21,7 +21,7 @@ const MOST: usize = 200;
 const ROUTE: &str = "topics = [\"*\"]";
 
 /// All mistakes in the order of the file; those without a line come last.
-pub(super) fn of(file: Option<&Path>, environment: env::Keys, overrides: &Overrides) -> Vec<ConfigError> {
+pub(super) fn of(file: Option<&Path>, environment: Vec<env::Variable>, overrides: &Overrides) -> Vec<ConfigError> {
     let source = match Source::read(file) {
         Ok(source) => source,
         Err(error) => return vec![error],

@@ -28,14 +28,26 @@ pub(super) fn overlay(
     }
 }
 
-/// The variables that set configuration keys: name, path of the key, value.
-pub(super) type Keys = Vec<(String, Vec<String>, String)>;
+/// A variable that sets a configuration key.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Variable {
+    name: String,
+    /// The key, with the tables above it.
+    path: Vec<String>,
+    value: String,
+}
 
 /// Picks those variables, in the order of their names.
-pub(super) fn keys_of(environment: impl IntoIterator<Item = (String, String)>) -> Keys {
-    let mut keys: Keys = environment
+pub(super) fn keys_of(environment: impl IntoIterator<Item = (String, String)>) -> Vec<Variable> {
+    let mut keys: Vec<Variable> = environment
         .into_iter()
-        .filter_map(|(name, value)| Some((name.clone(), path_of(&name)?, value)))
+        .filter_map(|(name, value)| {
+            Some(Variable {
+                path: path_of(&name)?,
+                name,
+                value,
+            })
+        })
         .collect();
     keys.sort();
     keys
@@ -45,10 +57,10 @@ pub(super) fn keys_of(environment: impl IntoIterator<Item = (String, String)>) -
 pub(super) fn overlay_all(
     mut table: toml::Table,
     mut config: Config,
-    keys: Keys,
+    keys: Vec<Variable>,
     refused: &mut Vec<ConfigError>,
 ) -> Config {
-    for (name, path, value) in keys {
+    for Variable { name, path, value } in keys {
         let laid = match path[0].as_str() {
             "route" => Err(error(&name, "routes come from the file only")),
             _ => set(&table, &name, &path, &value),

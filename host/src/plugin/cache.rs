@@ -201,22 +201,34 @@ impl Cache {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return;
         };
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
+        let mut files: Vec<Kept> = entries
             .flatten()
             .filter_map(|entry| {
                 let found = entry.metadata().ok()?;
-                Some((found.modified().ok()?, found.len(), entry.path()))
+                Some(Kept {
+                    used: found.modified().ok()?,
+                    bytes: found.len(),
+                    file: entry.path(),
+                })
             })
             .collect();
-        files.sort_unstable_by_key(|(modified, ..)| Reverse(*modified));
+        files.sort_unstable_by_key(|kept| Reverse(kept.used));
         let mut bytes = 0;
-        for (index, (_, size, file)) in files.into_iter().enumerate() {
-            bytes += size;
+        for (index, kept) in files.into_iter().enumerate() {
+            bytes += kept.bytes;
             if index >= MAX_FILES || (bytes > MAX_BYTES && index > 0) {
-                let _ = fs::remove_file(file);
+                let _ = fs::remove_file(kept.file);
             }
         }
     }
+}
+
+/// A file in the folder.
+struct Kept {
+    /// When it was used last.
+    used: SystemTime,
+    bytes: u64,
+    file: PathBuf,
 }
 
 fn prefix(digest: &str, compatibility: &str) -> String {

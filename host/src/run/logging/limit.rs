@@ -76,22 +76,25 @@ impl Limit {
     }
 
     /// How many lines were left out, for the places whose minute is over.
-    fn over(&self, now: Instant, all: bool) -> Vec<(&'static str, String, u64)> {
+    fn over(&self, now: Instant, all: bool) -> Vec<LeftOut> {
         let mut sites = self.sites();
         let over = sites
             .values_mut()
             .filter(|site| site.left_out > 0 && (all || now.saturating_duration_since(site.begun) >= MINUTE));
         over.map(|site| {
             (site.begun, site.lines) = (now, 0);
-            let left_out = std::mem::take(&mut site.left_out);
-            (site.target, std::mem::take(&mut site.message), left_out)
+            LeftOut {
+                of: site.target,
+                like: std::mem::take(&mut site.message),
+                lines: std::mem::take(&mut site.left_out),
+            }
         })
         .collect()
     }
 
     /// Logs how many lines were left out: for the places whose minute is over, or for all places.
     pub(super) fn tell(&self, all: bool) {
-        for (of, like, lines) in self.over(Instant::now(), all) {
+        for LeftOut { of, like, lines } in self.over(Instant::now(), all) {
             tracing::warn!(
                 lines,
                 of,
@@ -110,6 +113,16 @@ impl Limit {
     fn sites(&self) -> MutexGuard<'_, HashMap<Identifier, Site>> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Lines of one place that were left out.
+#[derive(Debug, PartialEq, Eq)]
+struct LeftOut {
+    /// The place's target.
+    of: &'static str,
+    /// The message of the first of them.
+    like: String,
+    lines: u64,
 }
 
 /// The layer that decides whether a line may pass.
@@ -224,7 +237,14 @@ mod tests {
         assert_eq!(admitted(begun, 100), 60);
         assert_eq!(limit.over(begun + Duration::from_secs(59), false), []);
         assert_eq!(admitted(begun + MINUTE, 5), 0, "not before it was told");
-        assert_eq!(limit.over(begun + MINUTE, false), [("t", "m".to_owned(), 45)]);
+        assert_eq!(
+            limit.over(begun + MINUTE, false),
+            [LeftOut {
+                of: "t",
+                like: "m".to_owned(),
+                lines: 45
+            }]
+        );
         assert_eq!(admitted(begun + MINUTE, 100), 60);
         assert_eq!(limit.over(begun + MINUTE, true).len(), 1);
         assert_eq!(admitted(begun + 3 * MINUTE, 60), 60);
