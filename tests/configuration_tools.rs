@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::sidecar::{BINARY, root, to_its_end};
+use crate::support::{
+    files::files_below,
+    sidecar::{BINARY, root, to_its_end},
+};
 
 fn schema() -> Value {
     let output = to_its_end(Command::new(BINARY).args(["config", "schema"]));
@@ -82,24 +84,11 @@ fn mistakes(schema: &Value, toml: &str) -> Vec<String> {
     found
 }
 
-/// The files below a folder that end so.
-fn files(folder: &Path, end: &str, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() && !["target", "node_modules", "dist"].contains(&name) && !name.starts_with('.') {
-            files(&path, end, found);
-        } else if path.is_file() && name.ends_with(end) {
-            found.push(path);
-        }
-    }
-}
-
 /// The configurations in the documentation, with the page that each is on.
 fn documented() -> Vec<(String, String)> {
     let mut pages = vec![root().join("README.md")];
-    files(&root().join("docs"), ".md", &mut pages);
-    files(&root().join("examples"), ".md", &mut pages);
+    pages.extend(files_below(&root().join("docs"), ".md"));
+    pages.extend(files_below(&root().join("examples"), ".md"));
     let mut found = Vec::new();
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();
@@ -180,8 +169,7 @@ fn an_editor_completes_every_documented_key_and_marks_every_other() {
 #[test]
 fn no_example_is_marked_as_wrong_by_an_editor() {
     let schema = schema();
-    let mut paths = Vec::new();
-    files(&root().join("examples"), ".toml", &mut paths);
+    let paths = files_below(&root().join("examples"), ".toml");
     let mut examples = documented();
     examples.extend(
         paths

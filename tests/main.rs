@@ -41,6 +41,7 @@ mod trials;
 mod support {
     pub(crate) mod components;
     pub(crate) mod consumer;
+    pub(crate) mod files;
     pub(crate) mod http;
     pub(crate) mod http2;
     pub(crate) mod kafka;

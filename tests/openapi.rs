@@ -1,8 +1,9 @@
 //! docs/openapi.yaml says what there is, and no more. `tests/openapi/run` holds a running sidecar against the rest of it.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use crate::support::{
+    files::files_below,
     http::Http,
     sidecar::{Builder, root},
 };
@@ -103,30 +104,21 @@ fn every_error_code_of_a_record_is_documented_and_no_other() {
 }
 
 /// The literals that stand with a status in the sources, and those that a refused number has.
-fn codes_in(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            codes_in(&path, found);
-            continue;
-        }
-        if path.extension().is_none_or(|end| end != "rs") {
-            continue;
-        }
+fn codes() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for path in files_below(&root().join("host/src"), ".rs") {
         let text = std::fs::read_to_string(&path).unwrap();
-        for (before, after) in [("StatusCode::", ","), ("bad_request", "(")] {
-            for rest in text.split(before).skip(1) {
-                let Some((name, rest)) = rest.split_once(after) else {
-                    continue;
-                };
-                let literal = rest
-                    .trim_start()
-                    .strip_prefix('"')
-                    .and_then(|rest| rest.split('"').next());
-                let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
-                if let Some(code) = literal.filter(|code| is_name(name) && !code.is_empty() && is_name(code)) {
-                    found.insert(code.to_owned());
-                }
+        for rest in text.split("StatusCode::").skip(1) {
+            let Some((name, rest)) = rest.split_once(',') else {
+                continue;
+            };
+            let literal = rest
+                .trim_start()
+                .strip_prefix('"')
+                .and_then(|rest| rest.split('"').next());
+            let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+            if let Some(code) = literal.filter(|code| is_name(name) && !code.is_empty() && is_name(code)) {
+                found.insert(code.to_owned());
             }
         }
         if text.contains("enum Refusal") {
@@ -134,13 +126,13 @@ fn codes_in(folder: &Path, found: &mut BTreeSet<String>) {
             found.extend(literals.map(str::to_owned));
         }
     }
+    found
 }
 
 #[test]
 fn every_code_of_a_problem_is_documented_and_no_other() {
-    let mut codes = BTreeSet::new();
-    codes_in(&root().join("host/src"), &mut codes);
-    // Codes of records that a whole request may have, too: see `Problem::topic` and `NotTaken`.
+    let mut codes = codes();
+    // Codes of records that a whole request may have, too: see `IngestError::Topic`.
     for shared in [
         "invalid_topic",
         "no_route",

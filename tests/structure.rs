@@ -3,10 +3,10 @@
 
 mod arrows;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use self::arrows::Arrows;
-use crate::support::sidecar::root;
+use crate::support::{files::files_below, sidecar::root};
 
 /// Each folder with those that it may use. They stand in the order of a record's way, so each may only name folders behind it. To let a
 /// folder use one more, write it here; one that is used no more has to go.
@@ -107,28 +107,17 @@ fn no_file_uses_one_that_uses_it() {
 #[test]
 fn a_file_fits_a_reader_s_head() {
     let mut long = Vec::new();
-    files(&root().join("host/src"), &mut |file| {
-        let lines = fs::read_to_string(file).unwrap().lines().count();
+    for file in files_below(&root().join("host/src"), ".rs") {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
         if lines > FILE_LINES {
             long.push(format!("{}: {lines} lines", file.display()));
         }
-    });
+    }
     assert!(long.is_empty(), "files over {FILE_LINES} lines: {long:#?}");
 }
 
 fn folder(module: &str) -> String {
     module.split("::").next().unwrap_or_default().to_owned()
-}
-
-fn files(dir: &Path, each: &mut dyn FnMut(&Path)) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => files(&path, each),
-            false if path.extension().is_some_and(|extension| extension == "rs") => each(&path),
-            false => {}
-        }
-    }
 }
 
 /// A circle of two files behind a re-export, and an arrow that a nested `use` hides.

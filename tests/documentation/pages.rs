@@ -1,12 +1,8 @@
 //! Pages of Markdown: their blocks, and their prose without them.
 
 use std::fs;
-use std::path::Path;
 
-use crate::support::sidecar::root;
-
-/// Folders that hold no page of the project.
-const NOT_OURS: &[&str] = &["target", "node_modules", "vendor", ".git"];
+use crate::support::{files::files_below, sidecar::root};
 
 /// A file of Markdown.
 pub(crate) struct Page {
@@ -96,22 +92,9 @@ fn blocks(name: &str, text: &str) -> Vec<Block> {
 
 /// Every page of the project.
 pub(crate) fn markdown_files() -> Vec<Page> {
-    let mut names = Vec::new();
-    collect(Path::new(""), &mut names);
-    names.sort();
-    names.iter().map(|name| Page::read(name)).collect()
-}
-
-fn collect(folder: &Path, names: &mut Vec<String>) {
-    for entry in fs::read_dir(root().join(folder)).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let file_name = entry.file_name().into_string().expect("a name in UTF-8");
-        let kind = entry.file_type().expect("its type");
-        let path = folder.join(&file_name);
-        if kind.is_dir() && !NOT_OURS.contains(&file_name.as_str()) {
-            collect(&path, names);
-        } else if kind.is_file() && file_name.ends_with(".md") {
-            names.push(path.to_str().expect("a path in UTF-8").to_owned());
-        }
-    }
+    let pages = files_below(root(), ".md");
+    let names = pages.iter().map(|page| page.strip_prefix(root()).expect("it is below"));
+    names
+        .map(|name| Page::read(name.to_str().expect("a path in UTF-8")))
+        .collect()
 }

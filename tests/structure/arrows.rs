@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use crate::support::files::files_below;
+
 /// A module's path below the crate: `["ingest", "parse"]`.
 type Module = Vec<String>;
 
@@ -23,8 +25,14 @@ struct Source {
 impl Arrows {
     /// Reads all files of a folder with a lib.rs, but for `tests` modules and these folders.
     pub(super) fn read(dir: &Path, without: &[&str]) -> Self {
-        let mut sources = BTreeMap::new();
-        collect(dir, &mut Vec::new(), &mut sources);
+        let files = files_below(dir, ".rs").into_iter();
+        let sources: BTreeMap<Module, Source> = files
+            .map(|file| {
+                let module = module_of(file.strip_prefix(dir).unwrap());
+                (module, Source::of(&fs::read_to_string(&file).unwrap()))
+            })
+            .filter(|(module, _)| *module != ["main"])
+            .collect();
         let arrows = sources
             .iter()
             .filter(|(module, _)| !module.is_empty() && !without.contains(&module[0].as_str()))
@@ -72,22 +80,15 @@ impl Arrows {
     }
 }
 
-fn collect(dir: &Path, module: &mut Module, sources: &mut BTreeMap<Module, Source>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if path.is_dir() {
-            module.push(name);
-            collect(&path, module, sources);
-            module.pop();
-        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "main" {
-            let mut own = module.clone();
-            if name != "lib" {
-                own.push(name);
-            }
-            sources.insert(own, Source::of(&fs::read_to_string(&path).unwrap()));
-        }
-    }
+/// `ingest/parse.rs` is `["ingest", "parse"]`, and `lib.rs` the crate itself.
+fn module_of(file: &Path) -> Module {
+    let mut module: Module = file
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_str().unwrap().to_owned())
+        .collect();
+    module.retain(|part| part != "lib");
+    module
 }
 
 /// The file that defines what a path names; none for other crates.
