@@ -46,9 +46,7 @@ pub(super) fn of(file: Option<&Path>, environment: Vec<env::Variable>, overrides
         ..
     } = reading;
     let mut config = env::overlay_all(table, config, environment, &mut mistakes);
-    if overrides.embedded {
-        config.kafka.bootstrap_servers = Some("embedded".to_owned());
-    }
+    overrides.lay_over(&mut config);
     let mut found = Findings::new(&source);
     check::look_over(config, &mut found);
     let is_in_file = |mistake: &ConfigError| {

@@ -4,6 +4,14 @@ use std::path::Path;
 
 use super::{Config, ConfigError, Listen, Loaded, Overrides, Source, all_mistakes, check, env};
 
+impl Overrides {
+    pub(super) fn lay_over(&self, config: &mut Config) {
+        if self.embedded {
+            config.kafka.bootstrap_servers = Some("embedded".to_owned());
+        }
+    }
+}
+
 impl Config {
     /// Reads, overlays and checks. `file` is `--config` or `POINTSMAN_CONFIG`. Without a file, only the environment
     /// counts.
@@ -15,9 +23,7 @@ impl Config {
         let source = Source::read(file)?;
         let config = source.parse()?;
         let mut config = env::overlay(&source, config, environment)?;
-        if overrides.embedded {
-            config.kafka.bootstrap_servers = Some("embedded".to_owned());
-        }
+        overrides.lay_over(&mut config);
         check::finish(&source, config)
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), ForeignPage> {
     match origins[..] {
         [] => Ok(()),
         [origin] if is_own(origin.as_bytes(), headers) => Ok(()),
-        _ => Err(foreign(
+        _ => Err(ForeignPage(
             "its Origin header names another site than the one asked; only programs may ask here, without that header",
         )),
     }
@@ -50,7 +50,7 @@ pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) ->
     let mut hosts = headers.get_all(HOST).iter();
     let named = hosts.all(|host| authority(host.as_bytes()).is_some_and(|host| is_local(&host)));
     if !named || !uri.authority().is_none_or(is_local) {
-        return Err(foreign(
+        return Err(ForeignPage(
             "its Host header is another name than localhost or a loopback address; ask by one of these, or set \
              listen.admin_token_file",
         ));
@@ -60,13 +60,13 @@ pub(crate) fn check_strictly(method: &Method, uri: &Uri, headers: &HeaderMap) ->
         && site != "none"
         && site != "same-origin"
     {
-        return Err(foreign(
+        return Err(ForeignPage(
             "a page of another site had a browser send it (Sec-Fetch-Site); ask with a program",
         ));
     }
     // Browsers older than 2020 send forms without an `Origin`.
     if method == Method::POST && headers.get(CONTENT_TYPE).is_some_and(|given| is_form(given.as_bytes())) {
-        return Err(foreign(
+        return Err(ForeignPage(
             "its Content-Type is that of a web page's form; an order has no body: omit both the body and Content-Type",
         ));
     }
@@ -98,10 +98,6 @@ fn is_form(content_type: &[u8]) -> bool {
     let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii();
     FORMS.iter().any(|form| essence.eq_ignore_ascii_case(form.as_bytes()))
-}
-
-fn foreign(what: &'static str) -> ForeignPage {
-    ForeignPage(what)
 }
 
 #[cfg(test)]

@@ -40,7 +40,6 @@ const LONG_REPLY: usize = 512;
 
 /// What a request asks for, beside its records.
 struct Wishes {
-    number: Option<Number>,
     ack: AckMode,
     /// Whether the reply says which plugin was asked.
     trace: bool,
@@ -82,14 +81,13 @@ impl Api {
             ));
         }
         let wishes = Wishes {
-            number,
             ack: target.ack,
             trace: wants_trace(&head.headers),
             form: Form::of(&head.headers),
             deadline,
         };
         let request = self.read(head, body, topic).await?;
-        match &wishes.number {
+        match number {
             Some(number) => self.answer_numbered(number, request, &wishes).await,
             None => self.answer(request, &wishes).await,
         }
@@ -134,12 +132,12 @@ impl Api {
     /// Replies to a request with a number: hands it over in its turn, or replies from memory.
     async fn answer_numbered(
         &self,
-        number: &Number,
+        number: Number,
         request: Request,
         wishes: &Wishes,
     ) -> Result<Response<Bytes>, IngestError> {
         let deadline = wishes.deadline.into();
-        let turn = self.begin(number.clone(), &request.records);
+        let turn = self.begin(number, &request.records);
         let Ok(begun) = tokio::time::timeout_at(deadline, turn).await else {
             return Err(turn_did_not_come());
         };

@@ -49,13 +49,7 @@ fn probe(options: &Probe) -> anyhow::Result<ExitCode> {
         Probed::Live => "/live",
         Probed::Ready => "/ready",
     };
-    let (status, body) = admin_client::ask(&admin(&options.admin)?, Method::GET, path, PROBE_TIMEOUT)?;
-    print!("{body}");
-    Ok(if status.is_success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    ask(&options.admin, Method::GET, path, PROBE_TIMEOUT)
 }
 
 fn send(options: &Load) -> anyhow::Result<ExitCode> {
@@ -71,7 +65,12 @@ fn send(options: &Load) -> anyhow::Result<ExitCode> {
 }
 
 fn drain(options: &Admin) -> anyhow::Result<ExitCode> {
-    let (status, body) = admin_client::ask(&admin(options)?, Method::POST, "/drain", DRAIN_TIMEOUT)?;
+    ask(options, Method::POST, "/drain", DRAIN_TIMEOUT)
+}
+
+/// Asks the sidecar and prints its answer. Any status but success is a failure.
+fn ask(options: &Admin, method: Method, path: &str, timeout: Duration) -> anyhow::Result<ExitCode> {
+    let (status, body) = admin_client::ask(&admin(options)?, method, path, timeout)?;
     print!("{body}");
     Ok(if status.is_success() {
         ExitCode::SUCCESS

@@ -49,10 +49,7 @@ async fn write(
 ) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
-        let planned = plan.interval.map(|interval| plan.begin + interval * number);
-        if let Some(planned) = planned {
-            tokio::time::sleep_until(planned.into()).await;
-        }
+        let planned = plan.due(number).await;
         // A request that has to wait here is late: its latency still counts from when it was due.
         state.room.acquire().await?.forget();
         let due = planned.unwrap_or_else(Instant::now);

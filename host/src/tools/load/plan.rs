@@ -21,3 +21,13 @@ pub(super) struct Plan {
     /// How many requests of one connection may be under way at once.
     pub(super) in_flight: usize,
 }
+
+impl Plan {
+    /// Waits until this request of a connection is due, and says when that is. None if requests go as soon as there is
+    /// room.
+    pub(super) async fn due(&self, number: u32) -> Option<Instant> {
+        let due = self.begin + self.interval? * number;
+        tokio::time::sleep_until(due.into()).await;
+        Some(due)
+    }
+}

@@ -104,10 +104,7 @@ async fn send(
 ) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
-        let planned = plan.interval.map(|interval| plan.begin + interval * number);
-        if let Some(planned) = planned {
-            tokio::time::sleep_until(planned.into()).await;
-        }
+        let planned = plan.due(number).await;
         let room = pieces.reserve().await.context("the sidecar ended the stream")?;
         let now = planned.unwrap_or_else(Instant::now);
         if now >= plan.end {
