@@ -252,13 +252,15 @@ impl Pipeline {
         let mut sender = self.producer.sender(batch.generation());
         for (index, placed) in records.into_iter().enumerate() {
             match placed {
-                Ok(Placed { record, destination }) => send(&mut *sender, &batch, index, &record, destination),
+                Ok(Placed { record, destination }) => send(&mut *sender, &batch, index, record, destination),
                 Err(Refused { topic, error }) => batch.refuse(index, topic.as_deref(), error),
             }
             if index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
+                sender.hand_over();
                 tokio::task::yield_now().await;
             }
         }
+        sender.hand_over();
         batch.handed_over();
         Submitted {
             batch,
@@ -334,9 +336,9 @@ impl Pipeline {
 }
 
 /// Hands over one record, unless its topic is closed or refuses it.
-fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: &Record, destination: Destination) {
+fn send(sender: &mut dyn Sender, batch: &Arc<Batch>, index: usize, record: Record, destination: Destination) {
     let topic = batch.topic(destination);
-    match topic.admit(record, destination) {
+    match topic.admit(&record, destination) {
         Ok(probe) => sender.send(record, destination.partition, Ticket::new(batch, index, probe)),
         Err(error) => batch.refuse(index, Some(topic), error),
     }

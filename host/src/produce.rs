@@ -41,6 +41,11 @@ pub trait Producer: Send + Sync + 'static {
         Packing::default()
     }
 
+    /// How many clients the producer has side by side.
+    fn clients(&self) -> usize {
+        1
+    }
+
     /// Whether records may be sent to this topic, which may be new. The producer keeps something of each topic, and bounds
     /// how many there are.
     fn has_room_for(&self, _topic: &str) -> bool {
@@ -65,12 +70,15 @@ pub trait Producer: Send + Sync + 'static {
     fn health(&self) -> Health;
 }
 
-/// Hands over the records of one request. A sender may keep the client of its generation alive, so it must not live long.
+/// Takes the records of one request. A sender may keep the client of its generation alive, so it must not live long.
 pub trait Sender: Send {
-    /// Hands a record over, without waiting. Records that one thread hands over for one partition are written in that order.
+    /// Takes a record for [`Sender::hand_over`]. Records that are sent to one partition are written in that order.
     /// The ticket is completed exactly once: at once if the record is refused or the sender's generation is over, else by the
     /// brokers' answer.
-    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket);
+    fn send(&mut self, record: Record, partition: u32, ticket: Ticket);
+
+    /// Hands over all records that were sent, without waiting. Must be called before the sender is dropped.
+    fn hand_over(&mut self) {}
 }
 
 /// Why a topic's partitions are not known.

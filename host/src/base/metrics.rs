@@ -55,6 +55,8 @@ pub struct Metrics {
     pub buffered_bytes: IntGauge,
     /// The producer's generation.
     pub generation: IntGauge,
+    /// How many clients the producer has side by side.
+    pub clients: IntGauge,
     /// 1 while a Kafka broker can be reached.
     pub kafka_up: IntGauge,
     /// Outcomes of records that were handed over, by kind: what a drain reports.
@@ -148,6 +150,7 @@ impl Metrics {
                 "Bytes reserved by bodies and queued records",
             )?,
             generation: registrar.gauge("pointsman_generation", "Producer generation")?,
+            clients: registrar.gauge("pointsman_producer_clients", "Client connections to each broker, side by side")?,
             kafka_up: registrar.gauge("pointsman_kafka_up", "1 while a Kafka broker can be reached")?,
             handed_over: Default::default(),
             registry: registrar.into_registry(),

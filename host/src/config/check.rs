@@ -1,6 +1,6 @@
 //! Checks what the types alone cannot say: keys that depend on one another, secrets in files, the Kafka block.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, ops::RangeInclusive, path::Path};
 
 use super::{Config, ConfigError, Limits, Loaded, Route, Source, java_properties, kafka_properties};
 use crate::config::findings::Findings;
@@ -9,6 +9,8 @@ use crate::config::findings::Findings;
 const MAX_ROUTES: usize = 1_000;
 /// Less memory would refuse numbered requests of a few hundred records.
 const MIN_CLIENT_MEMORY: usize = 256 << 10;
+/// Each takes threads, and memory at every broker. More have not been faster.
+const BROKER_CONNECTIONS: RangeInclusive<usize> = 1..=16;
 
 /// Checks and completes a configuration. The error is the first mistake.
 pub(super) fn finish(source: &Source, config: Config) -> Result<Loaded, ConfigError> {
@@ -125,6 +127,10 @@ fn properties_file(source: &Source, config: &mut Config) -> Result<(), ConfigErr
 }
 
 fn kafka(config: &mut Config, found: &mut Findings<'_>) -> kafka_properties::Translated {
+    if !BROKER_CONNECTIONS.contains(&config.kafka.broker_connections) {
+        let (least, most) = (BROKER_CONNECTIONS.start(), BROKER_CONNECTIONS.end());
+        found.add(&["kafka", "broker_connections"], format!("expected {least} to {most}"));
+    }
     let embedded = config.kafka.is_embedded();
     let raw = resolve_secrets(&config.kafka.properties.0, found);
     let (mut translated, refused) = kafka_properties::translate_all(&raw, config.kafka.ordering);

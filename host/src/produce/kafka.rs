@@ -1,21 +1,27 @@
-//! The real producer: librdkafka through rust-rdkafka's `BaseProducer`, one client after the other.
+//! The real producer: librdkafka through rust-rdkafka's `BaseProducer`, in one or more clients side by side.
 //!
 //! rust-rdkafka's `FutureProducer` is not used: on a full queue it sleeps and tries again by itself, which reorders concurrent
 //! sends. Here a full queue is an error of the record. It does not happen, because admission keeps the queue below
 //! librdkafka's limits.
 //!
+//! Records of a request are collected by partition, and wait for their partition's turn ([`turns`]) in a queue of its own. The
+//! clients of a generation ([`clients`]) are one producer to everybody else.
+//!
 //! A client that met a fatal error takes no more records. The thread of delivery reports then answers the outstanding records,
-//! makes a new client and raises the generation. The process is not restarted, and no record is sent again by itself. Until
-//! the new client is ready, records are refused.
+//! makes new clients and raises the generation. The process is not restarted, and no record is sent again by itself. Until
+//! the new clients are ready, records are refused.
 //!
 //! librdkafka keeps some memory for each topic that a client ever sent to, until the client ends. So when a client has sent to
-//! twice as many topics as are known at once, a new client replaces it at a moment when no record is outstanding. No record is
+//! twice as many topics as are known at once, new clients replace all at a moment when no record is outstanding. No record is
 //! refused for that.
 
 mod client;
+mod clients;
 mod config;
 mod generations;
+mod parts;
 mod refused;
+mod turns;
 
 use std::{
     sync::Arc,
@@ -27,8 +33,8 @@ use rdkafka::ClientConfig;
 
 pub use self::config::client_config;
 use self::{
-    client::Topic,
     generations::{Generation, Generations, POLL},
+    parts::{Parts, Waiting},
 };
 use super::{Health, MetadataError, NoSettings, Producer, Sender, delivery_error};
 use crate::{
@@ -36,6 +42,17 @@ use crate::{
     produce::batch::Ticket,
     topic::{Packing, PartitionInfo, TopicSettings},
 };
+
+/// What the producer needs beside the client library's settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether the broker is the one in this process.
+    pub embedded: bool,
+    /// How many topics are known at once.
+    pub most_topics: usize,
+    /// `kafka.broker_connections`: how many clients there may be side by side.
+    pub most_clients: usize,
+}
 
 /// See the [module](self).
 pub struct KafkaProducer {
@@ -45,10 +62,9 @@ pub struct KafkaProducer {
 }
 
 impl KafkaProducer {
-    /// Makes the producer, which connects to the brokers in the background. `embedded`: the broker is the one in this process.
-    /// `most_topics`: how many topics are known at once.
-    pub fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
-        let generations = Arc::new(Generations::new(config, embedded, most_topics)?);
+    /// Makes the producer, which connects to the brokers in the background.
+    pub fn new(config: &ClientConfig, options: Options) -> anyhow::Result<Self> {
+        let generations = Arc::new(Generations::new(config, options)?);
         let thread = thread::Builder::new().name("delivery-reports".to_owned()).spawn({
             let generations = Arc::clone(&generations);
             move || generations.run()
@@ -66,31 +82,34 @@ impl KafkaProducer {
 
 /// See [`Producer::sender`].
 struct KafkaSender {
+    /// The records that are not handed over yet, by topic.
+    parts: Vec<Parts>,
     /// The topic of the last record: nearly all requests have only one.
-    topic: Option<(Arc<str>, Arc<Topic>)>,
+    last: usize,
     /// `None` if the generation is over. A client that meets a fatal error later refuses records itself.
-    // Dropped after the topic. Dropping the last reference to a client ends the client, which may block: a generation does that
-    // on another thread, but a topic's handle would do it here.
     current: Option<Arc<Generation>>,
 }
 
 impl Sender for KafkaSender {
-    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
+    fn send(&mut self, record: Record, partition: u32, ticket: Ticket) {
         let Some(current) = &self.current else {
             return ticket.complete(Outcome::Failed(delivery_error::generation_changed()));
         };
-        let client = current.client();
-        if let Some((name, topic)) = &self.topic
-            && Arc::ptr_eq(name, &record.topic)
-        {
-            return client.send(topic, record, partition, ticket);
+        let is_same = |parts: &Parts| Arc::ptr_eq(&parts.topic.name, &record.topic) || parts.topic.name == record.topic;
+        if !self.parts.get(self.last).is_some_and(is_same) {
+            self.last = self.parts.iter().position(is_same).unwrap_or_else(|| {
+                self.parts.push(Parts::new(current.clients().topic(&record.topic)));
+                self.parts.len() - 1
+            });
         }
-        match client.topic(&record.topic) {
-            Ok(topic) => {
-                client.send(&topic, record, partition, ticket);
-                self.topic = Some((Arc::clone(&record.topic), topic));
-            }
-            Err(error) => ticket.complete(delivery_error::of_refusal(error, &record.topic)),
+        self.parts[self.last].push(partition, Waiting { record, ticket });
+    }
+
+    fn hand_over(&mut self) {
+        if let Some(current) = &self.current {
+            self.parts
+                .iter_mut()
+                .for_each(|parts| current.clients().hand_over(parts));
         }
     }
 }
@@ -102,19 +121,23 @@ impl Producer for KafkaProducer {
 
     fn sender(&self, generation: u32) -> Box<dyn Sender + '_> {
         let current = self.current().filter(|current| current.number() == generation);
-        Box::new(KafkaSender { topic: None, current })
+        Box::new(KafkaSender {
+            parts: Vec::new(),
+            last: 0,
+            current,
+        })
     }
 
     fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
         match self.current() {
-            Some(current) => current.client().metadata(topic, timeout),
+            Some(current) => current.clients().metadata(topic, timeout),
             None => Err(MetadataError::Unavailable("the producer is being renewed".to_owned())),
         }
     }
 
     fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
         match self.current() {
-            Some(current) => current.client().settings(topics, timeout),
+            Some(current) => current.clients().settings(topics, timeout),
             None => {
                 let renewed = NoSettings::Refused("the producer is being renewed".to_owned());
                 vec![Err(renewed); topics.len()]
@@ -128,24 +151,28 @@ impl Producer for KafkaProducer {
 
     fn has_room_for(&self, topic: &str) -> bool {
         self.current()
-            .is_none_or(|current| current.client().has_room_for(topic))
+            .is_none_or(|current| current.clients().has_room_for(topic))
+    }
+
+    fn clients(&self) -> usize {
+        self.current().map_or(0, |current| current.clients().count())
     }
 
     fn forget(&self, topic: &str) {
         if let Some(current) = self.current() {
-            current.client().forget(topic);
+            current.clients().forget(topic);
         }
     }
 
     fn probe(&self, topic: Option<&str>, timeout: Duration) {
         if let Some(current) = self.current() {
-            current.client().probe(topic, timeout);
+            current.clients().probe(topic, timeout);
         }
     }
 
     fn flush(&self, timeout: Duration) -> bool {
         match self.current() {
-            Some(current) => current.client().flush(timeout),
+            Some(current) => current.clients().flush(timeout),
             None => {
                 thread::sleep(timeout.min(POLL));
                 false
@@ -155,13 +182,13 @@ impl Producer for KafkaProducer {
 
     fn purge(&self) {
         if let Some(current) = self.current() {
-            current.client().purge();
+            current.clients().purge();
         }
     }
 
     fn health(&self) -> Health {
         match self.current() {
-            Some(current) => current.client().health(),
+            Some(current) => current.clients().health(),
             None => Health::Renewing(self.generations.renewing()),
         }
     }

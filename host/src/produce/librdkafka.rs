@@ -7,14 +7,18 @@
 //! | [`persisted`] | it has no such function |
 //! | [`flush`] | it calls librdkafka with a time-out of 0, so lingering records go on lingering |
 //! | [`describe_topics`] | it needs a second client for that |
+//! | [`signal_events`], [`has_events`] | with them, one thread waits for several clients |
+//! | [`on_batch_thread`] | the policy of librdkafka's threads is not its business |
 //!
 //! `rd_kafka_message_produce_errstr`, the broker's text about a refused record, is not used: in 2.12.1 it points into a response
 //! that has been freed before the report is handed out.
 
 mod configs;
+mod threads;
 
 use std::{
     ffi::{CString, c_void},
+    os::fd::{AsRawFd as _, BorrowedFd},
     ptr::{self, NonNull},
     sync::Arc,
     time::Duration,
@@ -29,7 +33,7 @@ use rdkafka::{
     util::IntoOpaque,
 };
 
-pub(crate) use self::configs::describe_topics;
+pub(crate) use self::{configs::describe_topics, threads::on_batch_thread};
 use crate::{
     base::record::Record,
     produce::batch::{Slot, Ticket},
@@ -68,6 +72,31 @@ pub(crate) fn flush<C: ProducerContext>(producer: &BaseProducer<C>, timeout: Dur
     // SAFETY: the client belongs to `producer`, which is borrowed during the call. librdkafka allows this call from any thread.
     let ended = unsafe { bindings::rd_kafka_flush(client, timeout_ms) };
     ended == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// From now on `events`, an eventfd that does not block, becomes readable whenever the client has new events. It must stay open
+/// as long as the client exists.
+#[allow(unsafe_code)]
+pub(crate) fn signal_events<C: ProducerContext>(producer: &BaseProducer<C>, events: BorrowedFd<'_>) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the queue is the client's, and the reference to it is given back. librdkafka copies the bytes that it will write.
+    unsafe {
+        let queue = bindings::rd_kafka_queue_get_main(producer.client().native_ptr());
+        bindings::rd_kafka_queue_io_event_enable(queue, events.as_raw_fd(), one.as_ptr().cast(), one.len());
+        bindings::rd_kafka_queue_destroy(queue);
+    }
+}
+
+/// Whether the client has an event that was not polled yet.
+#[allow(unsafe_code)]
+pub(crate) fn has_events<C: ProducerContext>(producer: &BaseProducer<C>) -> bool {
+    // SAFETY: the queue is the client's, and the reference to it is given back.
+    unsafe {
+        let queue = bindings::rd_kafka_queue_get_main(producer.client().native_ptr());
+        let events = bindings::rd_kafka_queue_length(queue);
+        bindings::rd_kafka_queue_destroy(queue);
+        events > 0
+    }
 }
 
 /// A record's ticket on its way through librdkafka. It travels as the address of the record's slot; one reference count keeps

@@ -137,7 +137,8 @@ impl State {
 }
 
 impl Sender for &MemoryProducer {
-    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
+    fn send(&mut self, record: Record, partition: u32, ticket: Ticket) {
+        let record = &record;
         let mut state = self.state();
         let outcome = state.outcome(record, partition);
         let waits = state.held_partition.is_none_or(|held| held == partition);

@@ -173,6 +173,7 @@ impl Admin {
         let pipeline = &self.pipeline;
         let metrics = &pipeline.metrics;
         metrics.generation.set(pipeline.producer.generation().into());
+        metrics.clients.set(pipeline.producer.clients() as i64);
         metrics
             .kafka_up
             .set(i64::from(pipeline.producer.health() == Health::Up));

@@ -69,7 +69,7 @@ impl Sidecar {
         } = loaded;
         let (reloader, mailbox) = Reloader::start(&config, config_file, compiler(&config)?, Arc::clone(&metrics))?;
         let properties = Properties::of(kafka.properties, &config, broker);
-        let (producer, effective) = producer(&properties, &config.limits, broker.is_some())?;
+        let (producer, effective) = producer(&properties, &config, broker.is_some())?;
         shown["kafka"]["effective_properties"] = effective;
         let pipeline = Arc::new(pipeline(
             producer,
@@ -146,15 +146,21 @@ impl Properties {
 }
 
 /// The producer, and its properties without secrets.
-fn producer(properties: &Properties, limits: &Limits, embedded: bool) -> anyhow::Result<(Arc<dyn Producer>, Value)> {
+fn producer(properties: &Properties, config: &Config, embedded: bool) -> anyhow::Result<(Arc<dyn Producer>, Value)> {
+    let limits = &config.limits;
     let client = kafka::client_config(
         &properties.all,
         Admission::queue_records(limits),
         limits.max_buffered_bytes,
     );
     let shown = redacted(json!(client.config_map()));
-    let producer = KafkaProducer::new(&client, embedded, limits.max_topics)
-        .context("cannot make the Kafka producer from [kafka.properties]")?;
+    let options = kafka::Options {
+        embedded,
+        most_topics: limits.max_topics,
+        most_clients: config.kafka.broker_connections,
+    };
+    let producer =
+        KafkaProducer::new(&client, options).context("cannot make the Kafka producer from [kafka.properties]")?;
     Ok((Arc::new(producer), shown))
 }
 

@@ -259,7 +259,8 @@ struct OfGeneration<'a> {
 }
 
 impl Sender for OfGeneration<'_> {
-    fn send(&mut self, record: &Record, partition: u32, ticket: Ticket) {
+    fn send(&mut self, record: Record, partition: u32, ticket: Ticket) {
+        let record = &record;
         let mut state = self.brokers.state();
         let may_mix = self.brokers.bug == Some(Bug::GenerationMixed);
         if (state.renewing > 0 || state.generation != self.generation) && !may_mix {

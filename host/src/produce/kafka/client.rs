@@ -1,7 +1,8 @@
-//! One librdkafka client, which serves one producer generation: it takes records and handles their delivery reports.
+//! One librdkafka client: it takes records and handles their delivery reports.
 
 use std::{
     collections::{HashMap, HashSet},
+    os::fd::{AsFd as _, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -24,15 +25,17 @@ use super::{
         Health, MetadataError, NoSettings, delivery_error,
         librdkafka::{self, Opaque, TopicHandle},
     },
+    Options,
+    parts::{Answered, Reports},
     refused::Refused,
 };
 use crate::{
     base::{
-        outcome::{Ack, Outcome},
+        outcome::{Ack, Kind, Outcome},
         record::Record,
     },
     produce::batch::Ticket,
-    topic::{PartitionInfo, TopicSettings, settings},
+    topic::{TopicSettings, settings},
 };
 
 /// How long `purge` waits for the reports of purged records.
@@ -47,6 +50,8 @@ pub(super) struct Client {
     /// How many topics are known at once.
     most_topics: usize,
     producer: Arc<BaseProducer<Context>>,
+    /// librdkafka writes to it, so it comes after the client.
+    _events: Arc<OwnedFd>,
 }
 
 /// The topics of a client.
@@ -60,26 +65,40 @@ struct Handles {
 }
 
 impl Client {
-    /// Makes a client, which connects to the brokers in the background. `embedded`: the broker is the one in this process, see
-    /// [`Context::embedded`]. `most_topics`: how many topics are known at once.
-    pub(super) fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
+    /// Makes a client, which connects to the brokers in the background. `events` becomes readable when it has something to
+    /// report.
+    pub(super) fn new(config: &ClientConfig, options: Options, events: &Arc<OwnedFd>) -> anyhow::Result<Self> {
         let context = Context {
-            embedded,
+            embedded: options.embedded,
             is_up: AtomicBool::new(false),
             health: Mutex::new(Health::Starting),
             refused: Refused::default(),
+            reports: Reports::default(),
         };
+        let producer = librdkafka::on_batch_thread(|| BaseProducer::from_config_and_context(config, context))?;
+        librdkafka::signal_events(&producer, events.as_fd());
         Ok(Self {
             topics: RwLock::default(),
-            most_topics,
-            producer: Arc::new(BaseProducer::from_config_and_context(config, context)?),
+            most_topics: options.most_topics,
+            producer: Arc::new(producer),
+            _events: Arc::clone(events),
         })
     }
 
-    /// Waits up to `timeout` for delivery reports, and handles them.
-    pub(super) fn poll(&self, timeout: Duration) {
-        self.producer.poll(timeout);
+    /// Whether [`Client::poll_one`] would find something.
+    pub(super) fn has_events(&self) -> bool {
+        librdkafka::has_events(&self.producer)
+    }
+
+    /// Handles one event, if there is one: all delivery reports of one request, for example.
+    pub(super) fn poll_one(&self) {
+        self.producer.poll(Duration::ZERO);
         self.producer.context().refused.settle();
+    }
+
+    /// The delivery reports since the last call.
+    pub(super) fn reports(&self) -> Vec<Answered> {
+        self.producer.context().reports.take()
     }
 
     /// The fatal error that the client met, if any.
@@ -89,8 +108,8 @@ impl Client {
     }
 
     /// Number of records without a delivery report.
-    pub(super) fn outstanding(&self) -> i32 {
-        self.producer.in_flight_count()
+    pub(super) fn outstanding(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
     }
 
     pub(super) fn health(&self) -> Health {
@@ -123,8 +142,13 @@ impl Client {
         self.topics.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a record over. `topic` must come from this client.
-    pub(super) fn send(&self, topic: &Topic, record: &Record, partition: u32, ticket: Ticket) {
+    /// Hands a record over, and says whether the client took it; if not, its ticket is complete. `topic` must come from this
+    /// client.
+    pub(super) fn send(&self, topic: &Topic, record: &Record, ticket: Ticket) -> bool {
+        let Some((_, destination)) = ticket.destination() else {
+            return false;
+        };
+        let partition = destination.partition;
         let timestamp = match self.producer.context().embedded {
             // The report takes the time from the ticket, so the same time must be sent.
             true => ticket.timestamp(),
@@ -132,10 +156,13 @@ impl Client {
         };
         if let Err((refused, ticket)) = topic.produce(partition, record, timestamp, ticket) {
             ticket.complete(delivery_error::of_refusal(refused, &record.topic));
+            return false;
         }
+        true
     }
 
-    pub(super) fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
+    /// Asks the brokers for the leaders of a topic's partitions, in the order of their numbers.
+    pub(super) fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<Option<i32>>, MetadataError> {
         let metadata = self
             .producer
             .client()
@@ -151,19 +178,16 @@ impl Client {
         if let Some(error) = found.error() {
             return Err(topic_error(error.into()));
         }
-        let mut partitions: Vec<(i32, bool)> = found
+        let mut partitions: Vec<(i32, Option<i32>)> = found
             .partitions()
             .iter()
-            .map(|partition| (partition.id(), partition.leader() >= 0))
+            .map(|partition| (partition.id(), Some(partition.leader()).filter(|leader| *leader >= 0)))
             .collect();
         partitions.sort_unstable();
         if partitions.is_empty() {
             return Err(MetadataError::UnknownTopic);
         }
-        Ok(partitions
-            .into_iter()
-            .map(|(_, has_leader)| PartitionInfo { has_leader })
-            .collect())
+        Ok(partitions.into_iter().map(|(_, leader)| leader).collect())
     }
 
     pub(super) fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
@@ -213,7 +237,8 @@ impl Client {
         // The reports of the purged records are in the queue now. Handle them before returning.
         let deadline = Instant::now() + PURGE_WAIT;
         while self.outstanding() > 0 && Instant::now() < deadline {
-            self.poll(Duration::from_millis(10));
+            self.producer.poll(Duration::from_millis(10));
+            self.producer.context().refused.settle();
         }
     }
 }
@@ -250,6 +275,8 @@ pub(super) struct Context {
     health: Mutex<Health>,
     /// Refused records that wait for the other reports of their batch.
     refused: Refused,
+    /// What was reported since the last look.
+    reports: Reports,
 }
 
 impl Context {
@@ -307,6 +334,7 @@ impl ProducerContext for Context {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             match result {
                 Ok(message) => {
+                    self.reports.add(&ticket, false);
                     self.up();
                     self.refused.settle();
                     let timestamp = ticket.timestamp();
@@ -325,9 +353,12 @@ impl ProducerContext for Context {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                     let not_persisted = librdkafka::persisted(message) == librdkafka::Persisted::No;
                     if not_persisted && delivery_error::is_for_content(code) {
+                        self.reports.add(&ticket, false);
                         return self.refused.push(code, ticket);
                     }
-                    ticket.complete(delivery_error::of_report(code, not_persisted, message.topic()));
+                    let outcome = delivery_error::of_report(code, not_persisted, message.topic());
+                    self.reports.add(&ticket, outcome.kind() == Kind::Unknown);
+                    ticket.complete(outcome);
                 }
             }
         }));

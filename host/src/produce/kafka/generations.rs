@@ -12,14 +12,15 @@ use std::{
 use arc_swap::ArcSwapOption;
 use rdkafka::ClientConfig;
 
-use super::client::Client;
+use super::{Options, clients::Clients};
+use crate::produce::delivery_error;
 
 /// How long one poll for delivery reports may wait. The thread notices a stop this late.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 /// How long an old client may wait for answers to outstanding records before they are given up.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How long a new client may take to connect and to get its producer id before it replaces the old one.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 /// How many references there are to a generation that no sender uses: one of the thread, and one in `current`.
 const IDLE: usize = 2;
 /// The name of threads that end a client.
@@ -31,14 +32,14 @@ const RENEW_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Generation {
     number: u32,
     /// `None` only during the drop.
-    client: Option<Client>,
+    clients: Option<Clients>,
 }
 
 impl Generation {
-    fn new(number: u32, client: Client) -> Arc<Self> {
+    fn new(number: u32, clients: Clients) -> Arc<Self> {
         Arc::new(Self {
             number,
-            client: Some(client),
+            clients: Some(clients),
         })
     }
 
@@ -46,17 +47,17 @@ impl Generation {
         self.number
     }
 
-    pub(super) fn client(&self) -> &Client {
-        match &self.client {
-            Some(client) => client,
-            None => unreachable!("a generation has its client until it ends"),
+    pub(super) fn clients(&self) -> &Clients {
+        match &self.clients {
+            Some(clients) => clients,
+            None => unreachable!("a generation has its clients until it ends"),
         }
     }
 
     /// Ends the client on this thread, which must be one that may block, unless somebody else still holds the generation.
     fn end(self: Arc<Self>) {
         if let Some(mut last) = Arc::into_inner(self) {
-            drop(last.client.take());
+            drop(last.clients.take());
         }
     }
 }
@@ -65,10 +66,10 @@ impl Drop for Generation {
     /// Ends the client on a thread of its own. Ending blocks while brokers do not answer, and the last holder may be a worker,
     /// which must never block.
     fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
+        if let Some(clients) = self.clients.take() {
             let thread = thread::Builder::new().name(ENDING.to_owned());
             // If no thread can be started, this drops the closure, which ends the client here.
-            drop(thread.spawn(move || drop(client)));
+            drop(thread.spawn(move || drop(clients)));
         }
     }
 }
@@ -77,10 +78,7 @@ impl Drop for Generation {
 pub(super) struct Generations {
     /// The settings of every client.
     config: ClientConfig,
-    /// Whether the broker is the one in this process.
-    embedded: bool,
-    /// How many topics are known at once.
-    most_topics: usize,
+    options: Options,
     /// The current generation; `None` while a new client is being made after a fatal error.
     current: ArcSwapOption<Generation>,
     /// The number of the current generation, or of the last one.
@@ -93,12 +91,11 @@ pub(super) struct Generations {
 
 impl Generations {
     /// Makes the first client.
-    pub(super) fn new(config: &ClientConfig, embedded: bool, most_topics: usize) -> anyhow::Result<Self> {
-        let first = Generation::new(1, Client::new(config, embedded, most_topics)?);
+    pub(super) fn new(config: &ClientConfig, options: Options) -> anyhow::Result<Self> {
+        let first = Generation::new(1, Clients::new(config, options)?);
         Ok(Self {
             config: config.clone(),
-            embedded,
-            most_topics,
+            options,
             current: ArcSwapOption::new(Some(first)),
             number: AtomicU32::new(1),
             renewing: Mutex::default(),
@@ -141,21 +138,26 @@ impl Generations {
     pub(super) fn run(&self) {
         let Some(mut generation) = self.current() else { return };
         let mut spare: Option<Spare> = None;
+        let mut looked = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
-            generation.client().poll(POLL);
-            if let Some(reason) = generation.client().fatal() {
+            generation.clients().poll(POLL);
+            if looked.elapsed() >= POLL {
+                looked = Instant::now();
+                generation.clients().look();
+            }
+            if let Some(reason) = generation.clients().fatal() {
                 match self.renew(generation, &reason) {
                     Some(next) => generation = next,
                     None => return,
                 }
-            } else if generation.client().is_worn() {
+            } else if generation.clients().is_worn() {
                 match &spare {
                     None => spare = self.spare(),
                     Some(made) if made.since.elapsed() < WARM_UP => {}
                     // No record is outstanding and no sender is in use, so no record can overtake another one.
-                    Some(_) if generation.client().outstanding() == 0 && Arc::strong_count(&generation) == IDLE => {
+                    Some(_) if generation.clients().outstanding() == 0 && Arc::strong_count(&generation) == IDLE => {
                         if let Some(made) = spare.take() {
-                            generation = self.replace(generation, made.client);
+                            generation = self.replace(generation, made.clients);
                         }
                     }
                     Some(_) => {}
@@ -166,25 +168,25 @@ impl Generations {
 
     /// Makes a client that connects while the old one still serves.
     fn spare(&self) -> Option<Spare> {
-        let made = Client::new(&self.config, self.embedded, self.most_topics);
+        let made = Clients::new(&self.config, self.options);
         let made =
             made.inspect_err(|error| tracing::warn!(%error, "cannot make the producer that is to replace the old one"));
         let since = Instant::now();
         Some(Spare {
-            client: made.ok()?,
+            clients: made.ok()?,
             since,
         })
     }
 
     /// Puts a new client into service. A sender that has just taken the old client still hands over to that one, and gets its
     /// answers.
-    fn replace(&self, old: Arc<Generation>, client: Client) -> Arc<Generation> {
-        let next = self.serve(old.number + 1, client);
+    fn replace(&self, old: Arc<Generation>, clients: Clients) -> Arc<Generation> {
+        let next = self.serve(old.number + 1, clients);
         let deadline = Instant::now() + LAST_ANSWERS;
-        let is_used = |old: &Arc<Generation>| Arc::strong_count(old) > 1 || old.client().outstanding() > 0;
+        let is_used = |old: &Arc<Generation>| Arc::strong_count(old) > 1 || old.clients().outstanding() > 0;
         while is_used(&old) && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
-            old.client().poll(Duration::from_millis(1));
-            next.client().poll(Duration::ZERO);
+            old.clients().poll(Duration::from_millis(1));
+            next.clients().poll(Duration::ZERO);
         }
         tracing::info!(
             generation = next.number,
@@ -195,8 +197,8 @@ impl Generations {
     }
 
     /// Puts a client into service.
-    fn serve(&self, number: u32, client: Client) -> Arc<Generation> {
-        let next = Generation::new(number, client);
+    fn serve(&self, number: u32, clients: Clients) -> Arc<Generation> {
+        let next = Generation::new(number, clients);
         self.number.store(number, Ordering::Release);
         self.current.store(Some(Arc::clone(&next)));
         next
@@ -207,18 +209,19 @@ impl Generations {
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
         // From here on only a sender that has already taken the old client hands over to it, and the client refuses that.
         self.current.store(None);
-        let outstanding = old.client().outstanding();
+        let outstanding = old.clients().outstanding();
         tracing::error!(
             generation = old.number,
             reason,
             outstanding,
             "the producer met a fatal error: what is outstanding is answered, then a new producer is made"
         );
+        old.clients().give_up(&delivery_error::generation_changed());
         let deadline = Instant::now() + LAST_ANSWERS;
-        while old.client().outstanding() > 0 && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
-            old.client().poll(Duration::from_millis(10));
+        while old.clients().outstanding() > 0 && Instant::now() < deadline && !self.stop.load(Ordering::Relaxed) {
+            old.clients().poll(Duration::from_millis(10));
         }
-        old.client().purge();
+        old.clients().purge();
         let number = old.number + 1;
         end(old);
         let next = self.serve(number, self.make()?);
@@ -227,10 +230,10 @@ impl Generations {
     }
 
     /// Makes a new client, and tries again until that succeeds. `None` if the process ends meanwhile.
-    fn make(&self) -> Option<Client> {
+    fn make(&self) -> Option<Clients> {
         while !self.stop.load(Ordering::Relaxed) {
-            match Client::new(&self.config, self.embedded, self.most_topics) {
-                Ok(client) => return Some(client),
+            match Clients::new(&self.config, self.options) {
+                Ok(clients) => return Some(clients),
                 Err(error) => {
                     tracing::error!(%error, "cannot make a new producer; trying again");
                     thread::sleep(RENEW_PAUSE);
@@ -249,7 +252,7 @@ fn end(old: Arc<Generation>) {
 
 /// A client that is not in service yet.
 struct Spare {
-    client: Client,
+    clients: Clients,
     /// When it was made.
     since: Instant,
 }

@@ -29,6 +29,11 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const MOST_TOPICS: usize = 3;
+const OPTIONS: Options = Options {
+    embedded: true,
+    most_topics: MOST_TOPICS,
+    most_clients: 1,
+};
 
 struct Bench {
     pipeline: Pipeline,
@@ -46,7 +51,7 @@ impl Bench {
             ("batch.num.messages".to_owned(), "1".to_owned()),
         ];
         let config = client_config(&properties.into(), 20_000, 1 << 20);
-        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, true, MOST_TOPICS).expect("a producer"));
+        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, OPTIONS).expect("a producer"));
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
         let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
@@ -194,7 +199,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         partition: None,
         timestamp: None,
     };
-    producer.sender(batch.generation()).send(&record, 0, ticket);
+    producer.sender(batch.generation()).send(record, 0, ticket);
     let outcome = batch.outcome(0).expect("answered at once");
     assert_eq!(outcome.error().map(|error| error.code), Some(Code::GenerationChanged));
     assert_eq!(outcome.kind(), Kind::Failed);
@@ -353,7 +358,8 @@ async fn what_the_client_library_keeps_of_topics_is_bounded() {
     let broker = EmbeddedBroker::start().expect("a broker");
     let properties = [("bootstrap.servers".to_owned(), broker.bootstrap_servers())];
     let config = client_config(&properties.into(), 20_000, 1 << 20);
-    let client = Client::new(&config, true, MOST_TOPICS).expect("a client");
+    let events = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).expect("an eventfd");
+    let client = Client::new(&config, OPTIONS, &Arc::new(events)).expect("a client");
     let name = |number: usize| Arc::from(format!("t{number}"));
     for number in 0..3 * MOST_TOPICS {
         assert_eq!(client.is_worn(), number >= 2 * MOST_TOPICS);
