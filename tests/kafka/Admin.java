@@ -56,7 +56,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * Fields are separated by tabs:
  * <pre>
  * ready BROKERS                            waits until this many brokers are up
- * create TOPIC PARTITIONS [NAME=VALUE…]    replicated as the brokers' default says
+ * create TOPIC PARTITIONS all|one [NAME=VALUE…]   replicated as the brokers' default says, or not at all
  * delete TOPIC
  * add-partitions TOPIC TOTAL
  * deny-write TOPIC USER                    by an ACL; allow-write removes it again
@@ -145,7 +145,7 @@ public final class Admin implements AutoCloseable {
         String topic = command.length > 1 ? command[1] : "";
         return switch (command[0]) {
             case "ready" -> ready(Integer.parseInt(command[1]));
-            case "create" -> create(topic, Integer.parseInt(command[2]), Arrays.asList(command).subList(3, command.length));
+            case "create" -> create(topic, Integer.parseInt(command[2]), command[3], Arrays.asList(command).subList(4, command.length));
             case "delete" -> delete(topic);
             case "add-partitions" -> addPartitions(topic, Integer.parseInt(command[2]));
             case "deny-write" -> denyWrite(topic, command[2]);
@@ -164,13 +164,15 @@ public final class Admin implements AutoCloseable {
         return "";
     }
 
-    private String create(String topic, int partitions, List<String> settings) throws Exception {
+    private String create(String topic, int partitions, String at, List<String> settings) throws Exception {
         Map<String, String> configs = new HashMap<>();
         for (String setting : settings) {
             String[] pair = setting.split("=", 2);
             configs.put(pair[0], pair[1]);
         }
-        NewTopic wanted = new NewTopic(topic, Optional.of(partitions), Optional.empty()).configs(configs);
+        // The brokers' default is as many replicas as there are brokers.
+        Optional<Short> replicas = at.equals("one") ? Optional.of((short) 1) : Optional.empty();
+        NewTopic wanted = new NewTopic(topic, Optional.of(partitions), replicas).configs(configs);
         get(admin.createTopics(List.of(wanted)).all());
         everyBrokerHas(topic, partitions);
         return "";
