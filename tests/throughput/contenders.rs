@@ -1,24 +1,20 @@
 //! The contenders of the benchmark.
 
+use pointsman::tools::load::key;
 use serde_json::json;
 
-use super::{Bench, VALUE_BYTES, java, raw};
+use super::{
+    Bench, VALUE_BYTES,
+    given::{Given, Turn},
+    java,
+    raw::{Raw, Record},
+};
 use crate::support::load::{self, Over, figure};
 
 /// One way to get records to Kafka.
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) run: Box<dyn Fn(&Bench) -> Given>,
-}
-
-/// The result of a turn. CPU time and memory are those of the process that produces.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Given {
-    pub(crate) records_per_second: f64,
-    pub(crate) cpu_seconds_per_million: f64,
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-    pub(crate) peak_bytes: Option<u64>,
 }
 
 /// Options of `pointsman load`, besides target and topic.
@@ -97,15 +93,15 @@ pub(crate) fn contenders(java: bool, peer: bool) -> Vec<Contender> {
     let mut contenders = vec![
         Contender {
             name: "raw: librdkafka, no HTTP, no plugin",
-            run: Box::new(raw::run),
+            run: Box::new(|bench| raw(bench).flat_out(&easy(bench.partitions), bench.seconds)),
         },
         Contender {
             name: "raw: one record at a time",
-            run: Box::new(|bench| raw::closed_loop(bench, 1)),
+            run: Box::new(|bench| under_way(bench, 1)),
         },
         Contender {
             name: "raw: 64 records under way",
-            run: Box::new(|bench| raw::closed_loop(bench, 64)),
+            run: Box::new(|bench| under_way(bench, 64)),
         },
     ];
     if java {
@@ -130,6 +126,28 @@ pub(crate) fn contenders(java: bool, peer: bool) -> Vec<Contender> {
         });
     }
     contenders
+}
+
+fn raw(bench: &Bench) -> Raw {
+    Raw::new(&bench.bootstrap, "raw", "1")
+}
+
+/// Keeps this many records under way, as if each had a caller that waits for its outcome before the next. Single
+/// records through the sidecar are compared with this.
+fn under_way(bench: &Bench, callers: usize) -> Given {
+    let turn = Turn {
+        callers,
+        batch: 1,
+        warm_up: 1.0,
+        seconds: bench.seconds,
+    };
+    raw(bench).closed_loop(&easy(bench.partitions), turn)
+}
+
+/// Keys like those of `pointsman load`, each with the same value.
+fn easy(partitions: u32) -> Vec<Record> {
+    let record = |number: usize| Record::new(key(number % 8, number / 8), vec![b'x'; VALUE_BYTES], partitions);
+    (0..4_000).map(record).collect()
 }
 
 impl Load {

@@ -20,7 +20,8 @@ use pointsman::tools::load::Usage;
 use serde_json::{Value, json};
 
 use crate::{
-    contenders::{Contender, Given, contenders},
+    contenders::{Contender, contenders},
+    given::{Given, spread},
     peer::Peer,
     support::{
         kafka::{Kafka, LONG_LIVED},
@@ -29,6 +30,7 @@ use crate::{
 };
 
 mod contenders;
+mod given;
 mod java;
 mod peer;
 mod raw;
@@ -40,6 +42,7 @@ mod support {
     pub(crate) mod kafka_proxy;
     pub(crate) mod load;
     pub(crate) mod sidecar;
+    pub(crate) mod way;
 }
 
 const TURNS: usize = 5;
@@ -121,13 +124,6 @@ fn measure(broker: &str, lines: &mut fs::File, bench: &Bench) {
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-/// Smallest, median, largest.
-fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    [figures[0], figures[figures.len() / 2], figures[figures.len() - 1]]
 }
 
 fn report(broker: &str, contenders: &[Contender], given: &[Vec<Given>], lines: &mut fs::File) {

@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{VALUE_BYTES, contenders::Given};
+use super::{VALUE_BYTES, given::Given};
 use crate::support::{http::Http, kafka::Kafka, sidecar::root};
 
 pub(crate) const TOPIC: &str = "peer";
