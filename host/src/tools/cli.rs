@@ -350,7 +350,7 @@ pub enum LoadFormat {
 pub enum LoadValues {
     /// The same letter again and again, and the same request too: what a sidecar has to do at least.
     Text,
-    /// JSON objects of six fields, 130 to 200 bytes, each another one.
+    /// JSON objects of six fields, 130 to 210 bytes, each another one.
     Objects,
 }
 
