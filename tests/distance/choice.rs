@@ -10,7 +10,9 @@
 //! | `POINTSMAN_BENCH_CONTENDERS` | contenders, such as `sidecar,lib5` |
 //! | `POINTSMAN_BENCH_BINARIES` | more sidecars, each another contender, such as `old=/path/to/pointsman` |
 //!
-//! Sidecars inherit all other variables.
+//! Sidecars inherit all other variables. A sidecar may have settings of its own, after its path (which may be empty: the
+//! binary that was built): those with a dot in their names are properties of Kafka's client, the others variables. So
+//! `five=:max.in.flight.requests.per.connection=5,old=/path/to/pointsman:NAME=value` are two more contenders.
 
 use std::{env, path::PathBuf};
 
@@ -103,7 +105,10 @@ const ROWS: [Row; 5] = [
 /// A way to get records to Kafka.
 #[derive(Clone, PartialEq)]
 pub(crate) enum Kind {
-    Sidecar(PathBuf),
+    Sidecar {
+        binary: PathBuf,
+        settings: Vec<(String, String)>,
+    },
     /// So many requests in flight.
     Librdkafka(usize),
     Java(usize),
@@ -144,11 +149,9 @@ impl Choice {
 }
 
 fn contenders() -> Vec<(String, Kind)> {
-    let mut all = vec![("sidecar".to_owned(), Kind::Sidecar(BINARY.into()))];
-    for given in list("POINTSMAN_BENCH_BINARIES").unwrap_or_default() {
-        let (name, path) = given.split_once('=').expect("name=/path");
-        all.push((name.to_owned(), Kind::Sidecar(path.into())));
-    }
+    let mut all = vec![sidecar("sidecar=")];
+    let more = list("POINTSMAN_BENCH_BINARIES").unwrap_or_default();
+    all.extend(more.iter().map(|given| sidecar(given)));
     for (name, kind) in [
         ("lib1", Kind::Librdkafka(1)),
         ("lib5", Kind::Librdkafka(5)),
@@ -157,6 +160,21 @@ fn contenders() -> Vec<(String, Kind)> {
         all.push((name.to_owned(), kind));
     }
     all
+}
+
+/// `name=/path:setting=value:setting=value`
+fn sidecar(given: &str) -> (String, Kind) {
+    let pair = |text: &str| {
+        let (name, value) = text.split_once('=').expect("name=value");
+        (name.to_owned(), value.to_owned())
+    };
+    let mut parts = given.split(':');
+    let (name, path) = pair(parts.next().unwrap_or_default());
+    let kind = Kind::Sidecar {
+        binary: if path.is_empty() { BINARY } else { &path }.into(),
+        settings: parts.map(pair).collect(),
+    };
+    (name, kind)
 }
 
 /// Those that a variable names; all, if it is not set.

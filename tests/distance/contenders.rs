@@ -38,10 +38,7 @@ impl Contender {
                 records,
             };
             let running = match kind {
-                Kind::Sidecar(binary) => {
-                    let builder = Builder::kafka(bootstrap).binary(binary);
-                    Running::Sidecar(builder.route("*", "key-hash", "").start())
-                }
+                Kind::Sidecar { binary, settings } => Running::Sidecar(sidecar(bootstrap, binary, settings)),
                 Kind::Librdkafka(in_flight) => Running::Apart(Apart::librdkafka(&settings(*in_flight))),
                 Kind::Java(in_flight) => Running::Apart(Apart::java(&settings(*in_flight))),
             };
@@ -79,6 +76,19 @@ impl Contender {
             }),
         }
     }
+}
+
+fn sidecar(bootstrap: &str, binary: &Path, settings: &[(String, String)]) -> Sidecar {
+    let mut builder = Builder::kafka(bootstrap)
+        .binary(binary)
+        .kafka_lines("[kafka.properties]");
+    for (name, value) in settings {
+        builder = match name.contains('.') {
+            true => builder.kafka_lines(&format!("\"{name}\" = \"{value}\"")),
+            false => builder.environment(name, value),
+        };
+    }
+    builder.route("*", "key-hash", "").start()
 }
 
 fn of_load(report: &Value) -> Given {

@@ -20,17 +20,16 @@
 
 use std::{
     env, fs,
-    io::Write as _,
-    path::{Path, PathBuf},
+    io::{self, IsTerminal as _},
+    path::Path,
     sync::atomic::Ordering,
     time::Duration,
 };
 
-use pointsman::tools::load::{key, object};
-
 use crate::{
-    choice::{Choice, Layout},
+    choice::{Choice, Layout, Row},
     contenders::Contender,
+    given::Given,
     report::Report,
     support::{
         delay_proxy::DelayProxy,
@@ -61,9 +60,6 @@ mod support {
     pub(crate) mod way;
 }
 
-/// As many different records as the load generator prepares for 8 connections with 500 each.
-const RECORDS: usize = 80_000;
-
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let Some((raw::COMMAND, settings)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
@@ -73,7 +69,7 @@ fn main() {
     yardstick::measure(&choice.round_trips);
     let folder = root().join("target/bench");
     fs::create_dir_all(&folder).unwrap();
-    let records = write_records(&folder);
+    let records = apart::write_records(&folder);
     let mut report = Report::new(fs::File::create(folder.join("distance.jsonl")).unwrap());
     LONG_LIVED.store(true, Ordering::Relaxed);
     for nodes in [1, 3] {
@@ -82,18 +78,6 @@ fn main() {
             measure(&choice, nodes, &layouts, &records, &mut report);
         }
     }
-}
-
-/// The records of all contenders without a sidecar: those that the load generator makes.
-fn write_records(folder: &Path) -> PathBuf {
-    let path = folder.join("records.tsv");
-    let mut lines = std::io::BufWriter::new(fs::File::create(&path).unwrap());
-    for number in 0..RECORDS {
-        let (connection, index) = (number % 8, number / 8);
-        writeln!(lines, "{}\t{}", key(connection, index), object(connection, index)).unwrap();
-    }
-    lines.flush().unwrap();
-    path
 }
 
 /// Measures all layouts of as many brokers.
@@ -106,27 +90,28 @@ fn measure(choice: &Choice, nodes: usize, layouts: &[&Layout], records: &Path, r
             .create_topic_at_one(layout.name, layout.partitions, &small)
             .unwrap();
         let mut contenders = Contender::start(choice, layout, &addresses(proxy.ports()), records);
+        // The brokers are new, and so are their and the contenders' virtual machines.
+        take_turn(choice, layout, choice.rows[choice.rows.len() - 1], &mut contenders);
         for &round_trip_ms in &choice.round_trips {
             proxy.set_round_trip(Duration::from_secs_f64(round_trip_ms / 1e3));
             report.head(layout, round_trip_ms);
             for &row in &choice.rows {
-                let mut turns = Vec::new();
-                for turn in 1..=choice.turns {
-                    let given = contenders.iter_mut().map(|contender| {
-                        eprint!(
-                            "\r{} turn {turn} of {}: {:<20}\r",
-                            row.name,
-                            choice.turns,
-                            contender.name()
-                        );
-                        contender.run(choice, layout, row)
-                    });
-                    turns.push(given.collect());
-                }
+                let turns = (0..choice.turns).map(|_| take_turn(choice, layout, row, &mut contenders));
+                let turns: Vec<_> = turns.collect();
                 let names: Vec<&str> = contenders.iter().map(Contender::name).collect();
                 report.row(layout, round_trip_ms, row, &names, &turns);
             }
         }
         proxy.set_round_trip(Duration::ZERO);
     }
+}
+
+fn take_turn(choice: &Choice, layout: &Layout, row: Row, contenders: &mut [Contender]) -> Vec<Given> {
+    let given = contenders.iter_mut().map(|contender| {
+        if io::stderr().is_terminal() {
+            eprint!("\r{}: {:<20}\r", row.name, contender.name());
+        }
+        contender.run(choice, layout, row)
+    });
+    given.collect()
 }

@@ -112,6 +112,7 @@ impl Builder {
     }
 
     /// Starts another binary than the one that was built.
+    #[allow(dead_code, reason = "for benchmarks")]
     pub(crate) fn binary(mut self, binary: &Path) -> Self {
         self.process.binary = binary.to_owned();
         self

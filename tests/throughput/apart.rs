@@ -2,17 +2,35 @@
 //! its work before the first turn counts.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
+
+use pointsman::tools::load::{key, object};
 
 use super::{
     given::{Given, Turn},
     raw,
 };
 use crate::support::sidecar::root;
+
+/// As many different records as `pointsman load` makes for 8 connections with 500 each.
+pub(crate) const RECORDS: usize = 80_000;
+
+/// The keys and values that all contenders send: those of `pointsman load`.
+pub(crate) fn records() -> impl Iterator<Item = (String, String)> {
+    (0..RECORDS).map(|number| (key(number % 8, number / 8), object(number % 8, number / 8)))
+}
+
+/// Writes the records to a file, for [`Settings`].
+pub(crate) fn write_records(folder: &Path) -> PathBuf {
+    let path = folder.join("records.tsv");
+    let lines: String = records().map(|(key, value)| format!("{key}\t{value}\n")).collect();
+    fs::write(&path, lines).expect("the records' file");
+    path
+}
 
 /// What such a producer is told at its start.
 pub(crate) struct Settings<'a> {

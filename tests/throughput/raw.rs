@@ -172,7 +172,7 @@ impl Raw {
                 while !self.send(record, NOBODY) {
                     thread::sleep(Duration::from_micros(100));
                 }
-                if self.acked() % 64 == 0 && Instant::now() > end {
+                if self.acked().is_multiple_of(64) && Instant::now() > end {
                     break;
                 }
             }
