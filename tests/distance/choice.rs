@@ -58,7 +58,7 @@ pub(crate) struct Row {
     pub(crate) batch: usize,
 }
 
-const ROWS: [Row; 5] = [
+pub(crate) const ROWS: [Row; 5] = [
     Row {
         name: "1 x 1",
         arguments: &["--connections", "1", "--batch", "1"],

@@ -27,7 +27,7 @@ use std::{
 };
 
 use crate::{
-    choice::{Choice, Layout, Row},
+    choice::{Choice, Layout, ROWS, Row},
     contenders::Contender,
     given::Given,
     report::Report,
@@ -90,8 +90,10 @@ fn measure(choice: &Choice, nodes: usize, layouts: &[&Layout], records: &Path, r
             .create_topic_at_one(layout.name, layout.partitions, &small)
             .unwrap();
         let mut contenders = Contender::start(choice, layout, &addresses(proxy.ports()), records);
-        // The brokers are new, and so are their and the contenders' virtual machines.
-        take_turn(choice, layout, choice.rows[choice.rows.len() - 1], &mut contenders);
+        // The brokers are new, and their virtual machines and the contenders' have compiled little yet.
+        for row in ROWS {
+            take_turn(choice, layout, row, &mut contenders);
+        }
         for &round_trip_ms in &choice.round_trips {
             proxy.set_round_trip(Duration::from_secs_f64(round_trip_ms / 1e3));
             report.head(layout, round_trip_ms);

@@ -18,7 +18,7 @@ const CHUNK: usize = 256 << 10;
 /// The bytes that may be on their way in one direction: 10 ms of 6 GB/s, so nobody should ever wait for it.
 const ROOM: usize = 64 << 20;
 /// How late a thread wakes up at most because that is how the machine is. What is more comes from others who use it.
-const LATEST: Duration = Duration::from_micros(100);
+const LATEST: Duration = Duration::from_micros(200);
 
 /// One way for each node.
 pub(crate) struct DelayProxy {
@@ -161,8 +161,8 @@ impl Line {
     }
 }
 
-/// Sleeps to the point: as much shorter as it woke up too late before. It may so be early by as much. To wait for the rest
-/// without sleeping would take the processor from what is measured.
+/// Sleeps to the point: as much shorter as it woke up too late before, so that it is right on average. To wait without
+/// sleeping would take the processor from what is measured.
 #[derive(Default)]
 struct Clock {
     late: Duration,
@@ -171,10 +171,12 @@ struct Clock {
 impl Clock {
     fn sleep_until(&mut self, due: Instant) {
         let begun = Instant::now();
-        let planned = due.saturating_duration_since(begun).saturating_sub(self.late);
-        if planned.is_zero() {
+        let left = due.saturating_duration_since(begun);
+        if left.is_zero() {
             return;
         }
+        // A short wait must not become none.
+        let planned = left - self.late.min(left / 4);
         thread::sleep(planned);
         let late = begun.elapsed().saturating_sub(planned).min(LATEST);
         self.late = (self.late * 7 + late) / 8;

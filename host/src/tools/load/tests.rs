@@ -179,6 +179,7 @@ fn every_format_can_be_made_and_read_again() {
     for (format, records) in FORMATS {
         let options = Load {
             format,
+            batch: records,
             ..options(String::new())
         };
         let requests = request::of(&options, 7);
