@@ -10,7 +10,7 @@
 //! | `auto.create.topics.enable` | false | true, with 6 partitions |
 //!
 //! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same
-//! user); and a third one for use behind a [`KafkaProxy`].
+//! user); and a third one for use behind a proxy.
 
 #![allow(
     dead_code,

@@ -26,5 +26,6 @@ pub(crate) struct Turn {
 pub(crate) fn spread(figures: impl IntoIterator<Item = f64>) -> [f64; 3] {
     let mut figures: Vec<f64> = figures.into_iter().collect();
     figures.sort_by(f64::total_cmp);
-    [figures[0], figures[figures.len() / 2], figures[figures.len() - 1]]
+    let (below, above) = (figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
+    [figures[0], f64::midpoint(below, above), figures[figures.len() - 1]]
 }

@@ -84,6 +84,8 @@ pub(super) async fn drive(
         }
         lines.drain(..=end);
     }
+    // There will be no more outcomes that give the sender room.
+    under_way.room.close();
     sending.await??;
     drop(client);
     connection.await??;
@@ -109,8 +111,9 @@ async fn send(
     let mut number = 0;
     loop {
         let planned = plan.due(number).await;
-        under_way.room.acquire().await?.forget();
-        let room = pieces.reserve().await.context("the sidecar ended the stream")?;
+        let ended = "the sidecar ended the stream";
+        under_way.room.acquire().await.context(ended)?.forget();
+        let room = pieces.reserve().await.context(ended)?;
         let now = planned.unwrap_or_else(Instant::now);
         if now >= plan.end {
             return Ok(());
