@@ -52,4 +52,5 @@ mod support {
     pub(crate) mod records;
     pub(crate) mod sidecar;
     pub(crate) mod stream;
+    pub(crate) mod way;
 }

@@ -40,6 +40,7 @@ mod support {
     pub(crate) mod load;
     pub(crate) mod plugin_folder;
     pub(crate) mod sidecar;
+    pub(crate) mod way;
 }
 
 const SECONDS: f64 = 3.0;
@@ -223,7 +224,7 @@ fn in_flight(lines: &mut fs::File) {
 /// Runs `pointsman load` for `POINTSMAN_BENCH_SECONDS`, with 100 records a request unless the arguments say otherwise.
 fn load(sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Value {
     let seconds = seconds().to_string();
-    let mut all = vec!["--seconds", &seconds];
+    let mut all = vec!["--seconds", &seconds, "--values", "text"];
     if !arguments.contains(&"--batch") {
         all.extend(["--batch", "100"]);
     }

@@ -56,7 +56,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * Fields are separated by tabs:
  * <pre>
  * ready BROKERS                            waits until this many brokers are up
- * create TOPIC PARTITIONS [NAME=VALUE…]    replicated as the brokers' default says
+ * create TOPIC PARTITIONS AT [NAME=VALUE…] with as many replicas as the brokers' default says, or with one: AT is
+ *                                          "all" or "one"
  * delete TOPIC
  * add-partitions TOPIC TOTAL
  * deny-write TOPIC USER                    by an ACL; allow-write removes it again
@@ -145,7 +146,7 @@ public final class Admin implements AutoCloseable {
         String topic = command.length > 1 ? command[1] : "";
         return switch (command[0]) {
             case "ready" -> ready(Integer.parseInt(command[1]));
-            case "create" -> create(topic, Integer.parseInt(command[2]), Arrays.asList(command).subList(3, command.length));
+            case "create" -> create(topic, Integer.parseInt(command[2]), command[3], Arrays.asList(command).subList(4, command.length));
             case "delete" -> delete(topic);
             case "add-partitions" -> addPartitions(topic, Integer.parseInt(command[2]));
             case "deny-write" -> denyWrite(topic, command[2]);
@@ -164,27 +165,29 @@ public final class Admin implements AutoCloseable {
         return "";
     }
 
-    private String create(String topic, int partitions, List<String> settings) throws Exception {
+    private String create(String topic, int partitions, String at, List<String> settings) throws Exception {
         Map<String, String> configs = new HashMap<>();
         for (String setting : settings) {
             String[] pair = setting.split("=", 2);
             configs.put(pair[0], pair[1]);
         }
-        NewTopic wanted = new NewTopic(topic, Optional.of(partitions), Optional.empty()).configs(configs);
+        // The brokers' default is as many replicas as there are brokers.
+        Optional<Short> replicas = at.equals("one") ? Optional.of((short) 1) : Optional.empty();
+        NewTopic wanted = new NewTopic(topic, Optional.of(partitions), replicas).configs(configs);
         get(admin.createTopics(List.of(wanted)).all());
-        everyBrokerHas(topic, partitions);
+        brokersHave(topic, replicas.isPresent() ? partitions : partitions * nodes().size());
         return "";
     }
 
     private String delete(String topic) throws Exception {
         get(admin.deleteTopics(List.of(topic)).all());
-        everyBrokerHas(topic, 0);
+        brokersHave(topic, 0);
         return "";
     }
 
     private String addPartitions(String topic, int total) throws Exception {
         get(admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(total))).all());
-        everyBrokerHas(topic, total);
+        brokersHave(topic, total * nodes().size());
         return "";
     }
 
@@ -232,17 +235,18 @@ public final class Admin implements AutoCloseable {
     /**
      * The controller answers before the brokers have heard; a test that goes on at once would now and then meet one
      * that does not know its topic. A broker updates its metadata before it makes or removes its replicas, so when the
-     * replicas are right on all of them, the metadata is too (every topic is replicated to every broker here).
+     * replicas are right on all of them, the metadata is too (almost every topic here is replicated to every broker;
+     * of another one each broker knows the partitions that it has).
      */
-    private void everyBrokerHas(String topic, int partitions) throws Exception {
+    private void brokersHave(String topic, int replicas) throws Exception {
         List<Integer> brokers = nodes().stream().map(Node::id).toList();
-        until("every broker has " + partitions + " partitions of " + topic, () -> {
-            long replicas = get(admin.describeLogDirs(brokers).allDescriptions()).values().stream()
+        until("the brokers have " + replicas + " replicas of partitions of " + topic, () -> {
+            long there = get(admin.describeLogDirs(brokers).allDescriptions()).values().stream()
                     .flatMap(folders -> folders.values().stream())
                     .flatMap(folder -> folder.replicaInfos().keySet().stream())
                     .filter(replica -> replica.topic().equals(topic))
                     .count();
-            return replicas == (long) partitions * brokers.size();
+            return there == replicas;
         });
     }
 

@@ -29,6 +29,7 @@ mod support {
     pub(crate) mod kafka_proxy;
     pub(crate) mod load;
     pub(crate) mod sidecar;
+    pub(crate) mod way;
 }
 
 const MINUTES: usize = 30;
@@ -106,7 +107,12 @@ fn median(minutes: &[(f64, f64)]) -> f64 {
 }
 
 fn load(sidecar: &Sidecar, arguments: &[&str]) -> Value {
-    let report = load::load(sidecar, Over::Unix, "soak", &[&["--batch", "100"], arguments].concat());
+    let report = load::load(
+        sidecar,
+        Over::Unix,
+        "soak",
+        &[&["--batch", "100", "--values", "text"], arguments].concat(),
+    );
     assert_eq!(report["others"], json!({}), "{report}");
     report
 }

@@ -10,7 +10,7 @@
 //! | `auto.create.topics.enable` | false | true, with 6 partitions |
 //!
 //! Every broker has two listeners on 127.0.0.1: one plain, one with TLS and SASL (PLAIN and SCRAM-SHA-512, the same
-//! user); and a third one for use behind a [`KafkaProxy`].
+//! user); and a third one for use behind a proxy.
 
 #![allow(
     dead_code,
@@ -90,35 +90,40 @@ impl Kafka {
     /// As [`Kafka::start`], with each node behind a way of the proxy, on a listener of its own: see
     /// [`Kafka::proxied_bootstrap`].
     pub(crate) fn start_behind(proxy: KafkaProxy) -> Result<Self> {
-        Self::start_with(proxy.nodes(), Some(proxy))
+        let kafka = Self::start_advertising(&proxy.ports(), |node, port| proxy.lead(node, port))?;
+        Ok(Self {
+            proxy: Some(proxy),
+            ..kafka
+        })
     }
 
-    fn start_with(nodes: usize, proxy: Option<KafkaProxy>) -> Result<Self> {
+    /// As [`Kafka::start`], with a node for each of these ports of a proxy. The node advertises the proxy's port on a
+    /// listener of its own; `lead` is told to which port the proxy has to lead.
+    pub(crate) fn start_advertising(ports: &[u16], lead: impl Fn(usize, u16)) -> Result<Self> {
+        let kafka = Self::start_with(ports.len(), Some(ports))?;
+        for (index, node) in kafka.nodes.iter().enumerate() {
+            lead(index, node.ports.behind);
+        }
+        Ok(kafka)
+    }
+
+    fn start_with(nodes: usize, advertised: Option<&[u16]>) -> Result<Self> {
         let installed = Installed::get()?;
-        let kafka = match Self::try_start(installed, nodes, proxy.as_ref()) {
+        match Self::try_start(installed, nodes, advertised) {
             // A port that was free may be taken before the broker binds it. That is rare, but a test run is long.
             Err(error) if format!("{error:#}").contains("Address already in use") => {
-                Self::try_start(installed, nodes, proxy.as_ref())
+                Self::try_start(installed, nodes, advertised)
             }
             started => started,
-        }?;
-        Ok(Self { proxy, ..kafka })
+        }
     }
 
-    fn try_start(installed: &Installed, nodes: usize, proxy: Option<&KafkaProxy>) -> Result<Self> {
+    fn try_start(installed: &Installed, nodes: usize, advertised: Option<&[u16]>) -> Result<Self> {
         let ports = node::free_ports(nodes)?;
         let nodes = (0..nodes)
             .map(|index| {
-                let behind = ports[index].behind;
-                if let Some(proxy) = proxy {
-                    proxy.lead(index, behind);
-                }
-                Node::spawn(
-                    installed,
-                    &ports,
-                    index,
-                    proxy.map_or(behind, |proxy| proxy.port(index)),
-                )
+                let advertised = advertised.map_or(ports[index].behind, |ports| ports[index]);
+                Node::spawn(installed, &ports, index, advertised)
             })
             .collect::<Result<Vec<_>>>()?;
         // The helper is compiled while the brokers start.
@@ -244,16 +249,26 @@ impl Kafka {
 
     /// The proxy's addresses for the nodes, for `bootstrap.servers`. The nodes advertise only these addresses.
     pub(crate) fn proxied_bootstrap(&self) -> String {
-        addresses((0..self.nodes.len()).map(|node| self.proxy().port(node)))
+        addresses(self.proxy().ports())
     }
 
     // The methods below fail with the message of the broker or the Java client, or because it took more than a minute.
 
     /// Makes a topic, replicated to all brokers, and waits until each of them knows it.
     pub(crate) fn create_topic(&self, name: &str, partitions: u32, configs: &[(&str, &str)]) -> Result<()> {
+        self.create_topic_at(name, partitions, "all", configs)
+    }
+
+    /// As [`Kafka::create_topic`], with each partition on one broker only.
+    pub(crate) fn create_topic_at_one(&self, name: &str, partitions: u32, configs: &[(&str, &str)]) -> Result<()> {
+        let configs = [configs, &[("min.insync.replicas", "1")]].concat();
+        self.create_topic_at(name, partitions, "one", &configs)
+    }
+
+    fn create_topic_at(&self, name: &str, partitions: u32, at: &str, configs: &[(&str, &str)]) -> Result<()> {
         let partitions = partitions.to_string();
         let configs: Vec<String> = configs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut command = vec!["create", name, &partitions];
+        let mut command = vec!["create", name, &partitions, at];
         command.extend(configs.iter().map(String::as_str));
         self.ask(&command).map(drop)
     }
@@ -315,8 +330,10 @@ impl Kafka {
     }
 }
 
-fn addresses(ports: impl Iterator<Item = u16>) -> String {
+/// Ports of this machine, for `bootstrap.servers`.
+pub(crate) fn addresses(ports: impl IntoIterator<Item = u16>) -> String {
     ports
+        .into_iter()
         .map(|port| format!("127.0.0.1:{port}"))
         .collect::<Vec<_>>()
         .join(",")

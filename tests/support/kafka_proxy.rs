@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+
+use super::way::{Direction, Way};
 
 const PRODUCE: i16 = 0;
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
@@ -25,12 +26,6 @@ const LARGEST_FRAME: usize = 128 << 20;
 pub(crate) struct KafkaProxy {
     ways: Vec<Mutex<Way>>,
     harm: Arc<Harm>,
-}
-
-struct Way {
-    listener: TcpListener,
-    /// The node's own port.
-    target: Arc<AtomicU16>,
 }
 
 /// The harm to do, and what was done.
@@ -55,15 +50,16 @@ impl KafkaProxy {
     /// Binds the ports, so that nodes can advertise them.
     pub(crate) fn new(nodes: usize) -> Self {
         let harm = Arc::new(Harm::default());
-        let way = || Mutex::new(Way::open(&harm, Arc::default()));
+        let way = || Mutex::new(harm.way(Arc::default()));
         Self {
             ways: (0..nodes).map(|_| way()).collect(),
             harm,
         }
     }
 
-    pub(crate) fn nodes(&self) -> usize {
-        self.ways.len()
+    /// The proxy's ports for the nodes.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        (0..self.ways.len()).map(|node| self.port(node)).collect()
     }
 
     /// The proxy's port for a node.
@@ -73,13 +69,13 @@ impl KafkaProxy {
 
     /// Sets the node's own port.
     pub(crate) fn lead(&self, node: usize, port: u16) {
-        self.way(node).target.store(port, Ordering::SeqCst);
+        self.way(node).lead(port);
     }
 
     /// Closes the proxy's port for a node, opens another one, and returns it.
     pub(crate) fn move_way(&self, node: usize) -> u16 {
         let mut way = self.way(node);
-        let moved = Way::open(&self.harm, Arc::clone(&way.target));
+        let moved = self.harm.way(way.target());
         *way = moved;
         way.port()
     }
@@ -133,57 +129,8 @@ impl KafkaProxy {
     }
 }
 
-impl Way {
-    fn open(harm: &Arc<Harm>, target: Arc<AtomicU16>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let accepting = listener.try_clone().expect("a listener");
-        thread::spawn({
-            let (harm, target) = (Arc::clone(harm), Arc::clone(&target));
-            move || {
-                for client in accepting.incoming().map_while(Result::ok) {
-                    // If the broker is not there, the client finds its connection closed.
-                    let _ = connect(&harm, target.load(Ordering::SeqCst), client);
-                }
-            }
-        });
-        Self { listener, target }
-    }
-
-    fn port(&self) -> u16 {
-        self.listener.local_addr().expect("its address").port()
-    }
-}
-
-impl Drop for Way {
-    /// Wakes the accepting thread, so that it ends.
-    fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
-    }
-}
-
 /// The unanswered requests of one connection: API and version by correlation id.
-type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
-
-fn connect(harm: &Arc<Harm>, port: u16, client: TcpStream) -> io::Result<()> {
-    let broker = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    for stream in [&client, &broker] {
-        stream.set_nodelay(true)?;
-    }
-    let asked = Asked::default();
-    for (from, to, answers) in [(&client, &broker, false), (&broker, &client, true)] {
-        let (from, to, harm, asked) = (from.try_clone()?, to.try_clone()?, Arc::clone(harm), Arc::clone(&asked));
-        thread::spawn(move || {
-            let _ = if answers {
-                pass_answers(&harm, &asked, &from, &to)
-            } else {
-                pass_requests(&harm, &asked, &from, &to)
-            };
-            let _ = from.shutdown(Shutdown::Both);
-            let _ = to.shutdown(Shutdown::Both);
-        });
-    }
-    Ok(())
-}
+type Asked = Mutex<HashMap<i32, (i16, i16)>>;
 
 fn pass_requests(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
     loop {
@@ -215,6 +162,18 @@ fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) ->
 }
 
 impl Harm {
+    /// A way on which this harm is done.
+    fn way(self: &Arc<Self>, target: Arc<AtomicU16>) -> Way {
+        let harm = Arc::clone(self);
+        Way::open(target, move || {
+            let (harm, asked) = (Arc::clone(&harm), Arc::<Asked>::default());
+            move |direction, from: &TcpStream, to: &TcpStream| match direction {
+                Direction::Requests => pass_requests(&harm, &asked, from, to),
+                Direction::Answers => pass_answers(&harm, &asked, from, to),
+            }
+        })
+    }
+
     fn cuts_this_one(&self) -> bool {
         let every = self.cut_every.load(Ordering::SeqCst);
         let number = self.produce_responses.fetch_add(1, Ordering::SeqCst) + 1;

@@ -28,7 +28,14 @@ pub(crate) struct Builder {
     listen: String,
     kafka: String,
     rest: String,
+    process: Process,
+}
+
+/// How the process is started.
+struct Process {
+    binary: PathBuf,
     environment: Vec<(String, String)>,
+    /// The soft limit on open files.
     open_files: Option<u32>,
 }
 
@@ -43,8 +50,7 @@ pub(crate) struct Sidecar {
     /// Its configuration file.
     pub(crate) config: PathBuf,
     log: Arc<Log>,
-    environment: Vec<(String, String)>,
-    open_files: Option<u32>,
+    process: Process,
     _folder: TempDir,
 }
 
@@ -60,8 +66,11 @@ impl Builder {
             listen: String::new(),
             kafka: format!("bootstrap_servers = \"{bootstrap_servers}\"\n"),
             rest: String::new(),
-            environment: Vec::new(),
-            open_files: None,
+            process: Process {
+                binary: BINARY.into(),
+                environment: Vec::new(),
+                open_files: None,
+            },
         }
     }
 
@@ -92,13 +101,20 @@ impl Builder {
 
     /// Sets a variable of its environment.
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.process.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Sets the soft limit on open files that it starts with.
     pub(crate) fn open_files(mut self, soft: u32) -> Self {
-        self.open_files = Some(soft);
+        self.process.open_files = Some(soft);
+        self
+    }
+
+    /// Starts another binary than the one that was built.
+    #[allow(dead_code, reason = "for benchmarks")]
+    pub(crate) fn binary(mut self, binary: &Path) -> Self {
+        self.process.binary = binary.to_owned();
         self
     }
 
@@ -115,7 +131,7 @@ impl Builder {
             let _ = writeln!(text, "[plugins]\ndir = {:?}", plugin_dir());
         }
         std::fs::write(&config, &text).expect("write the configuration");
-        let (child, log) = spawn(&config, &self.environment, self.open_files);
+        let (child, log) = self.process.spawn(&config);
         let mut sidecar = Sidecar {
             child,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -124,8 +140,7 @@ impl Builder {
             embedded: None,
             config,
             log,
-            environment: self.environment,
-            open_files: self.open_files,
+            process: self.process,
             _folder: folder,
         };
         sidecar.wait_until_started();
@@ -133,32 +148,35 @@ impl Builder {
     }
 }
 
-/// Starts the process. Also returns the log that it fills.
-fn spawn(config: &Path, environment: &[(String, String)], open_files: Option<u32>) -> (Child, Arc<Log>) {
-    let mut command = match open_files {
-        None => Command::new(BINARY),
-        Some(soft) => {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("ulimit -Sn {soft} && exec \"$0\" \"$@\""), BINARY]);
-            shell
-        }
-    };
-    command.arg("run").arg("--config").arg(config);
-    // The tests share compiled plugins with one another, but not with the user who runs them.
-    command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
-    command.envs(environment.iter().cloned());
-    let mut child = command
-        .stderr(Stdio::piped())
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("start");
-    let log = Arc::new(Log::default());
-    let stderr = BufReader::new(child.stderr.take().expect("its log"));
-    std::thread::spawn({
-        let log = Arc::clone(&log);
-        move || log.fill(stderr)
-    });
-    (child, log)
+impl Process {
+    /// Also returns the log that the process fills.
+    fn spawn(&self, config: &Path) -> (Child, Arc<Log>) {
+        let mut command = match self.open_files {
+            None => Command::new(&self.binary),
+            Some(soft) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -Sn {soft} && exec \"$0\" \"$@\"")]);
+                shell.arg(&self.binary);
+                shell
+            }
+        };
+        command.arg("run").arg("--config").arg(config);
+        // The tests share compiled plugins with one another, but not with the user who runs them.
+        command.env("XDG_CACHE_HOME", root().join("target/test-cache"));
+        command.envs(self.environment.iter().cloned());
+        let mut child = command
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start");
+        let log = Arc::new(Log::default());
+        let stderr = BufReader::new(child.stderr.take().expect("its log"));
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.fill(stderr)
+        });
+        (child, log)
+    }
 }
 
 impl Sidecar {
@@ -168,7 +186,7 @@ impl Sidecar {
         self.child.kill().expect("a process that runs");
         self.child.wait().expect("its end");
         between();
-        (self.child, self.log) = spawn(&self.config, &self.environment, self.open_files);
+        (self.child, self.log) = self.process.spawn(&self.config);
         self.wait_until_started();
     }
 

@@ -1,8 +1,14 @@
 //! The contenders of the benchmark.
 
+use pointsman::tools::load::key;
 use serde_json::json;
 
-use super::{Bench, VALUE_BYTES, java, raw};
+use super::{
+    Bench, VALUE_BYTES, Values, apart,
+    given::{Given, Turn},
+    java,
+    raw::{Raw, Record},
+};
 use crate::support::load::{self, Over, figure};
 
 /// One way to get records to Kafka.
@@ -11,21 +17,12 @@ pub(crate) struct Contender {
     pub(crate) run: Box<dyn Fn(&Bench) -> Given>,
 }
 
-/// The result of a turn. CPU time and memory are those of the process that produces.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Given {
-    pub(crate) records_per_second: f64,
-    pub(crate) cpu_seconds_per_million: f64,
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-    pub(crate) peak_bytes: Option<u64>,
-}
-
 /// Options of `pointsman load`, besides target and topic.
 struct Load {
     name: &'static str,
     over: Over,
     topic: &'static str,
+    values: Values,
     arguments: &'static [&'static str],
 }
 
@@ -34,85 +31,171 @@ const LOADS: &[Load] = &[
         name: "plugin, packed, unix, 8 x 500",
         over: Over::Unix,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--format", "packed"],
     },
     Load {
         name: "plugin, packed, unix, 32 x 500",
         over: Over::Unix,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--format", "packed", "--connections", "32"],
     },
     Load {
         name: "host's key-hash, packed, unix, 8 x 500",
         over: Over::Unix,
         topic: "host",
+        values: Values::Text,
         arguments: &["--format", "packed"],
     },
     Load {
         name: "plugin, JSON, TCP, 8 x 500",
         over: Over::Tcp,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--format", "json"],
     },
     Load {
         name: "plugin, JSON, unix, 64 x 1",
         over: Over::Unix,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--connections", "64", "--batch", "1"],
     },
     Load {
         name: "plugin, JSON, TCP, 64 x 1",
         over: Over::Tcp,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--connections", "64", "--batch", "1"],
     },
     Load {
         name: "plugin, JSON, unix, 8 x 1, 32 in flight",
         over: Over::Unix,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--connections", "8", "--batch", "1", "--in-flight", "32"],
     },
     Load {
         name: "plugin, stream, unix, 8 x 100",
         over: Over::Unix,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--format", "stream", "--batch", "100"],
     },
     Load {
         name: "plugin, octet-stream, unix, 1 x 1",
         over: Over::Unix,
         topic: "plugin",
+        values: Values::Text,
         arguments: &["--format", "octet", "--connections", "1"],
+    },
+    Load {
+        name: "plugin, packed, unix, 8 x 500, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "packed"],
+    },
+    Load {
+        name: "plugin, JSON, TCP, 8 x 500, objects",
+        over: Over::Tcp,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "json"],
+    },
+    Load {
+        name: "plugin, JSON, unix, 64 x 1, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--connections", "64", "--batch", "1"],
+    },
+    Load {
+        name: "plugin, JSON, TCP, 64 x 1, objects",
+        over: Over::Tcp,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--connections", "64", "--batch", "1"],
+    },
+    Load {
+        name: "plugin, JSON, unix, 8 x 1, 32 in flight, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--connections", "8", "--batch", "1", "--in-flight", "32"],
+    },
+    Load {
+        name: "plugin, stream, unix, 8 x 100, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "stream", "--batch", "100"],
     },
 ];
 
-/// The turns of the peer: a name, connections, and records of a request.
-const OF_PEER: &[(&str, usize, usize)] = &[
-    ("peer (Dapr), one record a request, TCP, 64 x 1", 64, 1),
-    ("peer (Dapr), bulk, JSON, TCP, 8 x 500", 8, 500),
+/// The turns of the peer.
+const OF_PEER: &[OfPeer] = &[
+    OfPeer {
+        name: "peer (Dapr), one record a request, TCP, 64 x 1",
+        values: Values::Text,
+        connections: 64,
+        batch: 1,
+    },
+    OfPeer {
+        name: "peer (Dapr), bulk, JSON, TCP, 8 x 500",
+        values: Values::Text,
+        connections: 8,
+        batch: 500,
+    },
+    OfPeer {
+        name: "peer (Dapr), TCP, 64 x 1, objects",
+        values: Values::Objects,
+        connections: 64,
+        batch: 1,
+    },
+    OfPeer {
+        name: "peer (Dapr), bulk, TCP, 8 x 500, objects",
+        values: Values::Objects,
+        connections: 8,
+        batch: 500,
+    },
 ];
+
+struct OfPeer {
+    name: &'static str,
+    values: Values,
+    connections: usize,
+    batch: usize,
+}
 
 /// All contenders. The others are compared with the first one.
 pub(crate) fn contenders(java: bool, peer: bool) -> Vec<Contender> {
+    let one = |name, run: fn(&Bench) -> Given| Contender {
+        name,
+        run: Box::new(run),
+    };
     let mut contenders = vec![
-        Contender {
-            name: "raw: librdkafka, no HTTP, no plugin",
-            run: Box::new(raw::run),
-        },
-        Contender {
-            name: "raw: one record at a time",
-            run: Box::new(|bench| raw::closed_loop(bench, 1)),
-        },
-        Contender {
-            name: "raw: 64 records under way",
-            run: Box::new(|bench| raw::closed_loop(bench, 64)),
-        },
+        one("raw: librdkafka, no HTTP, no plugin", |bench| {
+            raw(bench).flat_out(&easy(bench.partitions), bench.seconds)
+        }),
+        one("raw: one record at a time", |bench| {
+            raw(bench).closed_loop(&easy(bench.partitions), turn(bench, 1, 1))
+        }),
+        one("raw: 64 records under way", |bench| {
+            raw(bench).closed_loop(&easy(bench.partitions), turn(bench, 64, 1))
+        }),
+        one("raw: 64 x 1, objects", |bench| {
+            raw(bench).closed_loop(&objects(bench.partitions), turn(bench, 64, 1))
+        }),
+        one("raw: 8 x 500, objects", |bench| {
+            raw(bench).closed_loop(&objects(bench.partitions), turn(bench, 8, 500))
+        }),
     ];
     if java {
-        contenders.push(Contender {
-            name: "Java producer (ProducerPerformance)",
-            run: Box::new(java::run),
-        });
+        contenders.push(one("Java producer (ProducerPerformance)", java::run));
+        contenders.push(one("Java producer, 64 x 1, objects", |bench| of_java(bench, 64, 1)));
+        contenders.push(one("Java producer, 8 x 500, objects", |bench| of_java(bench, 8, 500)));
     }
     for load in LOADS {
         contenders.push(Contender {
@@ -120,23 +203,58 @@ pub(crate) fn contenders(java: bool, peer: bool) -> Vec<Contender> {
             run: Box::new(|bench| load.run(bench)),
         });
     }
-    for &(name, connections, batch) in OF_PEER.iter().filter(|_| peer) {
+    for of_peer in OF_PEER.iter().filter(|_| peer) {
         contenders.push(Contender {
-            name,
-            run: Box::new(move |bench| {
+            name: of_peer.name,
+            run: Box::new(|bench| {
                 let peer = bench.peer.as_ref().expect("a peer that runs");
-                peer.run(connections, batch, bench.seconds)
+                peer.run(of_peer.values, of_peer.connections, of_peer.batch, bench.seconds)
             }),
         });
     }
     contenders
 }
 
+fn raw(bench: &Bench) -> Raw {
+    Raw::new(&bench.bootstrap, "raw", "1")
+}
+
+/// Callers that wait for their records, as those of the sidecar do.
+fn turn(bench: &Bench, callers: usize, batch: usize) -> Turn {
+    Turn {
+        callers,
+        batch,
+        warm_up: 1.0,
+        seconds: bench.seconds,
+    }
+}
+
+fn of_java(bench: &Bench, callers: usize, batch: usize) -> Given {
+    let java = bench.java.as_ref().expect("a producer that runs");
+    java.borrow_mut().run(turn(bench, callers, batch))
+}
+
+/// Keys like those of `pointsman load`, each with the same value.
+fn easy(partitions: u32) -> Vec<Record> {
+    let record = |number: usize| Record::new(key(number % 8, number / 8), vec![b'x'; VALUE_BYTES], partitions);
+    (0..4_000).map(record).collect()
+}
+
+fn objects(partitions: u32) -> Vec<Record> {
+    let records = apart::records();
+    records
+        .map(|(key, value)| Record::new(key, value.into(), partitions))
+        .collect()
+}
+
 impl Load {
     fn run(&self, bench: &Bench) -> Given {
         let (seconds, value_bytes) = (bench.seconds.to_string(), VALUE_BYTES.to_string());
-        let common = ["--seconds", &seconds, "--value-bytes", &value_bytes];
-        let arguments = [&common, self.arguments].concat();
+        let values = match self.values {
+            Values::Text => ["--value-bytes", &value_bytes],
+            Values::Objects => ["--values", "objects"],
+        };
+        let arguments = [&["--seconds", &seconds], &values, self.arguments].concat();
         let report = load::load(&bench.sidecar, self.over, self.topic, &arguments);
         assert_eq!(report["others"], json!({}), "{}: {report}", self.name);
         Given {

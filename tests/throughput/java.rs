@@ -7,7 +7,7 @@ use std::{
 
 use pointsman::tools::load::Usage;
 
-use super::{Bench, VALUE_BYTES, contenders::Given};
+use super::{Bench, VALUE_BYTES, given::Given};
 use crate::support::sidecar::root;
 
 /// As many records as it sends in a few seconds.

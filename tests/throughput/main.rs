@@ -1,7 +1,7 @@
 //! Compares the throughput to a real Kafka with that of producers without a sidecar: `cargo bench -p pointsman --bench
 //! throughput`, part of `make bench`.
 //!
-//! One node, 12 partitions, acks=all, idempotent, values of 100 bytes. Another sidecar is measured, too, if it is
+//! One node, 12 partitions, acks=all, idempotent; values of 100 bytes that are easy to read, and JSON objects. Another sidecar is measured, too, if it is
 //! installed; see `peer`. All contenders take turns in one run, so that changes in the machine's speed affect all of
 //! them; the ratios compare turns that follow each other. Prints a table for people, and writes JSON lines to
 //! `target/bench/throughput.jsonl`. `POINTSMAN_BENCH_TURNS` and `POINTSMAN_BENCH_SECONDS` make it shorter or longer.
@@ -14,13 +14,15 @@
     reason = "it shares the tests' support and needs part of it; its result goes to the terminal"
 )]
 
-use std::{env, fs, io::Write as _, sync::atomic::Ordering};
+use std::{cell::RefCell, env, fs, io::Write as _, path::Path, sync::atomic::Ordering};
 
 use pointsman::tools::load::Usage;
 use serde_json::{Value, json};
 
 use crate::{
-    contenders::{Contender, Given, contenders},
+    apart::{Apart, Settings},
+    contenders::{Contender, contenders},
+    given::{Given, spread},
     peer::Peer,
     support::{
         kafka::{Kafka, LONG_LIVED},
@@ -28,7 +30,9 @@ use crate::{
     },
 };
 
+mod apart;
 mod contenders;
+mod given;
 mod java;
 mod peer;
 mod raw;
@@ -40,6 +44,7 @@ mod support {
     pub(crate) mod kafka_proxy;
     pub(crate) mod load;
     pub(crate) mod sidecar;
+    pub(crate) mod way;
 }
 
 const TURNS: usize = 5;
@@ -49,11 +54,25 @@ const PARTITIONS: u32 = 12;
 const EMBEDDED_PARTITIONS: u32 = pointsman::produce::embedded::PARTITIONS;
 pub(crate) const VALUE_BYTES: usize = 100;
 
+/// What is sent, as `pointsman load` knows it.
+#[derive(Clone, Copy)]
+pub(crate) enum Values {
+    Text,
+    Objects,
+}
+
+/// How many requests with objects are made for each of so many connections, before they are sent again: together about
+/// as many records as others have.
+pub(crate) fn rounds(connections: usize, batch: usize) -> usize {
+    (apart::RECORDS / connections / batch).clamp(1, 256)
+}
+
 /// What all contenders use.
 pub(crate) struct Bench {
     pub(crate) bootstrap: String,
     pub(crate) partitions: u32,
     pub(crate) sidecar: Sidecar,
+    pub(crate) java: Option<RefCell<Apart>>,
     pub(crate) peer: Option<Peer>,
     pub(crate) seconds: f64,
 }
@@ -70,6 +89,7 @@ fn main() {
         kafka.create_topic(topic, PARTITIONS, &small).unwrap();
     }
     let bench = Bench {
+        java: Some(java(&kafka, &apart::write_records(&folder))),
         bootstrap: kafka.bootstrap(),
         partitions: PARTITIONS,
         sidecar: sidecar(Builder::kafka(&kafka.bootstrap())),
@@ -84,10 +104,22 @@ fn main() {
         bootstrap: sidecar.embedded.clone().unwrap(),
         partitions: EMBEDDED_PARTITIONS,
         sidecar,
+        java: None,
         peer: None,
         seconds,
     };
     measure("embedded broker", &mut lines, &bench);
+}
+
+/// The Java producer with as few requests in flight as the others.
+fn java(kafka: &Kafka, records: &Path) -> RefCell<Apart> {
+    RefCell::new(Apart::java(&Settings {
+        bootstrap: &kafka.bootstrap(),
+        topic: "java",
+        partitions: PARTITIONS,
+        in_flight: 1,
+        records,
+    }))
 }
 
 fn number(name: &str) -> Option<f64> {
@@ -123,13 +155,6 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// Smallest, median, largest.
-fn spread(figures: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    [figures[0], figures[figures.len() / 2], figures[figures.len() - 1]]
-}
-
 fn report(broker: &str, contenders: &[Contender], given: &[Vec<Given>], lines: &mut fs::File) {
     println!(
         "{:<52} {:>10} {:>21} {:>6} {:>9} {:>6} {:>8} {:>8} {:>9}",
@@ -144,7 +169,7 @@ fn report(broker: &str, contenders: &[Contender], given: &[Vec<Given>], lines: &
         let cpu_of_raw = ratio(|given| given.cpu_seconds_per_million);
         let latency = |of: fn(&Given) -> Option<f64>| {
             let figures: Option<Vec<f64>> = turns.iter().map(of).collect();
-            figures.map(|figures| spread(figures.into_iter())[1])
+            figures.map(|figures| spread(figures)[1])
         };
         let (p50, p99) = (latency(|given| given.p50_ms), latency(|given| given.p99_ms));
         let peak = turns.iter().filter_map(|given| given.peak_bytes).max();

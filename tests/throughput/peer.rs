@@ -11,13 +11,14 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use hdrhistogram::Histogram;
-use pointsman::tools::load::Usage;
+use pointsman::tools::load::{Usage, key};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
@@ -25,8 +26,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{VALUE_BYTES, contenders::Given};
+use super::{Values, given::Given};
 use crate::support::{http::Http, kafka::Kafka, sidecar::root};
+
+mod request;
 
 pub(crate) const TOPIC: &str = "peer";
 /// The name of its component for Kafka.
@@ -132,31 +135,38 @@ impl Peer {
 
     /// Checks that the records of a successful answer are in Kafka, and are the ones that were sent.
     fn prove(&self, kafka: &Kafka) -> Result<()> {
-        for batch in [1, 3] {
-            let mut http = Http::try_tcp(self.http)?;
-            http.raw(&request(0, batch));
-            let reply = http.reply().context("no answer")?;
-            ensure!(reply.status == 204, "{} {}", reply.status, reply.text());
+        let encoded = |text: &str| base64_simd::STANDARD.encode_to_string(text);
+        let mut sent = Vec::new();
+        for values in [Values::Text, Values::Objects] {
+            for (first, batch) in [(0, 1), (1, 3)] {
+                let mut http = Http::try_tcp(self.http)?;
+                http.raw(&request::one(values, 0, first, batch));
+                let reply = http.reply().context("no answer")?;
+                ensure!(reply.status == 204, "{} {}", reply.status, reply.text());
+                sent.extend((first..first + batch).map(|index| {
+                    let (key, value) = (key(0, index), request::value(values, 0, index));
+                    (encoded(&key), encoded(&value))
+                }));
+            }
         }
-        let encoded = |text: &str| Some(base64_simd::STANDARD.encode_to_string(text));
-        let of = |record: &Value, field: &str| record[field].as_str().map(str::to_owned);
         let mut seen = Vec::new();
         for record in kafka.read(TOPIC)? {
             let record: Value = serde_json::from_str(&record)?;
-            ensure!(of(&record, "value") == encoded(&value()), "another value: {record}");
             ensure!(record["headers"] == json!([]), "with headers: {record}");
-            seen.push(of(&record, "key"));
+            let of = |field: &str| record[field].as_str().unwrap_or_default().to_owned();
+            seen.push((of("key"), of("value")));
         }
-        let mut sent: Vec<_> = [0, 0, 1, 2].map(|index| encoded(&key(0, index))).into();
         sent.sort();
         seen.sort();
-        ensure!(seen == sent, "keys {seen:?} instead of {sent:?}");
+        ensure!(seen == sent, "records {seen:?} instead of {sent:?}");
         Ok(())
     }
 
-    /// Runs a turn: each connection sends its request again as soon as it is answered.
-    pub(crate) fn run(&self, connections: usize, batch: usize, seconds: f64) -> Given {
-        let requests: Vec<_> = (0..connections).map(|number| request(number, batch)).collect();
+    /// Runs a turn: each connection sends its next request as soon as the one before is answered.
+    pub(crate) fn run(&self, values: Values, connections: usize, batch: usize, seconds: f64) -> Given {
+        let requests: Vec<_> = (0..connections)
+            .map(|number| Arc::new(request::of(values, connections, batch, number)))
+            .collect();
         let turn = || -> Result<Given> {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -239,55 +249,12 @@ fn config(folder: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// A whole HTTP/1.1 request of this connection. Making it once costs the least.
-fn request(connection: usize, batch: usize) -> Vec<u8> {
-    let (path, content_type, body) = match batch {
-        1 => (
-            format!(
-                "/v1.0/publish/{COMPONENT}/{TOPIC}?metadata.rawPayload=true&metadata.partitionKey={}",
-                key(connection, 0)
-            ),
-            "text/plain",
-            value(),
-        ),
-        _ => (
-            format!("/v1.0-alpha1/publish/bulk/{COMPONENT}/{TOPIC}?metadata.rawPayload=true"),
-            "application/json",
-            Value::from_iter((0..batch).map(|index| entry(connection, index))).to_string(),
-        ),
-    };
-    format!(
-        "POST {path} HTTP/1.1\r\nhost: load\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-/// One record of a request. As text it is taken as it is; JSON would be parsed and written again.
-fn entry(connection: usize, index: usize) -> Value {
-    json!({
-        "entryId": index.to_string(),
-        "event": value(),
-        "contentType": "text/plain",
-        "metadata": {"partitionKey": key(connection, index)},
-    })
-}
-
-/// A key, the same as those of `pointsman load`.
-fn key(connection: usize, index: usize) -> String {
-    format!("key-{connection}-{index}")
-}
-
-fn value() -> String {
-    "x".repeat(VALUE_BYTES)
-}
-
 /// The latencies of all answers, µs. An answer that is not a success is an error, and so is a missing answer.
-async fn send(to: SocketAddr, requests: &[Vec<u8>], duration: Duration) -> Result<Histogram<u64>> {
+async fn send(to: SocketAddr, requests: &[Arc<Vec<Vec<u8>>>], duration: Duration) -> Result<Histogram<u64>> {
     let end = Instant::now() + duration;
     let mut connections = JoinSet::new();
-    for request in requests {
-        connections.spawn(drive(to, request.clone(), end));
+    for requests in requests {
+        connections.spawn(drive(to, Arc::clone(requests), end));
     }
     let mut all = Histogram::new_with_bounds(1, LONGEST_US, 3)?;
     let ended = async {
@@ -303,21 +270,22 @@ async fn send(to: SocketAddr, requests: &[Vec<u8>], duration: Duration) -> Resul
 }
 
 /// One keep-alive connection.
-async fn drive(to: SocketAddr, request: Vec<u8>, end: Instant) -> Result<Histogram<u64>> {
+async fn drive(to: SocketAddr, requests: Arc<Vec<Vec<u8>>>, end: Instant) -> Result<Histogram<u64>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     // Without a buffer for writing, a request is sent at once.
     let mut stream = BufStream::with_capacity(64 << 10, 0, stream);
     let (mut latencies, mut line) = (Histogram::new_with_bounds(1, LONGEST_US, 3)?, String::new());
-    loop {
+    for request in requests.iter().cycle() {
         let sent = Instant::now();
         if sent >= end {
-            return Ok(latencies);
+            break;
         }
-        stream.write_all(&request).await?;
+        stream.write_all(request).await?;
         answer(&mut stream, &mut line).await?;
         latencies.saturating_record(sent.elapsed().as_micros() as u64);
     }
+    Ok(latencies)
 }
 
 /// Reads an answer. It must be the answer for written records, which has no body.

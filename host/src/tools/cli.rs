@@ -301,12 +301,16 @@ pub struct Load {
     /// Records in a request, or in a piece of a stream; octet has 1.
     #[arg(long, default_value_t = 500, value_parser = count)]
     pub batch: usize,
-    /// Requests under way on each connection (HTTP/1.1 pipelining).
-    #[arg(long, default_value_t = 1, value_parser = count)]
-    pub in_flight: usize,
-    /// Bytes of a record's value.
-    #[arg(long, default_value_t = 100)]
-    pub value_bytes: usize,
+    /// Requests under way on each connection (HTTP/1.1 pipelining) [default: 1]; pieces of a stream [default: as many as
+    /// the sidecar takes].
+    #[arg(long, value_parser = count)]
+    pub in_flight: Option<usize>,
+    /// What the records' values are [default: objects; text with --value-bytes].
+    #[arg(long, value_enum)]
+    pub values: Option<LoadValues>,
+    /// Bytes of a value that is text [default: 100].
+    #[arg(long)]
+    pub value_bytes: Option<usize>,
     /// Records a second, in all. Latency then counts from when a request was due. Without it, as fast as answers come.
     #[arg(long)]
     pub rate: Option<f64>,
@@ -338,6 +342,16 @@ pub enum LoadFormat {
     Packed,
     /// A stream.
     Stream,
+}
+
+/// What the values are that `pointsman load` sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadValues {
+    /// The same letter again and again, and the same request too: what a sidecar has to do at least.
+    Text,
+    /// JSON objects of six fields, 130 to 210 bytes, each another one.
+    Objects,
 }
 
 /// Parses a count from 1 to a limit that nobody should need to exceed.

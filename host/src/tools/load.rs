@@ -1,7 +1,7 @@
 //! `pointsman load`: sends records to a sidecar and measures what comes back.
 //!
-//! Each [`connection`] sends requests whose bytes were made beforehand ([`request`]), so that the generator takes
-//! little CPU time from the sidecar; [`stream`] does the same over `/stream`. Without a rate, each connection keeps a
+//! Each [`connection`] sends requests whose bytes were made beforehand ([`request`]) of made-up records ([`values`]), so
+//! that the generator takes little CPU time from the sidecar; [`stream`] does the same over `/stream`. Without a rate, each connection keeps a
 //! fixed number of requests under way and waits for answers (a closed loop: it measures throughput). With a rate, each
 //! request has a time when it is due, and its latency counts from that time, not from when it could be sent. So the
 //! latency includes the wait that a slow answer causes for later requests (no coordinated omission).
@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod request;
 pub(crate) mod stream;
+mod values;
 
 use std::{
     path::PathBuf,
@@ -19,6 +20,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use tokio::{
     net::{TcpStream, UnixStream},
     task::JoinSet,
@@ -28,8 +30,12 @@ use self::{
     plan::{Plan, Socket},
     report::Observed,
 };
-pub use self::{process::Usage, report::Report};
-use crate::tools::cli::{Load, LoadFormat};
+pub use self::{
+    process::Usage,
+    report::Report,
+    values::{key, object},
+};
+use crate::tools::cli::{Load, LoadFormat, LoadValues};
 
 /// Where the sidecar listens.
 #[derive(Debug, Clone)]
@@ -82,22 +88,42 @@ async fn measure(options: &Load) -> anyhow::Result<Report> {
         } else {
             options.batch
         },
+        values: Some(values_of(options)?),
         ..options.clone()
     };
     let target = Target::of(options)?;
-    send(options, &target, Duration::from_secs_f64(options.warm_up))
+    // Made before anything is measured.
+    let made: Vec<Vec<Bytes>> = (0..options.connections)
+        .map(|number| match options.format {
+            LoadFormat::Stream => request::pieces(options, number),
+            _ => request::of(options, number),
+        })
+        .collect();
+    send(options, &target, &made, Duration::from_secs_f64(options.warm_up))
         .await
         .context("while warming up")?;
     let before = options.pid.map(Usage::of).transpose()?;
     let begun = Instant::now();
-    let seen = send(options, &target, Duration::from_secs_f64(options.seconds)).await?;
+    let seen = send(options, &target, &made, Duration::from_secs_f64(options.seconds)).await?;
     let took = begun.elapsed();
     let after = options.pid.map(Usage::of).transpose()?;
     let used = before.zip(after).map(|(before, after)| after.since(&before));
     Ok(Report::new(options, seen, took, used))
 }
 
-async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Result<Observed> {
+/// Who says how long a value is wants text.
+fn values_of(options: &Load) -> anyhow::Result<LoadValues> {
+    match (options.values, options.value_bytes) {
+        (Some(LoadValues::Objects), Some(_)) => {
+            bail!("--value-bytes is for --values text: objects have a length of their own")
+        }
+        (Some(values), _) => Ok(values),
+        (None, Some(_)) => Ok(LoadValues::Text),
+        (None, None) => Ok(LoadValues::Objects),
+    }
+}
+
+async fn send(options: &Load, target: &Target, made: &[Vec<Bytes>], duration: Duration) -> anyhow::Result<Observed> {
     let begin = Instant::now();
     let per_connection = options
         .rate
@@ -109,13 +135,13 @@ async fn send(options: &Load, target: &Target, duration: Duration) -> anyhow::Re
         in_flight: options.in_flight,
     };
     let mut connections = JoinSet::new();
-    for number in 0..options.connections {
-        let (options, target) = (options.clone(), target.clone());
+    for (number, made) in made.iter().enumerate() {
+        let (options, target, made) = (options.clone(), target.clone(), made.clone());
         connections.spawn(async move {
             let socket = target.connect().await?;
             match options.format {
-                LoadFormat::Stream => stream::drive(socket, &options, number, plan).await,
-                _ => connection::drive(socket, &request::of(&options, number), options.batch, plan).await,
+                LoadFormat::Stream => stream::drive(socket, &options, number, made, plan).await,
+                _ => connection::drive(socket, &made, options.batch, plan).await,
             }
         });
     }

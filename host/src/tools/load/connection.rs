@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Mutex, time::Instant};
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     sync::Semaphore,
@@ -16,13 +17,13 @@ use super::{
 /// Sends the requests in turn until the plan ends, and waits for all answers.
 pub(super) async fn drive(
     socket: Box<dyn Socket>,
-    requests: &[Vec<u8>],
+    requests: &[Bytes],
     batch: usize,
     plan: Plan,
 ) -> anyhow::Result<Observed> {
     let (reading, writing) = tokio::io::split(socket);
     let state = State {
-        room: Semaphore::new(plan.in_flight),
+        room: Semaphore::new(plan.in_flight.unwrap_or(1)),
         due: Mutex::default(),
         sent: Semaphore::new(0),
     };
@@ -43,7 +44,7 @@ struct State {
 
 async fn write(
     mut writing: impl AsyncWrite + Unpin,
-    requests: &[Vec<u8>],
+    requests: &[Bytes],
     plan: Plan,
     state: &State,
 ) -> anyhow::Result<()> {

@@ -15,11 +15,12 @@ pub(super) struct Plan {
     pub(super) begin: Instant,
     /// When sending ends.
     pub(super) end: Instant,
-    /// The time between two requests of one connection. None: each request goes out as soon as fewer than `in_flight`
-    /// are under way.
+    /// The time between two requests of one connection. None: each request goes out as soon as there is room
+    /// for it.
     pub(super) interval: Option<Duration>,
-    /// How many requests of one connection may be under way at once.
-    pub(super) in_flight: usize,
+    /// How many requests of one connection, or pieces of one stream, may be under way at once. None: one request, and as
+    /// many pieces as the sidecar takes.
+    pub(super) in_flight: Option<usize>,
 }
 
 impl Plan {

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::process::Usage;
-use crate::tools::cli::{Load, LoadFormat};
+use crate::tools::cli::{Load, LoadFormat, LoadValues};
 
 /// Latencies are kept from 1 µs to a minute, to three figures.
 const LONGEST_US: u64 = 60_000_000;
@@ -64,10 +64,12 @@ pub struct Report {
     pub connections: usize,
     /// Records in each request.
     pub batch: usize,
-    /// Requests under way on each connection.
-    pub in_flight: usize,
-    /// Bytes of each value.
-    pub value_bytes: usize,
+    /// Requests under way on each connection, or pieces of each stream. None: one, and as many as the sidecar takes.
+    pub in_flight: Option<usize>,
+    /// What the values are.
+    pub values: Option<LoadValues>,
+    /// Bytes of each value that is text, if they were given.
+    pub value_bytes: Option<usize>,
     /// The rate that was asked for, records a second. None: as fast as possible.
     pub rate: Option<f64>,
     /// How long the measurement took.
@@ -112,6 +114,7 @@ impl Report {
             connections: options.connections,
             batch: options.batch,
             in_flight: options.in_flight,
+            values: options.values,
             value_bytes: options.value_bytes,
             rate: options.rate,
             seconds,

@@ -1,24 +1,50 @@
-//! Makes the bytes of a request once: sending the same bytes again costs the least.
+//! Makes the bytes of requests beforehand: to send them again costs the least.
 
 use std::fmt::Write as _;
 
-use crate::tools::cli::{Load, LoadFormat};
+use bytes::Bytes;
+
+use super::values;
+use crate::tools::cli::{Load, LoadFormat, LoadValues};
 
 const PACKED: &str = "application/vnd.pointsman.records";
 /// Bytes of a packed record before its key: flags, count of headers, lengths of key and value.
 const RECORD_HEAD: usize = 12;
+/// How many different requests a connection sends to a topic, and then from the first one again.
+const DIFFERENT: usize = 256;
+/// How many bytes the requests of all connections may have together. More would make the generator slower, since it had to
+/// fetch them from memory.
+const ROOM: usize = 16 << 20;
+const TEXT_BYTES: usize = 100;
 
-/// Whole HTTP/1.1 requests of this connection, to be sent in turn: one for each topic that it sends to.
-pub(super) fn of(options: &Load, connection: usize) -> Vec<Vec<u8>> {
+/// Whole HTTP/1.1 requests of this connection, to be sent in turn: to one topic after the other that it sends to, and so
+/// again with other records.
+pub(super) fn of(options: &Load, connection: usize) -> Vec<Bytes> {
     let topics = (connection..).step_by(options.connections);
     let mut topics: Vec<usize> = topics.take_while(|&topic| topic < options.topics).collect();
     if topics.is_empty() {
         topics.push(connection % options.topics);
     }
-    topics
-        .into_iter()
-        .map(|topic| one(options, connection, topic))
-        .collect()
+    rounds(options, |round| {
+        let requests = topics.iter().map(|&topic| one(options, connection, topic, round));
+        requests.collect()
+    })
+}
+
+/// What this connection sends piece by piece: the lines of `batch` records each.
+pub(super) fn pieces(options: &Load, connection: usize) -> Vec<Bytes> {
+    rounds(options, |round| vec![lines(options, connection, round).into()])
+}
+
+/// As many rounds as there is room for. One is enough if all would be the same.
+fn rounds(options: &Load, make: impl Fn(usize) -> Vec<Bytes>) -> Vec<Bytes> {
+    let mut all = make(0);
+    if options.values == Some(LoadValues::Objects) {
+        let bytes: usize = all.iter().map(Bytes::len).sum();
+        let rounds = (ROOM / options.connections / bytes).min(DIFFERENT);
+        all.extend((1..rounds).flat_map(make));
+    }
+    all
 }
 
 /// The name of the topic with this number.
@@ -29,15 +55,15 @@ pub(super) fn topic(options: &Load, number: usize) -> String {
     }
 }
 
-fn one(options: &Load, connection: usize, number: usize) -> Vec<u8> {
-    let (content_type, body) = body(options, connection);
+fn one(options: &Load, connection: usize, number: usize, round: usize) -> Bytes {
+    let (content_type, body) = body(options, connection, round);
     let mut head = format!(
         "POST /v1/topics/{}/records HTTP/1.1\r\nhost: load\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n",
         topic(options, number),
         body.len()
     );
     if options.format == LoadFormat::Octet {
-        let _ = write!(head, "pointsman-key: {}\r\n", key(connection, 0));
+        let _ = write!(head, "pointsman-key: {}\r\n", values::key(connection, round));
     }
     if options.format == LoadFormat::Packed {
         let _ = write!(head, "accept: {content_type}\r\n");
@@ -46,31 +72,35 @@ fn one(options: &Load, connection: usize, number: usize) -> Vec<u8> {
         let _ = write!(head, "authorization: Bearer {token}\r\n");
     }
     head.push_str("\r\n");
-    [head.as_bytes(), &body].concat()
+    [head.as_bytes(), &body].concat().into()
 }
 
-fn body(options: &Load, connection: usize) -> (&'static str, Vec<u8>) {
-    let records = 0..options.batch;
+fn body(options: &Load, connection: usize, round: usize) -> (&'static str, Vec<u8>) {
     match options.format {
         LoadFormat::Json => {
-            let records: Vec<String> = records.map(|index| record(options, connection, index)).collect();
+            let records: Vec<String> = records(options, connection, round).map(Record::line).collect();
             let body = format!("{{\"records\":[{}]}}", records.join(","));
             ("application/json", body.into_bytes())
         }
-        LoadFormat::Ndjson | LoadFormat::Stream => ("application/x-ndjson", lines(options, connection).into_bytes()),
-        LoadFormat::Octet => ("application/octet-stream", value(options).into_bytes()),
-        LoadFormat::Packed => (PACKED, packed(options, connection)),
+        LoadFormat::Ndjson | LoadFormat::Stream => {
+            ("application/x-ndjson", lines(options, connection, round).into_bytes())
+        }
+        LoadFormat::Octet => {
+            let value = records(options, connection, round)
+                .map(|record| record.value)
+                .collect::<String>();
+            ("application/octet-stream", value.into_bytes())
+        }
+        LoadFormat::Packed => (PACKED, packed(options, connection, round)),
     }
 }
 
 /// A body in the layout of docs/packed-records.md: key and value only.
-fn packed(options: &Load, connection: usize) -> Vec<u8> {
-    let value = value(options);
+fn packed(options: &Load, connection: usize, round: usize) -> Vec<u8> {
     let number = |number: usize| (number as u32).to_le_bytes();
     let mut body = b"PMR\x01".to_vec();
     body.extend(number(options.batch));
-    for index in 0..options.batch {
-        let key = key(connection, index);
+    for Record { key, value } in records(options, connection, round) {
         body.extend(number(RECORD_HEAD + key.len() + value.len()));
         // No flags, no headers.
         body.extend([0; 4]);
@@ -83,24 +113,40 @@ fn packed(options: &Load, connection: usize) -> Vec<u8> {
 }
 
 /// A body with one record a line.
-pub(super) fn lines(options: &Load, connection: usize) -> String {
-    let records = 0..options.batch;
-    records.map(|index| record(options, connection, index) + "\n").collect()
+fn lines(options: &Load, connection: usize, round: usize) -> String {
+    let records = records(options, connection, round);
+    records.map(|record| record.line() + "\n").collect()
 }
 
-fn record(options: &Load, connection: usize, index: usize) -> String {
-    format!(
-        "{{\"key\":\"{}\",\"value\":\"{}\"}}",
-        key(connection, index),
-        // Two bytes shorter: with its quotes it is as long as the values of other formats.
-        &value(options)[2..]
-    )
+/// A record as it is to be stored.
+struct Record {
+    key: String,
+    value: String,
 }
 
-fn key(connection: usize, index: usize) -> String {
-    format!("key-{connection}-{index}")
+impl Record {
+    fn line(self) -> String {
+        format!("{{\"key\":\"{}\",\"value\":{}}}", self.key, self.value)
+    }
 }
 
-fn value(options: &Load) -> String {
-    "x".repeat(options.value_bytes.max(2))
+/// The records of a request or a piece.
+fn records(options: &Load, connection: usize, round: usize) -> impl Iterator<Item = Record> {
+    let first = round * options.batch;
+    (first..first + options.batch).map(move |index| Record {
+        key: values::key(connection, index),
+        value: match options.values {
+            Some(LoadValues::Objects) => values::object(connection, index),
+            _ => text(options),
+        },
+    })
+}
+
+fn text(options: &Load) -> String {
+    let bytes = options.value_bytes.unwrap_or(TEXT_BYTES).max(2);
+    match options.format {
+        LoadFormat::Octet | LoadFormat::Packed => "x".repeat(bytes),
+        // With its quotes it is as long as the values of other formats.
+        LoadFormat::Json | LoadFormat::Ndjson | LoadFormat::Stream => format!("\"{}\"", "x".repeat(bytes - 2)),
+    }
 }

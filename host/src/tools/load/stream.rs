@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::{Request, body::Frame, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     plan::{Plan, Socket},
@@ -48,19 +48,17 @@ pub(super) async fn drive(
     socket: Box<dyn Socket>,
     options: &Load,
     number: usize,
+    made: Vec<Bytes>,
     plan: Plan,
 ) -> anyhow::Result<Observed> {
     let (mut client, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let connection = tokio::spawn(connection);
     let (pieces, body) = mpsc::channel(PIECES);
-    let due = Arc::new(Mutex::new(VecDeque::new()));
-    let sending = tokio::spawn(send(
-        Bytes::from(request::lines(options, number)),
-        options.batch,
-        plan,
-        pieces,
-        Arc::clone(&due),
-    ));
+    let under_way = Arc::new(UnderWay {
+        room: Semaphore::new(plan.in_flight.unwrap_or(Semaphore::MAX_PERMITS)),
+        due: Mutex::default(),
+    });
+    let sending = tokio::spawn(send(made, options.batch, plan, pieces, Arc::clone(&under_way)));
     let mut request = Request::post(format!(
         "/v1/topics/{}/stream",
         request::topic(options, number % options.topics)
@@ -82,10 +80,12 @@ pub(super) async fn drive(
             continue;
         };
         for line in lines[..end].split(|&byte| byte == b'\n') {
-            take(line, &due, &mut seen)?;
+            take(line, &under_way, &mut seen)?;
         }
         lines.drain(..=end);
     }
+    // There will be no more outcomes that give the sender room.
+    under_way.room.close();
     sending.await??;
     drop(client);
     connection.await??;
@@ -93,35 +93,43 @@ pub(super) async fn drive(
     Ok(seen)
 }
 
-type Due = Mutex<VecDeque<(usize, Instant)>>;
+/// What the sending and the reading half of a stream share.
+struct UnderWay {
+    /// Permits for more pieces.
+    room: Semaphore,
+    /// For each piece how many outcomes are missing, and when it was due.
+    due: Mutex<VecDeque<(usize, Instant)>>,
+}
 
 async fn send(
-    piece: Bytes,
+    made: Vec<Bytes>,
     batch: usize,
     plan: Plan,
     pieces: mpsc::Sender<Bytes>,
-    due: Arc<Due>,
+    under_way: Arc<UnderWay>,
 ) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
         let planned = plan.due(number).await;
-        let room = pieces.reserve().await.context("the sidecar ended the stream")?;
+        let ended = "the sidecar ended the stream";
+        under_way.room.acquire().await.context(ended)?.forget();
+        let room = pieces.reserve().await.context(ended)?;
         let now = planned.unwrap_or_else(Instant::now);
         if now >= plan.end {
             return Ok(());
         }
-        if let Ok(mut due) = due.lock() {
+        if let Ok(mut due) = under_way.due.lock() {
             due.push_back((batch, now));
         }
-        room.send(piece.clone());
+        room.send(made[number as usize % made.len()].clone());
         number += 1;
     }
 }
 
-fn take(line: &[u8], due: &Due, seen: &mut Observed) -> anyhow::Result<()> {
+fn take(line: &[u8], under_way: &UnderWay, seen: &mut Observed) -> anyhow::Result<()> {
     const ACKED: &[u8] = b"\"outcome\":\"acked\"";
     if line.starts_with(b"{\"index\"") {
-        let mut due = due.lock().ok().context("no panic")?;
+        let mut due = under_way.due.lock().ok().context("no panic")?;
         let Some((left, since)) = due.front_mut() else {
             bail!("the sidecar told more outcomes than there were records");
         };
@@ -129,6 +137,7 @@ fn take(line: &[u8], due: &Due, seen: &mut Observed) -> anyhow::Result<()> {
         let (is_last, since) = (*left == 0, *since);
         if is_last {
             due.pop_front();
+            under_way.room.add_permits(1);
         }
         drop(due);
         if line.windows(ACKED.len()).any(|window| window == ACKED) {

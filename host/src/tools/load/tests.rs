@@ -22,8 +22,9 @@ fn options(address: String) -> Load {
         format: LoadFormat::Json,
         connections: 1,
         batch: 3,
-        in_flight: 1,
-        value_bytes: 10,
+        in_flight: None,
+        values: None,
+        value_bytes: Some(10),
         rate: None,
         seconds: 0.3,
         warm_up: 0.0,
@@ -122,54 +123,116 @@ fn every_topic_is_sent_to_by_some_connection() {
     }
 }
 
-#[test]
-fn every_format_can_be_made_and_read_again() {
+const FORMATS: [(LoadFormat, usize); 4] = [
+    (LoadFormat::Json, 3),
+    (LoadFormat::Ndjson, 3),
+    (LoadFormat::Octet, 1),
+    (LoadFormat::Packed, 3),
+];
+
+/// The keys and values that the sidecar finds in a request.
+fn read(request: &[u8]) -> Vec<(String, String)> {
     use crate::{
         config::Limits,
         ingest::parse::{Context, Format, Memory},
     };
-    for (format, records) in [
-        (LoadFormat::Json, 3),
-        (LoadFormat::Ndjson, 3),
-        (LoadFormat::Octet, 1),
-        (LoadFormat::Packed, 3),
-    ] {
+    let end = request
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a header")
+        + 4;
+    let mut headers = hyper::HeaderMap::new();
+    for line in String::from_utf8_lossy(&request[..end])
+        .lines()
+        .skip(1)
+        .filter(|line| !line.is_empty())
+    {
+        let (name, value) = line.split_once(": ").expect("a header");
+        headers.insert(
+            hyper::header::HeaderName::try_from(name).expect("a name"),
+            value.parse().expect("a value"),
+        );
+    }
+    let limits = Limits::default();
+    let context = Context {
+        topic: Some(Arc::from("t")),
+        limits: &limits,
+        memory: Memory::unbounded(),
+    };
+    let body = Bytes::copy_from_slice(&request[end..]);
+    let parsed = Format::of(&headers)
+        .expect("known")
+        .parse(&body, &headers, &context)
+        .expect("readable");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let records = parsed.iter().map(|record| record.as_ref().expect("a record"));
+    records
+        .map(|record| {
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            (text(key.expect("a key")), text(value.expect("a value")))
+        })
+        .collect()
+}
+
+#[test]
+fn every_format_can_be_made_and_read_again() {
+    for (format, records) in FORMATS {
         let options = Load {
             format,
+            batch: records,
             ..options(String::new())
         };
-        let request = request::of(&options, 7).remove(0);
-        let end = request
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .expect("a header")
-            + 4;
-        let mut headers = hyper::HeaderMap::new();
-        for line in String::from_utf8_lossy(&request[..end])
-            .lines()
-            .skip(1)
-            .filter(|line| !line.is_empty())
-        {
-            let (name, value) = line.split_once(": ").expect("a header");
-            headers.insert(
-                hyper::header::HeaderName::try_from(name).expect("a name"),
-                value.parse().expect("a value"),
-            );
-        }
-        let limits = Limits::default();
-        let context = Context {
-            topic: Some(Arc::from("t")),
-            limits: &limits,
-            memory: Memory::unbounded(),
-        };
-        let body = bytes::Bytes::copy_from_slice(&request[end..]);
-        let parsed = Format::of(&headers)
-            .expect("known")
-            .parse(&body, &headers, &context)
-            .expect("readable");
-        assert_eq!(parsed.len(), records, "{format:?}");
-        let first = parsed[0].as_ref().expect("a record");
-        assert_eq!(first.key.as_deref(), Some(&b"key-7-0"[..]), "{format:?}");
-        assert_eq!(first.value.as_ref().map(|value| value.len()), Some(10), "{format:?}");
+        let requests = request::of(&options, 7);
+        assert_eq!(requests.len(), 1, "{format:?}");
+        let read = read(&requests[0]);
+        assert_eq!(read.len(), records, "{format:?}");
+        assert_eq!(read[0].0, "key-7-0", "{format:?}");
+        assert_eq!(read[0].1.len(), 10, "{format:?}");
     }
+}
+
+#[test]
+fn every_format_sends_the_same_objects_under_the_same_keys_and_no_object_twice() {
+    for (format, records) in FORMATS {
+        let options = Load {
+            format,
+            batch: records,
+            values: Some(LoadValues::Objects),
+            value_bytes: None,
+            ..options(String::new())
+        };
+        let requests = request::of(&options, 7);
+        assert!(requests.len() > 200, "{format:?}: {}", requests.len());
+        let sent: Vec<_> = requests.iter().flat_map(|request| read(request)).collect();
+        for (index, (key, value)) in sent.iter().enumerate() {
+            assert_eq!((key, value), (&super::key(7, index), &object(7, index)), "{format:?}");
+        }
+        let different: std::collections::BTreeSet<_> = sent.iter().map(|(_, value)| value).collect();
+        assert_eq!(different.len(), sent.len(), "{format:?}");
+    }
+}
+
+#[test]
+fn an_object_has_six_fields_and_an_ordinary_length() {
+    for index in 0..1_000 {
+        let object = object(index % 8, index);
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&object).expect("an object");
+        assert_eq!(fields.len(), 6, "{object}");
+        assert!((125..=210).contains(&object.len()), "{} bytes: {object}", object.len());
+    }
+}
+
+#[test]
+fn a_length_is_for_text_only() {
+    let of = |values, value_bytes| {
+        values_of(&Load {
+            values,
+            value_bytes,
+            ..options(String::new())
+        })
+    };
+    assert_eq!(of(None, None).expect("a default"), LoadValues::Objects);
+    assert_eq!(of(None, Some(10)).expect("text"), LoadValues::Text);
+    let refused = of(Some(LoadValues::Objects), Some(10)).expect_err("no such objects");
+    assert!(refused.to_string().contains("--values text"), "{refused}");
 }
