@@ -25,6 +25,13 @@ impl EmbeddedBroker {
         created.expect("a topic");
     }
 
+    /// Makes the broker take at least so long for each answer.
+    #[cfg(test)]
+    pub(crate) fn be_far(&self, round_trip: std::time::Duration) {
+        let set = self.cluster.broker_round_trip_time(1, round_trip);
+        set.expect("a round trip");
+    }
+
     /// Has the broker answer the next produce request with this error.
     #[cfg(test)]
     pub(crate) fn answer_next_produce_with(&self, error: rdkafka::types::RDKafkaRespErr) {

@@ -19,6 +19,7 @@ mod client;
 mod clients;
 mod config;
 mod generations;
+mod making;
 mod parts;
 mod refused;
 mod turns;
@@ -31,7 +32,7 @@ use std::{
 
 use rdkafka::ClientConfig;
 
-pub use self::config::client_config;
+pub use self::config::{Options, client_config};
 use self::{
     generations::{Generation, Generations, POLL},
     parts::{Parts, Waiting},
@@ -42,17 +43,6 @@ use crate::{
     produce::batch::Ticket,
     topic::{Packing, PartitionInfo, TopicSettings},
 };
-
-/// What the producer needs beside the client library's settings.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Whether the broker is the one in this process.
-    pub embedded: bool,
-    /// How many topics are known at once.
-    pub most_topics: usize,
-    /// `kafka.broker_connections`: how many clients there may be side by side.
-    pub most_clients: usize,
-}
 
 /// See the [module](self).
 pub struct KafkaProducer {

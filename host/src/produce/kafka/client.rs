@@ -25,7 +25,7 @@ use super::{
         Health, MetadataError, NoSettings, delivery_error,
         librdkafka::{self, Opaque, TopicHandle},
     },
-    Options,
+    config::Options,
     parts::{Answered, Reports},
     refused::Refused,
 };

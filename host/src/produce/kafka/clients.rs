@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, mpsc},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     thread,
     time::{Duration, Instant},
 };
@@ -21,9 +21,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::{
     super::{Health, MetadataError, NoSettings, delivery_error},
-    Options,
     client::Client,
-    generations::WARM_UP,
+    config::Options,
+    making::Making,
     parts::{Answered, Parts, TopicQueues, Waiting},
     turns::{Part, QueueId, Rules, Turn, Turns},
 };
@@ -39,12 +39,9 @@ const NO_LEADER: i32 = -1;
 
 /// See the [module](self).
 pub(super) struct Clients {
-    config: ClientConfig,
-    options: Options,
     /// One place for each client that may come; filled from the front.
     clients: Box<[OnceLock<Client>]>,
-    /// Where a thread puts the clients that it makes.
-    making: Mutex<Option<mpsc::Receiver<Client>>>,
+    making: Making,
     topics: RwLock<HashMap<Arc<str>, Arc<TopicQueues>>>,
     /// The leaders of each topic's partitions, as the metadata said last.
     leaders: Mutex<HashMap<Arc<str>, Vec<i32>>>,
@@ -62,10 +59,8 @@ impl Clients {
         let clients: Box<[OnceLock<Client>]> = (0..rules.most_clients).map(|_| OnceLock::new()).collect();
         let _ = clients[0].set(first);
         Ok(Self {
-            config: config.clone(),
-            options,
             clients,
-            making: Mutex::default(),
+            making: Making::new(config, options, &events),
             topics: RwLock::default(),
             leaders: Mutex::default(),
             turns: Mutex::new(Turns::new(rules)),
@@ -224,51 +219,21 @@ impl Clients {
             all.wanted_clients()
         };
         self.take(turns);
-        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*making {
-            None if wanted > 0 => *making = self.make(wanted),
-            None => {}
-            Some(made) => match made.try_recv() {
-                Ok(client) => {
-                    let mut turns = self.turns();
-                    if self.clients[turns.clients()].set(client).is_ok() {
-                        turns.add_client();
-                        tracing::info!(
-                            clients = turns.clients(),
-                            "the brokers are far: one more client sends beside the others"
-                        );
-                    }
-                }
-                Err(mpsc::TryRecvError::Empty) => {}
-                Err(mpsc::TryRecvError::Disconnected) => *making = None,
-            },
+        if let Some(client) = self.making.next(wanted, || self.known_topics()) {
+            let mut turns = self.turns();
+            if self.clients[turns.clients()].set(client).is_ok() {
+                turns.add_client();
+                tracing::info!(
+                    clients = turns.clients(),
+                    "brokers are far and partitions wait for each other: one more client sends"
+                );
+            }
         }
     }
 
-    /// Makes clients on another thread, which gives each of them time to connect before it may be used.
-    fn make(&self, wanted: usize) -> Option<mpsc::Receiver<Client>> {
+    fn known_topics(&self) -> Vec<Arc<str>> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let (config, options) = (self.config.clone(), self.options);
-        let topics: Vec<Arc<str>> = topics.keys().cloned().collect();
-        let events = Arc::clone(&self.events);
-        let (made, receiver) = mpsc::channel();
-        let thread = thread::Builder::new().name("more-clients".to_owned());
-        let started = thread.spawn(move || {
-            let clients: Vec<Client> = (0..wanted)
-                .map_while(|_| {
-                    Client::new(&config, options, &events)
-                        .inspect_err(|error| tracing::warn!(%error, "cannot make one more client"))
-                        .ok()
-                })
-                .collect();
-            for client in &clients {
-                // Without a handle, a topic's first record would wait for the topic's metadata.
-                topics.iter().for_each(|topic| drop(client.topic(topic)));
-            }
-            thread::sleep(WARM_UP);
-            clients.into_iter().for_each(|client| drop(made.send(client)));
-        });
-        started.ok().map(|_| receiver)
+        topics.keys().cloned().collect()
     }
 
     /// The fatal error that a client met, if any did.

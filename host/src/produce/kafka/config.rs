@@ -9,6 +9,17 @@ use crate::topic::Packing;
 /// The largest `queue.buffering.max.kbytes` that librdkafka takes.
 const MAX_QUEUE_KBYTES: usize = 2_147_483_647;
 
+/// What the producer needs beside the client library's settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether the broker is the one in this process.
+    pub embedded: bool,
+    /// How many topics are known at once.
+    pub most_topics: usize,
+    /// `kafka.broker_connections`: how many clients there may be side by side.
+    pub most_clients: usize,
+}
+
 /// The client's settings: a team's own properties, our defaults where they say nothing, and limits above what admission lets
 /// in (`queue_records` and `queue_bytes`), whatever the properties say.
 pub fn client_config(properties: &BTreeMap<String, String>, queue_records: usize, queue_bytes: usize) -> ClientConfig {

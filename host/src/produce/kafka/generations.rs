@@ -12,15 +12,13 @@ use std::{
 use arc_swap::ArcSwapOption;
 use rdkafka::ClientConfig;
 
-use super::{Options, clients::Clients};
+use super::{clients::Clients, config::Options, making::WARM_UP};
 use crate::produce::delivery_error;
 
 /// How long one poll for delivery reports may wait. The thread notices a stop this late.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 /// How long an old client may wait for answers to outstanding records before they are given up.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
-/// How long a new client may take to connect and to get its producer id before it replaces the old one.
-pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 /// How many references there are to a generation that no sender uses: one of the thread, and one in `current`.
 const IDLE: usize = 2;
 /// The name of threads that end a client.

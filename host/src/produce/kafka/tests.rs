@@ -27,6 +27,8 @@ use crate::{
     topic::{Destination, Rules, TopicView},
 };
 
+mod several;
+
 const DEADLINE: Duration = Duration::from_secs(60);
 const MOST_TOPICS: usize = 3;
 const OPTIONS: Options = Options {
@@ -43,6 +45,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(OPTIONS)
+    }
+
+    fn with(options: Options) -> Self {
         let broker = EmbeddedBroker::start().expect("a broker");
         broker.create_topic("t");
         let properties = [
@@ -51,7 +57,7 @@ impl Bench {
             ("batch.num.messages".to_owned(), "1".to_owned()),
         ];
         let config = client_config(&properties.into(), 20_000, 1 << 20);
-        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, OPTIONS).expect("a producer"));
+        let producer: Arc<dyn Producer> = Arc::new(KafkaProducer::new(&config, options).expect("a producer"));
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
         let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));

@@ -14,17 +14,15 @@
 //!
 //! Plain data without a clock or a lock of its own; [`super::clients`] does what it says.
 
+mod times;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// From here on a broker is far: several requests on their way are worth the CPU time of several clients.
-const FAR: Duration = Duration::from_micros(400);
-/// Below this, a far broker is near again.
-const NEAR: Duration = Duration::from_micros(250);
-/// For so long a short request is remembered.
-const REMEMBERED: Duration = Duration::from_secs(5);
+use self::times::Times;
+
 /// A turn that takes longer gives its place away. Its broker may be frozen, or not be the partition's leader any more,
 /// and other partitions should not wait for that.
 const OVERDUE: Duration = Duration::from_millis(300);
@@ -377,31 +375,6 @@ impl Broker {
     fn free(&mut self, id: QueueId, client: usize) {
         self.used[client] -= 1;
         self.running.retain(|other| *other != id);
-    }
-}
-
-/// The shortest time of a request, of about the last ten seconds.
-#[derive(Debug, Default)]
-struct Times {
-    begun: Option<Instant>,
-    /// In this period, and in the one before.
-    now: Option<Duration>,
-    before: Option<Duration>,
-}
-
-impl Times {
-    fn add(&mut self, time: Duration, now: Instant) {
-        if self.begun.is_none_or(|begun| now.duration_since(begun) > REMEMBERED) {
-            self.begun = Some(now);
-            self.before = self.now.take();
-        }
-        self.now = Some(self.now.map_or(time, |shortest| shortest.min(time)));
-    }
-
-    /// Whether the broker is far, if it was so until now.
-    fn are_far(&self, was: bool) -> bool {
-        let shortest = self.now.into_iter().chain(self.before).min();
-        shortest.is_some_and(|shortest| shortest >= if was { NEAR } else { FAR })
     }
 }
 
