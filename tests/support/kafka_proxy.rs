@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{
+    Arc, Condvar, Mutex, PoisonError,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,8 @@ const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const FLEXIBLE: i16 = 9;
 /// The first version whose topics have no names.
 const NAMELESS: i16 = 13;
+/// How many frames of one connection and direction may be held back at once.
+const HELD_BACK: usize = 1_000;
 /// More than any broker takes.
 const LARGEST_FRAME: usize = 128 << 20;
 
@@ -40,6 +45,8 @@ struct Harm {
     cut_every: AtomicU64,
     produce_responses: AtomicU64,
     cuts: AtomicU64,
+    /// The longest that a produce request or response is held back, in microseconds.
+    delay: AtomicU64,
     /// Produce responses that will be turned into refusals.
     refusals: AtomicU64,
     closed: Mutex<bool>,
@@ -99,6 +106,13 @@ impl KafkaProxy {
         self.harm.cuts.load(Ordering::SeqCst)
     }
 
+    /// From now on holds every other produce request and response back for a random time up to this, and what comes behind
+    /// it: more requests are under way then, and the broker may have changed its mind between one and the next.
+    pub(crate) fn delay(&self, longest: Duration) {
+        let micros = longest.as_micros().try_into().expect("a short time");
+        self.harm.delay.store(micros, Ordering::SeqCst);
+    }
+
     /// Changes the next produce response to "not the leader", although the records were appended, and lets nothing pass
     /// after it.
     pub(crate) fn refuse_next_and_close(&self) {
@@ -127,6 +141,7 @@ impl KafkaProxy {
     /// No more harm of any kind.
     pub(crate) fn be_kind(&self) {
         self.cut_each(0);
+        self.delay(Duration::ZERO);
         self.throttle(0);
         self.harm.refusals.store(0, Ordering::SeqCst);
         self.open();
@@ -161,6 +176,9 @@ impl Drop for Way {
     }
 }
 
+/// A frame, and when to write it.
+type Due = (Instant, Vec<u8>);
+
 /// The unanswered requests of one connection: API and version by correlation id.
 type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
 
@@ -173,11 +191,15 @@ fn connect(harm: &Arc<Harm>, port: u16, client: TcpStream) -> io::Result<()> {
     for (from, to, answers) in [(&client, &broker, false), (&broker, &client, true)] {
         let (from, to, harm, asked) = (from.try_clone()?, to.try_clone()?, Arc::clone(harm), Arc::clone(&asked));
         thread::spawn(move || {
-            let _ = if answers {
-                pass_answers(&harm, &asked, &from, &to)
-            } else {
-                pass_requests(&harm, &asked, &from, &to)
-            };
+            thread::scope(|scope| {
+                let (passed, due) = sync_channel(HELD_BACK);
+                scope.spawn(|| write_when_due(due, &to));
+                let _ = if answers {
+                    pass_answers(&harm, &asked, &from, &passed)
+                } else {
+                    pass_requests(&harm, &asked, &from, &passed)
+                };
+            });
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
         });
@@ -185,18 +207,29 @@ fn connect(harm: &Arc<Harm>, port: u16, client: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn pass_requests(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+/// Ends when nothing more comes, or nobody reads.
+fn write_when_due(due: Receiver<Due>, mut to: &TcpStream) {
+    for (at, frame) in due {
+        thread::sleep(at.saturating_duration_since(Instant::now()));
+        if to.write_all(&frame).is_err() {
+            let _ = to.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+fn pass_requests(harm: &Harm, asked: &Asked, from: &TcpStream, to: &SyncSender<Due>) -> io::Result<()> {
     loop {
         let frame = read_frame(from)?;
         let (api, version) = (int16(&frame, 4)?, int16(&frame, 6)?);
         asked.lock().unwrap().insert(int32(&frame, 8)?, (api, version));
         harm.wait_for_room(frame.len());
         harm.wait_until_open();
-        (&mut &*to).write_all(&frame)?;
+        pass(to, harm.due(Some(api)), frame)?;
     }
 }
 
-fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &SyncSender<Due>) -> io::Result<()> {
     loop {
         let mut frame = read_frame(from)?;
         let what = asked.lock().unwrap().remove(&int32(&frame, 4)?);
@@ -210,8 +243,12 @@ fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) ->
                 refuse(&mut frame, version)?;
             }
         }
-        (&mut &*to).write_all(&frame)?;
+        pass(to, harm.due(what.map(|(api, _)| api)), frame)?;
     }
+}
+
+fn pass(to: &SyncSender<Due>, at: Instant, frame: Vec<u8>) -> io::Result<()> {
+    to.send((at, frame)).map_err(|_| io::ErrorKind::BrokenPipe.into())
 }
 
 impl Harm {
@@ -221,6 +258,13 @@ impl Harm {
         let cut = every > 0 && number.is_multiple_of(every);
         self.cuts.fetch_add(u64::from(cut), Ordering::SeqCst);
         cut
+    }
+
+    /// When a request or a response may be passed on.
+    fn due(&self, api: Option<i16>) -> Instant {
+        let late = api == Some(PRODUCE) && fastrand::bool();
+        let longest = self.delay.load(Ordering::SeqCst);
+        Instant::now() + Duration::from_micros(if late { fastrand::u64(..=longest) } else { 0 })
     }
 
     fn wait_until_open(&self) {
