@@ -9,16 +9,41 @@
 use std::time::Duration;
 
 use super::{
+    checker::check,
+    clients::Load,
     cluster::Cluster,
     form,
     raw::{Raw, Written},
 };
+use crate::support::sidecar::Builder;
 
 const PARTITIONS: usize = 24;
 /// Long enough for an election to fall between two requests of one partition.
 const LATE: Duration = Duration::from_millis(50);
 /// Which of the brokers' answers are cut: each n-th.
 const CUT: u64 = 40;
+
+#[test]
+fn leaders_that_change_while_answers_are_late_or_cut_lose_double_and_reorder_nothing() {
+    const TOPIC: &str = "moved-leaders";
+    let cluster = Cluster::take();
+    cluster.create_topic(TOPIC, PARTITIONS as u32, &[]).unwrap();
+    let sidecar = Builder::kafka(&cluster.proxied_bootstrap()).start();
+    let load = Load::new(&sidecar, TOPIC, 12).paced(40, Duration::from_millis(20));
+    let cuts = cluster.proxy().cuts();
+    let mut changes = 0;
+    let sent = load.run(|| {
+        load.goes_on("at first");
+        changes = change_leaders(&cluster, TOPIC, form(2, 30), CUT, &|when| load.goes_on(when));
+        load.goes_on("after the last change");
+    });
+    let cuts = cluster.proxy().cuts() - cuts;
+    eprintln!("trial on {TOPIC}: {changes} changes of leaders, {cuts} answers cut");
+    assert!(changes >= form(30, 200), "{changes} changes");
+    let figures = check(&cluster, TOPIC, &sent, 0);
+    assert_eq!(figures.unknown + figures.failed, 0, "each record is asked for again");
+    assert_eq!(figures.doubled, 0);
+}
 
 #[test]
 #[ignore = "it counts what librdkafka does by itself, which proves nothing of the sidecar"]
