@@ -29,7 +29,8 @@ fn leaders_that_change_while_answers_are_late_or_cut_lose_double_and_reorder_not
     let cluster = Cluster::take();
     cluster.create_topic(TOPIC, PARTITIONS as u32, &[]).unwrap();
     let sidecar = Builder::kafka(&cluster.proxied_bootstrap()).start();
-    let load = Load::new(&sidecar, TOPIC, 12).paced(40, Duration::from_millis(20));
+    // A few records at a time: only then are there two requests of a partition, if the producer makes two at all.
+    let load = Load::new(&sidecar, TOPIC, 12).paced(4, Duration::from_millis(20));
     let cuts = cluster.proxy().cuts();
     let mut changes = 0;
     let sent = load.run(|| {
