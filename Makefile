@@ -37,7 +37,7 @@ chaos: ## The long forms of tests that shake it: 200 reloads in a minute; broker
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	POINTSMAN_SEEDS=50000 cargo test -q --locked -p pointsman --lib -- --nocapture simulation
 	POINTSMAN_STORM_SWAPS=200 cargo test -q --locked -p pointsman --test integration -- --nocapture storm
-	POINTSMAN_TRIALS=full cargo test -q --locked -p pointsman --test integration -- --nocapture trials::
+	POINTSMAN_TRIALS=full cargo test -q --locked -p pointsman --test integration -- --nocapture --include-ignored trials::
 	POINTSMAN_ABUSE=long cargo test -q --locked -p pointsman --test integration -- --nocapture abuse::
 
 fuzz: ## Feed every parser with what a fuzzer makes up, a minute each (POINTSMAN_FUZZ_SECONDS)

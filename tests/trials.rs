@@ -4,17 +4,20 @@
 //!
 //! [`clients`] send and remember what they were told, [`checker`] compares, [`cluster`] is the cluster that they all
 //! send to; each of the other modules is one kind of fault. A trial prints its figures, and how long it took until all
-//! clients went on.
+//! clients went on. [`raw`] is librdkafka without a sidecar, to compare with.
 //!
-//! `make test` runs short forms; `make chaos` runs the long ones, with `POINTSMAN_TRIALS=full`.
+//! `make test` runs short forms; `make chaos` runs the long ones, with `POINTSMAN_TRIALS=full`, and those that only
+//! report.
 
 mod brokers;
 mod checker;
 mod clients;
 mod cluster;
 mod killed_sidecar;
+mod moved_leaders;
 mod overload;
 mod proxied;
+mod raw;
 mod stopped_sidecar;
 mod topics;
 

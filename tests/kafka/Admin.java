@@ -8,9 +8,11 @@ import java.io.PrintStream;
 import java.io.Reader;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,19 +20,21 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.CommonClientConfigs;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
@@ -65,6 +69,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * set-config TOPIC NAME VALUE
  * hide-configs TOPIC USER                  the user may write to the topic, and not see how it is configured
  * describe TOPIC                           adds "partitions":[{"partition":0,"leader":1,"replicas":[1],"isr":[1]}…]
+ * move-leaders TOPIC                       to each partition's next replica, all at once; adds "changed":2, how many
+ *                                          partitions had a leader before and have another one now
  * produce TOPIC KEY VALUE                  base64, or "-" for null; to the partition that the Java client picks, which
  *                                          is in the answer with the offset
  * read TOPIC                               from the first record to those there now, a line each, before the answer:
@@ -154,6 +160,7 @@ public final class Admin implements AutoCloseable {
             case "set-config" -> setConfig(topic, command[2], command[3]);
             case "hide-configs" -> hideConfigs(topic, command[2]);
             case "describe" -> describe(topic);
+            case "move-leaders" -> moveLeaders(topic);
             case "produce" -> produce(topic, bytes(command[2]), bytes(command[3]));
             case "read" -> read(topic);
             default -> throw new IllegalArgumentException("unknown command " + command[0]);
@@ -251,10 +258,13 @@ public final class Admin implements AutoCloseable {
     }
 
     private String describe(String topic) throws Exception {
-        TopicDescription description = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic);
-        return description.partitions().stream()
+        return partitions(topic).stream()
                 .map(Admin::partition)
                 .collect(Collectors.joining(",", ",\"partitions\":[", "]"));
+    }
+
+    private List<TopicPartitionInfo> partitions(String topic) throws Exception {
+        return get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic).partitions();
     }
 
     private static String partition(TopicPartitionInfo info) {
@@ -264,6 +274,28 @@ public final class Admin implements AutoCloseable {
 
     private static String ids(List<Node> nodes) {
         return nodes.stream().map(Node::idString).collect(Collectors.joining(",", "[", "]"));
+    }
+
+    /** The replicas stay where they are and get another order, of which the first is to lead. So no data has to move. */
+    private String moveLeaders(String topic) throws Exception {
+        List<TopicPartitionInfo> before = partitions(topic);
+        Map<Integer, Integer> next = new HashMap<>();
+        Map<TopicPartition, Optional<NewPartitionReassignment>> rotated = new HashMap<>();
+        for (TopicPartitionInfo info : before) {
+            List<Integer> order = new ArrayList<>(info.replicas().stream().map(Node::id).toList());
+            Collections.rotate(order, -1);
+            next.put(info.partition(), order.get(0));
+            rotated.put(new TopicPartition(topic, info.partition()), Optional.of(new NewPartitionReassignment(order)));
+        }
+        Predicate<TopicPartitionInfo> isLed = info -> info.leader() != null;
+        Predicate<TopicPartitionInfo> hasMoved = isLed.and(info -> info.leader().id() == next.get(info.partition()));
+        get(admin.alterPartitionReassignments(rotated).all());
+        until("each partition of " + topic + " is led by its next replica", () -> {
+            // Where the next replica leads already, or is not in sync yet, this is an error of that partition only.
+            get(admin.electLeaders(ElectionType.PREFERRED, rotated.keySet()).partitions());
+            return partitions(topic).stream().allMatch(hasMoved);
+        });
+        return ",\"changed\":" + before.stream().filter(isLed.and(hasMoved.negate())).count();
     }
 
     private String produce(String topic, byte[] key, byte[] value) throws Exception {
@@ -285,8 +317,8 @@ public final class Admin implements AutoCloseable {
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             // The admin client is asked: for an unknown topic, a consumer answers with an empty list, or waits.
-            List<TopicPartition> partitions = get(admin.describeTopics(List.of(topic)).allTopicNames()).get(topic)
-                    .partitions().stream().map(info -> new TopicPartition(topic, info.partition())).toList();
+            List<TopicPartition> partitions =
+                    partitions(topic).stream().map(info -> new TopicPartition(topic, info.partition())).toList();
             consumer.assign(partitions);
             consumer.seekToBeginning(partitions);
             Map<TopicPartition, Long> ends = consumer.endOffsets(partitions, DEADLINE);

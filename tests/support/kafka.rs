@@ -309,6 +309,12 @@ impl Kafka {
         Ok(self.ask(&["describe", topic])?.answer)
     }
 
+    /// Lets the next replica of each partition lead it, all at once, and returns how many leaders are others than before.
+    pub(crate) fn move_leaders(&self, topic: &str) -> Result<u64> {
+        let answer: serde_json::Value = serde_json::from_str(&self.ask(&["move-leaders", topic])?.answer)?;
+        answer["changed"].as_u64().context("no number of changes")
+    }
+
     /// Writes one record with the Java client, to the partition that its default partitioner picks. Key and value are
     /// base64; the answer is JSON: `{"ok":true,"partition":0,"offset":0}`.
     pub(crate) fn produce(&self, topic: &str, key: Option<&str>, value: Option<&str>) -> Result<String> {

@@ -6,9 +6,13 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{
+    Arc, Condvar, Mutex, PoisonError,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::way::{Direction, Way};
@@ -19,6 +23,8 @@ const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const FLEXIBLE: i16 = 9;
 /// The first version whose topics have no names.
 const NAMELESS: i16 = 13;
+/// How many frames of one connection and direction may be held back at once.
+const HELD_BACK: usize = 1_000;
 /// More than any broker takes.
 const LARGEST_FRAME: usize = 128 << 20;
 
@@ -35,6 +41,8 @@ struct Harm {
     cut_every: AtomicU64,
     produce_responses: AtomicU64,
     cuts: AtomicU64,
+    /// The longest that a produce request or response is held back, in microseconds.
+    delay: AtomicU64,
     /// Produce responses that will be turned into refusals.
     refusals: AtomicU64,
     closed: Mutex<bool>,
@@ -95,6 +103,13 @@ impl KafkaProxy {
         self.harm.cuts.load(Ordering::SeqCst)
     }
 
+    /// From now on holds every other produce request and response back for a random time up to this, and what comes behind
+    /// it: more requests are under way then, and the broker may have changed its mind between one and the next.
+    pub(crate) fn delay(&self, longest: Duration) {
+        let micros = longest.as_micros().try_into().expect("a short time");
+        self.harm.delay.store(micros, Ordering::SeqCst);
+    }
+
     /// Changes the next produce response to "not the leader", although the records were appended, and lets nothing pass
     /// after it.
     pub(crate) fn refuse_next_and_close(&self) {
@@ -123,6 +138,7 @@ impl KafkaProxy {
     /// No more harm of any kind.
     pub(crate) fn be_kind(&self) {
         self.cut_each(0);
+        self.delay(Duration::ZERO);
         self.throttle(0);
         self.harm.refusals.store(0, Ordering::SeqCst);
         self.open();
@@ -132,18 +148,32 @@ impl KafkaProxy {
 /// The unanswered requests of one connection: API and version by correlation id.
 type Asked = Mutex<HashMap<i32, (i16, i16)>>;
 
-fn pass_requests(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+/// A frame, and when to write it.
+type Due = (Instant, Vec<u8>);
+
+/// Ends when nothing more comes, or nobody reads.
+fn write_when_due(due: Receiver<Due>, mut to: &TcpStream) {
+    for (at, frame) in due {
+        thread::sleep(at.saturating_duration_since(Instant::now()));
+        if to.write_all(&frame).is_err() {
+            let _ = to.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+fn pass_requests(harm: &Harm, asked: &Asked, from: &TcpStream, to: &SyncSender<Due>) -> io::Result<()> {
     loop {
         let frame = read_frame(from)?;
         let (api, version) = (int16(&frame, 4)?, int16(&frame, 6)?);
         asked.lock().unwrap().insert(int32(&frame, 8)?, (api, version));
         harm.wait_for_room(frame.len());
         harm.wait_until_open();
-        (&mut &*to).write_all(&frame)?;
+        pass(to, harm.due(Some(api)), frame)?;
     }
 }
 
-fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &SyncSender<Due>) -> io::Result<()> {
     loop {
         let mut frame = read_frame(from)?;
         let what = asked.lock().unwrap().remove(&int32(&frame, 4)?);
@@ -157,8 +187,12 @@ fn pass_answers(harm: &Harm, asked: &Asked, from: &TcpStream, to: &TcpStream) ->
                 refuse(&mut frame, version)?;
             }
         }
-        (&mut &*to).write_all(&frame)?;
+        pass(to, harm.due(what.map(|(api, _)| api)), frame)?;
     }
+}
+
+fn pass(to: &SyncSender<Due>, at: Instant, frame: Vec<u8>) -> io::Result<()> {
+    to.send((at, frame)).map_err(|_| io::ErrorKind::BrokenPipe.into())
 }
 
 impl Harm {
@@ -167,9 +201,15 @@ impl Harm {
         let harm = Arc::clone(self);
         Way::open(target, move || {
             let (harm, asked) = (Arc::clone(&harm), Arc::<Asked>::default());
-            move |direction, from: &TcpStream, to: &TcpStream| match direction {
-                Direction::Requests => pass_requests(&harm, &asked, from, to),
-                Direction::Answers => pass_answers(&harm, &asked, from, to),
+            move |direction, from: &TcpStream, to: &TcpStream| {
+                thread::scope(|scope| {
+                    let (passed, due) = sync_channel(HELD_BACK);
+                    scope.spawn(|| write_when_due(due, to));
+                    match direction {
+                        Direction::Requests => pass_requests(&harm, &asked, from, &passed),
+                        Direction::Answers => pass_answers(&harm, &asked, from, &passed),
+                    }
+                })
             }
         })
     }
@@ -180,6 +220,13 @@ impl Harm {
         let cut = every > 0 && number.is_multiple_of(every);
         self.cuts.fetch_add(u64::from(cut), Ordering::SeqCst);
         cut
+    }
+
+    /// When a request or a response may be passed on.
+    fn due(&self, api: Option<i16>) -> Instant {
+        let late = api == Some(PRODUCE) && fastrand::bool();
+        let longest = self.delay.load(Ordering::SeqCst);
+        Instant::now() + Duration::from_micros(if late { fastrand::u64(..=longest) } else { 0 })
     }
 
     fn wait_until_open(&self) {

@@ -35,32 +35,37 @@ impl Cluster {
         }
     }
 
-    /// The nodes that lead a partition of the topic, counted from 0, those that lead most first. Any broker that
+    /// The node that leads each partition of the topic, counted from 0, in the order of the partitions. Any broker that
     /// answers is asked: the Java client would wait for a frozen one.
-    pub(super) fn leaders(&self, topic: &str) -> Vec<usize> {
+    pub(super) fn led_by(&self, topic: &str) -> Vec<Option<usize>> {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
             .set("socket.timeout.ms", "2000")
             .create()
             .expect("a client");
-        let mut leads = [0; NODES];
+        let mut led_by = Vec::new();
         eventually("a broker tells the leaders", || {
             let Ok(metadata) = client.fetch_metadata(Some(topic), Duration::from_secs(3)) else {
                 return false;
             };
-            for partition in metadata.topics()[0].partitions() {
-                // Kafka counts from 1; -1 means that there is no leader.
-                if let Some(leads) = usize::try_from(partition.leader() - 1)
-                    .ok()
-                    .and_then(|node| leads.get_mut(node))
-                {
-                    *leads += 1;
-                }
-            }
+            let mut partitions: Vec<_> = metadata.topics()[0].partitions().iter().collect();
+            partitions.sort_by_key(|partition| partition.id());
+            // Kafka counts from 1; -1 means that there is no leader.
+            led_by = partitions
+                .iter()
+                .map(|partition| usize::try_from(partition.leader() - 1).ok())
+                .collect();
             true
         });
-        let mut leaders: Vec<usize> = (0..NODES).filter(|node| leads[*node] > 0).collect();
-        leaders.sort_by_key(|node| std::cmp::Reverse(leads[*node]));
+        led_by
+    }
+
+    /// The nodes that lead a partition of the topic, those that lead most first.
+    pub(super) fn leaders(&self, topic: &str) -> Vec<usize> {
+        let led_by = self.led_by(topic);
+        let leads = |node: usize| led_by.iter().filter(|leader| **leader == Some(node)).count();
+        let mut leaders: Vec<usize> = (0..NODES).filter(|node| leads(*node) > 0).collect();
+        leaders.sort_by_key(|node| std::cmp::Reverse(leads(*node)));
         leaders
     }
 
@@ -71,6 +76,29 @@ impl Cluster {
 
     pub(super) fn until_leadership_has_left(&self, topic: &str, node: usize) {
         eventually("the others have taken over", || !self.leaders(topic).contains(&node));
+    }
+
+    /// Kills a leader until others have taken over, and returns how many partitions got another leader.
+    pub(super) fn kill_for_a_while(&self, topic: &str) -> u64 {
+        self.without_a_leader(topic, Kafka::kill, Kafka::start_again)
+    }
+
+    /// As [`Cluster::kill_for_a_while`], with a leader that answers nothing meanwhile.
+    pub(super) fn freeze_for_a_while(&self, topic: &str) -> u64 {
+        self.without_a_leader(topic, Kafka::freeze, Kafka::thaw)
+    }
+
+    fn without_a_leader(&self, topic: &str, take: fn(&Kafka, usize), give_back: fn(&Kafka, usize)) -> u64 {
+        let before = self.led_by(topic);
+        let leader = self.a_leader(topic);
+        take(self.kafka, leader);
+        self.until_leadership_has_left(topic, leader);
+        let after = self.led_by(topic);
+        give_back(self.kafka, leader);
+        self.until_in_sync(topic);
+        // A partition without a leader has not got another one yet.
+        let changed = |(before, after): &(_, &Option<usize>)| after.is_some() && before != after;
+        before.iter().zip(&after).filter(changed).count() as u64
     }
 
     /// Waits until each partition of the topic is in sync on all nodes.
