@@ -15,6 +15,7 @@
 //! twice as many topics as are known at once, new clients replace all at a moment when no record is outstanding. No record is
 //! refused for that.
 
+mod calm;
 mod client;
 mod clients;
 mod config;

@@ -16,6 +16,7 @@ use rdkafka::{
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     error::KafkaError,
     message::DeliveryResult,
+    metadata::MetadataBroker,
     producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig},
     types::RDKafkaErrorCode,
 };
@@ -72,6 +73,7 @@ impl Client {
             embedded: options.embedded,
             is_up: AtomicBool::new(false),
             health: Mutex::new(Health::Starting),
+            lost_broker: AtomicBool::new(false),
             refused: Refused::default(),
             reports: Reports::default(),
         };
@@ -228,6 +230,23 @@ impl Client {
         }
     }
 
+    /// Where the brokers are, as `host:port,…`. Blocks up to `timeout`.
+    pub(super) fn addresses(&self, topic: &str, timeout: Duration) -> Option<String> {
+        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).ok()?;
+        let address = |broker: &MetadataBroker| format!("{}:{}", broker.host(), broker.port());
+        Some(metadata.brokers().iter().map(address).collect::<Vec<_>>().join(","))
+    }
+
+    /// Asks the brokers about a topic, and so also where the brokers are. Blocks up to `timeout`.
+    pub(super) fn find_brokers(&self, topic: &str, timeout: Duration) -> bool {
+        self.producer.client().fetch_metadata(Some(topic), timeout).is_ok()
+    }
+
+    /// Whether a connection to a broker was lost, or could not be made, since the last call.
+    pub(super) fn lost_broker(&self) -> bool {
+        self.producer.context().lost_broker.swap(false, Ordering::Relaxed)
+    }
+
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         librdkafka::flush(&self.producer, timeout)
     }
@@ -273,6 +292,8 @@ pub(super) struct Context {
     /// Whether `health` is `Up`. Read with each acknowledgement, where taking the lock would cost too much.
     is_up: AtomicBool,
     health: Mutex<Health>,
+    /// Whether a connection to a broker was lost, or could not be made, since the last look.
+    lost_broker: AtomicBool,
     /// Refused records that wait for the other reports of their batch.
     refused: Refused,
     /// What was reported since the last look.
@@ -311,6 +332,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.lost_broker.store(true, Ordering::Relaxed);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
             // librdkafka repeats this with each failed try.

@@ -21,6 +21,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::{
     super::{Health, MetadataError, NoSettings, delivery_error},
+    calm::Calm,
     client::Client,
     config::Options,
     making::Making,
@@ -40,8 +41,9 @@ const NO_LEADER: i32 = -1;
 /// See the [module](self).
 pub(super) struct Clients {
     /// One place for each client that may come; filled from the front.
-    clients: Box<[OnceLock<Client>]>,
+    clients: Arc<[OnceLock<Client>]>,
     making: Making,
+    calm: Calm,
     topics: RwLock<HashMap<Arc<str>, Arc<TopicQueues>>>,
     /// The leaders of each topic's partitions, as the metadata said last.
     leaders: Mutex<HashMap<Arc<str>, Vec<i32>>>,
@@ -56,11 +58,12 @@ impl Clients {
         let rules = rules(config, options);
         let events = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let first = Client::new(config, options, &events)?;
-        let clients: Box<[OnceLock<Client>]> = (0..rules.most_clients).map(|_| OnceLock::new()).collect();
+        let clients: Arc<[OnceLock<Client>]> = (0..rules.most_clients).map(|_| OnceLock::new()).collect();
         let _ = clients[0].set(first);
         Ok(Self {
             clients,
             making: Making::new(config, options, &events),
+            calm: Calm::default(),
             topics: RwLock::default(),
             leaders: Mutex::default(),
             turns: Mutex::new(Turns::new(rules)),
@@ -210,18 +213,24 @@ impl Clients {
         }
     }
 
-    /// What must be done now and then: looks after overdue turns, and makes more clients if they would help.
+    /// What must be done now and then: looks after overdue turns, and makes and uses more clients where they help.
     pub(super) fn look(&self) {
         let mut turns = Vec::new();
-        let wanted = {
+        let (wanted, in_use) = {
             let mut all = self.turns();
             all.look(Instant::now(), &mut turns);
-            all.wanted_clients()
+            (all.wanted_clients(), all.in_use())
         };
         self.take(turns);
-        if let Some(client) = self.making.next(wanted, || self.known_topics()) {
+        let topic = || self.known_topics().into_iter().next();
+        if let Some(count) = self.calm.look(&self.clients, in_use, topic) {
+            tracing::info!(clients = count, "records are sent through so many clients from now on");
+            self.turns().use_clients(count);
+        }
+        let wanted = if self.calm.is_calm() { wanted } else { 0 };
+        if let Some(client) = self.making.next(wanted, &self.clients, || self.known_topics()) {
             let mut turns = self.turns();
-            if self.clients[turns.clients()].set(client).is_ok() {
+            if turns.in_use() == turns.clients() && self.clients[turns.clients()].set(client).is_ok() {
                 turns.add_client();
                 tracing::info!(
                     clients = turns.clients(),
@@ -311,9 +320,12 @@ impl Clients {
             if left.is_zero() {
                 return false;
             }
-            let busy = self.all().filter(|client| client.outstanding() > 0);
-            let waited = busy.map(|client| client.flush(left.min(FLUSH_SLICE))).count();
-            if waited == 0 {
+            let mut waited = false;
+            for client in self.all().filter(|client| client.outstanding() > 0) {
+                client.flush(left.min(FLUSH_SLICE));
+                waited = true;
+            }
+            if !waited {
                 // The thread of delivery reports is about to take the next turns.
                 thread::sleep(left.min(Duration::from_millis(1)));
             }

@@ -71,6 +71,8 @@ pub(super) struct Turns<T> {
     rules: Rules,
     /// How many clients there are.
     clients: usize,
+    /// How many of them, from the first, may have turns. A partition that is bound to another one keeps it.
+    in_use: usize,
     queues: Vec<Queue<T>>,
     brokers: Vec<Broker>,
     /// Records that wait, of all queues.
@@ -124,6 +126,7 @@ impl<T> Turns<T> {
         Self {
             rules,
             clients: 1,
+            in_use: 1,
             queues: Vec::new(),
             brokers: Vec::new(),
             waiting: 0,
@@ -260,7 +263,7 @@ impl<T> Turns<T> {
                 (broker.turns, broker.waited) = (0, 0);
             }
         }
-        match wanted {
+        match wanted && self.in_use == self.clients {
             true => self.clients.min(self.rules.most_clients - self.clients),
             false => 0,
         }
@@ -269,6 +272,17 @@ impl<T> Turns<T> {
     /// Notes that there is one more client.
     pub(super) fn add_client(&mut self) {
         self.clients += 1;
+        self.in_use += 1;
+    }
+
+    /// From now on only so many clients, from the first, may have turns.
+    pub(super) fn use_clients(&mut self, count: usize) {
+        self.in_use = count.clamp(1, self.clients);
+    }
+
+    /// How many clients, from the first, may have turns.
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use
     }
 
     /// How many clients there are.
@@ -361,7 +375,7 @@ impl<T> Turns<T> {
     fn free_client(&self, id: QueueId) -> Option<usize> {
         let queue = &self.queues[id.0];
         let broker = &self.brokers[queue.broker];
-        let width = if broker.is_far { self.clients } else { 1 };
+        let width = if broker.is_far { self.in_use } else { 1 };
         let places = self.rules.in_flight + if width == 1 { AHEAD } else { 0 };
         let client = match queue.bound_to {
             Some(client) => client,

@@ -171,6 +171,24 @@ fn a_partition_whose_record_is_unknown_stays_with_its_client() {
 }
 
 #[test]
+fn while_a_broker_is_lost_only_the_first_client_and_bound_partitions_go_on() {
+    let mut bench = Bench::new(RULES);
+    bench.at(FAR_TIME);
+    bench.widen();
+    let ids: Vec<QueueId> = (0..4).map(|_| bench.turns.add_queue(1)).collect();
+    ids.iter().for_each(|id| bench.offer(*id, part([1])));
+    assert_eq!(bench.begun[2].client, 2);
+    bench.turns.bind(ids[2]);
+    bench.turns.use_clients(1);
+    ids.iter().for_each(|id| bench.answer(*id, 1));
+    bench.begun.clear();
+    ids.iter().for_each(|id| bench.offer(*id, part([1])));
+    let clients: Vec<usize> = bench.begun.iter().map(|turn| turn.client).collect();
+    assert_eq!(clients, [0, 0, 2, 0]);
+    assert_eq!(bench.turns.wanted_clients(), 0);
+}
+
+#[test]
 fn a_frozen_broker_does_not_keep_partitions_that_have_moved_away() {
     let mut bench = Bench::new(RULES);
     bench.at(NEAR_TIME);
@@ -255,6 +273,7 @@ enum Step {
     },
     Pass(u64),
     MoreClients,
+    Use(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -266,6 +285,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..3_000_u64).prop_map(Step::Pass),
         1 => Just(Step::Pass(400_000)),
         1 => Just(Step::MoreClients),
+        1 => (1..5_usize).prop_map(Step::Use),
     ]
 }
 
@@ -348,6 +368,7 @@ proptest! {
                     bench.turns.look(bench.now, &mut bench.begun);
                 }
                 Step::MoreClients if bench.turns.clients() < RULES.most_clients => bench.turns.add_client(),
+                Step::Use(clients) => bench.turns.use_clients(clients),
                 _ => {}
             }
             let clients = bench.turns.clients();
