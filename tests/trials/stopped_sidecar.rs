@@ -117,10 +117,9 @@ fn answers(waiting: &mut [Http], requests: &[usize]) -> usize {
         let reply = http.reply().expect("an answer to an open request");
         let outcomes = reply.outcomes();
         assert_eq!(outcomes.len(), records);
-        assert!(
-            outcomes.iter().all(|outcome| outcome.starts_with("unknown")),
-            "{outcomes:?}"
-        );
+        // What waited for its partition's turn was certainly not sent.
+        let is_lost = |outcome: &String| outcome.starts_with("unknown") || outcome == "failed not_queued";
+        assert!(outcomes.iter().all(is_lost), "{outcomes:?}");
         answered += records;
     }
     answered
