@@ -77,6 +77,8 @@ pub(super) struct Turns<T> {
     brokers: Vec<Broker>,
     /// Records that wait, of all queues.
     waiting: usize,
+    /// Whether any queue is bound to a client. If not, lines move on from the front.
+    any_bound: bool,
 }
 
 #[derive(Debug)]
@@ -130,6 +132,7 @@ impl<T> Turns<T> {
             queues: Vec::new(),
             brokers: Vec::new(),
             waiting: 0,
+            any_bound: false,
         }
     }
 
@@ -219,6 +222,7 @@ impl<T> Turns<T> {
     pub(super) fn bind(&mut self, id: QueueId) {
         let queue = &mut self.queues[id.0];
         queue.bound_to = queue.bound_to.or(queue.running.as_ref().map(|running| running.client));
+        self.any_bound |= queue.bound_to.is_some();
     }
 
     /// Notes a partition's leader.
@@ -280,7 +284,6 @@ impl<T> Turns<T> {
         self.in_use = count.clamp(1, self.clients);
     }
 
-    /// How many clients, from the first, may have turns.
     pub(super) fn in_use(&self) -> usize {
         self.in_use
     }
@@ -326,6 +329,7 @@ impl<T> Turns<T> {
             let line = &self.brokers[broker].line;
             let called = line
                 .iter()
+                .take(if self.any_bound { usize::MAX } else { 1 })
                 .enumerate()
                 .find_map(|(at, (id, since))| Some((at, *id, *since, self.free_client(*id)?)));
             let Some((at, id, since, client)) = called else { return };
