@@ -190,8 +190,26 @@ impl Clients {
         self.take(turns);
     }
 
-    /// Waits up to `timeout` for delivery reports, and handles all that there are.
+    /// Waits up to `timeout` for delivery reports, and handles those that there are, for about as long at most: new ones may
+    /// come faster than they are handled, and the caller has other things to look after.
     pub(super) fn poll(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        // What the last call left is not signalled again.
+        if !self.all().any(Client::has_events) {
+            self.wait_for_events(timeout);
+        }
+        while self.all().any(Client::has_events) {
+            for client in self.all() {
+                client.poll_one();
+                self.note(client);
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+        }
+    }
+
+    fn wait_for_events(&self, timeout: Duration) {
         let mut events = [PollFd::new(&self.events, PollFlags::IN)];
         let timeout = Timespec {
             tv_sec: timeout.as_secs().cast_signed(),
@@ -200,17 +218,6 @@ impl Clients {
         // Whatever comes of it, looking is right.
         let _ = poll(&mut events, Some(&timeout));
         let _ = rustix::io::read(&self.events, &mut [0; 8]);
-        let mut any = true;
-        while any {
-            any = false;
-            for client in self.all() {
-                while client.has_events() {
-                    any = true;
-                    client.poll_one();
-                    self.note(client);
-                }
-            }
-        }
     }
 
     /// What must be done now and then: looks after overdue turns, and makes and uses more clients where they help.
