@@ -103,7 +103,7 @@ pub struct Kafka {
     /// Whether `/ready` waits for Kafka. Default false: pods should not become unready because the cluster is down.
     pub ready_requires_kafka: bool,
     /// The most connections that records take to each broker, 1 to 16. More than one are opened only to brokers that are far,
-    /// while partitions wait for each other. Default 1.
+    /// while partitions wait for each other. Default 8.
     pub broker_connections: usize,
     /// librdkafka's properties, or the Java producer's: a table, or the text of a `producer.properties`.
     pub properties: RawProperties,
@@ -118,7 +118,7 @@ impl Default for Kafka {
             ordering: kafka_properties::Ordering::Strict,
             metadata_refresh_ms: 30_000,
             ready_requires_kafka: false,
-            broker_connections: 1,
+            broker_connections: 8,
             properties: RawProperties::default(),
             properties_file: None,
         }

@@ -15,14 +15,14 @@
 //! twice as many topics as are known at once, new clients replace all at a moment when no record is outstanding. No record is
 //! refused for that.
 
-mod calm;
 mod client;
 mod clients;
 mod config;
 mod generations;
-mod making;
+mod more;
 mod parts;
 mod refused;
+mod slots;
 mod turns;
 
 use std::{

@@ -238,7 +238,7 @@ impl Client {
     }
 
     /// Asks the brokers about a topic, and so also where the brokers are. Blocks up to `timeout`.
-    pub(super) fn find_brokers(&self, topic: &str, timeout: Duration) -> bool {
+    pub(super) fn finds_brokers(&self, topic: &str, timeout: Duration) -> bool {
         self.producer.client().fetch_metadata(Some(topic), timeout).is_ok()
     }
 
@@ -356,7 +356,7 @@ impl ProducerContext for Context {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             match result {
                 Ok(message) => {
-                    self.reports.add(&ticket, false);
+                    self.reports.add(&ticket, Kind::Acked);
                     self.up();
                     self.refused.settle();
                     let timestamp = ticket.timestamp();
@@ -375,11 +375,11 @@ impl ProducerContext for Context {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                     let not_persisted = librdkafka::persisted(message) == librdkafka::Persisted::No;
                     if not_persisted && delivery_error::is_for_content(code) {
-                        self.reports.add(&ticket, false);
+                        self.reports.add(&ticket, Kind::Failed);
                         return self.refused.push(code, ticket);
                     }
                     let outcome = delivery_error::of_report(code, not_persisted, message.topic());
-                    self.reports.add(&ticket, outcome.kind() == Kind::Unknown);
+                    self.reports.add(&ticket, outcome.kind());
                     ticket.complete(outcome);
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! Each has a producer id of its own, so the brokers know them apart. What keeps the order is [`super::turns`]: a
 //! partition belongs to one client while any of its records is without an outcome. There is one client at first. More
-//! are made when partitions of a far broker wait for each other, and they stay.
+//! are made when partitions of a far broker wait for each other, and they go when a broker is lost or no broker is far.
 //!
 //! - A fatal error in one of them ends the generation: the others get their answers as usual, then all are replaced.
 //! - A lasting refusal makes librdkafka drain one client only; the other clients' records go on.
@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
     time::{Duration, Instant},
 };
@@ -21,12 +21,12 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::{
     super::{Health, MetadataError, NoSettings, delivery_error},
-    calm::Calm,
     client::Client,
     config::Options,
-    making::Making,
+    more::{Made, More},
     parts::{Answered, Parts, TopicQueues, Waiting},
-    turns::{Part, QueueId, Rules, Turn, Turns},
+    slots::Slots,
+    turns::{Part, QueueId, Rules, Settled, Turn, Turns},
 };
 use crate::{
     base::outcome::{Code, Outcome, RecordError},
@@ -40,10 +40,8 @@ const NO_LEADER: i32 = -1;
 
 /// See the [module](self).
 pub(super) struct Clients {
-    /// One place for each client that may come; filled from the front.
-    clients: Arc<[OnceLock<Client>]>,
-    making: Making,
-    calm: Calm,
+    clients: Slots,
+    more: More,
     topics: RwLock<HashMap<Arc<str>, Arc<TopicQueues>>>,
     /// The leaders of each topic's partitions, as the metadata said last.
     leaders: Mutex<HashMap<Arc<str>, Vec<i32>>>,
@@ -58,28 +56,14 @@ impl Clients {
         let rules = rules(config, options);
         let events = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let first = Client::new(config, options, &events)?;
-        let clients: Arc<[OnceLock<Client>]> = (0..rules.most_clients).map(|_| OnceLock::new()).collect();
-        let _ = clients[0].set(first);
         Ok(Self {
-            clients,
-            making: Making::new(config, options, &events),
-            calm: Calm::default(),
+            clients: Slots::new(first, rules.most_clients),
+            more: More::new(config, options, &events),
             topics: RwLock::default(),
             leaders: Mutex::default(),
             turns: Mutex::new(Turns::new(rules)),
             events,
         })
-    }
-
-    fn first(&self) -> &Client {
-        match self.clients[0].get() {
-            Some(first) => first,
-            None => unreachable!("the first client is made with the others' places"),
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Client> {
-        self.clients.iter().map_while(OnceLock::get)
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns<Waiting>> {
@@ -144,7 +128,8 @@ impl Clients {
         while let Some(turn) = turns.pop() {
             let refused = self.send(turn.client, turn.parts);
             if refused > 0 {
-                self.turns().answered(turn.queue, refused, Instant::now(), &mut turns);
+                self.turns()
+                    .answered(turn.queue, refused, Settled::Unchanged, Instant::now(), &mut turns);
             }
         }
     }
@@ -152,7 +137,8 @@ impl Clients {
     /// Hands records of one partition to a client. Returns how many it refused; their tickets are complete.
     fn send(&self, client: usize, parts: Vec<Part<Waiting>>) -> usize {
         let mut records = parts.into_iter().flat_map(|part| part.records).peekable();
-        let (Some(first), Some(client)) = (records.peek(), self.clients[client].get()) else {
+        let clients = self.clients.now();
+        let (Some(first), Some(client)) = (records.peek(), &clients[client]) else {
             return 0;
         };
         let topic = client.topic(&first.record.topic);
@@ -177,15 +163,11 @@ impl Clients {
             topic,
             partition,
             records,
-            any_unknown,
+            settled,
         } in client.reports()
         {
             let id = self.queue(&self.topic(&topic.name), partition);
-            let mut all = self.turns();
-            if any_unknown {
-                all.bind(id);
-            }
-            all.answered(id, records, Instant::now(), &mut turns);
+            self.turns().answered(id, records, settled, Instant::now(), &mut turns);
         }
         self.take(turns);
     }
@@ -194,12 +176,14 @@ impl Clients {
     /// come faster than they are handled, and the caller has other things to look after.
     pub(super) fn poll(&self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
+        let clients = self.clients.all();
+        let all = || clients.iter();
         // What the last call left is not signalled again.
-        if !self.all().any(Client::has_events) {
+        if !all().any(|client| client.has_events()) {
             self.wait_for_events(timeout);
         }
-        while self.all().any(Client::has_events) {
-            for client in self.all() {
+        while all().any(|client| client.has_events()) {
+            for client in all() {
                 client.poll_one();
                 self.note(client);
             }
@@ -220,30 +204,36 @@ impl Clients {
         let _ = rustix::io::read(&self.events, &mut [0; 8]);
     }
 
-    /// What must be done now and then: looks after overdue turns, and makes and uses more clients where they help.
+    /// What must be done now and then: looks after overdue turns, makes more clients where they help, and ends those that
+    /// do not help any more.
     pub(super) fn look(&self) {
         let mut turns = Vec::new();
-        let (wanted, in_use) = {
+        // Each client must forget its loss.
+        let has_lost = self.clients.all().iter().filter(|client| client.lost_broker()).count() > 0;
+        if has_lost {
+            self.more.lost_broker();
+        }
+        let (wanted, ended) = {
             let mut all = self.turns();
             all.look(Instant::now(), &mut turns);
-            (all.wanted_clients(), all.in_use())
+            if (has_lost || all.has_idle_clients()) && all.retire_clients() {
+                tracing::info!("records are sent through one client again");
+            }
+            (all.wanted_clients(), all.end_clients())
         };
         self.take(turns);
-        let topic = || self.known_topics().into_iter().next();
-        if let Some(count) = self.calm.look(&self.clients, in_use, topic) {
-            tracing::info!(clients = count, "records are sent through so many clients from now on");
-            self.turns().use_clients(count);
-        }
-        let wanted = if self.calm.is_calm() { wanted } else { 0 };
-        if let Some(client) = self.making.next(wanted, &self.clients, || self.known_topics()) {
+        ended.into_iter().for_each(|index| self.clients.end(index));
+        let first = self.clients.first();
+        if let Some(Made { index, client }) = self.more.next(&wanted, first, || self.known_topics()) {
+            self.clients.put(index, client);
             let mut turns = self.turns();
-            if turns.in_use() == turns.clients() && self.clients[turns.clients()].set(client).is_ok() {
-                turns.add_client();
-                tracing::info!(
-                    clients = turns.clients(),
-                    "brokers are far and partitions wait for each other: one more client sends"
-                );
-            }
+            turns.add_client(index);
+            let clients = turns.clients();
+            drop(turns);
+            tracing::info!(
+                clients,
+                "brokers are far and partitions wait for each other: one more client sends"
+            );
         }
     }
 
@@ -254,29 +244,35 @@ impl Clients {
 
     /// The fatal error that a client met, if any did.
     pub(super) fn fatal(&self) -> Option<String> {
-        self.all().find_map(Client::fatal)
+        self.clients.all().iter().find_map(|client| client.fatal())
     }
 
     /// Number of records without an outcome.
     pub(super) fn outstanding(&self) -> usize {
         let waiting = self.turns().waiting();
-        waiting + self.all().map(Client::outstanding).sum::<usize>()
+        waiting
+            + self
+                .clients
+                .all()
+                .iter()
+                .map(|client| client.outstanding())
+                .sum::<usize>()
     }
 
     pub(super) fn health(&self) -> Health {
-        self.first().health()
+        self.clients.first().health()
     }
 
     pub(super) fn is_worn(&self) -> bool {
-        self.all().any(Client::is_worn)
+        self.clients.all().iter().any(|client| client.is_worn())
     }
 
     pub(super) fn has_room_for(&self, topic: &str) -> bool {
-        self.all().all(|client| client.has_room_for(topic))
+        self.clients.all().iter().all(|client| client.has_room_for(topic))
     }
 
     pub(super) fn metadata(&self, topic: &str, timeout: Duration) -> Result<Vec<PartitionInfo>, MetadataError> {
-        let found = self.first().metadata(topic, timeout)?;
+        let found = self.clients.first().metadata(topic, timeout)?;
         let leaders: Vec<i32> = found.iter().map(|leader| leader.unwrap_or(NO_LEADER)).collect();
         self.lead(topic, leaders);
         let info = |leader: &Option<i32>| PartitionInfo {
@@ -305,18 +301,18 @@ impl Clients {
     }
 
     pub(super) fn settings(&self, topics: &[Arc<str>], timeout: Duration) -> Vec<Result<TopicSettings, NoSettings>> {
-        self.first().settings(topics, timeout)
+        self.clients.first().settings(topics, timeout)
     }
 
     /// Drops what is kept for sending to a topic that is no longer in use.
     pub(super) fn forget(&self, topic: &str) {
-        self.all().for_each(|client| client.forget(topic));
+        self.clients.all().iter().for_each(|client| client.forget(topic));
         let mut leaders = self.leaders.lock().unwrap_or_else(PoisonError::into_inner);
         leaders.remove(topic);
     }
 
     pub(super) fn probe(&self, topic: Option<&str>, timeout: Duration) {
-        self.first().probe(topic, timeout);
+        self.clients.first().probe(topic, timeout);
     }
 
     /// Sends lingering records now, and waits until none is outstanding.
@@ -328,7 +324,7 @@ impl Clients {
                 return false;
             }
             let mut waited = false;
-            for client in self.all().filter(|client| client.outstanding() > 0) {
+            for client in self.clients.all().iter().filter(|client| client.outstanding() > 0) {
                 client.flush(left.min(FLUSH_SLICE));
                 waited = true;
             }
@@ -345,9 +341,9 @@ impl Clients {
             Code::NotQueued,
             "the record was given up before it was its partition's turn; nothing was sent, send it again",
         ));
-        for client in self.all() {
+        for client in self.clients.all() {
             client.purge();
-            self.note(client);
+            self.note(&client);
         }
     }
 

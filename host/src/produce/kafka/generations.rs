@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use rdkafka::ClientConfig;
 
-use super::{clients::Clients, config::Options, making::WARM_UP};
+use super::{clients::Clients, config::Options, more::WARM_UP, slots::ENDING};
 use crate::produce::delivery_error;
 
 /// How long one poll for delivery reports may wait. The thread notices a stop this late.
@@ -21,8 +21,6 @@ pub(super) const POLL: Duration = Duration::from_millis(100);
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How many references there are to a generation that no sender uses: one of the thread, and one in `current`.
 const IDLE: usize = 2;
-/// The name of threads that end a client.
-pub(super) const ENDING: &str = "end-of-producer";
 /// The pause between two tries to make a new client.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
 

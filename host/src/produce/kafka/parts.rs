@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::BytesMut;
 
-use super::turns::{Part, QueueId};
-use crate::{base::record::Record, produce::batch::Ticket, topic};
+use super::turns::{Part, QueueId, Settled};
+use crate::{
+    base::{outcome::Kind, record::Record},
+    produce::batch::Ticket,
+    topic,
+};
 
 /// A record that is handed over, or waits for its partition's turn.
 #[derive(Debug)]
@@ -118,26 +122,32 @@ pub(super) struct Answered {
     pub(super) topic: Arc<topic::Topic>,
     pub(super) partition: u32,
     pub(super) records: usize,
-    /// Whether an outcome among them is unknown.
-    pub(super) any_unknown: bool,
+    pub(super) settled: Settled,
 }
 
 impl Reports {
-    pub(super) fn add(&self, ticket: &Ticket, is_unknown: bool) {
+    pub(super) fn add(&self, ticket: &Ticket, kind: Kind) {
         let Some((topic, destination)) = ticket.destination() else {
             return;
+        };
+        let settled = match kind {
+            Kind::Acked => Settled::Closed,
+            Kind::Unknown => Settled::Opened,
+            _ => Settled::Unchanged,
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.last_mut() {
             Some(last) if last.partition == destination.partition && Arc::ptr_eq(&last.topic, topic) => {
                 last.records += 1;
-                last.any_unknown |= is_unknown;
+                if settled != Settled::Unchanged {
+                    last.settled = settled;
+                }
             }
             _ => all.push(Answered {
                 topic: Arc::clone(topic),
                 partition: destination.partition,
                 records: 1,
-                any_unknown: is_unknown,
+                settled,
             }),
         }
     }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use rdkafka::types::RDKafkaRespErr as E;
 
-use super::{client::Client, generations::ENDING, *};
+use super::{client::Client, slots::ENDING, *};
 use crate::{
     admission::{Admission, PartitionLoad},
     base::{

@@ -10,38 +10,32 @@
 //!   the first in line gets the next free place. What comes meanwhile makes the next batch larger.
 //! - Beside a broker, one client does best: it has a request on its way, one that is ready, and one that fills. Far
 //!   from a broker, several clients have one request each, so that as many requests are on their way at once. The
-//!   time that requests take tells which of the two it is.
+//!   time that requests take tells which of the two it is. [`row`] has the clients.
+//! - When a broker is lost, all clients but the first retire: see [`super::more`].
 //!
 //! Plain data without a clock or a lock of its own; [`super::clients`] does what it says.
 
+mod broker;
+mod queue;
+mod row;
 mod times;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use self::times::Times;
+pub(super) use self::queue::{Part, QueueId};
+use self::{
+    broker::Broker,
+    queue::{Queue, Running},
+    row::{Free, Row},
+};
 
 /// A turn that takes longer gives its place away. Its broker may be frozen, or not be the partition's leader any more,
 /// and other partitions should not wait for that.
 const OVERDUE: Duration = Duration::from_millis(300);
+/// So many partitions in line are looked at for one that a free client would take.
+const LOOKED_AT: usize = 64;
 /// Beside the requests in flight: one request that is ready to go, and one that fills.
 const AHEAD: usize = 2;
-/// So many turns are looked at to see whether more clients would help.
-const SAMPLE: usize = 32;
-
-/// Names a partition's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct QueueId(usize);
-
-/// Records of one request for one partition.
-#[derive(Debug)]
-pub(super) struct Part<T> {
-    pub(super) records: Vec<T>,
-    /// Their size, bytes.
-    pub(super) bytes: usize,
-}
 
 /// Records that a client must be handed now, in this order.
 #[derive(Debug)]
@@ -61,90 +55,50 @@ pub(super) struct Rules {
     pub(super) most_clients: usize,
     /// A turn hands over no more bytes than these, but for one part alone.
     pub(super) most_bytes: usize,
-    /// So long after a turn's begin, records may still join it: the client library waits for them.
+    /// How long the first client waits for more records.
     pub(super) linger: Duration,
+}
+
+/// What a client's outcomes say about the partition's earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// Nothing: they are as settled as before.
+    Unchanged,
+    /// A record's outcome is unknown. Only this client's next acknowledgement settles what became of the record.
+    Opened,
+    /// The last one is an acknowledgement.
+    Closed,
 }
 
 /// See the [module](self). `T` is a record that waits.
 #[derive(Debug)]
 pub(super) struct Turns<T> {
     rules: Rules,
-    /// How many clients there are.
-    clients: usize,
-    /// How many of them, from the first, may have turns. A partition that is bound to another one keeps it.
-    in_use: usize,
+    row: Row,
     queues: Vec<Queue<T>>,
     brokers: Vec<Broker>,
     /// Records that wait, of all queues.
     waiting: usize,
-    /// Whether any queue is bound to a client. If not, lines move on from the front.
-    any_bound: bool,
-}
-
-#[derive(Debug)]
-struct Queue<T> {
-    /// Index of the partition's leader, as far as is known.
-    broker: usize,
-    waiting: VecDeque<Part<T>>,
-    running: Option<Running>,
-    /// The only client that may have its turns. Set once a record's outcome is unknown: only that client's next
-    /// acknowledgement settles what became of the record.
-    bound_to: Option<usize>,
-}
-
-/// A turn that has not ended.
-#[derive(Debug)]
-struct Running {
-    /// Where its place is; the leader may have changed since.
-    broker: usize,
-    client: usize,
-    /// Records without an outcome.
-    outstanding: usize,
-    since: Instant,
-    /// How many turns the client had at this broker when this one began.
-    behind: u32,
-    /// Whether it still holds its place.
-    has_place: bool,
-}
-
-#[derive(Debug)]
-struct Broker {
-    id: i32,
-    /// Places in use, for each client.
-    used: Vec<usize>,
-    /// Queues that hold a place.
-    running: Vec<QueueId>,
-    /// Queues that wait for one, and since when.
-    line: VecDeque<(QueueId, Instant)>,
-    times: Times,
-    is_far: bool,
-    /// Turns since the last look, and how many of them had to wait: in line, or for another turn of their client.
-    turns: usize,
-    waited: usize,
+    /// How many queues are bound to a client.
+    bound: usize,
 }
 
 impl<T> Turns<T> {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
+            row: Row::new(rules.most_clients, rules.linger),
             rules,
-            clients: 1,
-            in_use: 1,
             queues: Vec::new(),
             brokers: Vec::new(),
             waiting: 0,
-            any_bound: false,
+            bound: 0,
         }
     }
 
     /// Adds the queue of a partition.
     pub(super) fn add_queue(&mut self, leader: i32) -> QueueId {
         let broker = self.broker(leader);
-        self.queues.push(Queue {
-            broker,
-            waiting: VecDeque::new(),
-            running: None,
-            bound_to: None,
-        });
+        self.queues.push(Queue::new(broker));
         QueueId(self.queues.len() - 1)
     }
 
@@ -157,11 +111,12 @@ impl<T> Turns<T> {
     /// back if it has to wait.
     pub(super) fn begin(&mut self, id: QueueId, part: Part<T>, now: Instant) -> Result<Turn<T>, Part<T>> {
         let queue = &mut self.queues[id.0];
-        if !queue.waiting.is_empty() {
+        if !queue.is_empty() {
             return Err(part);
         }
         if let Some(running) = &mut queue.running {
-            if now.duration_since(running.since) >= self.rules.linger {
+            // The client still waits for more records.
+            if now.duration_since(running.since) >= self.row.linger(running.client) {
                 return Err(part);
             }
             running.outstanding += part.records.len();
@@ -171,10 +126,9 @@ impl<T> Turns<T> {
                 parts: vec![part],
             });
         }
-        match self.free_client(id) {
-            Some(client) if self.brokers[self.queues[id.0].broker].line.is_empty() => {
-                Ok(self.start(id, client, vec![part], now))
-            }
+        let broker = queue.broker;
+        match self.client_for(id, part.records.len(), self.free(broker)) {
+            Some(client) if self.brokers[broker].line.is_empty() => Ok(self.start(id, client, vec![part], now, false)),
             _ => Err(part),
         }
     }
@@ -183,8 +137,9 @@ impl<T> Turns<T> {
     pub(super) fn wait(&mut self, id: QueueId, part: Part<T>, now: Instant, turns: &mut Vec<Turn<T>>) {
         self.waiting += part.records.len();
         let queue = &mut self.queues[id.0];
-        queue.waiting.push_back(part);
-        if queue.running.is_none() && queue.waiting.len() == 1 {
+        let stood = queue.stands();
+        queue.push(part);
+        if queue.stands() && !stood {
             let broker = queue.broker;
             self.brokers[broker].line.push_back((id, now));
             self.call_next(broker, now, turns);
@@ -192,25 +147,41 @@ impl<T> Turns<T> {
     }
 
     /// Notes that so many records of a turn have their outcomes. `turns`: those that begin now.
-    pub(super) fn answered(&mut self, id: QueueId, records: usize, now: Instant, turns: &mut Vec<Turn<T>>) {
+    pub(super) fn answered(
+        &mut self,
+        id: QueueId,
+        records: usize,
+        settled: Settled,
+        now: Instant,
+        turns: &mut Vec<Turn<T>>,
+    ) {
         let queue = &mut self.queues[id.0];
         let Some(running) = &mut queue.running else { return };
+        self.bound -= usize::from(queue.bound_to.is_some());
+        match settled {
+            Settled::Unchanged => {}
+            Settled::Opened => queue.bound_to = Some(running.client),
+            Settled::Closed => queue.bound_to = None,
+        }
+        self.bound += usize::from(queue.bound_to.is_some());
         running.outstanding = running.outstanding.saturating_sub(records);
         if running.outstanding > 0 {
             return;
         }
         let Some(ended) = queue.running.take() else { return };
         let next = queue.broker;
-        if !queue.waiting.is_empty() {
+        if !queue.is_empty() {
             self.brokers[next].line.push_back((id, now));
         }
         let broker = &mut self.brokers[ended.broker];
         if ended.has_place {
             broker.free(id, ended.client);
-            broker
-                .times
-                .add(now.duration_since(ended.since) / (ended.behind + 1), now);
-            broker.is_far = broker.times.are_far(broker.is_far);
+            // Of a client that lingers, nobody knows how long its request took.
+            if self.row.is_quick(ended.client) {
+                let time = now.duration_since(ended.since) / (ended.behind + 1);
+                broker.times.add(time, now);
+                broker.is_far = broker.times.are_far(broker.is_far);
+            }
             self.call_next(ended.broker, now, turns);
         }
         if next != ended.broker || !ended.has_place {
@@ -218,19 +189,12 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Notes that a record's outcome is unknown: from now on its partition stays with this client.
-    pub(super) fn bind(&mut self, id: QueueId) {
-        let queue = &mut self.queues[id.0];
-        queue.bound_to = queue.bound_to.or(queue.running.as_ref().map(|running| running.client));
-        self.any_bound |= queue.bound_to.is_some();
-    }
-
     /// Notes a partition's leader.
     pub(super) fn lead(&mut self, id: QueueId, leader: i32, now: Instant, turns: &mut Vec<Turn<T>>) {
         let broker = self.broker(leader);
         let queue = &mut self.queues[id.0];
         let before = std::mem::replace(&mut queue.broker, broker);
-        let stands = queue.running.is_none() && !queue.waiting.is_empty();
+        let stands = queue.stands();
         if before != broker && stands {
             self.brokers[before].line.retain(|(other, _)| *other != id);
             self.brokers[broker].line.push_back((id, now));
@@ -258,39 +222,45 @@ impl<T> Turns<T> {
         }
     }
 
-    /// How many more clients would help now: partitions of a far broker wait for each other.
-    pub(super) fn wanted_clients(&mut self) -> usize {
-        let mut wanted = false;
-        for broker in &mut self.brokers {
-            if broker.turns >= SAMPLE {
-                wanted |= broker.is_far && 4 * broker.waited >= broker.turns;
-                (broker.turns, broker.waited) = (0, 0);
-            }
+    /// The clients that would help now, as partitions of a far broker wait for each other: their indexes, and how long each
+    /// lingers.
+    pub(super) fn wanted_clients(&mut self) -> Vec<(usize, Duration)> {
+        // Each broker must forget its counts.
+        let wanted = self
+            .brokers
+            .iter_mut()
+            .fold(false, |any, broker| broker.wants_clients() | any);
+        match wanted {
+            true => self.row.empty(),
+            false => Vec::new(),
         }
-        match wanted && self.in_use == self.clients {
-            true => self.clients.min(self.rules.most_clients - self.clients),
-            false => 0,
-        }
     }
 
-    /// Notes that there is one more client.
-    pub(super) fn add_client(&mut self) {
-        self.clients += 1;
-        self.in_use += 1;
+    /// Notes that there is a client with this index.
+    pub(super) fn add_client(&mut self, client: usize) {
+        self.row.add(client);
     }
 
-    /// From now on only so many clients, from the first, may have turns.
-    pub(super) fn use_clients(&mut self, count: usize) {
-        self.in_use = count.clamp(1, self.clients);
+    /// From now on, clients other than the first have turns only of partitions that are bound to them. Returns whether
+    /// that changes anything.
+    pub(super) fn retire_clients(&mut self) -> bool {
+        self.row.retire_others()
     }
 
-    pub(super) fn in_use(&self) -> usize {
-        self.in_use
+    /// Whether several clients are used although no broker is far.
+    pub(super) fn has_idle_clients(&self) -> bool {
+        self.row.used() > 1 && self.brokers.iter().all(|broker| !broker.is_far)
+    }
+
+    /// Takes out the retired clients that have no turn and no bound partition.
+    pub(super) fn end_clients(&mut self) -> Vec<usize> {
+        let queues = &self.queues;
+        self.row.end(|client| queues.iter().any(|queue| queue.holds(client)))
     }
 
     /// How many clients there are.
     pub(super) fn clients(&self) -> usize {
-        self.clients
+        self.row.count()
     }
 
     /// Takes all records that wait out of their queues.
@@ -299,10 +269,7 @@ impl<T> Turns<T> {
         for broker in &mut self.brokers {
             broker.line.clear();
         }
-        self.queues
-            .iter_mut()
-            .flat_map(|queue| queue.waiting.drain(..))
-            .collect()
+        self.queues.iter_mut().flat_map(Queue::give_up).collect()
     }
 
     /// The index of a broker.
@@ -310,50 +277,37 @@ impl<T> Turns<T> {
         if let Some(known) = self.brokers.iter().position(|broker| broker.id == id) {
             return known;
         }
-        self.brokers.push(Broker {
-            id,
-            used: vec![0; self.rules.most_clients],
-            running: Vec::new(),
-            line: VecDeque::new(),
-            times: Times::default(),
-            is_far: false,
-            turns: 0,
-            waited: 0,
-        });
+        self.brokers.push(Broker::new(id, self.rules.most_clients));
         self.brokers.len() - 1
     }
 
     /// Gives free places to the first in line.
     fn call_next(&mut self, broker: usize, now: Instant, turns: &mut Vec<Turn<T>>) {
         loop {
-            let line = &self.brokers[broker].line;
+            let free = self.free(broker);
+            // A bound partition may go although no other one may, and the other way round.
+            let looked_at = match (self.bound, free.is_any()) {
+                (0, false) => 0,
+                (0, true) => LOOKED_AT,
+                _ => usize::MAX,
+            };
+            let line = self.brokers[broker].line.iter().take(looked_at).enumerate();
             let called = line
-                .iter()
-                .take(if self.any_bound { usize::MAX } else { 1 })
-                .enumerate()
-                .find_map(|(at, (id, since))| Some((at, *id, *since, self.free_client(*id)?)));
+                .map(|(at, (id, since))| (at, *id, *since))
+                .find_map(|(at, id, since)| {
+                    Some((at, id, since, self.client_for(id, self.queues[id.0].records(), free)?))
+                });
             let Some((at, id, since, client)) = called else { return };
-            let broker = &mut self.brokers[broker];
-            broker.line.remove(at);
-            if since < now && broker.used[client] < self.rules.in_flight {
-                broker.waited += 1;
-            }
-            let (mut parts, mut bytes) = (Vec::new(), 0);
+            self.brokers[broker].line.remove(at);
             let queue = &mut self.queues[id.0];
-            while let Some(part) = queue.waiting.pop_front() {
-                if bytes > 0 && bytes + part.bytes > self.rules.most_bytes {
-                    queue.waiting.push_front(part);
-                    break;
-                }
-                bytes += part.bytes;
-                self.waiting -= part.records.len();
-                parts.push(part);
-            }
-            turns.push(self.start(id, client, parts, now));
+            let before = queue.records();
+            let parts = queue.take(self.rules.most_bytes);
+            self.waiting -= before - queue.records();
+            turns.push(self.start(id, client, parts, now, since < now));
         }
     }
 
-    fn start(&mut self, id: QueueId, client: usize, parts: Vec<Part<T>>, now: Instant) -> Turn<T> {
+    fn start(&mut self, id: QueueId, client: usize, parts: Vec<Part<T>>, now: Instant, has_waited: bool) -> Turn<T> {
         let queue = &mut self.queues[id.0];
         let broker = &mut self.brokers[queue.broker];
         queue.running = Some(Running {
@@ -364,10 +318,7 @@ impl<T> Turns<T> {
             behind: broker.used[client] as u32,
             has_place: true,
         });
-        broker.turns += 1;
-        broker.waited += usize::from(broker.used[client] >= self.rules.in_flight);
-        broker.used[client] += 1;
-        broker.running.push(id);
+        broker.take(id, client, has_waited || broker.used[client] >= self.rules.in_flight);
         Turn {
             queue: id,
             client,
@@ -375,24 +326,23 @@ impl<T> Turns<T> {
         }
     }
 
-    /// The client that would have the queue's next turn, if one has a free place: the one with the most.
-    fn free_client(&self, id: QueueId) -> Option<usize> {
-        let queue = &self.queues[id.0];
-        let broker = &self.brokers[queue.broker];
-        let width = if broker.is_far { self.in_use } else { 1 };
-        let places = self.rules.in_flight + if width == 1 { AHEAD } else { 0 };
-        let client = match queue.bound_to {
-            Some(client) => client,
-            None => (0..width).min_by_key(|client| broker.used[*client])?,
-        };
-        (broker.used[client] < places).then_some(client)
+    /// The clients that have a free place at a broker.
+    fn free(&self, broker: usize) -> Free {
+        let broker = &self.brokers[broker];
+        if broker.is_far && self.row.used() > 1 {
+            return self.row.free(&broker.used, self.rules.in_flight);
+        }
+        self.row.first(&broker.used, self.rules.in_flight + AHEAD)
     }
-}
 
-impl Broker {
-    fn free(&mut self, id: QueueId, client: usize) {
-        self.used[client] -= 1;
-        self.running.retain(|other| *other != id);
+    /// The client that would have the queue's next turn of so many records, if it has a free place.
+    fn client_for(&self, id: QueueId, records: usize, free: Free) -> Option<usize> {
+        let queue = &self.queues[id.0];
+        let Some(client) = queue.bound_to else {
+            return free.client(records);
+        };
+        let used = self.brokers[queue.broker].used[client];
+        (used < self.rules.in_flight + AHEAD).then_some(client)
     }
 }
 

@@ -1,8 +1,11 @@
-use std::collections::{HashMap, HashSet};
+mod model;
 
-use proptest::prelude::*;
+use std::collections::HashSet;
 
-use super::*;
+use super::{
+    row::{LINGER, SMALL},
+    *,
+};
 
 const RULES: Rules = Rules {
     in_flight: 1,
@@ -48,7 +51,11 @@ impl Bench {
     }
 
     fn answer(&mut self, id: QueueId, records: usize) {
-        self.turns.answered(id, records, self.now, &mut self.begun);
+        self.settle(id, records, Settled::Closed);
+    }
+
+    fn settle(&mut self, id: QueueId, records: usize, settled: Settled) {
+        self.turns.answered(id, records, settled, self.now, &mut self.begun);
     }
 
     /// Makes broker 1 one whose requests take this long.
@@ -62,9 +69,7 @@ impl Bench {
     }
 
     fn widen(&mut self) {
-        while self.turns.clients() < RULES.most_clients {
-            self.turns.add_client();
-        }
+        (1..RULES.most_clients).for_each(|client| self.turns.add_client(client));
     }
 }
 
@@ -136,7 +141,7 @@ fn more_clients_are_wanted_only_where_a_far_broker_keeps_partitions_waiting() {
         bench.at(time);
         let ids: Vec<QueueId> = (0..queues).map(|_| bench.turns.add_queue(1)).collect();
         ids.iter().for_each(|id| bench.offer(*id, part([1])));
-        for _ in 0..SAMPLE {
+        for _ in 0..broker::SAMPLE {
             // Each partition always has something, and the turns end in the order in which they began.
             let turn = bench.begun.remove(0);
             bench.offer(turn.queue, part([1]));
@@ -145,47 +150,102 @@ fn more_clients_are_wanted_only_where_a_far_broker_keeps_partitions_waiting() {
             bench.now += time;
             bench.answer(turn.queue, 1);
         }
-        assert_eq!(bench.turns.wanted_clients(), wanted, "{time:?}, {queues} partitions");
-        assert_eq!(bench.turns.wanted_clients(), 0, "asked at once again");
+        let of = |bench: &mut Bench| bench.turns.wanted_clients().len();
+        assert_eq!(of(&mut bench), wanted, "{time:?}, {queues} partitions");
+        assert_eq!(of(&mut bench), 0, "asked at once again");
     }
 }
 
 #[test]
-fn a_partition_whose_record_is_unknown_stays_with_its_client() {
+fn a_turn_of_many_records_goes_to_a_client_that_lingers_and_a_small_one_to_the_first() {
+    let mut bench = Bench::new(RULES);
+    bench.at(FAR_TIME);
+    bench.widen();
+    let ids: Vec<QueueId> = (0..7).map(|_| bench.turns.add_queue(1)).collect();
+    ids[..4].iter().for_each(|id| bench.offer(*id, part(0..SMALL as u32)));
+    ids[4..].iter().for_each(|id| bench.offer(*id, part([1])));
+    let of = |bench: &Bench, from: usize| -> Vec<(usize, usize)> {
+        let turn = |turn: &Turn<u32>| (turn.client, records(turn).len());
+        bench.begun[from..].iter().map(turn).collect()
+    };
+    // The first would split the fourth large turn, so it takes a small one that stands behind it in line.
+    assert_eq!(of(&bench, 0), [(1, SMALL), (2, SMALL), (3, SMALL), (0, 1)]);
+    bench.answer(ids[0], SMALL);
+    assert_eq!(of(&bench, 4), [(1, SMALL)]);
+    // A small one takes what there is.
+    bench.answer(ids[1], SMALL);
+    assert_eq!(of(&bench, 5), [(2, 1)]);
+    // Until the client sends, records join its turn.
+    bench.offer(ids[5], part([2]));
+    bench.now += LINGER;
+    bench.offer(ids[5], part([3]));
+    assert_eq!(bench.begun[6..].iter().map(records).collect::<Vec<_>>(), [[2]]);
+}
+
+#[test]
+fn a_partition_whose_record_is_unknown_stays_with_its_client_until_that_acknowledges() {
     let mut bench = Bench::new(RULES);
     bench.at(FAR_TIME);
     bench.widen();
     let (other, id) = (bench.turns.add_queue(1), bench.turns.add_queue(1));
     bench.offer(other, part([1]));
     bench.offer(id, part([1]));
-    assert_eq!(bench.begun[1].client, 1);
-    bench.turns.bind(id);
-    bench.answer(id, 1);
+    let client = bench.begun[1].client;
+    assert_ne!(client, 0);
+    bench.settle(id, 1, Settled::Opened);
     bench.answer(other, 1);
-    for _ in 0..3 {
+    for settled in [Settled::Unchanged, Settled::Opened, Settled::Closed] {
         bench.begun.clear();
         bench.offer(id, part([1]));
-        assert_eq!(bench.begun[0].client, 1);
-        bench.answer(id, 1);
+        assert_eq!(bench.begun[0].client, client);
+        bench.settle(id, 1, settled);
     }
+    bench.begun.clear();
+    bench.offer(id, part([1]));
+    assert_eq!(bench.begun[0].client, 0);
 }
 
 #[test]
-fn while_a_broker_is_lost_only_the_first_client_and_bound_partitions_go_on() {
+fn retired_clients_finish_what_they_have_and_end_and_new_ones_take_their_places() {
     let mut bench = Bench::new(RULES);
     bench.at(FAR_TIME);
     bench.widen();
     let ids: Vec<QueueId> = (0..4).map(|_| bench.turns.add_queue(1)).collect();
     ids.iter().for_each(|id| bench.offer(*id, part([1])));
-    assert_eq!(bench.begun[2].client, 2);
-    bench.turns.bind(ids[2]);
-    bench.turns.use_clients(1);
-    ids.iter().for_each(|id| bench.answer(*id, 1));
+    let client = bench.begun[2].client;
+    assert!(bench.turns.retire_clients());
+    assert!(!bench.turns.retire_clients(), "they are already");
+    assert_eq!(bench.turns.end_clients(), [0; 0]);
+    bench.settle(ids[2], 1, Settled::Opened);
+    [0, 1, 3].iter().for_each(|id| bench.answer(ids[*id], 1));
+    let others: Vec<usize> = (1..RULES.most_clients).filter(|other| *other != client).collect();
+    assert_eq!(bench.turns.end_clients(), others);
     bench.begun.clear();
     ids.iter().for_each(|id| bench.offer(*id, part([1])));
     let clients: Vec<usize> = bench.begun.iter().map(|turn| turn.client).collect();
-    assert_eq!(clients, [0, 0, 2, 0]);
-    assert_eq!(bench.turns.wanted_clients(), 0);
+    assert_eq!(clients, [0, 0, client, 0]);
+    ids.iter().for_each(|id| bench.answer(*id, 1));
+    assert_eq!(bench.turns.end_clients(), [client]);
+    assert_eq!(bench.turns.clients(), 1);
+    bench.turns.add_client(client);
+    assert_eq!(bench.turns.clients(), 2);
+}
+
+#[test]
+fn clients_are_idle_when_no_broker_is_far_any_more() {
+    let mut bench = Bench::new(RULES);
+    bench.at(FAR_TIME);
+    bench.widen();
+    assert!(!bench.turns.has_idle_clients());
+    // Long pauses say nothing about the way.
+    bench.now += Duration::from_secs(100);
+    bench.at(FAR_TIME);
+    assert!(!bench.turns.has_idle_clients());
+    bench.now += Duration::from_secs(100);
+    bench.at(NEAR_TIME);
+    bench.now += Duration::from_secs(100);
+    bench.at(NEAR_TIME);
+    assert!(bench.turns.has_idle_clients());
 }
 
 #[test]
@@ -250,141 +310,4 @@ fn what_is_given_up_is_given_up_once_and_the_queues_go_on() {
     assert_eq!(bench.begun.len(), 1);
     bench.offer(id, part([4]));
     assert_eq!(records(&bench.begun[1]), [4]);
-}
-
-/// What may happen.
-#[derive(Debug, Clone)]
-enum Step {
-    Offer {
-        queue: usize,
-        records: u32,
-    },
-    /// The turn at this position among those that run, and how many of its records.
-    Answer {
-        turn: usize,
-        records: usize,
-    },
-    Bind {
-        turn: usize,
-    },
-    Lead {
-        queue: usize,
-        leader: i32,
-    },
-    Pass(u64),
-    MoreClients,
-    Use(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => (0..8_usize, 1..5_u32).prop_map(|(queue, records)| Step::Offer { queue, records }),
-        8 => (0..8_usize, 1..6_usize).prop_map(|(turn, records)| Step::Answer { turn, records }),
-        1 => (0..8_usize).prop_map(|turn| Step::Bind { turn }),
-        1 => (0..8_usize, 0..3_i32).prop_map(|(queue, leader)| Step::Lead { queue, leader }),
-        4 => (1..3_000_u64).prop_map(Step::Pass),
-        1 => Just(Step::Pass(400_000)),
-        1 => Just(Step::MoreClients),
-        1 => (1..5_usize).prop_map(Step::Use),
-    ]
-}
-
-/// A turn as the model knows it.
-struct Runs {
-    id: QueueId,
-    client: usize,
-    left: usize,
-}
-
-#[derive(Default)]
-struct Model {
-    runs: Vec<Runs>,
-    bound: HashMap<QueueId, usize>,
-    offered: HashMap<QueueId, Vec<u32>>,
-    handed: HashMap<QueueId, Vec<u32>>,
-}
-
-impl Model {
-    /// Takes note of turns that began, which must be allowed.
-    fn begin(&mut self, begun: &mut Vec<Turn<u32>>, clients: usize) {
-        for turn in begun.drain(..) {
-            assert!(self.runs.iter().all(|runs| runs.id != turn.queue), "two turns at once");
-            assert!(turn.client < clients, "no such client");
-            assert_eq!(*self.bound.get(&turn.queue).unwrap_or(&turn.client), turn.client);
-            let records = records(&turn);
-            assert!(!records.is_empty());
-            self.runs.push(Runs {
-                id: turn.queue,
-                client: turn.client,
-                left: records.len(),
-            });
-            self.handed.entry(turn.queue).or_default().extend(records);
-        }
-    }
-
-    fn answer(&mut self, at: usize, records: usize, bench: &mut Bench) {
-        let runs = &mut self.runs[at];
-        let records = records.min(runs.left);
-        runs.left -= records;
-        let id = runs.id;
-        if runs.left == 0 {
-            self.runs.remove(at);
-        }
-        bench.answer(id, records);
-    }
-}
-
-proptest! {
-    #[test]
-    fn every_record_is_handed_over_once_in_order_and_no_partition_is_left_behind(
-        steps in prop::collection::vec(step(), 1..200)
-    ) {
-        let mut bench = Bench::new(RULES);
-        let ids: Vec<QueueId> = (0..8).map(|queue| bench.turns.add_queue(queue % 3)).collect();
-        let mut model = Model::default();
-        let mut number = 0;
-        for step in steps {
-            match step {
-                Step::Offer { queue, records } => {
-                    let records: Vec<u32> = (number..number + records).collect();
-                    number += records.len() as u32;
-                    model.offered.entry(ids[queue]).or_default().extend(&records);
-                    bench.offer(ids[queue], part(records));
-                }
-                Step::Answer { turn, records } if !model.runs.is_empty() => {
-                    let at = turn % model.runs.len();
-                    model.answer(at, records, &mut bench);
-                }
-                Step::Bind { turn } if !model.runs.is_empty() => {
-                    let runs = &model.runs[turn % model.runs.len()];
-                    model.bound.entry(runs.id).or_insert(runs.client);
-                    bench.turns.bind(runs.id);
-                }
-                Step::Lead { queue, leader } => {
-                    bench.turns.lead(ids[queue], leader, bench.now, &mut bench.begun);
-                }
-                Step::Pass(micros) => {
-                    bench.now += Duration::from_micros(micros);
-                    bench.turns.look(bench.now, &mut bench.begun);
-                }
-                Step::MoreClients if bench.turns.clients() < RULES.most_clients => bench.turns.add_client(),
-                Step::Use(clients) => bench.turns.use_clients(clients),
-                _ => {}
-            }
-            let clients = bench.turns.clients();
-            model.begin(&mut bench.begun, clients);
-        }
-        // As long as answers come, everything goes; each round of answers moves on at least one partition.
-        let mut rounds = 0;
-        while !model.runs.is_empty() {
-            rounds += 1;
-            prop_assert!(rounds <= 10_000, "no end");
-            model.answer(0, usize::MAX, &mut bench);
-            let clients = bench.turns.clients();
-            model.begin(&mut bench.begun, clients);
-        }
-        prop_assert_eq!(bench.turns.waiting(), 0);
-        prop_assert_eq!(&model.offered, &model.handed);
-        prop_assert!(bench.turns.brokers.iter().all(|broker| broker.used.iter().all(|used| *used == 0)));
-    }
 }

@@ -30,6 +30,6 @@ impl Times {
     /// Whether the broker is far, if it was so until now.
     pub(super) fn are_far(&self, was: bool) -> bool {
         let shortest = self.now.into_iter().chain(self.before).min();
-        shortest.is_some_and(|shortest| shortest >= if was { NEAR } else { FAR })
+        shortest.map_or(was, |shortest| shortest >= if was { NEAR } else { FAR })
     }
 }
