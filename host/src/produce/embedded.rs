@@ -32,6 +32,13 @@ impl EmbeddedBroker {
         set.expect("a round trip");
     }
 
+    /// Closes the broker's connections, and takes new ones again.
+    #[cfg(test)]
+    pub(crate) fn be_lost_for_a_moment(&self) {
+        self.cluster.broker_down(1).expect("down");
+        self.cluster.broker_up(1).expect("up");
+    }
+
     /// Has the broker answer the next produce request with this error.
     #[cfg(test)]
     pub(crate) fn answer_next_produce_with(&self, error: rdkafka::types::RDKafkaRespErr) {

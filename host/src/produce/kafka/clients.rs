@@ -127,6 +127,9 @@ impl Clients {
     fn take(&self, mut turns: Vec<Turn<Waiting>>) {
         while let Some(turn) = turns.pop() {
             let refused = self.send(turn.client, turn.parts);
+            if let Some(serial) = turn.open {
+                self.turns().handed_over(turn.queue, serial);
+            }
             if refused > 0 {
                 self.turns()
                     .answered(turn.queue, refused, Settled::Unchanged, Instant::now(), &mut turns);

@@ -22,7 +22,7 @@ mod times;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::queue::{Part, QueueId};
+pub(super) use self::queue::{Part, QueueId, Serial};
 use self::{
     broker::Broker,
     queue::{Queue, Running},
@@ -44,6 +44,9 @@ pub(super) struct Turn<T> {
     /// The client's index.
     pub(super) client: usize,
     pub(super) parts: Vec<Part<T>>,
+    /// Set where more records may join the turn, which they may only when these are handed over: then
+    /// [`Turns::handed_over`] must be called with it.
+    pub(super) open: Option<Serial>,
 }
 
 /// What does not change.
@@ -81,6 +84,8 @@ pub(super) struct Turns<T> {
     waiting: usize,
     /// How many queues are bound to a client.
     bound: usize,
+    /// The last turn.
+    last: Serial,
 }
 
 impl<T> Turns<T> {
@@ -92,6 +97,7 @@ impl<T> Turns<T> {
             brokers: Vec::new(),
             waiting: 0,
             bound: 0,
+            last: Serial(0),
         }
     }
 
@@ -115,15 +121,17 @@ impl<T> Turns<T> {
             return Err(part);
         }
         if let Some(running) = &mut queue.running {
-            // The client still waits for more records.
-            if now.duration_since(running.since) >= self.row.linger(running.client) {
+            // They may join while the client still waits for more, and not before those that were there first.
+            if running.is_handing_over || now.duration_since(running.since) >= self.row.linger(running.client) {
                 return Err(part);
             }
             running.outstanding += part.records.len();
+            running.is_handing_over = true;
             return Ok(Turn {
                 queue: id,
                 client: running.client,
                 parts: vec![part],
+                open: Some(running.serial),
             });
         }
         let broker = queue.broker;
@@ -143,6 +151,15 @@ impl<T> Turns<T> {
             let broker = queue.broker;
             self.brokers[broker].line.push_back((id, now));
             self.call_next(broker, now, turns);
+        }
+    }
+
+    /// Notes that all records of the turn are handed over.
+    pub(super) fn handed_over(&mut self, id: QueueId, turn: Serial) {
+        if let Some(running) = &mut self.queues[id.0].running
+            && running.serial == turn
+        {
+            running.is_handing_over = false;
         }
     }
 
@@ -310,7 +327,10 @@ impl<T> Turns<T> {
     fn start(&mut self, id: QueueId, client: usize, parts: Vec<Part<T>>, now: Instant, has_waited: bool) -> Turn<T> {
         let queue = &mut self.queues[id.0];
         let broker = &mut self.brokers[queue.broker];
+        self.last.0 += 1;
         queue.running = Some(Running {
+            serial: self.last,
+            is_handing_over: true,
             broker: queue.broker,
             client,
             outstanding: parts.iter().map(|part| part.records.len()).sum(),
@@ -323,6 +343,7 @@ impl<T> Turns<T> {
             queue: id,
             client,
             parts,
+            open: (!self.row.linger(client).is_zero()).then_some(self.last),
         }
     }
 

@@ -14,6 +14,10 @@ pub(crate) struct Part<T> {
     pub(crate) bytes: usize,
 }
 
+/// Tells turns apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Serial(pub(super) u64);
+
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     /// Index of the partition's leader, as far as is known.
@@ -29,6 +33,9 @@ pub(super) struct Queue<T> {
 /// A turn that has not ended.
 #[derive(Debug)]
 pub(super) struct Running {
+    pub(super) serial: Serial,
+    /// Whether somebody is handing over its records.
+    pub(super) is_handing_over: bool,
     /// Where its place is; the leader may have changed since.
     pub(super) broker: usize,
     pub(super) client: usize,

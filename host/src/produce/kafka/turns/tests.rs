@@ -58,6 +58,14 @@ impl Bench {
         self.turns.answered(id, records, settled, self.now, &mut self.begun);
     }
 
+    /// Ends the hand-over of the turn that began at this position.
+    fn hand_over(&mut self, at: usize) {
+        let turn = &self.begun[at];
+        if let Some(serial) = turn.open {
+            self.turns.handed_over(turn.queue, serial);
+        }
+    }
+
     /// Makes broker 1 one whose requests take this long.
     fn at(&mut self, time: Duration) -> QueueId {
         let id = self.turns.add_queue(1);
@@ -176,7 +184,9 @@ fn a_turn_of_many_records_goes_to_a_client_that_lingers_and_a_small_one_to_the_f
     bench.answer(ids[1], SMALL);
     assert_eq!(of(&bench, 5), [(2, 1)]);
     // Until the client sends, records join its turn.
+    bench.hand_over(5);
     bench.offer(ids[5], part([2]));
+    bench.hand_over(6);
     bench.now += LINGER;
     bench.offer(ids[5], part([3]));
     assert_eq!(bench.begun[6..].iter().map(records).collect::<Vec<_>>(), [[2]]);
@@ -282,13 +292,35 @@ fn records_join_a_turn_for_which_the_client_library_still_waits() {
     let mut bench = Bench::new(Rules { linger, ..RULES });
     let id = bench.turns.add_queue(1);
     bench.offer(id, part([1]));
+    bench.hand_over(0);
     bench.now += linger / 2;
     bench.offer(id, part([2]));
+    bench.hand_over(1);
     bench.now += linger;
     bench.offer(id, part([3]));
     assert_eq!(bench.begun.iter().map(records).collect::<Vec<_>>(), [vec![1], vec![2]]);
     bench.answer(id, 1);
     assert_eq!(bench.begun.len(), 2);
+    bench.answer(id, 1);
+    assert_eq!(records(&bench.begun[2]), [3]);
+}
+
+#[test]
+fn records_do_not_join_a_turn_before_those_that_were_there_first_are_handed_over() {
+    let linger = Duration::from_secs(1);
+    let mut bench = Bench::new(Rules { linger, ..RULES });
+    let id = bench.turns.add_queue(1);
+    bench.offer(id, part([1]));
+    // Who hands over record 1 may be slow.
+    bench.offer(id, part([2]));
+    assert_eq!(bench.begun.len(), 1);
+    bench.answer(id, 1);
+    assert_eq!(records(&bench.begun[1]), [2]);
+    // What is said of an ended turn does not count for this one.
+    bench.hand_over(0);
+    bench.offer(id, part([3]));
+    assert_eq!(bench.begun.len(), 2);
+    bench.hand_over(1);
     bench.answer(id, 1);
     assert_eq!(records(&bench.begun[2]), [3]);
 }

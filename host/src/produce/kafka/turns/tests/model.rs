@@ -24,6 +24,10 @@ enum Step {
         leader: i32,
     },
     Pass(u64),
+    /// The hand-over at this position among those under way puts its records into the client.
+    HandOver(usize),
+    /// The one at this position among those that have done so says it.
+    Tell(usize),
     AddClient(usize),
     Retire,
     End,
@@ -37,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..8_usize, 0..3_i32).prop_map(|(queue, leader)| Step::Lead { queue, leader }),
         4 => (1..3_000_u64).prop_map(Step::Pass),
         1 => Just(Step::Pass(400_000)),
+        8 => (0..8_usize).prop_map(Step::HandOver),
+        6 => (0..8_usize).prop_map(Step::Tell),
         3 => (1..RULES.most_clients).prop_map(Step::AddClient),
         1 => Just(Step::Retire),
         1 => Just(Step::End),
@@ -56,11 +62,23 @@ struct Runs {
     id: QueueId,
     client: usize,
     left: usize,
+    /// Those of them that the client has.
+    there: usize,
+}
+
+/// A hand-over that is under way.
+struct HandOver {
+    id: QueueId,
+    records: Vec<u32>,
+    open: Option<Serial>,
 }
 
 #[derive(Default)]
 struct Model {
     runs: Vec<Runs>,
+    hand_overs: Vec<HandOver>,
+    /// Hand-overs whose end is not told yet.
+    untold: Vec<(QueueId, Serial)>,
     /// Clients that exist, beside the first, and whether they are retired.
     clients: HashMap<usize, bool>,
     bound: HashMap<QueueId, usize>,
@@ -74,7 +92,15 @@ impl Model {
         for turn in begun.drain(..) {
             let records = records(&turn);
             assert!(!records.is_empty());
-            self.handed.entry(turn.queue).or_default().extend(&records);
+            assert!(
+                self.hand_overs.iter().all(|other| other.id != turn.queue),
+                "two hand-overs at once: nobody knows which comes first"
+            );
+            self.hand_overs.push(HandOver {
+                id: turn.queue,
+                records: records.clone(),
+                open: turn.open,
+            });
             if let Some(runs) = self.runs.iter_mut().find(|runs| runs.id == turn.queue) {
                 // They join the turn.
                 assert_eq!(runs.client, turn.client, "two turns at once");
@@ -93,13 +119,32 @@ impl Model {
                 id: turn.queue,
                 client: turn.client,
                 left: records.len(),
+                there: 0,
             });
         }
     }
 
+    fn hand_over(&mut self, at: usize) {
+        let HandOver { id, records, open } = self.hand_overs.remove(at);
+        if let Some(runs) = self.runs.iter_mut().find(|runs| runs.id == id) {
+            runs.there += records.len();
+        }
+        self.handed.entry(id).or_default().extend(records);
+        self.untold.extend(open.map(|serial| (id, serial)));
+    }
+
+    fn tell(&mut self, at: usize, bench: &mut Bench) {
+        let (id, serial) = self.untold.remove(at);
+        bench.turns.handed_over(id, serial);
+    }
+
     fn answer(&mut self, at: usize, records: usize, settled: Settled, bench: &mut Bench) {
         let runs = &mut self.runs[at];
-        let records = records.min(runs.left);
+        let records = records.min(runs.there);
+        if records == 0 {
+            return;
+        }
+        runs.there -= records;
         runs.left -= records;
         let id = runs.id;
         match settled {
@@ -150,6 +195,8 @@ proptest! {
                     let at = turn % model.runs.len();
                     model.answer(at, records, settled, &mut bench);
                 }
+                Step::HandOver(at) if !model.hand_overs.is_empty() => model.hand_over(at % model.hand_overs.len()),
+                Step::Tell(at) if !model.untold.is_empty() => model.tell(at % model.untold.len(), &mut bench),
                 Step::Lead { queue, leader } => {
                     bench.turns.lead(ids[queue], leader, bench.now, &mut bench.begun);
                 }
@@ -174,9 +221,10 @@ proptest! {
         }
         // As long as answers come, everything goes; each round of answers moves on at least one partition.
         let mut rounds = 0;
-        while !model.runs.is_empty() {
+        while !model.runs.is_empty() || !model.hand_overs.is_empty() {
             rounds += 1;
             prop_assert!(rounds <= 10_000, "no end");
+            (0..model.hand_overs.len()).for_each(|_| model.hand_over(0));
             model.answer(0, usize::MAX, Settled::Closed, &mut bench);
             model.begin(&mut bench.begun);
         }
