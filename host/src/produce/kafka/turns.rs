@@ -37,6 +37,9 @@ const LOOKED_AT: usize = 64;
 /// Beside the requests in flight: one request that is ready to go, and one that fills.
 const AHEAD: usize = 2;
 
+/// With many brokers, fewer clients are made: all together keep about so many connections, each with a thread.
+const CONNECTIONS: usize = 64;
+
 /// Records that a client must be handed now, in this order.
 #[derive(Debug)]
 pub(super) struct Turn<T> {
@@ -247,8 +250,10 @@ impl<T> Turns<T> {
             .brokers
             .iter_mut()
             .fold(false, |any, broker| broker.wants_clients() | any);
+        // The ids of brokers are not negative; the place for partitions without a leader has another one.
+        let leaders = self.brokers.iter().filter(|broker| broker.id >= 0).count();
         match wanted {
-            true => self.row.empty(),
+            true => self.row.empty((CONNECTIONS / leaders.max(1)).max(2)),
             false => Vec::new(),
         }
     }

@@ -60,4 +60,10 @@ impl Broker {
         (self.turns, self.waited) = (0, 0);
         wants
     }
+
+    /// Makes the next [`Broker::wants_clients`] say so.
+    #[cfg(test)]
+    pub(super) fn want_clients(&mut self) {
+        (self.is_far, self.turns, self.waited) = (true, SAMPLE, SAMPLE);
+    }
 }

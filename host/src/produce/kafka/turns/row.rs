@@ -90,9 +90,9 @@ impl Row {
         self.places.iter().filter(|place| **place != Place::Empty).count()
     }
 
-    /// Places for as many clients more as there are now, and how long each would linger.
-    pub(super) fn empty(&self) -> Vec<(usize, Duration)> {
-        (0..self.places.len())
+    /// Places for as many clients more as there are now, until there are `most`, and how long each would linger.
+    pub(super) fn empty(&self, most: usize) -> Vec<(usize, Duration)> {
+        (0..self.places.len().min(most))
             .filter(|client| self.places[*client] == Place::Empty)
             .take(self.count())
             .map(|client| (client, self.linger(client)))

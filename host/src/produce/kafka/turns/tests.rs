@@ -165,6 +165,32 @@ fn more_clients_are_wanted_only_where_a_far_broker_keeps_partitions_waiting() {
 }
 
 #[test]
+fn with_many_brokers_fewer_clients_are_made_since_each_has_a_thread_for_each_broker() {
+    for (brokers, expected) in [(1, 8), (8, 8), (16, 4), (30, 2), (500, 2)] {
+        let mut bench = Bench::new(Rules {
+            most_clients: 8,
+            ..RULES
+        });
+        let mut made = 1;
+        loop {
+            bench.turns.brokers.truncate(0);
+            for id in 0..brokers {
+                let mut broker = Broker::new(id, 8);
+                broker.want_clients();
+                bench.turns.brokers.push(broker);
+            }
+            let wanted = bench.turns.wanted_clients();
+            if wanted.is_empty() {
+                break;
+            }
+            made += wanted.len();
+            wanted.iter().for_each(|(client, _)| bench.turns.add_client(*client));
+        }
+        assert_eq!(made, expected, "{brokers} brokers");
+    }
+}
+
+#[test]
 fn a_turn_of_many_records_goes_to_a_client_that_lingers_and_a_small_one_to_the_first() {
     let mut bench = Bench::new(RULES);
     bench.at(FAR_TIME);
