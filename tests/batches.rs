@@ -23,6 +23,7 @@ use pointsman::{
         route::{Decider, Route, Routes, Table},
         topics::{TopicLimits, Topics},
     },
+    tenants::Tenants,
     topic::{Partitions, Rules},
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -211,6 +212,7 @@ fn pipeline(pool: &Arc<Pool>) -> Pipeline {
             },
         ),
         producer,
+        tenants: Arc::new(Tenants::off()),
         admission: Arc::new(Admission::new(&limits)),
         metrics,
         max_record_bytes: 1_000,

@@ -10,7 +10,7 @@ use crate::support::{files::files_below, sidecar::root};
 
 /// Each folder with those that it may use. They stand in the order of a record's way, so each may only name folders behind it. To let a
 /// folder use one more, write it here; one that is used no more has to go.
-const FOLDERS: [(&str, &[&str]); 13] = [
+const FOLDERS: [(&str, &[&str]); 14] = [
     (
         "run",
         &[
@@ -20,6 +20,7 @@ const FOLDERS: [(&str, &[&str]); 13] = [
             "routing",
             "plugin",
             "produce",
+            "tenants",
             "topic",
             "admission",
             "config",
@@ -49,13 +50,14 @@ const FOLDERS: [(&str, &[&str]); 13] = [
     ),
     (
         "pipeline",
-        &["routing", "plugin", "produce", "topic", "admission", "base"],
+        &["routing", "plugin", "produce", "tenants", "topic", "admission", "base"],
     ),
     ("reload", &["routing", "plugin", "config", "base"]),
-    ("routing", &["plugin", "produce", "topic", "config", "base"]),
-    ("plugin", &["topic", "config", "base"]),
+    ("routing", &["plugin", "produce", "tenants", "topic", "config", "base"]),
+    ("plugin", &["tenants", "topic", "config", "base"]),
     ("produce", &["topic", "admission", "base"]),
     ("topic", &["admission", "base"]),
+    ("tenants", &[]),
     ("admission", &["config"]),
     ("config", &[]),
     ("base", &[]),
@@ -141,4 +143,34 @@ fn a_planted_circle_is_found() {
     let arrow = |from: &str, to: &str| (from.to_owned(), to.to_owned());
     assert_eq!(all, [arrow("a::inner", "b"), arrow("b", "a::inner")]);
     assert_eq!(arrows.circles(), ["a::inner, b"]);
+}
+
+/// What the crate of the routing table may use. It is pure, so that a model checker and a simulation can use it as it is.
+const OF_ROUTING: [&str; 5] = ["foldhash", "serde", "serde_json", "smol_str", "thiserror"];
+
+#[test]
+fn the_routing_table_uses_no_clock_no_thread_no_file_and_no_runtime() {
+    let manifest = fs::read_to_string(root().join("routing/Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let dependencies: Vec<&str> = manifest["dependencies"]
+        .as_table()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(dependencies, OF_ROUTING);
+    for file in files_below(&root().join("routing/src"), ".rs") {
+        let code = fs::read_to_string(&file).unwrap();
+        for banned in [
+            "std::time",
+            "std::thread",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "std::process",
+            "async ",
+        ] {
+            assert!(!code.contains(banned), "{} has {banned}", file.display());
+        }
+    }
 }

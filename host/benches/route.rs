@@ -132,10 +132,9 @@ fn batch(criterion: &mut Criterion) {
                 |records| {
                     let (records, choices) = lease.partition_batch(records, &view.partitions);
                     let chosen = choices.unwrap().into_iter().zip(&records);
-                    let sum = chosen
-                        .map(|(choice, record)| route.chosen(choice, record, &view).unwrap())
-                        .sum::<u32>();
-                    (records, sum)
+                    let decided = chosen.map(|(choice, record)| route.chosen(choice, record, &view).unwrap());
+                    let decided: Vec<_> = decided.collect();
+                    (records, decided)
                 },
                 BatchSize::SmallInput,
             );

@@ -23,21 +23,24 @@ mod partition_quota;
 mod readers;
 mod reservation;
 mod room;
+mod waiting;
 mod wants;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
+use self::{
+    gate::Gate,
+    wants::{Bounds, SPARE_RECORDS, Wants},
+};
 pub use self::{
-    gate::Busy,
+    gate::{Busy, NotTaken},
     partition_quota::{PartitionLoad, PartitionQuota},
     readers::Standing,
     reservation::Reservation,
     room::Room,
-    wants::SMALL,
-};
-use self::{
-    gate::Gate,
-    wants::{Bounds, SPARE_RECORDS, Wants},
+    wants::{ByTable, SMALL},
 };
 use crate::config::Limits;
 
@@ -100,19 +103,64 @@ impl Admission {
 
     /// Waits for room in the producer's queue for a request's records. The request gives back the room of its body in exchange.
     /// [`Admission::release`] gives the records' room back, one by one.
-    pub async fn queue(&self, loads: Vec<PartitionLoad>, body: &mut Option<Reservation>) -> Result<Queued, Busy> {
-        let wants = Wants::queue(loads, body.as_ref().map_or(0, Reservation::bytes));
-        let wants = self.gate.take(wants, self.max_wait).await?;
+    ///
+    /// `by_table`: the table of tenants that the loads come from. If it is held, there is no room before another table comes.
+    /// `begun`: when the request began to wait.
+    pub async fn queue(
+        &self,
+        loads: Vec<PartitionLoad>,
+        body: &mut Option<Reservation>,
+        by_table: ByTable,
+        begun: Instant,
+    ) -> Result<Queued, NotTaken> {
+        let wants = Wants::queue(loads, body.as_ref().map_or(0, Reservation::bytes), by_table);
+        let patience = self.max_wait.saturating_sub(begun.elapsed());
+        let taken = self.gate.take(wants, patience).await.map_err(|error| match error {
+            NotTaken::Busy(busy) if !busy.waited.is_zero() => NotTaken::Busy(Busy {
+                waited: begun.elapsed(),
+                ..busy
+            }),
+            error => error,
+        })?;
         *body = None;
         Ok(Queued {
             gate: Arc::clone(&self.gate),
-            loads: wants.into_loads(),
+            fence: taken.fence,
+            loads: taken.wants.into_loads(),
         })
     }
 
-    /// Gives back the room that [`Admission::queue`] took for one record.
-    pub fn release(&self, quota: &PartitionQuota, bytes: usize) {
-        self.gate.release(quota, 1, bytes);
+    /// Like [`Admission::queue`], for a request without tenants.
+    #[cfg(test)]
+    pub(crate) async fn queue_without_tenants(
+        &self,
+        loads: Vec<PartitionLoad>,
+        body: &mut Option<Reservation>,
+    ) -> Result<Queued, Busy> {
+        let queued = self.queue(loads, body, ByTable::default(), Instant::now()).await;
+        queued.map_err(|error| match error {
+            NotTaken::Busy(busy) => busy,
+            NotTaken::Outdated => unreachable!("no table decides"),
+        })
+    }
+
+    /// Gives back the room that [`Admission::queue`] took for one record. `fence`: what [`Queued::hand_on`] returned.
+    pub fn release(&self, fence: u64, quota: &PartitionQuota, bytes: usize) {
+        self.gate.release(fence, quota, 1, bytes);
+    }
+
+    /// Sends back all requests that were resolved by a table of tenants before this version and have no room yet. Those that
+    /// come later are sent back, too. Returns the number of the last fence: whoever gets room from now on has it by this
+    /// version, or belongs to a later fence.
+    pub fn fence(&self, version: u64) -> u64 {
+        self.gate.fence(version)
+    }
+
+    /// From now on counts apart what gets room in this partition. Returns the number of the fence between both; `None` if
+    /// records from before an earlier mark are still there. Then
+    /// [`PartitionQuota::records_before_mark`] says how many there are from before the fence.
+    pub fn mark(&self, quota: &PartitionQuota) -> Option<u64> {
+        self.gate.mark(quota)
     }
 
     /// An empty reservation, which grows with what the request takes.
@@ -149,20 +197,24 @@ impl Admission {
 #[derive(Debug)]
 pub struct Queued {
     gate: Arc<Gate>,
+    /// The fence that it was taken after.
+    fence: u64,
     loads: Vec<PartitionLoad>,
 }
 
 impl Queued {
-    /// Keeps the room: from here on, it is given back record by record, with [`Admission::release`].
-    pub fn hand_on(mut self) {
+    /// Keeps the room: from here on, it is given back record by record, with [`Admission::release`], which needs the number
+    /// that is returned.
+    pub fn hand_on(mut self) -> u64 {
         self.loads.clear();
+        self.fence
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
         for load in &self.loads {
-            self.gate.release(&load.quota, load.records, load.bytes);
+            self.gate.release(self.fence, &load.quota, load.records, load.bytes);
         }
     }
 }

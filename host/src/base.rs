@@ -7,8 +7,9 @@
 pub mod back_off;
 pub(crate) mod clock;
 pub mod metrics;
-pub mod murmur2;
 pub mod outcome;
 pub mod record;
 pub mod text;
 pub(crate) mod token;
+
+pub use pointsman_routing::murmur2;

@@ -23,6 +23,7 @@
 //!
 //! # What the stages use
 //!
+//! - [`tenants`]: the routing table of this moment, which says where a tenant's records go.
 //! - [`topic`]: one topic: its partitions, what its brokers take, whether it is closed.
 //! - [`admission`]: room for bytes and records, and each partition's share of it.
 //! - [`config`]: the configuration, checked as a whole.
@@ -55,5 +56,6 @@ pub mod routing;
 pub mod run;
 #[cfg(test)]
 mod simulation;
+pub mod tenants;
 pub mod tools;
 pub mod topic;

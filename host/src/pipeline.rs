@@ -6,23 +6,32 @@
 
 mod deciding;
 mod long_work;
+mod placed;
 mod plugin_session;
 mod request_topics;
 mod routed_request;
+mod tenant_records;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+use pointsman_routing::rules;
+use tokio::{sync::Semaphore, time::Instant};
 
 pub use self::{long_work::LongWork, routed_request::RoutedRequest};
 use self::{
+    placed::{Placed, Refused},
     plugin_session::PluginSession,
     request_topics::{RequestTopics, Sendable},
-    routed_request::{OpenRequest, Placed, Refused},
+    routed_request::OpenRequest,
 };
 use crate::{
-    admission::{Admission, Busy, Queued, Reservation},
+    admission::{self, Admission, Busy, ByTable, Queued, Reservation},
     base::{
         metrics::Metrics,
         outcome::{Code, RecordError},
@@ -34,10 +43,9 @@ use crate::{
         batch::{AckMode, Batch, Purpose, Ticket},
     },
     routing::topics::{TopicError, Topics},
+    tenants::{NoTable, Tenants},
     topic::Destination,
 };
-use tokio::sync::Semaphore;
-
 /// Records that are decided or handed over before the task lets others run; plugins make it do so earlier. In tests,
 /// others run after nearly every record.
 const RECORDS_BETWEEN_YIELDS: usize = if cfg!(test) { 3 } else { 512 };
@@ -57,6 +65,8 @@ pub struct Pipeline {
     pub producer: Arc<dyn Producer>,
     /// Every known topic.
     pub topics: Topics,
+    /// The routing table of tenants.
+    pub tenants: Arc<Tenants>,
     /// Room for bodies and records.
     pub admission: Arc<Admission>,
     /// Counters.
@@ -104,6 +114,20 @@ pub enum NotTaken {
     /// There was no room, and none came in time.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// A tenant of the request is being moved, and that took too long.
+    #[error(
+        "{tenant} is being moved, and that takes longer than {} ms; send it again in a moment",
+        waited.as_millis()
+    )]
+    TenantMoving {
+        /// The tenant and its topic.
+        tenant: String,
+        /// How long the request waited.
+        waited: Duration,
+    },
+    /// The request has tenants, and there is no routing table yet.
+    #[error(transparent)]
+    NoTable(#[from] NoTable),
     /// Kafka, or the producer, cannot be used now.
     #[error("{0}")]
     Unavailable(String),
@@ -147,8 +171,8 @@ impl Pipeline {
         mode: Mode,
         taken: impl FnOnce(),
     ) -> Result<Submitted, NotTaken> {
-        let routed = self.decide(records, mode.trace).await?;
-        let room = self.make_room(&routed, &mut { body }).await?;
+        let mut routed = self.decide(records, mode.trace).await?;
+        let room = self.make_room(&mut routed, &mut { body }).await?;
         taken();
         Ok(self.hand_over(routed, room, mode.ack).await)
     }
@@ -200,11 +224,39 @@ impl Pipeline {
 
     /// The last step that may refuse the request; after it, the request is taken as a whole. The memory of `body`
     /// becomes the room of the records, their slots and the reply.
+    ///
+    /// Resolves the request's tenants first. If another routing table comes before there is room, they are resolved anew.
     pub async fn make_room(
         &self,
-        routed: &RoutedRequest<'_>,
+        routed: &mut RoutedRequest<'_>,
         body: &mut Option<Reservation>,
     ) -> Result<RequestRoom, NotTaken> {
+        let begun = Instant::now();
+        loop {
+            let by_table = routed.resolve(&self.tenants)?;
+            match self.try_room(routed, by_table, body, begun).await {
+                Ok(room) => return Ok(room),
+                Err(admission::NotTaken::Outdated) => routed.look_anew(),
+                Err(admission::NotTaken::Busy(busy)) => {
+                    return Err(match routed.held() {
+                        Some((tenant, topic)) => NotTaken::TenantMoving {
+                            tenant: rules::name_of(topic, tenant),
+                            waited: busy.waited,
+                        },
+                        None => routed.explain(busy).into(),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn try_room(
+        &self,
+        routed: &RoutedRequest<'_>,
+        by_table: ByTable,
+        body: &mut Option<Reservation>,
+        begun: Instant,
+    ) -> Result<RequestRoom, admission::NotTaken> {
         let (slots, reply) = (routed.slot_bytes(), routed.reply_bytes());
         if let Some(body) = body {
             // Reading has already taken memory for everything but refusals.
@@ -212,15 +264,15 @@ impl Pipeline {
         }
         let mut part = |bytes| body.as_mut().map(|body| body.split(bytes));
         let (slots, reply) = (part(slots), part(reply));
-        let queued = self.admission.queue(routed.loads(), body).await;
+        let queued = self.admission.queue(routed.loads(), body, by_table, begun).await;
         match queued {
             Ok(records) => Ok(RequestRoom { records, slots, reply }),
-            Err(busy) => {
-                // A stream tries again, and needs its memory for that.
+            Err(error) => {
+                // A stream tries again, and so does a request by a newer table: both need their memory for that.
                 if let Some(body) = body {
                     slots.into_iter().chain(reply).for_each(|part| body.merge(part));
                 }
-                Err(routed.explain(busy).into())
+                Err(error)
             }
         }
     }
@@ -244,11 +296,11 @@ impl Pipeline {
             ack,
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&self.admission),
+            fence: room.records.hand_on(),
             slots: room.slots,
         };
         let places = records.iter().map(|record| Some(record.as_ref().ok()?.destination));
         let batch = Batch::new(places, topics, purpose);
-        room.records.hand_on();
         let mut sender = self.producer.sender(batch.generation());
         for (index, placed) in records.into_iter().enumerate() {
             match placed {

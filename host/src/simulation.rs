@@ -37,6 +37,7 @@ use crate::{
         route::{Decider, Route, Routes, Table},
         topics::{TopicLimits, Topics},
     },
+    tenants::Tenants,
     topic::Rules,
 };
 
@@ -84,6 +85,7 @@ impl Sidecar {
                 },
             ),
             producer,
+            tenants: Arc::new(Tenants::off()),
             admission: Arc::new(Admission::new(&limits)),
             metrics: Arc::clone(&metrics),
             max_record_bytes: 1_000,

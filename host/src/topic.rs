@@ -20,7 +20,7 @@ use self::{
     closure::{Change, Closure},
     events::{TopicClosed, TopicOpened},
     refusals::Refusals,
-    sticky::Sticky,
+    sticky::{Sticky, StickyTenants},
     terms::{Learned, Terms},
 };
 pub use self::{
@@ -51,6 +51,8 @@ pub struct Topic {
     partitions: ArcSwap<Partitions>,
     /// The partition for records that may go to any.
     sticky: Mutex<Sticky>,
+    /// The partitions for tenants whose records may go to any of several.
+    sticky_tenants: Mutex<StickyTenants>,
     /// Counts the outcomes of its records.
     counters: TopicCounters,
     /// Closes the topic while the brokers refuse its records.
@@ -78,7 +80,8 @@ impl Topic {
             name,
             route_memo: AtomicU64::new(NO_ROUTE_MEMO),
             partitions: ArcSwap::from_pointee(Partitions::default().refreshed(infos)),
-            sticky: Mutex::new(Sticky::default()),
+            sticky: Mutex::default(),
+            sticky_tenants: Mutex::default(),
             closure: Closure::default(),
             terms: Terms::new(rules),
             refusals: Refusals::default(),
@@ -225,6 +228,12 @@ impl Topic {
     pub fn any(&self, partitions: &Partitions, bytes: usize) -> u32 {
         let mut sticky = self.sticky.lock().unwrap_or_else(PoisonError::into_inner);
         sticky.pick(partitions, bytes, Instant::now())
+    }
+
+    /// Picks one of these partitions, of which there is at least one, for a record of a tenant, whose hash this is.
+    pub fn any_of(&self, among: &[u32], tenant: u64, partitions: &Partitions, bytes: usize) -> u32 {
+        let mut sticky = self.sticky_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        sticky.pick(among, tenant, partitions, bytes, Instant::now())
     }
 
     /// How many outcomes of each kind there were.

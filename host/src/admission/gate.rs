@@ -9,15 +9,13 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::Notify;
-
 use super::{
-    line::{Lack, Line, Short, Waiter},
+    line::{Lack, Line, Short},
     partition_quota::{PartitionLoad, PartitionQuota},
     readers::Readers,
     wants::{Bounds, For, SMALL, Wants},
@@ -25,8 +23,6 @@ use super::{
 
 /// A request with at most this many records counts as one of few records.
 const FEW_RECORDS: usize = 100;
-/// How often the line is checked.
-const TICK: Duration = Duration::from_millis(1);
 /// Bodies and replies without progress are looked for only once in so many ticks, because that takes longer than to check the
 /// line.
 const TICKS_BETWEEN_SEARCHES: u64 = 32;
@@ -45,10 +41,21 @@ pub struct Busy {
     pub quota: Option<Arc<PartitionQuota>>,
 }
 
+/// Why room was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// There was none in time.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// A newer table of tenants decides by now: the request must be resolved again.
+    #[error("the request was resolved by an older table of tenants")]
+    Outdated,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Gate {
-    bounds: Bounds,
+    pub(super) bounds: Bounds,
     /// Bytes of bodies that are being read; they count in `requests`, too.
     reading: AtomicUsize,
     /// Bytes of requests: bodies, what parsing made of them, and replies.
@@ -153,54 +160,47 @@ impl Gate {
         self.records.load(Ordering::Acquire)
     }
 
-    pub(super) fn release(&self, quota: &PartitionQuota, records: usize, bytes: usize) {
-        quota.sub(records, bytes);
+    /// Gives back the room of records that were admitted after this fence.
+    pub(super) fn release(&self, fence: u64, quota: &PartitionQuota, records: usize, bytes: usize) {
+        quota.sub(fence, records, bytes);
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
         self.records.fetch_sub(records, Ordering::Release);
     }
 
-    /// Takes all that is wanted, or waits for it up to `patience`.
-    pub(super) async fn take(self: &Arc<Self>, wants: Wants, patience: Duration) -> Result<Wants, Busy> {
-        match self.ask(wants)? {
-            Asked::Taken(wants) => Ok(wants),
-            Asked::Waits(waiting) => waiting.wait(patience).await,
+    /// Sends back all requests that were resolved by a table before this version, those that wait too. From now on no such
+    /// request is admitted. Returns the number of the last fence.
+    pub(super) fn fence(&self, version: u64) -> u64 {
+        let mut line = self.line();
+        line.table_version = line.table_version.max(version);
+        let outdated: Vec<_> = line
+            .waiters
+            .iter()
+            .filter(|waiter| line.is_outdated(&waiter.wants))
+            .cloned()
+            .collect();
+        for waiter in outdated {
+            if !waiter.has_left() {
+                line.leave(&waiter);
+                waiter.sent_back.store(true, Ordering::Relaxed);
+                waiter.bell.notify_one();
+            }
         }
+        line.fence
     }
 
-    fn ask(self: &Arc<Self>, wants: Wants) -> Result<Asked, Busy> {
+    /// Raises a fence, and sets it as a mark in a partition's quota: what is there now is counted apart from what comes.
+    /// Returns its number; `None` if what was there before an earlier mark is still there.
+    pub(super) fn mark(&self, quota: &PartitionQuota) -> Option<u64> {
         let mut line = self.line();
-        if line.waiters.is_empty() {
-            // A new round: nobody is short of anything yet.
-            line.short = Short::after(&line.short);
-        }
-        let lack = self.lack(&wants, &line.short);
-        if !lack.anything() {
-            self.add(&wants);
-            return Ok(Asked::Taken(wants));
-        }
-        if lack.partition.is_some() && line.waiting_bytes + wants.held > self.bounds.waiting {
-            return Err(self.busy(&wants, &lack, Duration::ZERO));
-        }
-        lack.mark(&wants, &mut line.short);
-        let waiter = Arc::new(Waiter {
-            for_partition: lack.partition.is_some(),
-            wants,
-            taken: AtomicBool::new(false),
-            left: AtomicBool::new(false),
-            bell: Notify::new(),
-        });
-        line.enter(&waiter);
-        if !mem::replace(&mut line.looked_after, true) {
-            tokio::spawn(look_after(Arc::clone(self)));
-        }
-        Ok(Asked::Waits(Waiting {
-            gate: Arc::clone(self),
-            waiter,
-        }))
+        let number = line.fence + 1;
+        quota.set_mark(number).then(|| {
+            line.fence = number;
+            number
+        })
     }
 
     /// Lets in the waiters for whom there is room now. False if nobody waits any more.
-    fn look(&self) -> bool {
+    pub(super) fn look(&self) -> bool {
         let mut line = self.line();
         line.short = Short::after(&line.short);
         let mut missing = 0;
@@ -217,7 +217,8 @@ impl Gate {
                 line.waiters.push_back(waiter);
             } else {
                 line.waiting_bytes -= waiter.holds();
-                self.add(&waiter.wants);
+                self.add(line.fence, &waiter.wants);
+                waiter.fence.store(line.fence, Ordering::Relaxed);
                 waiter.taken.store(true, Ordering::Relaxed);
                 waiter.bell.notify_one();
             }
@@ -232,7 +233,7 @@ impl Gate {
     }
 
     /// What is missing for `wants`: what there is not enough of, and what waiters further ahead in line are short of.
-    fn lack(&self, wants: &Wants, short: &Short) -> Lack {
+    pub(super) fn lack(&self, wants: &Wants, short: &Short) -> Lack {
         let bytes = self.bounds.bytes.saturating_sub(self.bytes()) + wants.held;
         // Requests of few records have some room of their own, and do not wait behind requests of many records.
         let few = wants.records <= FEW_RECORDS;
@@ -260,6 +261,7 @@ impl Gate {
             bytes: is_short,
             records: wants.records > 0 && (!few && short.records || wants.records > records),
             partition: wants.loads.iter().position(full),
+            held: wants.by_table.held,
             room: (records, bytes),
         }
     }
@@ -276,7 +278,7 @@ impl Gate {
         reading > self.bounds.reading + extra || self.bytes() + bytes > most
     }
 
-    fn add(&self, wants: &Wants) {
+    pub(super) fn add(&self, fence: u64, wants: &Wants) {
         let bytes = match wants.what {
             For::Queue => &self.queued,
             For::Whole { .. } => &self.requests,
@@ -288,11 +290,11 @@ impl Gate {
         bytes.fetch_add(wants.bytes, Ordering::Relaxed);
         self.records.fetch_add(wants.records, Ordering::Relaxed);
         for load in &wants.loads {
-            load.quota.add(load.records, load.bytes);
+            load.quota.add(fence, load.records, load.bytes);
         }
     }
 
-    fn give_back(&self, wants: &Wants) {
+    pub(super) fn give_back(&self, fence: u64, wants: &Wants) {
         match wants.what {
             For::Queue => {}
             For::Whole { .. } => self.give_back_bytes(wants.bytes),
@@ -302,11 +304,11 @@ impl Gate {
             }
         }
         for load in &wants.loads {
-            self.release(&load.quota, load.records, load.bytes);
+            self.release(fence, &load.quota, load.records, load.bytes);
         }
     }
 
-    fn busy(&self, wants: &Wants, lack: &Lack, waited: Duration) -> Busy {
+    pub(super) fn busy(&self, wants: &Wants, lack: &Lack, waited: Duration) -> Busy {
         let bound = if lack.large || lack.small {
             "the part of limits.max_buffered_bytes for bodies that are being read"
         } else if lack.bytes {
@@ -332,61 +334,7 @@ impl Gate {
     }
 
     // A std mutex: it is held only to compare some numbers, and never over an await.
-    fn line(&self) -> MutexGuard<'_, Line> {
+    pub(super) fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Checks the line each tick, until nobody waits any more.
-async fn look_after(gate: Arc<Gate>) {
-    loop {
-        tokio::time::sleep(TICK).await;
-        if !gate.look() {
-            return;
-        }
-    }
-}
-
-enum Asked {
-    Taken(Wants),
-    Waits(Waiting),
-}
-
-/// A request's place in line. If it is dropped after the request was let in but before the request noticed, the room is given
-/// back.
-struct Waiting {
-    gate: Arc<Gate>,
-    waiter: Arc<Waiter>,
-}
-
-impl Waiting {
-    async fn wait(self, patience: Duration) -> Result<Wants, Busy> {
-        let rung = tokio::time::timeout(patience, self.waiter.bell.notified()).await;
-        let mut line = self.gate.line();
-        // Checked under the lock, because the bell may have rung just after the patience ended.
-        if self.waiter.taken.load(Ordering::Relaxed) {
-            // From here on the room belongs to the caller, so the drop must not give it back.
-            self.waiter.taken.store(false, Ordering::Relaxed);
-            self.waiter.left.store(true, Ordering::Relaxed);
-            return Ok(self.waiter.wants.clone());
-        }
-        debug_assert!(rung.is_err(), "the bell rings only for waiters that were let in");
-        line.leave(&self.waiter);
-        let mut lack = self.gate.lack(&self.waiter.wants, &line.short);
-        if !lack.anything() {
-            // There is room at this moment, but the line was not checked in time. Report the queue of records as the reason.
-            lack.records = true;
-        }
-        Err(self.gate.busy(&self.waiter.wants, &lack, patience))
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut line = self.gate.line();
-        line.leave(&self.waiter);
-        if self.waiter.taken.load(Ordering::Relaxed) {
-            self.gate.give_back(&self.waiter.wants);
-        }
     }
 }

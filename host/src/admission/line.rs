@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -38,6 +38,10 @@ pub(super) struct Line {
     pub(super) waiting_bytes: usize,
     /// Whether a task checks the line.
     pub(super) looked_after: bool,
+    /// Requests that were resolved by a table before this version are sent back.
+    pub(super) table_version: u64,
+    /// The number of the last fence. Whoever is admitted from then on belongs to it.
+    pub(super) fence: u64,
 }
 
 /// A request that waits for room.
@@ -48,9 +52,13 @@ pub(super) struct Waiter {
     pub(super) for_partition: bool,
     /// Whether it was let in: its room is taken.
     pub(super) taken: AtomicBool,
+    /// The fence that it was admitted after.
+    pub(super) fence: AtomicU64,
+    /// Whether it was sent back, to be resolved by a newer table.
+    pub(super) sent_back: AtomicBool,
     /// Whether it waits no longer.
     pub(super) left: AtomicBool,
-    /// Rings when it is let in.
+    /// Rings when it is let in, or sent back.
     pub(super) bell: Notify,
 }
 
@@ -62,13 +70,20 @@ pub(super) struct Lack {
     pub(super) records: bool,
     /// Index of the first load that its partition's quota has no room for.
     pub(super) partition: Option<usize>,
+    /// Whether it has to wait for another table. Then nobody waits behind it.
+    pub(super) held: bool,
     /// The free records and bytes when this was found.
     pub(super) room: (usize, usize),
 }
 
 impl Lack {
     pub(super) fn anything(&self) -> bool {
-        self.any_bytes() || self.records || self.partition.is_some()
+        self.held || self.any_bytes() || self.records || self.partition.is_some()
+    }
+
+    /// Whether it waits for its partitions, of which there are many, and not for what all share.
+    pub(super) fn for_partition(&self) -> bool {
+        self.held || self.partition.is_some()
     }
 
     pub(super) fn any_bytes(&self) -> bool {
@@ -77,6 +92,9 @@ impl Lack {
 
     /// Marks what this request lacks, so that later ones that need the same wait behind it.
     pub(super) fn mark(&self, wants: &Wants, short: &mut Short) {
+        if self.held {
+            return;
+        }
         short.large |= self.large;
         short.small |= self.small;
         short.bytes |= self.bytes;
@@ -100,6 +118,14 @@ impl Short {
 }
 
 impl Line {
+    /// Whether a request is sent back.
+    pub(super) fn is_outdated(&self, wants: &Wants) -> bool {
+        wants
+            .by_table
+            .version
+            .is_some_and(|version| version < self.table_version)
+    }
+
     pub(super) fn enter(&mut self, waiter: &Arc<Waiter>) {
         self.waiting_bytes += waiter.holds();
         self.waiters.push_back(Arc::clone(waiter));

@@ -44,7 +44,7 @@ impl Reservation {
         if bytes > self.bytes {
             let more = bytes - self.bytes;
             let wants = Wants::whole(more, bytes <= SMALL);
-            self.gate.take(wants, self.max_wait).await?;
+            self.gate.take_bytes(wants, self.max_wait).await?;
             self.bytes += more;
         }
         Ok(())

@@ -38,7 +38,10 @@ impl Room {
         let wants = Wants::body(more, bytes <= SMALL);
         // While it waits for room, a lack of progress is not the client's fault.
         let _waits = self.waits();
-        self.reservation.gate().take(wants, self.reservation.max_wait()).await?;
+        self.reservation
+            .gate()
+            .take_bytes(wants, self.reservation.max_wait())
+            .await?;
         self.reservation.add(more);
         if let Some(standing) = &self.standing {
             standing.holds(bytes);

@@ -25,7 +25,8 @@ fn load(quota: &Arc<PartitionQuota>, records: usize, bytes: usize) -> PartitionL
 
 impl Admission {
     async fn one(&self, quota: &Arc<PartitionQuota>, records: usize, bytes: usize) -> Result<Queued, Busy> {
-        self.queue(vec![load(quota, records, bytes)], &mut None).await
+        self.queue_without_tenants(vec![load(quota, records, bytes)], &mut None)
+            .await
     }
 }
 
@@ -193,7 +194,7 @@ async fn a_request_that_gives_up_waiting_takes_nothing_and_delays_nobody() {
     let first = admission.one(&quota, 40_000, 1).await.expect("all of it");
     let mut body = Some(admission.reading(1_000).await.expect("bytes").whole());
     let busy = admission
-        .queue(vec![load(&quota, 1, 100)], &mut body)
+        .queue_without_tenants(vec![load(&quota, 1, 100)], &mut body)
         .await
         .expect_err("full");
     assert!(busy.to_string().contains("the producer's queue is full"), "{busy}");
@@ -235,7 +236,7 @@ async fn requests_that_wait_for_a_partition_cannot_fill_the_memory_with_their_bo
         let (admission, quota) = (Arc::clone(&admission), Arc::clone(&quota));
         waiting.push(tokio::spawn(async move {
             admission
-                .queue(vec![load(&quota, 10_000, 1)], &mut Some(body))
+                .queue_without_tenants(vec![load(&quota, 10_000, 1)], &mut Some(body))
                 .await
                 .map(drop)
         }));
@@ -245,7 +246,7 @@ async fn requests_that_wait_for_a_partition_cannot_fill_the_memory_with_their_bo
     }
     let mut third = Some(admission.reading(1 << 20).await.expect("bytes").whole());
     let busy = admission
-        .queue(vec![load(&quota, 10_000, 1)], &mut third)
+        .queue_without_tenants(vec![load(&quota, 10_000, 1)], &mut third)
         .await
         .expect_err("a quarter is taken");
     assert_eq!(busy.waited, Duration::ZERO);

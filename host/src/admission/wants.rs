@@ -65,6 +65,17 @@ pub(super) struct Wants {
     pub(super) records: usize,
     /// What each partition gets.
     pub(super) loads: Vec<PartitionLoad>,
+    /// The table of tenants that the partitions come from.
+    pub(super) by_table: ByTable,
+}
+
+/// By which table the tenants of a request were resolved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ByTable {
+    /// The table's version; `None` if the request has no tenants, or there are no tables.
+    pub version: Option<u64>,
+    /// Whether one of the request's records is in a slot that moves, so that the request has to wait for another table.
+    pub held: bool,
 }
 
 impl Wants {
@@ -83,16 +94,18 @@ impl Wants {
             held: 0,
             records: 0,
             loads: Vec::new(),
+            by_table: ByTable::default(),
         }
     }
 
-    pub(super) fn queue(loads: Vec<PartitionLoad>, held: usize) -> Self {
+    pub(super) fn queue(loads: Vec<PartitionLoad>, held: usize, by_table: ByTable) -> Self {
         Self {
             what: For::Queue,
             bytes: loads.iter().map(|load| load.bytes).sum(),
             held,
             records: loads.iter().map(|load| load.records).sum(),
             loads,
+            by_table,
         }
     }
 

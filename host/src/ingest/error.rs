@@ -103,6 +103,12 @@ pub enum IngestError {
     /// Kafka, or the producer, cannot be used now.
     #[error("{0}; nothing was taken")]
     KafkaUnavailable(String),
+    /// A tenant of the request is being moved, and that took too long.
+    #[error("{0}; nothing was taken")]
+    TenantMoving(String),
+    /// The request has tenants, and there is no routing table.
+    #[error("{0}; nothing was taken")]
+    RoutingUnavailable(String),
     /// A numbered request is still under way when its time is up.
     #[error("{0}")]
     OutcomesLate(String),
@@ -171,6 +177,8 @@ impl IngestError {
             }
             Self::NotBegun(NotBegun::Busy { .. }) | Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::KafkaUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "kafka_unavailable"),
+            Self::TenantMoving(_) => (StatusCode::SERVICE_UNAVAILABLE, "tenant_moving"),
+            Self::RoutingUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "routing_unavailable"),
             Self::OutcomesLate(_) => (StatusCode::GATEWAY_TIMEOUT, "request_timeout"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
@@ -205,6 +213,8 @@ impl From<NotTaken> for IngestError {
     fn from(error: NotTaken) -> Self {
         match error {
             NotTaken::Busy(busy) => busy.into(),
+            error @ NotTaken::TenantMoving { .. } => Self::TenantMoving(error.to_string()),
+            NotTaken::NoTable(error) => Self::RoutingUnavailable(error.to_string()),
             NotTaken::Unavailable(reason) => Self::KafkaUnavailable(reason),
         }
     }

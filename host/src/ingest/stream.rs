@@ -43,7 +43,7 @@ use super::{
 use crate::{
     base::metrics::GaugeGuard,
     config::Limits,
-    pipeline::{Pipeline, Submitted},
+    pipeline::{NotTaken, Pipeline, Submitted},
 };
 
 /// Pieces of the reply between the writer and the connection.
@@ -70,6 +70,19 @@ enum End {
     Error(&'static str, String),
     /// The client did not read the outcomes.
     ClientNotReading,
+}
+
+impl End {
+    /// The end of a stream whose next records were not taken.
+    fn not_taken(error: &NotTaken) -> Self {
+        let code = match error {
+            NotTaken::Busy(_) => "busy",
+            NotTaken::TenantMoving { .. } => "tenant_moving",
+            NotTaken::NoTable(_) => "routing_unavailable",
+            NotTaken::Unavailable(_) => "kafka_unavailable",
+        };
+        Self::Error(code, error.to_string())
+    }
 }
 
 /// Records that the reader hands to the writer.

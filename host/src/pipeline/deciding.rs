@@ -1,16 +1,12 @@
 //! Asks the plugin about the records of a request: one by one, or many in one call.
 
-use std::{iter::Peekable, sync::Arc};
+use std::iter::Peekable;
 
-use super::{
-    plugin_session::PluginSession,
-    request_topics::Sendable,
-    routed_request::{Placed, Refused, RoutedRequest},
-};
+use super::{placed::Refused, plugin_session::PluginSession, request_topics::Sendable, routed_request::RoutedRequest};
 use crate::{
     base::{outcome::RecordError, record::Record},
-    routing::route,
-    topic::{Destination, Topic, TopicView},
+    routing::route::{self, Decided},
+    topic::TopicView,
 };
 
 /// Decides about a record, and in the same call about the records after it, as far as the plugin can.
@@ -31,7 +27,8 @@ pub(super) async fn decide<'t>(
         None => session.batch_size(topic),
     };
     if most == 1 {
-        return routed.push(decide_one(first.record, first.destination, view, session), asked);
+        let (record, decided) = decide_one(first.record, view, session);
+        return routed.decided(record, first.destination, decided, topic, asked);
     }
     let (mut batch, mut destinations) = (Vec::with_capacity(most), Vec::with_capacity(most));
     let destination = first.destination;
@@ -48,8 +45,8 @@ pub(super) async fn decide<'t>(
         _ => session.decide_batch(batch, view),
     };
     if let Some(partitioned) = partitioned {
-        for ((record, destination), partition) in batch.into_iter().zip(destinations).zip(partitioned) {
-            routed.push(placed(record, destination, partition, topic), asked.clone());
+        for ((record, destination), decided) in batch.into_iter().zip(destinations).zip(partitioned) {
+            routed.decided(record, destination, decided, topic, asked.clone());
         }
         return;
     }
@@ -58,7 +55,8 @@ pub(super) async fn decide<'t>(
         if let Some(pool) = session.wants_lease(&record, topic) {
             session.lease(pool).await;
         }
-        routed.push(decide_one(record, destination, view, session), asked.clone());
+        let (record, decided) = decide_one(record, view, session);
+        routed.decided(record, destination, decided, topic, asked.clone());
         // One record may use up all plugin time until the next yield.
         if session.is_over() {
             session.pause();
@@ -71,34 +69,11 @@ pub(super) async fn decide<'t>(
 /// Decides one record after [`PluginSession::wants_lease`] has been asked about it.
 fn decide_one(
     record: Record,
-    destination: Destination,
     view: &TopicView,
     session: &mut PluginSession<'_>,
-) -> Result<Placed, Refused> {
-    let (record, partition) = match record.partition {
+) -> (Record, Result<Decided, RecordError>) {
+    match record.partition {
         Some(partition) => (record, route::explicit(partition, view)),
         None => session.decide(record, view),
-    };
-    placed(record, destination, partition, &view.topic)
-}
-
-fn placed(
-    record: Record,
-    destination: Destination,
-    partition: Result<u32, RecordError>,
-    topic: &Arc<Topic>,
-) -> Result<Placed, Refused> {
-    match partition {
-        Ok(partition) => Ok(Placed {
-            record,
-            destination: Destination {
-                partition,
-                ..destination
-            },
-        }),
-        Err(error) => Err(Refused {
-            topic: Some(Arc::clone(topic)),
-            error,
-        }),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     plugin::{CallError, Lease, Pool},
     routing::{
-        route::{Decider, Route, Routes, Table},
+        route::{Decided, Decider, Route, Routes, Table},
         topics::no_route,
     },
     topic::{Topic, TopicView},
@@ -78,7 +78,7 @@ impl<'r> PluginSession<'r> {
     }
 
     /// Decides about a record. Ask [`PluginSession::wants_lease`] first.
-    pub(super) fn decide(&mut self, record: Record, view: &TopicView) -> (Record, Result<u32, RecordError>) {
+    pub(super) fn decide(&mut self, record: Record, view: &TopicView) -> (Record, Result<Decided, RecordError>) {
         let Some(route) = route_of(&self.table, &view.topic) else {
             return (record, Err(no_route(&view.topic.name)));
         };
@@ -120,7 +120,7 @@ impl<'r> PluginSession<'r> {
         &mut self,
         records: Vec<Record>,
         view: &TopicView,
-    ) -> (Vec<Record>, Option<Vec<Result<u32, RecordError>>>) {
+    ) -> (Vec<Record>, Option<Vec<Result<Decided, RecordError>>>) {
         let (Some(route), Some(lease)) = (route_of(&self.table, &view.topic), &mut self.lease) else {
             return (records, None);
         };

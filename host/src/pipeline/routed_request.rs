@@ -8,14 +8,20 @@ use std::{
     },
 };
 
+use super::{
+    placed::{Placed, Refused},
+    tenant_records::TenantRecords,
+};
 use crate::{
-    admission::{Busy, PartitionLoad, PartitionQuota},
+    admission::{Busy, ByTable, PartitionLoad, PartitionQuota},
     base::{
         outcome::{REPLY_BYTES_A_RECORD, RecordError},
         record::Record,
     },
     plugin::Pool,
     produce::batch::{Batch, SLOT_BYTES},
+    routing::route::Decided,
+    tenants::{NoTable, Now, Tenants},
     topic::{Destination, Topic, TopicView},
 };
 
@@ -28,6 +34,8 @@ const TRACE_BYTES: usize = 112;
 pub struct RoutedRequest<'a> {
     pub(super) records: Vec<Result<Placed, Refused>>,
     pub(super) topics: Vec<TopicView>,
+    /// The records that go where the routing table has their tenants.
+    pub(super) tenants: TenantRecords,
     /// For each record, the plugin that was asked. Empty unless the client wants a trace.
     pub(super) trace: Vec<Option<Arc<Pool>>>,
     /// Whether the client wants a trace.
@@ -35,23 +43,12 @@ pub struct RoutedRequest<'a> {
     pub(super) _open: OpenRequest<'a>,
 }
 
-/// A record with its destination.
-pub(super) struct Placed {
-    pub(super) record: Record,
-    pub(super) destination: Destination,
-}
-
-/// A record that goes nowhere, and the topic that its refusal counts for, if that is known.
-pub(super) struct Refused {
-    pub(super) topic: Option<Arc<Topic>>,
-    pub(super) error: RecordError,
-}
-
 impl<'a> RoutedRequest<'a> {
     pub(super) fn new(records: usize, trace: bool, open: OpenRequest<'a>) -> Self {
         Self {
             records: Vec::with_capacity(records),
             topics: Vec::new(),
+            tenants: TenantRecords::default(),
             traces: trace,
             trace: Vec::with_capacity(if trace { records } else { 0 }),
             _open: open,
@@ -66,6 +63,34 @@ impl<'a> RoutedRequest<'a> {
         self.records.push(record);
     }
 
+    /// Adds the next record with what was decided about it.
+    pub(super) fn decided(
+        &mut self,
+        record: Record,
+        destination: Destination,
+        decided: Result<Decided, RecordError>,
+        topic: &Arc<Topic>,
+        asked: Option<Arc<Pool>>,
+    ) {
+        let partition = match decided {
+            Ok(Decided::Partition(partition)) => partition,
+            Ok(Decided::Tenant(tenant)) => {
+                // A request has far fewer records than 2^32.
+                self.tenants.push(self.records.len() as u32, &tenant);
+                0
+            }
+            Err(error) => {
+                let topic = Some(Arc::clone(topic));
+                return self.push(Err(Refused { topic, error }), asked);
+            }
+        };
+        let destination = Destination {
+            partition,
+            ..destination
+        };
+        self.push(Ok(Placed { record, destination }), asked);
+    }
+
     /// Evaluates `asked` only if the client wants a trace.
     pub(super) fn traced(&self, asked: impl FnOnce() -> Option<Arc<Pool>>) -> Option<Arc<Pool>> {
         if self.traces { asked() } else { None }
@@ -74,7 +99,7 @@ impl<'a> RoutedRequest<'a> {
     /// The most memory that the slots of this request take.
     pub(super) fn slot_bytes(&self) -> usize {
         let refused = self.refused().map(|refused| refused.error.message.len());
-        size_of::<Batch>() + self.records.len() * SLOT_BYTES + refused.sum::<usize>()
+        size_of::<Batch>() + self.records.len() * SLOT_BYTES + refused.sum::<usize>() + self.tenants.bytes()
     }
 
     /// The most memory that the reply to this request takes.
@@ -92,6 +117,33 @@ impl<'a> RoutedRequest<'a> {
 
     fn refused(&self) -> impl Iterator<Item = &Refused> {
         self.records.iter().filter_map(|record| record.as_ref().err())
+    }
+
+    /// Resolves the tenants by the table of this moment.
+    pub(super) fn resolve(&mut self, tenants: &Tenants) -> Result<ByTable, NoTable> {
+        if self.tenants.is_empty() {
+            return Ok(ByTable::default());
+        }
+        match tenants.now() {
+            Now::NoTable => Err(NoTable),
+            now => Ok(self.tenants.resolve(&now, &self.topics, &mut self.records)),
+        }
+    }
+
+    /// Looks anew at the partitions of the topics, which the request may have waited long for.
+    pub(super) fn look_anew(&mut self) {
+        for view in &mut self.topics {
+            let partitions = view.topic.partitions();
+            // A topic that was made anew with fewer partitions has none for the records that were decided before.
+            if partitions.count() >= view.partitions.count() {
+                view.partitions = partitions;
+            }
+        }
+    }
+
+    /// The tenant that the request waits for, and its topic, if it is held.
+    pub(super) fn held(&self) -> Option<(&str, &str)> {
+        self.tenants.held(&self.records)
     }
 
     /// What this request adds to each partition.

@@ -15,6 +15,7 @@ use crate::{
         route::{Decider, Route, Routes, Table},
         topics::TopicLimits,
     },
+    tenants::Tenants,
     topic::Rules,
 };
 
@@ -63,6 +64,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
             },
         ),
         producer,
+        tenants: Arc::new(Tenants::off()),
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: MAX_RECORD_BYTES,

@@ -6,7 +6,7 @@ use super::{
     bindings::exports::pointsman::partitioner::partitioner as wit,
     limits::{HASH_BYTES, TENANT_BYTES, TEXT_BYTES},
 };
-use crate::base::text::shortened;
+use crate::{base::text::shortened, tenants::TenantKey};
 
 /// Checks a decision. `key` is the record's own key: a key hash may be as long as that.
 pub(super) fn bounded(decision: wit::Decision, key: Option<&[u8]>) -> Result<Decision, String> {
@@ -29,7 +29,7 @@ pub(super) fn bounded(decision: wit::Decision, key: Option<&[u8]>) -> Result<Dec
             Some(shard_key) if shard_key.len() > HASH_BYTES && Some(&*shard_key) != key => {
                 return too_long("a shard key", shard_key.len(), HASH_BYTES);
             }
-            Some(_) | None => Decision::Tenant(wanted.tenant),
+            shard_key => Decision::Tenant(TenantKey::new(wanted.tenant, shard_key.as_deref())),
         },
         wit::Decision::Reject(message) => Decision::Reject(shortened(message, TEXT_BYTES)),
     })
@@ -37,10 +37,10 @@ pub(super) fn bounded(decision: wit::Decision, key: Option<&[u8]>) -> Result<Dec
 
 #[cfg(test)]
 mod tests {
-    use super::{super::bindings::pointsman::partitioner::types::TenantKey, *};
+    use super::{super::bindings::pointsman::partitioner::types::TenantKey as WitTenantKey, *};
 
     fn tenant(tenant: usize, shard_key: usize) -> wit::Decision {
-        wit::Decision::Tenant(TenantKey {
+        wit::Decision::Tenant(WitTenantKey {
             tenant: "t".repeat(tenant),
             shard_key: Some(vec![0; shard_key]),
         })

@@ -1,7 +1,12 @@
 //! What a plugin decides, and what that means for a record. It is defined only here, for all code that acts on a decision,
 //! compares it or shows it.
 
-use crate::base::murmur2::partition_for_key;
+use pointsman_routing::Table;
+
+use crate::{
+    base::murmur2::partition_for_key,
+    tenants::{self, Place, TenantKey},
+};
 
 /// What a plugin decided for one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +18,7 @@ pub enum Decision {
     /// The host picks a partition.
     Any,
     /// The routing table decides for this tenant.
-    Tenant(String),
+    Tenant(TenantKey),
     /// The record is refused with this message, cut to a bounded length.
     Reject(String),
 }
@@ -40,14 +45,22 @@ impl Decision {
         }
     }
 
-    /// Where this decision sends a record of a topic with so many partitions (at least one).
+    /// Where this decision sends a record of a topic with so many partitions (at least one), without a routing table.
     pub fn placement(&self, partitions: u32) -> Placement<'_> {
+        self.placement_by(None, "", partitions)
+    }
+
+    /// Where this decision sends a record of this topic, which has so many partitions (at least one), by a routing table.
+    pub fn placement_by<'d>(&'d self, table: Option<&Table>, topic: &str, partitions: u32) -> Placement<'d> {
         match self {
             Self::Partition(partition) if *partition < partitions => Placement::Partition(*partition),
             Self::Partition(partition) => Placement::OutOfRange(*partition),
             Self::KeyHash(bytes) => Placement::Partition(partition_for_key(bytes, partitions)),
-            // There is no routing table yet, so a tenant's name is hashed like a key.
-            Self::Tenant(tenant) => Placement::Partition(partition_for_key(tenant.as_bytes(), partitions)),
+            Self::Tenant(tenant) => match tenants::place(table, topic, tenant, partitions) {
+                Place::Partition(partition) if partition < partitions => Placement::Partition(partition),
+                Place::Partition(partition) => Placement::OutOfRange(partition),
+                Place::AnyOf(_) => Placement::Anywhere,
+            },
             Self::Any => Placement::Anywhere,
             Self::Reject(reason) => Placement::Rejected(reason),
         }
@@ -65,7 +78,10 @@ mod tests {
             unreachable!("a hash is always a partition")
         };
         assert_eq!(Decision::Partition(partition).placement(12), hashed.placement(12));
-        assert_eq!(Decision::Tenant("a".to_owned()).placement(12), hashed.placement(12));
+        assert_eq!(
+            Decision::Tenant(TenantKey::new("a".to_owned(), None)).placement(12),
+            hashed.placement(12)
+        );
         assert_eq!(Decision::by_own_key(Some(b"a")).placement(12), hashed.placement(12));
         assert_eq!(Decision::by_own_key(None).placement(12), Placement::Anywhere);
         assert_eq!(Decision::Partition(12).placement(12), Placement::OutOfRange(12));

@@ -275,6 +275,7 @@ fn detached(record: &Record) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenants::TenantKey;
 
     #[test]
     fn two_ways_to_say_the_same_partition_are_not_a_difference() {
@@ -284,7 +285,7 @@ mod tests {
             unreachable!("a hash is a partition")
         };
         assert_eq!(compared(Decision::Partition(partition)), hashed);
-        assert_eq!(compared(Decision::Tenant("a".to_owned())), hashed);
+        assert_eq!(compared(Decision::Tenant(TenantKey::new("a".to_owned(), None))), hashed);
         assert_eq!(
             compared(Decision::Partition(12)),
             compared(Decision::Reject("no".to_owned()))

@@ -57,6 +57,8 @@ pub struct Purpose {
     pub metrics: Arc<Metrics>,
     /// Takes back the records' room in the producer's queue.
     pub admission: Arc<Admission>,
+    /// What [`Queued::hand_on`](crate::admission::Queued::hand_on) returned for this room.
+    pub fence: u64,
     /// Memory for the slots. It is held until the last outcome, whether or not somebody waits for it.
     pub slots: Option<Reservation>,
 }
@@ -198,9 +200,8 @@ impl Batch {
     }
 
     fn release(&self, destination: Destination) {
-        self.purpose
-            .admission
-            .release(self.quota(destination), destination.held as usize);
+        let Purpose { admission, fence, .. } = &self.purpose;
+        admission.release(*fence, self.quota(destination), destination.held as usize);
     }
 
     /// Counts the outcome that the producer reported, tells the topic about it, and fills the slot.
@@ -223,8 +224,15 @@ impl Batch {
             let topic = self.topic(destination);
             topic.count(kind);
             let probe = slot.probe.load(Ordering::Relaxed);
-            if kind == Kind::Acked {
-                topic.took(destination);
+            match kind {
+                Kind::Acked => {
+                    topic.took(destination);
+                    self.quota(destination).note_acked(self.purpose.generation);
+                }
+                Kind::Unknown => {
+                    self.quota(destination).note_unknown(self.purpose.generation);
+                }
+                Kind::Rejected | Kind::Failed => {}
             }
             if (probe || kind == Kind::Failed)
                 && topic.heard(&outcome, destination, probe)

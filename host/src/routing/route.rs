@@ -17,6 +17,7 @@ use crate::{
     },
     config::{self, OnError},
     plugin::{CallError, Choice, Decision, Lease, Placement, Pool, Shadow},
+    tenants::TenantKey,
     topic::{Topic, TopicView},
 };
 
@@ -38,6 +39,15 @@ pub struct Route {
 const PLACE_BITS: u32 = 16;
 const PLACE: u64 = (1 << PLACE_BITS) - 1;
 const SHAPE: u64 = !PLACE;
+
+/// What was decided about a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    /// It goes to this partition, which exists.
+    Partition(u32),
+    /// It goes where the routing table has this tenant, when all records of the request are decided.
+    Tenant(TenantKey),
+}
 
 /// What decides about the records of a route.
 #[derive(Debug, Clone)]
@@ -74,7 +84,7 @@ impl Route {
     }
 
     /// The partition of a record by the host's own key-hash.
-    pub fn by_key_hash(&self, record: &Record, view: &TopicView) -> u32 {
+    pub fn by_key_hash(&self, record: &Record, view: &TopicView) -> Decided {
         if let Some(shadow) = &self.shadow {
             let decision = Decision::by_own_key(record.key.as_deref());
             shadow.offer(record, &view.partitions, &Ok(decision));
@@ -82,33 +92,43 @@ impl Route {
         key_hash(record, view)
     }
 
-    /// The partition of a record that names none itself. `lease` is an instance of this route's plugin. The call takes
+    /// Where a record goes that names no partition itself. `lease` is an instance of this route's plugin. The call takes
     /// the record and returns it.
-    pub fn decide(&self, lease: &mut Lease, record: Record, view: &TopicView) -> (Record, Result<u32, RecordError>) {
+    pub fn decide(
+        &self,
+        lease: &mut Lease,
+        record: Record,
+        view: &TopicView,
+    ) -> (Record, Result<Decided, RecordError>) {
         let (record, answer) = lease.partition(record, &view.partitions);
         if let Some(shadow) = &self.shadow {
             shadow.offer(&record, &view.partitions, &answer);
         }
         let decided = match answer {
-            Ok(decision) => place(&decision, &record, view),
+            Ok(decision) => place(decision, &record, view),
             Err(error) => self.without_plugin(error.into(), &record, view),
         };
         (record, decided)
     }
 
-    /// The partition of a record whose plugin has chosen in a batch.
-    pub fn chosen(&self, choice: Choice, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
+    /// Where a record goes whose plugin has chosen in a batch.
+    pub fn chosen(&self, choice: Choice, record: &Record, view: &TopicView) -> Result<Decided, RecordError> {
         if let Some(shadow) = &self.shadow {
             shadow.offer(record, &view.partitions, &Ok(choice.clone().into_decision(record)));
         }
         match choice {
             Choice::OwnKey => Ok(key_hash(record, view)),
-            Choice::Decision(decision) => place(&decision, record, view),
+            Choice::Decision(decision) => place(decision, record, view),
         }
     }
 
-    /// The partition of a record whose plugin cannot decide, or its refusal, as `on_error` says.
-    pub fn without_plugin(&self, error: RecordError, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
+    /// Where a record goes whose plugin cannot decide, or its refusal, as `on_error` says.
+    pub fn without_plugin(
+        &self,
+        error: RecordError,
+        record: &Record,
+        view: &TopicView,
+    ) -> Result<Decided, RecordError> {
         match self.config.on_error {
             OnError::Reject => Err(error),
             OnError::KeyHash => Ok(key_hash(record, view)),
@@ -117,9 +137,9 @@ impl Route {
 }
 
 /// Checks the partition that a record names itself.
-pub fn explicit(partition: u32, view: &TopicView) -> Result<u32, RecordError> {
+pub fn explicit(partition: u32, view: &TopicView) -> Result<Decided, RecordError> {
     if partition < view.partitions.count() {
-        return Ok(partition);
+        return Ok(Decided::Partition(partition));
     }
     Err(out_of_range(
         format!("the record names partition {partition}"),
@@ -128,20 +148,24 @@ pub fn explicit(partition: u32, view: &TopicView) -> Result<u32, RecordError> {
     ))
 }
 
-/// The partition that a decision stands for.
-fn place(decision: &Decision, record: &Record, view: &TopicView) -> Result<u32, RecordError> {
+/// What a decision stands for.
+fn place(decision: Decision, record: &Record, view: &TopicView) -> Result<Decided, RecordError> {
+    if let Decision::Tenant(tenant) = decision {
+        return Ok(Decided::Tenant(tenant));
+    }
     match decision.placement(view.partitions.count()) {
-        Placement::Partition(partition) => Ok(partition),
+        Placement::Partition(partition) => Ok(Decided::Partition(partition)),
         Placement::OutOfRange(partition) => {
             let chose = format!("the plugin chose partition {partition}");
             Err(out_of_range(chose, view, "; correct the plugin"))
         }
-        Placement::Anywhere => Ok(view.topic.any(&view.partitions, record.wire_size())),
+        Placement::Anywhere => Ok(anywhere(record, view)),
         Placement::Rejected(reason) => Err(RecordError::new(Code::PluginRejected, reason.to_owned())),
     }
 }
 
-fn out_of_range(chose: String, view: &TopicView, advice: &str) -> RecordError {
+/// The refusal of a record for a partition that the topic lacks.
+pub fn out_of_range(chose: String, view: &TopicView, advice: &str) -> RecordError {
     let (topic, last) = (&view.topic.name, view.partitions.count() - 1);
     RecordError::new(
         Code::PartitionOutOfRange,
@@ -149,11 +173,15 @@ fn out_of_range(chose: String, view: &TopicView, advice: &str) -> RecordError {
     )
 }
 
-fn key_hash(record: &Record, view: &TopicView) -> u32 {
+fn key_hash(record: &Record, view: &TopicView) -> Decided {
     match &record.key {
-        Some(key) => partition_for_key(key, view.partitions.count()),
-        None => view.topic.any(&view.partitions, record.wire_size()),
+        Some(key) => Decided::Partition(partition_for_key(key, view.partitions.count())),
+        None => anywhere(record, view),
     }
+}
+
+fn anywhere(record: &Record, view: &TopicView) -> Decided {
+    Decided::Partition(view.topic.any(&view.partitions, record.wire_size()))
 }
 
 impl From<CallError> for RecordError {

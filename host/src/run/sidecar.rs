@@ -23,6 +23,7 @@ use crate::{
         route::Routes,
         topics::{TopicLimits, Topics},
     },
+    tenants::Tenants,
     topic::Rules,
 };
 
@@ -188,6 +189,7 @@ fn pipeline(
             topic_limits,
         ),
         producer,
+        tenants: Arc::new(Tenants::off()),
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: properties.max_record_bytes,

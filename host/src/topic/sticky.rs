@@ -10,6 +10,42 @@ const BYTES: usize = 16 << 10;
 /// The partition changes after this time.
 const TIME: Duration = Duration::from_secs(1);
 
+/// The present partitions for tenants whose records may go to any of several. Tenants that share a place change their
+/// partitions more often than needed, which does no harm.
+#[derive(Debug)]
+pub struct StickyTenants([Option<(u64, Current)>; TENANTS]);
+
+const TENANTS: usize = 64;
+
+impl Default for StickyTenants {
+    fn default() -> Self {
+        Self([const { None }; TENANTS])
+    }
+}
+
+impl StickyTenants {
+    /// Picks one of these partitions, of which there is at least one, for a record of this size. `tenant` is a hash.
+    pub fn pick(&mut self, among: &[u32], tenant: u64, partitions: &Partitions, bytes: usize, now: Instant) -> u32 {
+        let place = &mut self.0[tenant as usize % TENANTS];
+        if let Some((same, current)) = place
+            && *same == tenant
+            && among.contains(&current.partition)
+            && current.stays(partitions, now)
+        {
+            current.bytes += bytes;
+            return current.partition;
+        }
+        let partition = draw(among.iter().copied(), partitions).unwrap_or(among[0]);
+        let current = Current {
+            partition,
+            since: now,
+            bytes,
+        };
+        *place = Some((tenant, current));
+        partition
+    }
+}
+
 /// The present partition of one topic.
 #[derive(Debug, Default)]
 pub struct Sticky {
@@ -29,15 +65,12 @@ impl Sticky {
     /// Picks the partition for a record of this size.
     pub fn pick(&mut self, partitions: &Partitions, bytes: usize, now: Instant) -> u32 {
         if let Some(current) = &mut self.current
-            && current.partition < partitions.count()
-            && current.bytes < BYTES
-            && now - current.since < TIME
-            && partitions.leaderless.binary_search(&current.partition).is_err()
+            && current.stays(partitions, now)
         {
             current.bytes += bytes;
             return current.partition;
         }
-        let partition = draw(partitions);
+        let partition = draw(0..partitions.count(), partitions).unwrap_or_default();
         self.current = Some(Current {
             partition,
             since: now,
@@ -47,27 +80,37 @@ impl Sticky {
     }
 }
 
-/// Draws a partition that has a leader. Its weight is the bytes by which its queue is shorter than the longest, plus one: so
-/// the partition with the longest queue is drawn at times, too.
-fn draw(partitions: &Partitions) -> u32 {
-    let queued = partitions.queued_bytes();
-    let mut candidates: Vec<u32> = (0..partitions.count())
-        .filter(|partition| partitions.leaderless.binary_search(partition).is_err())
-        .collect();
-    if candidates.is_empty() {
-        candidates = (0..partitions.count()).collect();
+impl Current {
+    /// Whether the next record goes there, too.
+    fn stays(&self, partitions: &Partitions, now: Instant) -> bool {
+        self.partition < partitions.count()
+            && self.bytes < BYTES
+            && now - self.since < TIME
+            && partitions.leaderless.binary_search(&self.partition).is_err()
     }
-    let longest = candidates.iter().map(|&p| queued[p as usize]).max().unwrap_or_default();
-    let weight = |partition: u32| longest - queued[partition as usize] + 1;
-    let total: u64 = candidates.iter().map(|&p| weight(p)).sum();
-    let mut left = fastrand::u64(0..total.max(1));
-    for &partition in &candidates {
-        match left.checked_sub(weight(partition)) {
+}
+
+/// Draws one of these partitions that has a leader; `None` if the topic has none of them. Its weight is the bytes by which
+/// its queue is shorter than the longest, plus one: so the partition with the longest queue is drawn at times, too.
+fn draw(among: impl Iterator<Item = u32> + Clone, partitions: &Partitions) -> Option<u32> {
+    let among = among.filter(|partition| *partition < partitions.count());
+    let has_leader = |partition: &u32| partitions.leaderless.binary_search(partition).is_err();
+    let mut candidates: Vec<u32> = among.clone().filter(has_leader).collect();
+    if candidates.is_empty() {
+        candidates = among.collect();
+    }
+    let queued = |partition: u32| partitions.quotas[partition as usize].bytes() as u64;
+    let queued: Vec<u64> = candidates.iter().map(|&partition| queued(partition)).collect();
+    let longest = queued.iter().copied().max()?;
+    let weights = queued.iter().map(|queued| longest - queued + 1);
+    let mut left = fastrand::u64(0..weights.clone().sum::<u64>().max(1));
+    for (&partition, weight) in candidates.iter().zip(weights) {
+        match left.checked_sub(weight) {
             Some(rest) => left = rest,
-            None => return partition,
+            None => return Some(partition),
         }
     }
-    candidates.last().copied().unwrap_or_default()
+    candidates.last().copied()
 }
 
 #[cfg(test)]

@@ -241,12 +241,11 @@ impl Stream {
         taken: &mpsc::Sender<Taken>,
     ) -> Result<(), End> {
         let pipeline = &self.pipeline;
-        let decided = match pipeline.decide(records, self.trace).await {
+        let mut decided = match pipeline.decide(records, self.trace).await {
             Ok(decided) => decided,
-            Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
-            Err(NotTaken::Busy(busy)) => return Err(End::Error("busy", busy.to_string())),
+            Err(not_taken) => return Err(End::not_taken(&not_taken)),
         };
-        let place = self.make_room(pipeline, &decided, &mut Some(held)).await?;
+        let place = self.make_room(pipeline, &mut decided, &mut Some(held)).await?;
         let submitted = pipeline.hand_over(decided, place, AckMode::Streamed).await;
         match taken.send(Taken { submitted, room }).await {
             Ok(()) => Ok(()),
@@ -259,7 +258,7 @@ impl Stream {
     async fn make_room(
         &self,
         pipeline: &Pipeline,
-        decided: &RoutedRequest<'_>,
+        decided: &mut RoutedRequest<'_>,
         body: &mut Option<Reservation>,
     ) -> Result<RequestRoom, End> {
         let begun = Instant::now();
@@ -273,8 +272,11 @@ impl Stream {
                     }
                     tokio::time::sleep(CROWDED_PAUSE).await;
                 }
-                Err(NotTaken::Busy(_)) => {}
-                Err(NotTaken::Unavailable(reason)) => return Err(End::Error("kafka_unavailable", reason)),
+                Err(NotTaken::TenantMoving { waited, .. }) if waited.is_zero() => {
+                    tokio::time::sleep(CROWDED_PAUSE).await;
+                }
+                Err(NotTaken::Busy(_) | NotTaken::TenantMoving { .. }) => {}
+                Err(not_taken) => return Err(End::not_taken(&not_taken)),
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::{
         route::{Decider, Route, Routes, Table},
         topics::{TopicLimits, Topics},
     },
+    tenants::Tenants,
     topic::{Destination, Rules, TopicView},
 };
 
@@ -75,6 +76,7 @@ impl Bench {
         let pipeline = Pipeline {
             topics,
             producer,
+            tenants: Arc::new(Tenants::off()),
             admission: Arc::new(Admission::new(&limits)),
             metrics,
             max_record_bytes: 1_000_000,
@@ -177,6 +179,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         timestamp: None,
     };
     let purpose = Purpose {
+        fence: 0,
         generation: 7,
         ack: AckMode::Waited,
         metrics: Arc::clone(&bench.pipeline.metrics),
@@ -189,7 +192,11 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         records: 1,
         bytes: 10,
     };
-    let room = bench.pipeline.admission.queue(vec![load], &mut None).await;
+    let room = bench
+        .pipeline
+        .admission
+        .queue_without_tenants(vec![load], &mut None)
+        .await;
     room.expect("room").hand_on();
     let batch = Batch::new(
         [Some(destination)].into_iter(),

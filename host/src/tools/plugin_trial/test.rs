@@ -115,7 +115,7 @@ fn exactly(decision: &Decision) -> Expect {
         Decision::Partition(partition) => Expect::Partition(*partition),
         Decision::KeyHash(bytes) => Expect::KeyHash(bytes.clone()),
         Decision::Any => Expect::Any,
-        Decision::Tenant(tenant) => Expect::Tenant(tenant.clone()),
+        Decision::Tenant(tenant) => Expect::Tenant(tenant.name.clone()),
         Decision::Reject(message) => Expect::Reject(message.clone()),
     }
 }
@@ -146,7 +146,7 @@ fn decided(answer: &Result<Decision, CallError>, partitions: u32) -> String {
         Decision::Partition(partition) => format!("partition {partition}"),
         Decision::KeyHash(bytes) => format!("key-hash of {:?}{}", String::from_utf8_lossy(bytes), lands()),
         Decision::Any => "any".to_owned(),
-        Decision::Tenant(tenant) => format!("tenant {tenant:?}{}", lands()),
+        Decision::Tenant(tenant) => format!("tenant {:?}{}", tenant.name, lands()),
         Decision::Reject(message) => format!("reject {message:?}"),
     }
 }

@@ -21,7 +21,7 @@ async fn what_was_not_taken_for_lack_of_room_is_still_expected() {
     let full = rig
         .pipeline
         .admission
-        .queue(vec![all], &mut None)
+        .queue_without_tenants(vec![all], &mut None)
         .await
         .expect("all of it");
     let refused = rig.send(&number(0, 2), 200).await.expect_err("no room");

@@ -1,0 +1,97 @@
+//! Where the routing table lives.
+//!
+//! A [`Store`] has one table. Many may read it; who changes it compares and sets: [`Store::apply`] takes changes only for
+//! the epoch and version that they were made for. [`Store::claim`] raises the epoch, so that whoever wrote before can
+//! write no more.
+//!
+//! | URL | | feature |
+//! |---|---|---|
+//! | `file:PATH` | [`file`]: for one machine | `file` |
+//!
+//! All calls block, so a store has a thread of its own. [`Url`] says which store is meant; a URL is shown without its
+//! password.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+#[cfg(feature = "file")]
+pub mod file;
+pub mod memory;
+pub mod url;
+
+use std::time::Duration;
+
+use pointsman_routing::{Change, Hashing, Refused, Table, TableError};
+
+pub use self::url::{Url, UrlError};
+
+/// One routing table that several processes share.
+pub trait Store: Send {
+    /// The whole table, as it is now.
+    fn load(&mut self) -> Result<Table, StoreError>;
+
+    /// Waits until there may be another table than the one that the last call of this method or of [`Store::load`]
+    /// returned, at most for `patience`, and returns it. `None`: there is no other one.
+    ///
+    /// A store tells of its changes by itself. In case it does not, it is looked at after [`Settings::poll`] as well.
+    fn changed(&mut self, patience: Duration) -> Result<Option<Table>, StoreError>;
+
+    /// Makes a table without rows, of this incarnation. There must be none yet.
+    fn init(&mut self, incarnation: &str) -> Result<Table, StoreError>;
+
+    /// Makes these changes, together or not at all, if the table still has this epoch and version.
+    fn apply(&mut self, expected: (u64, u64), changes: Vec<Change>) -> Result<Table, StoreError>;
+
+    /// Raises the epoch: changes that were made for an earlier one fail from now on.
+    fn claim(&mut self) -> Result<Table, StoreError>;
+}
+
+/// What all stores need.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long to trust that the store tells of its changes.
+    pub poll: Duration,
+    /// For the tables.
+    pub hashing: Hashing,
+}
+
+/// Why a store did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or does not answer.
+    #[error("it cannot be reached: {0}")]
+    Away(String),
+    /// It has no table.
+    #[error("there is no routing table yet; `pointsman routes init` makes it")]
+    NoTable,
+    /// It has a table already.
+    #[error("there is a routing table already, of version {version}; to begin anew, remove it first")]
+    HasTable {
+        /// Its version.
+        version: u64,
+    },
+    /// What it has is no table.
+    #[error(transparent)]
+    Bad(#[from] TableError),
+    /// It does not make a change.
+    #[error(transparent)]
+    Refused(Refused),
+}
+
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// Makes changes of a table if it still has this epoch and version.
+pub(crate) fn changed(
+    table: &Table,
+    expected: (u64, u64),
+    changes: Vec<Change>,
+) -> Result<(Table, Vec<Change>), StoreError> {
+    let now = (table.epoch(), table.version());
+    if now != expected {
+        return Err(Refused::Outdated { expected, now }.into());
+    }
+    Ok(table.apply(changes)?)
+}
