@@ -10,12 +10,13 @@ use crate::support::{files::files_below, sidecar::root};
 
 /// Each folder with those that it may use. They stand in the order of a record's way, so each may only name folders behind it. To let a
 /// folder use one more, write it here; one that is used no more has to go.
-const FOLDERS: [(&str, &[&str]); 14] = [
+const FOLDERS: [(&str, &[&str]); 15] = [
     (
         "run",
         &[
             "ingest",
             "reload",
+            "follow",
             "pipeline",
             "routing",
             "plugin",
@@ -48,12 +49,16 @@ const FOLDERS: [(&str, &[&str]); 14] = [
         "ordering",
         &["pipeline", "plugin", "produce", "admission", "config", "base"],
     ),
+    ("follow", &["pipeline", "tenants", "config", "base"]),
     (
         "pipeline",
         &["routing", "plugin", "produce", "tenants", "topic", "admission", "base"],
     ),
     ("reload", &["routing", "plugin", "config", "base"]),
-    ("routing", &["plugin", "produce", "tenants", "topic", "config", "base"]),
+    (
+        "routing",
+        &["plugin", "produce", "tenants", "topic", "admission", "config", "base"],
+    ),
     ("plugin", &["tenants", "topic", "config", "base"]),
     ("produce", &["topic", "admission", "base"]),
     ("topic", &["admission", "base"]),

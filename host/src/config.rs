@@ -15,6 +15,7 @@ mod load;
 pub(crate) mod log_level;
 mod raw_properties;
 mod route;
+mod routing;
 mod schema;
 mod shown;
 mod source;
@@ -28,6 +29,7 @@ pub use self::{
     limits::Limits,
     raw_properties::RawProperties,
     route::{OnError, Route, Shadow},
+    routing::Routing,
     schema::schema,
     shown::{REDACTED, redacted},
     source::{ConfigError, Source},
@@ -48,6 +50,9 @@ pub struct Config {
     /// Which plugin decides for which topics; the first match wins.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
+    /// The routing table of tenants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing: Option<Routing>,
     /// How the sidecar ends.
     pub shutdown: Shutdown,
     /// What the sidecar logs.

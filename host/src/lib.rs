@@ -33,6 +33,7 @@
 //!
 //! - [`run`]: builds all of this once, serves, and drains at the end; [`run::admin`] shows it and takes orders,
 //!   [`run::logging`] never holds anybody up.
+//! - [`follow`]: reads the routing table of tenants from its store, and holds tenants that move.
 //! - [`reload`]: exchanges plugins and routes while records flow.
 //! - [`tools`]: the other commands: `plugin new|build|dev|check|test|bench`, `load`, `probe`, `drain`.
 //!
@@ -44,6 +45,7 @@
 pub mod admission;
 pub mod base;
 pub mod config;
+pub mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod ingest;

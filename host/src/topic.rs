@@ -88,6 +88,11 @@ impl Topic {
         }
     }
 
+    /// Goes on with the quotas that the topic had when it was known before.
+    pub(crate) fn goes_on_from(&self, before: &Partitions, infos: &[PartitionInfo]) {
+        self.partitions.store(Arc::new(before.refreshed(infos)));
+    }
+
     /// Takes over the configuration that the brokers gave.
     pub(crate) fn configure(&self, settings: TopicSettings, batch_bytes: usize) {
         let changed = self.terms.configure(settings);

@@ -229,6 +229,12 @@ impl Table {
         self.topics.values().flat_map(|topic| topic.rows())
     }
 
+    /// Whether this table has exactly the rows of another.
+    pub fn has_rows_of(&self, other: &Self) -> bool {
+        let is_there = |row: Row| other.row(&row.topic, &row.tenant).as_ref() == Some(&row);
+        self.rows == other.rows && self.rows().all(is_there)
+    }
+
     /// One row.
     pub fn row(&self, topic: &str, tenant: &str) -> Option<Row> {
         self.topic(topic)?.row(tenant, &self.hashing)

@@ -30,8 +30,10 @@ pub struct FileStore {
     /// What the file was like when it was last read.
     seen: Option<Seen>,
     watch: Option<Watch>,
-    /// When the file was last looked at.
-    looked: Option<Instant>,
+    /// What is wrong with the file as it was last read; `None` if nothing is.
+    wrong: Option<StoreError>,
+    /// Whether the file was read at all.
+    is_read: bool,
 }
 
 /// What tells one version of a file from another.
@@ -56,7 +58,8 @@ impl FileStore {
             settings,
             seen: None,
             watch: None,
-            looked: None,
+            wrong: None,
+            is_read: false,
         }
     }
 
@@ -85,14 +88,16 @@ impl FileStore {
     }
 
     fn read(&mut self) -> Result<Table, StoreError> {
-        self.looked = Some(Instant::now());
+        self.is_read = true;
         let document = self.document();
         // A file that is no table is not read again before it changes.
         self.seen = match &document {
             Ok((_, seen)) => Some(*seen),
             Err(_) => fs::metadata(&self.path).ok().map(|metadata| Seen::of(&metadata)),
         };
-        Ok(document?.0.table(self.settings.hashing.clone())?)
+        let table = document.and_then(|(document, _)| Ok(document.table(self.settings.hashing.clone())?));
+        self.wrong = table.as_ref().err().cloned();
+        table
     }
 
     fn away(&self, what: &str, error: &io::Error) -> StoreError {
@@ -221,12 +226,13 @@ impl Store for FileStore {
         loop {
             // The watch begins before the first look, so nothing is missed between both.
             self.wait(Duration::ZERO);
-            if self.is_other() || self.looked.is_none() {
+            if self.is_other() || !self.is_read {
                 return self.read().map(Some);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(None);
+                // It is as wrong as it was.
+                return self.wrong.clone().map_or(Ok(None), Err);
             }
             self.wait(left.min(self.settings.poll));
         }

@@ -4,6 +4,7 @@
 mod pause;
 mod plugin;
 mod registrar;
+mod routing;
 mod topic;
 
 use std::{
@@ -19,6 +20,7 @@ use prometheus::{Encoder as _, Histogram, IntCounterVec, IntGauge, Registry, Tex
 pub use self::{
     pause::Pause,
     plugin::{PluginMetrics, ShadowMetrics},
+    routing::RoutingMetrics,
     topic::TopicCounters,
 };
 use self::{plugin::PluginVectors, registrar::Registrar, topic::TopicMetrics};
@@ -38,6 +40,8 @@ pub struct Metrics {
     /// How long the whole producer is drained after a topic was closed.
     pub pause: Pause,
     plugins: PluginVectors,
+    /// The routing table of tenants.
+    pub routing: RoutingMetrics,
     config_reloads: IntCounterVec,
     sequence_conflicts: IntCounterVec,
     log_lines_dropped: IntCounterVec,
@@ -93,6 +97,7 @@ impl Metrics {
         Ok(Self {
             topics: Arc::new(TopicMetrics::new(&registrar)?),
             plugins: PluginVectors::new(&registrar)?,
+            routing: RoutingMetrics::new(&registrar)?,
             unwaited: registrar.counters(
                 "pointsman_unwaited_records_total",
                 "Records sent with ack=none, by the outcome that nobody waited for",

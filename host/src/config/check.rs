@@ -30,6 +30,9 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
     let kafka = kafka(&mut config, found);
     limits(&config.limits, found);
     plugins(&config, found);
+    if let Some(routing) = &config.routing {
+        super::routing::check(routing, found);
+    }
     if config.routes.is_empty() {
         config.routes.push(Route::everything());
     }

@@ -14,7 +14,10 @@ use super::{
     file,
     imports::{LogWindow, State},
 };
-use crate::base::text::{said, said_on_one_line, shorten};
+use crate::{
+    base::text::{said, said_on_one_line, shorten},
+    tenants::Tenants,
+};
 
 /// The package of the interfaces that a plugin may import, without its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";
@@ -51,6 +54,8 @@ pub struct Code {
     pub engine_bytes: usize,
     /// The engine that the code was compiled for.
     pub(super) engine: Engine,
+    /// Where its instances look tenants up.
+    pub(super) tenants: Arc<Tenants>,
     /// Bounds what all its instances log.
     pub(super) log_window: Arc<Mutex<LogWindow>>,
     /// The linked component, ready to make instances.
@@ -113,6 +118,7 @@ impl Code {
             exports,
             engine_bytes,
             engine: engine.clone(),
+            tenants: Arc::clone(compiler.tenants()),
             log_window: Arc::default(),
             pre,
         })

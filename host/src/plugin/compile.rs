@@ -21,7 +21,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use wasmtime::component::Component;
@@ -43,7 +46,7 @@ use super::{
     cache::Cache,
     survey::Survey,
 };
-use crate::config;
+use crate::{config, tenants::Tenants};
 
 /// A compiled component, loaded into this process and ready to be linked.
 pub(super) struct Compiled {
@@ -73,6 +76,8 @@ pub struct Compiler {
     is_cache_full: AtomicBool,
     /// The program that the child runs; `None` to compile in this process.
     program: Option<PathBuf>,
+    /// Where the plugins look tenants up.
+    tenants: Arc<Tenants>,
 }
 impl Compiler {
     /// Compiles in a child that runs the current program, which must know [`SUBCOMMAND`].
@@ -83,6 +88,7 @@ impl Compiler {
             cache,
             is_cache_full: false.into(),
             program: Some(PathBuf::from(OWN_PROGRAM)),
+            tenants: Arc::new(Tenants::off()),
         }
     }
 
@@ -94,7 +100,21 @@ impl Compiler {
             cache: None,
             is_cache_full: false.into(),
             program: None,
+            tenants: Arc::new(Tenants::off()),
         }
+    }
+
+    /// The same, for plugins that look tenants up there.
+    pub fn with_tenants(self, tenants: &Arc<Tenants>) -> Self {
+        Self {
+            tenants: Arc::clone(tenants),
+            ..self
+        }
+    }
+
+    /// Where plugins look tenants up.
+    pub(super) fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
     }
 
     /// The engine that the code is for.

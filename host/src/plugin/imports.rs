@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use pointsman_routing::{Status, Table};
 
 use super::{
     bindings::pointsman::partitioner::{
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     base::{record::Record, text::shortened},
+    tenants::Tenants,
     topic::Partitions,
 };
 
@@ -39,6 +41,10 @@ pub(super) struct State {
     pub(super) memory: Memory,
     /// How long the current call may take.
     pub(super) time: Time,
+    /// The routing table of tenants.
+    tenants: Arc<Tenants>,
+    /// The table that this call has looked into: all its look-ups are answered from one.
+    table: Option<Arc<Table>>,
     /// How much the plugin has handed to the host in this call, bytes.
     crossed: usize,
     /// Shared by all instances of the plugin.
@@ -77,9 +83,17 @@ pub(super) struct LogWindow {
 }
 
 impl State {
-    pub(super) fn new(plugin: &Arc<str>, log_window: &Arc<Mutex<LogWindow>>, memory: Memory, time: Time) -> Self {
+    pub(super) fn new(
+        plugin: &Arc<str>,
+        tenants: &Arc<Tenants>,
+        log_window: &Arc<Mutex<LogWindow>>,
+        memory: Memory,
+        time: Time,
+    ) -> Self {
         Self {
             plugin: Arc::clone(plugin),
+            tenants: Arc::clone(tenants),
+            table: None,
             current: None,
             memory,
             time,
@@ -91,6 +105,7 @@ impl State {
     /// Prepares for a call.
     pub(super) fn begin(&mut self, current: Current, time: Time) {
         self.current = Some(current);
+        self.table = None;
         self.time = time;
         self.crossed = 0;
     }
@@ -196,11 +211,32 @@ impl topology::Host for State {
 }
 
 impl routes::Host for State {
-    /// This version has no routing table, so no tenant has an assignment.
     fn lookup(&mut self, tenant: String) -> wasmtime::Result<Option<routes::Assignment>> {
         self.crossing(tenant.len())?;
-        self.current()?;
-        Ok(None)
+        let topic = match &self.current()?.records {
+            Records::One(record) => Some(&record.topic),
+            // They are of one topic.
+            Records::Batch { records, .. } => records.first().map(|record| &record.topic),
+        };
+        let Some(topic) = topic.map(Arc::clone) else {
+            return Ok(None);
+        };
+        if self.table.is_none() {
+            self.table = self.tenants.table();
+        }
+        let found = self.table.as_deref().and_then(|table| {
+            let rows = table.topic(&topic)?;
+            Some(rows.find(&tenant, table.hashing().of(&tenant)))
+        });
+        Ok(found.map(|row| routes::Assignment {
+            status: match row.status() {
+                Status::Shared => routes::Status::Shared,
+                Status::Dedicated => routes::Status::Dedicated,
+                Status::Sharded => routes::Status::Sharded,
+            },
+            partitions: row.partitions(&tenant),
+            version: row.version(),
+        }))
     }
 }
 

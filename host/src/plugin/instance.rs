@@ -53,7 +53,7 @@ impl Instance {
     pub(super) fn new(code: &Code, limits: &Limits, config: &str) -> Result<Self, CallError> {
         let time = Time::new(limits.configure, limits.configure * 10);
         let memory = Memory::new(limits.memory_bytes, code.engine_bytes);
-        let state = State::new(&code.name, &code.log_window, memory, time);
+        let state = State::new(&code.name, &code.tenants, &code.log_window, memory, time);
         let mut store = Store::new(code.engine.wasm(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(CROSSING_BYTES);

@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use self::table::{Full, TopicTable};
 use crate::{
+    admission::PartitionQuota,
     base::{
         metrics::Metrics,
         outcome::{Code, RecordError},
@@ -97,6 +98,12 @@ impl Topics {
     /// The name of any known topic.
     pub fn any_known(&self) -> Option<Arc<str>> {
         self.known.any()
+    }
+
+    /// What is under way in a partition, also if its topic is no longer known. `None`: nothing is, or the partition is not
+    /// there.
+    pub fn quota(&self, topic: &str, partition: u32) -> Option<Arc<PartitionQuota>> {
+        self.known.quota(topic, partition)
     }
 
     /// Counts of outcomes so far, by topic and kind.
@@ -246,6 +253,9 @@ impl Topics {
     ) -> Topic {
         let rules = self.limits.rules;
         let topic = Topic::new(Arc::clone(name), infos, rules, &self.metrics);
+        if let Some(before) = self.known.before(name) {
+            topic.goes_on_from(&before, infos);
+        }
         match settings.into_iter().next() {
             Some(Ok(settings)) => topic.configure(settings, rules.packing.batch_bytes),
             Some(Err(reason @ NoSettings::Refused(_))) => tracing::info!(

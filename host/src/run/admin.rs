@@ -25,6 +25,7 @@ pub use self::serve::{Serving, bind, serve};
 use self::{error::AdminError, places::AdminPlace};
 use crate::{
     base::token,
+    follow::Follower,
     ingest::origin,
     pipeline::Pipeline,
     produce::Health,
@@ -46,6 +47,8 @@ pub struct Admin {
     pub log: Log,
     /// The routes and their plugins.
     pub reloader: Arc<Reloader>,
+    /// The routing table of tenants.
+    pub follower: Arc<Follower>,
     /// Whether `/ready` waits for Kafka.
     pub ready_requires_kafka: bool,
     /// Set once the ingest listeners are served.
@@ -85,7 +88,7 @@ impl Admin {
         }
         let guarded = match path {
             "/live" | "/ready" | "/metrics" => false,
-            "/plugins" | "/config" => true,
+            "/plugins" | "/routes" | "/config" => true,
             _ => {
                 return Err(AdminError::NotFound);
             }
@@ -101,6 +104,7 @@ impl Admin {
             "/ready" => self.ready(),
             "/metrics" => self.metrics(),
             "/plugins" => document(StatusCode::OK, &self.reloader.shown()),
+            "/routes" => document(StatusCode::OK, &self.follower.shown()),
             _ => document(StatusCode::OK, &self.config),
         })
     }
@@ -150,23 +154,25 @@ impl Admin {
         };
         let kafka = state == "up" || !self.ready_requires_kafka;
         let (plugins, problems) = self.reloader.readiness();
-        let ready = serving && !draining && kafka && plugins;
+        let (routes, routing) = self.follower.readiness();
+        let ready = serving && !draining && kafka && plugins && routes;
         let status = if ready {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        document(
-            status,
-            &json!({
+        let mut told = json!({
                 "ready": ready,
                 "listeners": serving,
                 "draining": draining,
                 "plugins": plugins,
                 "problems": problems,
                 "kafka": {"state": state, "detail": detail, "required": self.ready_requires_kafka},
-            }),
-        )
+        });
+        if !routing.is_null() {
+            told["routing"] = routing;
+        }
+        document(status, &told)
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -185,6 +191,7 @@ impl Admin {
         ] {
             gauge.set(now.cast_signed() as i64);
         }
+        self.follower.gauge();
         metrics.log_lines_dropped(self.log.unread(), self.log.repeated());
         let mut response = Response::new(Full::from(metrics.render()));
         response.headers_mut().insert(

@@ -48,9 +48,10 @@ impl Sidecar {
         let serving = self.accept(self.bind().await?, workers);
         self.admin.serving.store(true, Ordering::Relaxed);
         let _reloading = self.reloader.spawn(mailbox)?;
-        match self.reloader.readiness() {
-            (true, _) => tracing::info!("ready"),
-            (false, problems) => tracing::warn!(?problems, "serving, but not ready yet"),
+        match (self.reloader.readiness(), self.admin.follower.readiness()) {
+            ((true, _), (true, _)) => tracing::info!("ready"),
+            ((true, _), (false, _)) => tracing::warn!("serving, but not ready yet: there is no routing table"),
+            ((false, problems), _) => tracing::warn!(?problems, "serving, but not ready yet"),
         }
         let by_signal = tokio::select! {
             () = signals.next() => true,

@@ -10,6 +10,7 @@ use crate::{
     admission::Admission,
     base::metrics::Metrics,
     config::{Config, Limits, Loaded, redacted},
+    follow,
     ingest::api::Api,
     pipeline::{self, Pipeline},
     plugin::{CompileLimits, Compiler, Engine},
@@ -68,7 +69,13 @@ impl Sidecar {
             token,
             admin_token,
         } = loaded;
-        let (reloader, mailbox) = Reloader::start(&config, config_file, compiler(&config)?, Arc::clone(&metrics))?;
+        let follower = follow::follower(config.routing.as_ref(), &metrics)?;
+        let (reloader, mailbox) = Reloader::start(
+            &config,
+            config_file,
+            compiler(&config)?.with_tenants(follower.tenants()),
+            Arc::clone(&metrics),
+        )?;
         let properties = Properties::of(kafka.properties, &config, broker);
         let (producer, effective) = producer(&properties, &config, broker.is_some())?;
         shown["kafka"]["effective_properties"] = effective;
@@ -78,12 +85,17 @@ impl Sidecar {
             metrics,
             &config.limits,
             &properties,
+            follower.tenants(),
         ));
+        if let Some(routing) = &config.routing {
+            follow::start(&follower, routing, &pipeline)?;
+        }
         let admin = Arc::new(Admin {
             pipeline: Arc::clone(&pipeline),
             loopback: config.listen.admin.ip().is_loopback(),
             token: admin_token,
             reloader: Arc::clone(&reloader),
+            follower: Arc::clone(&follower),
             config: shown,
             log,
             ready_requires_kafka: config.kafka.ready_requires_kafka,
@@ -171,6 +183,7 @@ fn pipeline(
     metrics: Arc<Metrics>,
     limits: &Limits,
     properties: &Properties,
+    tenants: &Arc<Tenants>,
 ) -> Pipeline {
     let topic_limits = TopicLimits {
         max_topics: limits.max_topics,
@@ -189,7 +202,7 @@ fn pipeline(
             topic_limits,
         ),
         producer,
-        tenants: Arc::new(Tenants::off()),
+        tenants: Arc::clone(tenants),
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: properties.max_record_bytes,

@@ -39,6 +39,12 @@ impl Partitions {
         self.quotas.iter().map(|quota| quota.bytes() as u64).collect()
     }
 
+    /// Whether a record of these partitions is under way, or may still be written.
+    pub fn is_in_use(&self) -> bool {
+        let mut quotas = self.quotas.iter();
+        quotas.any(|quota| quota.records() > 0 || quota.unsettled_since().is_some())
+    }
+
     /// The partitions after a refresh. Their quotas are kept, with what is queued.
     pub(super) fn refreshed(&self, infos: &[PartitionInfo]) -> Self {
         let quotas = (0..infos.len())

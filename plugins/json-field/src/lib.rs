@@ -13,9 +13,7 @@
 //! JSON as a whole, when nothing is there, and when null, an array or an object is there. If an object repeats a name,
 //! the last one counts.
 
-mod pointer;
-
-use pointer::{Absent, Pointer};
+use json_pointer::{Absent, Pointer};
 use pointsman_plugin::{Config, Decision, Partitioner, Record, export};
 use serde::Deserialize;
 
@@ -46,7 +44,7 @@ impl Partitioner for JsonField {
     fn configure(config: &Config) -> Result<Self, String> {
         let settings: Settings = config.parse()?;
         Ok(JsonField {
-            pointer: Pointer::parse(&settings.pointer)?,
+            pointer: Pointer::parse(&settings.pointer).map_err(|error| format!("`pointer`: {error}"))?,
             missing: settings.missing,
         })
     }
@@ -124,7 +122,7 @@ mod tests {
     fn a_config_that_cannot_work_is_refused_by_the_name_of_its_key() {
         for (config, expected) in [
             ("{}", "missing field `pointer`"),
-            (r#"{"pointer": "id"}"#, "`pointer` is `id`"),
+            (r#"{"pointer": "id"}"#, "`pointer`: `id` is not a JSON pointer"),
             (
                 r#"{"pointer": "/id", "missing": "drop"}"#,
                 "unknown variant `drop`, expected one of `key`, `any`, `reject`",

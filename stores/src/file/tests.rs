@@ -67,7 +67,7 @@ fn a_change_is_found_by_a_look_where_nothing_tells_of_it() {
 }
 
 #[test]
-fn a_file_that_is_no_table_is_told_once_and_the_next_good_one_is_read() {
+fn a_file_that_is_no_table_is_told_and_the_next_good_one_is_read() {
     let place = Place::new();
     let mut store = place.store();
     assert_eq!(store.changed(Duration::ZERO).map(|_| ()), Err(StoreError::NoTable));

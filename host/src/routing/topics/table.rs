@@ -8,13 +8,16 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crate::topic::Topic;
+use crate::{
+    admission::PartitionQuota,
+    topic::{Partitions, Topic},
+};
 
 const SHORTEST_REST: Duration = Duration::from_secs(10);
 const LONGEST_REST: Duration = Duration::from_secs(600);
@@ -28,6 +31,9 @@ pub(super) struct TopicTable {
     /// All times here are ms since this one.
     begun: Instant,
     topics: RwLock<HashMap<Arc<str>, Known>>,
+    /// The quotas of topics that are no longer known, while records of them are under way or may still be written. A topic
+    /// that is found again gets them back, so that nothing under way is lost sight of.
+    left: Mutex<HashMap<Arc<str>, Arc<Partitions>>>,
     /// Until this time no topic can be removed, as the last search has found.
     full_until_ms: AtomicU64,
 }
@@ -60,6 +66,7 @@ impl TopicTable {
             most,
             begun: now,
             topics: RwLock::default(),
+            left: Mutex::default(),
             full_until_ms: AtomicU64::new(0),
         }
     }
@@ -117,22 +124,59 @@ impl TopicTable {
         let mut topics = self.write();
         let gone = match topics.contains_key(&topic.name) || topics.len() < self.most {
             true => None,
-            false => Some(make_room(&mut topics, now_ms).ok_or(Full)?),
+            false => {
+                let gone = make_room(&mut topics, now_ms).ok_or(Full)?;
+                self.leave(&gone);
+                Some(Arc::clone(&gone.name))
+            }
         };
         let known = match topics.entry(Arc::clone(&topic.name)) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(Known {
-                topic,
-                since_ms: now_ms,
-                used_ms: AtomicU64::new(now_ms),
-            }),
+            Entry::Vacant(place) => {
+                self.left().remove(place.key());
+                place.insert(Known {
+                    topic,
+                    since_ms: now_ms,
+                    used_ms: AtomicU64::new(now_ms),
+                })
+            }
         };
         Ok((Arc::clone(&known.topic), gone))
     }
 
     /// Removes a topic.
     pub(super) fn remove(&self, name: &str) {
-        self.write().remove(name);
+        let mut topics = self.write();
+        if let Some(known) = topics.remove(name) {
+            self.leave(&known.topic);
+        }
+    }
+
+    /// Keeps the quotas of a topic that is removed, under the table's lock.
+    fn leave(&self, topic: &Topic) {
+        let mut left = self.left();
+        left.retain(|_, partitions| partitions.is_in_use());
+        left.insert(Arc::clone(&topic.name), topic.partitions());
+    }
+
+    /// The partitions that a topic had when it was known before, if something of them is still under way.
+    pub(super) fn before(&self, name: &str) -> Option<Arc<Partitions>> {
+        let before = self.left().get(name).map(Arc::clone);
+        before.filter(|partitions| partitions.is_in_use())
+    }
+
+    /// The quota of a partition, also of a topic that is no longer known.
+    pub(super) fn quota(&self, name: &str, partition: u32) -> Option<Arc<PartitionQuota>> {
+        let topics = self.read();
+        let partitions = match topics.get(name) {
+            Some(known) => known.topic.partitions(),
+            None => Arc::clone(self.left().get(name)?),
+        };
+        partitions.quotas.get(partition as usize).map(Arc::clone)
+    }
+
+    fn left(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Partitions>>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Arc<str>, Known>> {
@@ -152,14 +196,13 @@ impl TopicTable {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-fn make_room(topics: &mut HashMap<Arc<str>, Known>, now_ms: u64) -> Option<Arc<str>> {
+fn make_room(topics: &mut HashMap<Arc<str>, Known>, now_ms: u64) -> Option<Arc<Topic>> {
     let longest = topics
         .iter()
         .filter_map(|(name, known)| Some((known.rested(now_ms)?, name)))
         .max_by_key(|(rested, _)| *rested)
         .map(|(_, name)| Arc::clone(name))?;
-    topics.remove(&longest);
-    Some(longest)
+    topics.remove(&longest).map(|known| known.topic)
 }
 
 #[cfg(test)]

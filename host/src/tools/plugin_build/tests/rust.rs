@@ -128,7 +128,7 @@ fn the_plugins_of_this_repository_build_and_import_nothing_but_their_own_interfa
     let out = tempfile::tempdir()?;
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     let built = build(&plugins, Some(out.path()), None, &mut |_| {})?;
-    for name in ["header", "json-field", "key-hash", "round-robin"] {
+    for name in ["header", "json-field", "key-hash", "round-robin", "tenant"] {
         let built = built.iter().find(|built| built.name == name).context(name)?;
         assert_eq!(built.file, out.path().join(format!("{name}.wasm")));
         let (imports, exports) = surface(&fs::read(&built.file)?)?;

@@ -12,11 +12,16 @@ const MAX_STEPS: usize = 64;
 
 /// Why a value has no text at the pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absent {
+pub enum Absent {
+    /// There is no document.
     Tombstone,
+    /// It is not JSON.
     NotJson,
+    /// Nothing is there.
     NoField,
+    /// Null is there.
     Null,
+    /// An array or an object is there.
     NotScalar,
 }
 
@@ -33,7 +38,7 @@ impl fmt::Display for Absent {
 }
 
 /// A JSON pointer that is known to be well formed.
-pub(crate) struct Pointer {
+pub struct Pointer {
     text: String,
     steps: Vec<Step>,
 }
@@ -45,12 +50,9 @@ struct Step {
 }
 
 impl Pointer {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let refuse = |why: &str| {
-            Err(format!(
-                "`pointer` is `{text}`, which is not a JSON pointer that works here: {why}"
-            ))
-        };
+    /// Reads a pointer. The error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("`{text}` is not a JSON pointer that works here: {why}"));
         if !text.is_empty() && !text.starts_with('/') {
             return refuse(&format!("it has to begin with a slash; write `/{text}`"));
         }
@@ -77,7 +79,7 @@ impl Pointer {
     }
 
     /// The text of the scalar that the pointer points to in this document.
-    pub(crate) fn text_in(&self, document: &[u8]) -> Result<Vec<u8>, Absent> {
+    pub fn text_in(&self, document: &[u8]) -> Result<Vec<u8>, Absent> {
         // Checked here, since the parser does not look into the strings that it skips, and all of JSON must be UTF-8.
         let document = str::from_utf8(document).map_err(|_| Absent::NotJson)?;
         let mut parser = serde_json::Deserializer::from_str(document);

@@ -1,0 +1,62 @@
+//! `[routing]`: where tenants go.
+
+use std::{path::PathBuf, time::Duration};
+
+use pointsman_stores::Url;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::findings::Findings;
+
+/// The store is looked at at least this often, and at most.
+const POLL_MS: std::ops::RangeInclusive<u64> = 10..=600_000;
+/// Each tenant with labels of its own is a series for each topic.
+const MOST_METRICS_TENANTS: usize = 1_000;
+
+/// `[routing]`: the routing table of tenants. Without this section, a tenant goes by the key hash of its name.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Routing {
+    /// The URL of the store that has the table: `file:PATH`. Required.
+    pub store: String,
+    /// How often the store is looked at, ms. Changes that the store tells of are seen at once. Default 2 000.
+    #[serde(default = "poll_ms")]
+    pub poll_ms: u64,
+    /// Folder that keeps the last table, so that a start without the store has one. Default: none.
+    #[serde(default)]
+    pub state_dir: Option<PathBuf>,
+    /// How many tenants have labels of their own in metrics; the others are together. Default 50.
+    #[serde(default = "metrics_tenants")]
+    pub metrics_tenants: usize,
+}
+
+fn poll_ms() -> u64 {
+    2_000
+}
+
+fn metrics_tenants() -> usize {
+    50
+}
+
+impl Routing {
+    /// `poll_ms`.
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+}
+
+pub(super) fn check(routing: &Routing, found: &mut Findings<'_>) {
+    if let Err(error) = routing.store.parse::<Url>() {
+        found.add(&["routing", "store"], error.to_string());
+    }
+    if !POLL_MS.contains(&routing.poll_ms) {
+        let (least, most) = (POLL_MS.start(), POLL_MS.end());
+        found.add(&["routing", "poll_ms"], format!("expected {least} to {most}"));
+    }
+    if routing.metrics_tenants > MOST_METRICS_TENANTS {
+        found.add(
+            &["routing", "metrics_tenants"],
+            format!("expected at most {MOST_METRICS_TENANTS}"),
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! Follows the routing table of tenants: reads it from its store, puts each version in place, and takes the sidecar's
+//! half in moves.
+//!
+//! Two threads. [`reading`] waits for the store, and decides whether what it reads may replace the table there is.
+//! [`holds`] puts a table in place, sends back what an older table resolved, and watches the partitions that tenants
+//! leave, until nothing by the old assignment is under way there. [`saved`] keeps the last table for a start without the
+//! store. [`Follower`] is what others see of it.
+
+mod events;
+mod follower;
+mod holds;
+mod reading;
+mod saved;
+mod shown;
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use pointsman_stores::{Settings, Store, Url, file::FileStore};
+
+pub use self::follower::Follower;
+use self::{holds::Driver, reading::Reading, saved::Saved};
+use crate::{base::metrics::Metrics, config::Routing, pipeline::Pipeline};
+
+/// How long a record with the outcome `unknown` may still be written after that, if no acknowledgement settles it.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// Tables that wait to be put in place. Only the last of them matters.
+const TABLES: usize = 4;
+
+/// What is known of the table of this configuration, before it is followed.
+pub fn follower(config: Option<&Routing>, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<Follower>> {
+    Ok(match config {
+        Some(config) => Follower::on(url(config)?.to_string(), metrics),
+        None => Follower::off(metrics),
+    })
+}
+
+/// Starts to follow.
+pub fn start(follower: &Arc<Follower>, config: &Routing, pipeline: &Arc<Pipeline>) -> anyhow::Result<()> {
+    let settings = Settings {
+        poll: config.poll(),
+        hashing: follower.tenants.hashing().clone(),
+    };
+    let saved = config.state_dir.as_deref().map(Saved::new).transpose()?;
+    let (tables, next) = mpsc::sync_channel(TABLES);
+    let mut reading = Reading::new(open(&url(config)?, settings), saved, Arc::clone(follower), tables);
+    // Before the first request, so that a start without the store has a table.
+    let mut driver = Driver::new(Arc::clone(pipeline), GRACE);
+    if let Some(table) = reading.saved_table() {
+        driver.put(table);
+    }
+    let shown = Arc::clone(follower);
+    let name = |name: &str| thread::Builder::new().name(name.to_owned());
+    name("routing")
+        .spawn(move || holds::run(driver, &next, &shown))
+        .context("cannot start the thread of the routing table")?;
+    name("routing-store")
+        .spawn(move || reading.run())
+        .context("cannot start the thread of the routing table's store")?;
+    Ok(())
+}
+
+/// The store that a configuration names.
+fn url(config: &Routing) -> anyhow::Result<Url> {
+    // It was checked with the configuration.
+    Ok(config.store.parse()?)
+}
+
+fn open(url: &Url, settings: Settings) -> Box<dyn Store> {
+    match url {
+        Url::File(path) => Box::new(FileStore::new(path.clone(), settings)),
+    }
+}
