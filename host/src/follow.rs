@@ -23,7 +23,10 @@ use anyhow::Context as _;
 use pointsman_stores::{Settings, Store, Url, file::FileStore};
 
 pub use self::follower::Follower;
-use self::{holds::Driver, reading::Reading, saved::Saved};
+pub(crate) use self::holds::Driver;
+#[cfg(test)]
+pub(crate) use self::holds::Planted;
+use self::{reading::Reading, saved::Saved};
 use crate::{base::metrics::Metrics, config::Routing, pipeline::Pipeline};
 
 /// How long a record with the outcome `unknown` may still be written after that, if no acknowledgement settles it.

@@ -11,6 +11,7 @@
 mod brokers;
 mod checker;
 mod clients;
+mod moves;
 
 use std::{
     env,
@@ -25,6 +26,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use self::{
     brokers::{Brokers, Bug},
     checker::{Figures, Told},
+    moves::Mover,
 };
 use crate::{
     admission::Admission,
@@ -71,7 +73,17 @@ impl Sidecar {
         let brokers = Arc::new(Brokers::new(rng.fork(), bug));
         let producer: Arc<dyn Producer> = Arc::<Brokers>::clone(&brokers);
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
+        let mut route = Route::new(&config::Route::everything(), Decider::KeyHash, None).expect("a route");
+        // In half of the runs, a record's key is its tenant.
+        route.key_is_tenant = rng.bool();
+        let tenants = match route.key_is_tenant {
+            true => Tenants::on(),
+            false => Tenants::off(),
+        };
+        let tenants = match bug {
+            Some(Bug::PartByOlderTable) => tenants.resolving_in_parts(),
+            _ => tenants,
+        };
         let routes = Arc::new(Routes::new(Table::new(0, vec![Arc::new(route)])));
         let pipeline = Arc::new(Pipeline {
             topics: Topics::new(
@@ -85,7 +97,7 @@ impl Sidecar {
                 },
             ),
             producer,
-            tenants: Arc::new(Tenants::off()),
+            tenants: Arc::new(tenants),
             admission: Arc::new(Admission::new(&limits)),
             metrics: Arc::clone(&metrics),
             max_record_bytes: 1_000,
@@ -140,6 +152,10 @@ async fn live(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
     // The look-up of a topic is the only thing that runs on another thread.
     let topic = sidecar.pipeline.topics.get(&Arc::from(TOPIC)).await;
     topic.map_err(|error| format!("no topic: {error:?}"))?;
+    let mut mover = match sidecar.pipeline.tenants.is_on() {
+        true => Some(Mover::new(&sidecar, rng.fork(), bug)),
+        false => None,
+    };
     let clients = clients::start(&sidecar, &mut rng);
     let drain_at = if rng.bool() { usize::MAX } else { rng.usize(0..400) };
     let patience = rng.usize(0..300);
@@ -152,6 +168,9 @@ async fn live(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
             tokio::time::sleep(Duration::from_millis(rng.u64(1..60))).await;
         }
         sidecar.brokers.step();
+        if let Some(mover) = &mut mover {
+            mover.step();
+        }
         if step == drain_at {
             end.send_replace(true);
         }
@@ -165,7 +184,12 @@ async fn live(seed: u64, bug: Option<Bug>) -> Result<Figures, String> {
                 let of_client: Vec<Told> = client.await.map_err(|error| format!("a client: {error}"))?;
                 told.extend(of_client);
             }
-            return checker::check(&sidecar, &told);
+            let mut figures = checker::check(&sidecar, &told)?;
+            if let Some(mover) = &mover {
+                mover.check(&sidecar.brokers.log())?;
+                figures.moved(mover.switched, mover.given_up);
+            }
+            return Ok(figures);
         }
     }
     Err(format!("not over after {STEPS} steps"))
@@ -210,7 +234,7 @@ fn one_seed_is_one_run() {
 
 /// Prints how many seeds it takes until the checker sees the bug.
 fn seen(bug: Bug, as_what: &str) {
-    for seed in 0..500 {
+    for seed in 0..SEEDS {
         if let Err(violated) = run(seed, Some(bug)) {
             assert!(violated.contains(as_what), "{violated}");
             println!("simulation: {bug:?} is seen with seed {seed}: {violated}");
@@ -238,4 +262,29 @@ fn a_double_outcome_is_seen() {
 #[test]
 fn a_mixed_up_generation_is_seen() {
     seen(Bug::GenerationMixed, "generation");
+}
+
+#[test]
+fn a_request_that_an_older_table_resolved_is_seen() {
+    seen(Bug::NoFence, "its tenant had left");
+}
+
+#[test]
+fn a_hold_that_is_clear_before_the_outcomes_is_seen() {
+    seen(Bug::ClearBeforeOutcomes, "its tenant had left");
+}
+
+#[test]
+fn an_unknown_outcome_that_is_taken_for_definite_is_seen() {
+    seen(Bug::UnknownIsDefinite, "its tenant had left");
+}
+
+#[test]
+fn a_part_of_a_request_that_another_table_resolved_is_seen() {
+    seen(Bug::PartByOlderTable, "its tenant had left");
+}
+
+#[test]
+fn partitions_that_are_forgotten_with_their_topic_are_seen() {
+    seen(Bug::LanesForgotten, "its tenant had left");
 }

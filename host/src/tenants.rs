@@ -43,6 +43,9 @@ pub struct Tenants {
     is_on: bool,
     table: ArcSwapOption<Table>,
     hashing: Hashing,
+    /// A bug that is planted on purpose: only part of a request is resolved anew.
+    #[cfg(test)]
+    in_parts: bool,
 }
 
 /// A look at [`Tenants`].
@@ -77,7 +80,22 @@ impl Tenants {
             is_on,
             table: ArcSwapOption::empty(),
             hashing: Hashing::with_seed(fastrand::u64(..)),
+            #[cfg(test)]
+            in_parts: false,
         }
+    }
+
+    /// With a bug that is planted on purpose: a request that is resolved anew is so only in part.
+    #[cfg(test)]
+    pub(crate) fn resolving_in_parts(mut self) -> Self {
+        self.in_parts = true;
+        self
+    }
+
+    /// Whether that bug is planted.
+    #[cfg(test)]
+    pub(crate) fn are_resolved_in_parts(&self) -> bool {
+        self.in_parts
     }
 
     /// Whether there is `[routing]`.

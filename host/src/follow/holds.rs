@@ -37,6 +37,15 @@ struct Watch {
     is_drained: bool,
 }
 
+/// A bug that is planted on purpose.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planted {
+    NoFence,
+    ClearBeforeOutcomes,
+    UnknownIsDefinite,
+}
+
 /// Does what [`Holds`] says. It has no thread of its own, so that a simulation can drive it.
 pub(crate) struct Driver {
     pipeline: Arc<Pipeline>,
@@ -46,6 +55,8 @@ pub(crate) struct Driver {
     held: Vec<Held>,
     /// What became clear and was not told yet, with how long that took.
     cleared: Vec<(Tenant, Duration)>,
+    #[cfg(test)]
+    pub(crate) planted: Option<Planted>,
 }
 
 impl Driver {
@@ -57,7 +68,23 @@ impl Driver {
             watches: Vec::new(),
             held: Vec::new(),
             cleared: Vec::new(),
+            #[cfg(test)]
+            planted: None,
         }
+    }
+
+    #[cfg(test)]
+    fn has(&self, planted: Planted) -> bool {
+        self.planted == Some(planted)
+    }
+
+    /// Whether a row is held and clear.
+    #[cfg(test)]
+    pub(crate) fn is_clear(&self, topic: &str, tenant: &str) -> bool {
+        let mut holds = self.holds.iter();
+        let is_it = |(row, _): &(&Tenant, _)| *row.topic == *topic && *row.tenant == *tenant;
+        let hold = holds.find(is_it).map(|(_, hold)| hold.stage());
+        hold == Some(pointsman_routing::hold::Stage::Clear)
     }
 
     /// Puts a table in place. What is resolved from now on is resolved by it; then what an older one resolved is sent back.
@@ -96,7 +123,14 @@ impl Driver {
         }
         // Without a mark, what was there before an earlier one is still there.
         let Some(fence) = watch.mark else { return false };
-        if lane.records_before_mark() > 0 {
+        let under_way = lane.records_before_mark();
+        #[cfg(test)]
+        let under_way = if self.has(Planted::ClearBeforeOutcomes) {
+            0
+        } else {
+            under_way
+        };
+        if under_way > 0 {
             return false;
         }
         if !std::mem::replace(&mut watch.is_drained, true) {
@@ -106,7 +140,10 @@ impl Driver {
                 fence,
             });
         }
-        if lane.unsettled_since().is_some_and(|since| since.elapsed() < self.grace) {
+        let unsettled = lane.unsettled_since().filter(|since| since.elapsed() < self.grace);
+        #[cfg(test)]
+        let unsettled = unsettled.filter(|_| !self.has(Planted::UnknownIsDefinite));
+        if unsettled.is_some() {
             return false;
         }
         events.push(Event::Settled {
@@ -121,8 +158,11 @@ impl Driver {
         for effect in self.holds.step(event) {
             match effect {
                 Effect::Fence { version } => {
+                    #[cfg(test)]
+                    let version = if self.has(Planted::NoFence) { 0 } else { version };
                     // Marks that are set from now on have higher numbers.
                     let number = self.pipeline.admission.fence(version) + 1;
+                    let version = self.pipeline.tenants.table().map_or(version, |table| table.version());
                     self.step(&Event::Fenced { version, number });
                 }
                 Effect::Watch {

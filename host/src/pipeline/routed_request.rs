@@ -126,7 +126,13 @@ impl<'a> RoutedRequest<'a> {
         }
         match tenants.now() {
             Now::NoTable => Err(NoTable),
-            now => Ok(self.tenants.resolve(&now, &self.topics, &mut self.records)),
+            now => {
+                #[cfg(test)]
+                if tenants.are_resolved_in_parts() {
+                    self.tenants.forget_half();
+                }
+                Ok(self.tenants.resolve(&now, &self.topics, &mut self.records))
+            }
         }
     }
 

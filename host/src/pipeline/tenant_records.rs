@@ -22,6 +22,9 @@ pub(super) struct TenantRecords {
     records: Vec<TenantRecord>,
     /// The last of `records` that was held when they were resolved.
     held: Option<usize>,
+    /// Whether they were resolved once.
+    #[cfg(test)]
+    is_resolved: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,15 @@ impl TenantRecords {
 
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// A bug that is planted on purpose: from the second time on, half of the records keep their partitions.
+    #[cfg(test)]
+    pub(super) fn forget_half(&mut self) {
+        if std::mem::replace(&mut self.is_resolved, true) {
+            let half = self.records.len() / 2;
+            self.records.drain(..half);
+        }
     }
 
     /// Memory that this takes.

@@ -106,6 +106,18 @@ impl Topics {
         self.known.quota(topic, partition)
     }
 
+    /// Forgets a topic and finds it again at once. `keeps`: what is under way there is kept, as it should be.
+    #[cfg(test)]
+    pub(crate) fn make_anew(&self, name: &str, keeps: bool) {
+        let name = Arc::from(name);
+        self.known.remove(&name);
+        if !keeps {
+            self.known.forget_left();
+        }
+        let infos = self.producer.metadata(&name, self.limits.timeout).expect("partitions");
+        self.take_in(self.found(&name, &infos, Vec::new())).expect("room");
+    }
+
     /// Counts of outcomes so far, by topic and kind.
     pub fn counts(&self) -> HashMap<Arc<str>, [u64; 4]> {
         let known = self.known.all().into_iter();

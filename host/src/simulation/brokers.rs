@@ -32,11 +32,22 @@ pub(super) enum Bug {
     DoubleOutcome,
     /// Records of a request that began before a fatal error are taken after it.
     GenerationMixed,
+    /// A request that an older table resolved gets room by it.
+    NoFence,
+    /// A hold is clear although records on the old partition have no outcome.
+    ClearBeforeOutcomes,
+    /// A record whose outcome is `unknown` counts as one that cannot be written any more.
+    UnknownIsDefinite,
+    /// Part of a request keeps the partitions that an older table gave it.
+    PartByOlderTable,
+    /// What is under way on a partition is forgotten with its topic.
+    LanesForgotten,
 }
 
 /// A record in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
+    pub(super) key: Option<Bytes>,
     pub(super) value: Bytes,
     pub(super) generation: u32,
 }
@@ -68,12 +79,16 @@ struct Partition {
     log: Vec<Written>,
     /// For how many more steps the partition answers nothing.
     stalled: usize,
+    /// Records whose outcome is `unknown` and that may still be written, but only before the next one is: the broker checks
+    /// sequence numbers.
+    late: VecDeque<Sent>,
 }
 
 /// A record on its way.
 struct Sent {
     /// Gets the outcome. None after an early acknowledgement, which is a planted bug.
     ticket: Option<Ticket>,
+    key: Option<Bytes>,
     value: Bytes,
     generation: u32,
     /// The record's offset, if it is in the log already and only its answer was lost.
@@ -104,6 +119,11 @@ impl Brokers {
             .iter()
             .map(|partition| partition.log.clone())
             .collect()
+    }
+
+    /// How many records are written in a partition.
+    pub(super) fn written(&self, partition: u32) -> usize {
+        self.state().partitions[partition as usize].log.len()
     }
 
     pub(super) fn fatal_errors(&self) -> usize {
@@ -145,8 +165,9 @@ impl State {
         match self.rng.u8(0..100) {
             0 => return self.fatal(),
             1..=4 => partition.stalled = self.rng.usize(0..80),
-            5..=14 => partition.lose_an_answer(bug),
-            15..=18 => answers.extend(partition.time_out(self.rng.bool())),
+            5..=12 => partition.lose_an_answer(bug),
+            13..=14 => partition.write_late(),
+            15..=18 => answers.extend(partition.time_out(self.rng.u8(0..3))),
             19..=22 => answers.extend(partition.refuse()),
             _ => {
                 for _ in 0..self.rng.usize(1..6) {
@@ -162,6 +183,10 @@ impl State {
     fn fatal(&mut self) -> Answers {
         let mut answers = Vec::new();
         for (number, partition) in self.partitions.iter_mut().enumerate() {
+            if self.rng.bool() {
+                partition.write_late();
+            }
+            partition.late.clear();
             for _ in 0..self.rng.usize(0..3) {
                 answers.extend(partition.deliver(number as u32));
             }
@@ -195,6 +220,7 @@ impl Partition {
         }
         let offset = self.log.len() as i64;
         self.log.push(Written {
+            key: sent.key.clone(),
             value: sent.value.clone(),
             generation: sent.generation,
         });
@@ -202,8 +228,17 @@ impl Partition {
         Some(offset)
     }
 
+    /// Writes what was given up long ago.
+    fn write_late(&mut self) {
+        for mut sent in mem::take(&mut self.late) {
+            self.write(&mut sent);
+        }
+    }
+
     fn deliver(&mut self, number: u32) -> Option<(Ticket, Outcome)> {
         let mut sent = self.queue.pop_front()?;
+        // In the order of their sequence numbers.
+        self.write_late();
         let offset = self.write(&mut sent);
         let outcome = Outcome::Acked(Ack {
             partition: number,
@@ -218,6 +253,7 @@ impl Partition {
         let Some(mut sent) = self.queue.pop_front() else {
             return;
         };
+        self.write_late();
         if bug == Some(Bug::RetryOutOfTurn) {
             self.queue.push_back(sent);
             return;
@@ -226,12 +262,19 @@ impl Partition {
         self.queue.push_front(sent);
     }
 
-    fn time_out(&mut self, written: bool) -> Option<(Ticket, Outcome)> {
+    /// Gives up the first record: it is written, is not, or may be later.
+    fn time_out(&mut self, written: u8) -> Option<(Ticket, Outcome)> {
         let mut sent = self.queue.pop_front()?;
-        if written {
-            self.write(&mut sent);
+        let ticket = sent.ticket.take()?;
+        match written {
+            0 => {}
+            1 => {
+                self.write_late();
+                self.write(&mut sent);
+            }
+            _ => self.late.push_back(sent),
         }
-        Some((sent.ticket?, unknown(Code::TimedOut)))
+        Some((ticket, unknown(Code::TimedOut)))
     }
 
     /// Refuses the first record. It must certainly not be written, so it must not have been sent yet.
@@ -269,6 +312,7 @@ impl Sender for OfGeneration<'_> {
         }
         let mut sent = Sent {
             ticket: Some(ticket),
+            key: record.key.clone(),
             value: record.value.clone().expect("a value"),
             generation: state.generation,
             written: None,

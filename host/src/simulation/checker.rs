@@ -74,9 +74,17 @@ pub(super) struct Figures {
     duplicates: usize,
     fatal_errors: usize,
     drained: usize,
+    switched: usize,
+    given_up: usize,
 }
 
 impl Figures {
+    /// Counts moves of tenants.
+    pub(super) fn moved(&mut self, switched: usize, given_up: usize) {
+        self.switched += switched;
+        self.given_up += given_up;
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.acked += other.acked;
         self.not_written += other.not_written;
@@ -85,6 +93,7 @@ impl Figures {
         self.duplicates += other.duplicates;
         self.fatal_errors += other.fatal_errors;
         self.drained += other.drained;
+        self.moved(other.switched, other.given_up);
     }
 
     pub(super) fn assert_that_everything_happened(&self) {
@@ -96,8 +105,11 @@ impl Figures {
             duplicates,
             fatal_errors,
             drained,
+            switched,
+            given_up,
         } = *self;
-        let all = [acked, not_written, unknown, late, duplicates, fatal_errors, drained];
+        let of_records = [acked, not_written, unknown, late, duplicates];
+        let all = [of_records.as_slice(), &[fatal_errors, drained, switched, given_up]].concat();
         assert!(!all.contains(&0), "{self:?}");
     }
 }

@@ -39,10 +39,12 @@ impl Partitions {
         self.quotas.iter().map(|quota| quota.bytes() as u64).collect()
     }
 
-    /// Whether a record of these partitions is under way, or may still be written.
+    /// Whether a record of these partitions is under way or may still be written, or somebody else has them and may still
+    /// send records by them.
     pub fn is_in_use(&self) -> bool {
+        let is_known = |quota: &Arc<PartitionQuota>| Arc::strong_count(quota) > 1;
         let mut quotas = self.quotas.iter();
-        quotas.any(|quota| quota.records() > 0 || quota.unsettled_since().is_some())
+        quotas.any(|quota| is_known(quota) || quota.records() > 0 || quota.unsettled_since().is_some())
     }
 
     /// The partitions after a refresh. Their quotas are kept, with what is queued.

@@ -31,8 +31,8 @@ pub(super) struct TopicTable {
     /// All times here are ms since this one.
     begun: Instant,
     topics: RwLock<HashMap<Arc<str>, Known>>,
-    /// The quotas of topics that are no longer known, while records of them are under way or may still be written. A topic
-    /// that is found again gets them back, so that nothing under way is lost sight of.
+    /// The quotas of topics that are no longer known, while anybody has them, or their records are under way or may still be
+    /// written. A topic that is found again gets them back, so that nothing under way is lost sight of.
     left: Mutex<HashMap<Arc<str>, Arc<Partitions>>>,
     /// Until this time no topic can be removed, as the last search has found.
     full_until_ms: AtomicU64,
@@ -155,14 +155,13 @@ impl TopicTable {
     /// Keeps the quotas of a topic that is removed, under the table's lock.
     fn leave(&self, topic: &Topic) {
         let mut left = self.left();
-        left.retain(|_, partitions| partitions.is_in_use());
+        left.retain(|_, partitions| Arc::strong_count(partitions) > 1 || partitions.is_in_use());
         left.insert(Arc::clone(&topic.name), topic.partitions());
     }
 
-    /// The partitions that a topic had when it was known before, if something of them is still under way.
+    /// The partitions that a topic had when it was known before.
     pub(super) fn before(&self, name: &str) -> Option<Arc<Partitions>> {
-        let before = self.left().get(name).map(Arc::clone);
-        before.filter(|partitions| partitions.is_in_use())
+        self.left().get(name).map(Arc::clone)
     }
 
     /// The quota of a partition, also of a topic that is no longer known.
@@ -173,6 +172,12 @@ impl TopicTable {
             None => Arc::clone(self.left().get(name)?),
         };
         partitions.quotas.get(partition as usize).map(Arc::clone)
+    }
+
+    /// A bug that is planted on purpose.
+    #[cfg(test)]
+    pub(super) fn forget_left(&self) {
+        self.left().clear();
     }
 
     fn left(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Partitions>>> {
