@@ -36,6 +36,7 @@ mod slow_broker;
 mod storm;
 mod stream;
 mod structure;
+mod tenants;
 mod trials;
 
 mod support {

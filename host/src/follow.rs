@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pointsman_stores::{Settings, Store, Url, file::FileStore};
+use pointsman_stores::{Settings, Url, open};
 
 pub use self::follower::Follower;
 pub(crate) use self::holds::Driver;
@@ -31,6 +31,8 @@ use crate::{base::metrics::Metrics, config::Routing, pipeline::Pipeline};
 
 /// How long a record with the outcome `unknown` may still be written after that, if no acknowledgement settles it.
 pub const GRACE: Duration = Duration::from_secs(30);
+/// How long a start waits for the first table: usually it is there at once, and then no request has to be refused.
+const FIRST_TABLE: Duration = Duration::from_secs(1);
 /// Tables that wait to be put in place. Only the last of them matters.
 const TABLES: usize = 4;
 
@@ -64,6 +66,7 @@ pub fn start(follower: &Arc<Follower>, config: &Routing, pipeline: &Arc<Pipeline
     name("routing-store")
         .spawn(move || reading.run())
         .context("cannot start the thread of the routing table's store")?;
+    follower.wait_for_table(FIRST_TABLE);
     Ok(())
 }
 
@@ -71,10 +74,4 @@ pub fn start(follower: &Arc<Follower>, config: &Routing, pipeline: &Arc<Pipeline
 fn url(config: &Routing) -> anyhow::Result<Url> {
     // It was checked with the configuration.
     Ok(config.store.parse()?)
-}
-
-fn open(url: &Url, settings: Settings) -> Box<dyn Store> {
-    match url {
-        Url::File(path) => Box::new(FileStore::new(path.clone(), settings)),
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`cli`] is the command line. [`plugin_new`] begins a plugin in one of several languages, [`plugin_build`] compiles
 //! it to a component, [`plugin_trial`] tries it out: check, test, bench, and [`dev`](plugin_trial::dev) after each
-//! save. [`commands`] runs each of them. [`load`] sends records and measures. [`admin_client`] asks the admin listener of a sidecar that runs.
+//! save. [`commands`] runs each of them. [`routes`] looks at the routing table of tenants and changes it. [`load`] sends records and measures. [`admin_client`] asks the admin listener of a sidecar that runs.
 
 pub mod admin_client;
 pub mod cli;
@@ -11,3 +11,4 @@ pub mod load;
 pub mod plugin_build;
 pub mod plugin_new;
 pub mod plugin_trial;
+pub mod routes;

@@ -45,6 +45,14 @@ pub trait Store: Send {
     fn claim(&mut self) -> Result<Table, StoreError>;
 }
 
+/// Opens the store that a URL names.
+#[cfg(feature = "file")]
+pub fn open(url: &Url, settings: Settings) -> Box<dyn Store> {
+    match url {
+        Url::File(path) => Box::new(file::FileStore::new(path.clone(), settings)),
+    }
+}
+
 /// What all stores need.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -2,7 +2,8 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use pointsman_routing::{
@@ -70,6 +71,14 @@ impl Follower {
     /// The table of this moment.
     pub fn tenants(&self) -> &Arc<Tenants> {
         &self.tenants
+    }
+
+    /// Waits until there is a table, or it is known why there is none.
+    pub(super) fn wait_for_table(&self, patience: Duration) {
+        let begun = Instant::now();
+        while self.tenants.table().is_none() && self.state().trouble.is_none() && begun.elapsed() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

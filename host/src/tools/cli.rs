@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod reference;
+pub mod routes;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -48,6 +49,9 @@ pub enum Other {
     /// Work with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Look at the routing table of tenants, and change it.
+    #[command(subcommand)]
+    Routes(routes::Routes),
     /// Check a configuration file or print its schema, without starting anything.
     #[command(subcommand)]
     Config(config::Config),

@@ -17,7 +17,7 @@ pub use self::surroundings::{config_file, environment};
 use crate::tools::{
     admin_client,
     cli::{self, Admin, Load, Other, Probe, Probed},
-    load,
+    load, routes,
 };
 
 /// The exit code for a wrong configuration.
@@ -34,6 +34,7 @@ pub fn run(command: Other) -> anyhow::Result<ExitCode> {
         Other::Drain(options) => drain(&options),
         Other::Load(options) => send(&options),
         Other::Plugin(plugin) => plugin::run(plugin),
+        Other::Routes(asked) => routes(asked),
         Other::Config(asked) => config(&asked),
         Other::Completions(options) => succeeded(cli::reference::completions(&options, &mut io::stdout())),
         Other::Man(options) => succeeded(cli::reference::man(&options, &mut io::stdout())),
@@ -77,6 +78,28 @@ fn ask(options: &Admin, method: Method, path: &str, timeout: Duration) -> anyhow
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn routes(mut asked: cli::routes::Routes) -> anyhow::Result<ExitCode> {
+    let store = asked.store_mut();
+    store.config = config_file(store.config.as_ref());
+    let around = routes::Surroundings {
+        environment: environment(),
+        out: &mut io::stdout(),
+        partitions: &routes::ask_brokers,
+    };
+    match routes::run(&asked, around) {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error),
+    }
+}
+
+/// A reader that closes the pipe early, as `head` does, is not an error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn config(asked: &cli::config::Config) -> anyhow::Result<ExitCode> {
