@@ -39,8 +39,8 @@
 //!
 //! # Seams
 //!
-//! One so far: [`produce::Producer`], where records go. Its real side is librdkafka, its test side keeps records in
-//! memory.
+//! Two: [`produce::Producer`], where records go, and `pointsman_stores::Store`, where the routing table lives. The real side
+//! of the first is librdkafka; both have a test side in memory.
 
 pub mod admission;
 pub mod base;
