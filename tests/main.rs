@@ -33,6 +33,7 @@ mod reload;
 mod round_trip;
 mod shadow;
 mod slow_broker;
+mod stores;
 mod storm;
 mod stream;
 mod structure;

@@ -14,6 +14,7 @@ mod saved;
 mod shown;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -45,14 +46,26 @@ pub fn follower(config: Option<&Routing>, metrics: &Arc<Metrics>) -> anyhow::Res
 }
 
 /// Starts to follow.
-pub fn start(follower: &Arc<Follower>, config: &Routing, pipeline: &Arc<Pipeline>) -> anyhow::Result<()> {
+///
+/// `brokers`: librdkafka's properties, for a table in Kafka.
+pub fn start(
+    follower: &Arc<Follower>,
+    config: &Routing,
+    brokers: &BTreeMap<String, String>,
+    pipeline: &Arc<Pipeline>,
+) -> anyhow::Result<()> {
     let settings = Settings {
         poll: config.poll(),
         hashing: follower.tenants.hashing().clone(),
     };
     let saved = config.state_dir.as_deref().map(Saved::new).transpose()?;
     let (tables, next) = mpsc::sync_channel(TABLES);
-    let mut reading = Reading::new(open(&url(config)?, settings), saved, Arc::clone(follower), tables);
+    let mut reading = Reading::new(
+        open(&url(config)?, brokers, settings),
+        saved,
+        Arc::clone(follower),
+        tables,
+    );
     // Before the first request, so that a start without the store has a table.
     let mut driver = Driver::new(Arc::clone(pipeline), GRACE);
     if let Some(table) = reading.saved_table() {

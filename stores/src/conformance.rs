@@ -18,9 +18,7 @@ pub type Open<'a> = &'a dyn Fn() -> Client;
 const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 12;
 /// Longer than anything takes, also on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Rows of a large table.
-const MANY: u32 = 100_000;
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Settings under which only a store that tells of its changes passes: it is never polled.
 pub fn settings() -> Settings {
@@ -30,16 +28,46 @@ pub fn settings() -> Settings {
     }
 }
 
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Writers at once.
+    pub writers: u32,
+    /// Changes of each of them.
+    pub changes: u32,
+    /// Changes that follow each other.
+    pub series: u32,
+    /// Rows of a large table.
+    pub rows: u32,
+}
+
+impl Load {
+    /// For stores that make hundreds of changes a second.
+    pub const FULL: Self = Self {
+        writers: 8,
+        changes: 10,
+        series: 60,
+        rows: 100_000,
+    };
+    /// For stores whose changes take a moment each.
+    pub const LIGHT: Self = Self {
+        writers: 3,
+        changes: 2,
+        series: 9,
+        rows: 5_000,
+    };
+}
+
 /// All of it.
-pub fn all(open: Open<'_>) {
+pub fn all(open: Open<'_>, load: Load) {
     a_table_is_made_once(&open());
     a_change_for_another_version_is_refused_and_changes_nothing(&open());
-    of_eight_writers_none_loses_a_change(&open());
+    of_many_writers_none_loses_a_change(&open(), load);
     a_claim_fences_who_wrote_before(&open());
-    a_reader_never_sees_half_a_change(&open());
-    a_change_is_told_without_a_poll(&open());
-    a_reader_that_slept_sees_the_newest_table(&open());
-    a_table_of_a_hundred_thousand_rows_is_read_whole(&open());
+    a_reader_never_sees_half_a_change(&open(), load);
+    a_change_is_told_without_a_poll(&open(), load);
+    a_reader_that_slept_sees_the_newest_table(&open(), load);
+    a_large_table_is_read_whole(&open(), load);
 }
 
 fn row(tenant: &str, partition: u32) -> Row {
@@ -116,15 +144,14 @@ fn a_change_for_another_version_is_refused_and_changes_nothing(client: &Client) 
     same(&mut *client(), &after);
 }
 
-fn of_eight_writers_none_loses_a_change(client: &Client) {
-    const WRITERS: u32 = 8;
-    const CHANGES: u32 = 10;
+fn of_many_writers_none_loses_a_change(client: &Client, load: Load) {
+    let Load { writers, changes, .. } = load;
     let before = adopt(client);
     thread::scope(|scope| {
-        for writer in 0..WRITERS {
+        for writer in 0..writers {
             scope.spawn(move || {
                 let mut store = client();
-                for number in 0..CHANGES {
+                for number in 0..changes {
                     let change = Change::Put(row(&format!("{writer}-{number}"), number));
                     apply_in_the_end(&mut *store, &[change]);
                 }
@@ -132,10 +159,10 @@ fn of_eight_writers_none_loses_a_change(client: &Client) {
         }
     });
     let after = client().load().expect("load");
-    assert_eq!(after.version(), before.version() + u64::from(WRITERS * CHANGES));
+    assert_eq!(after.version(), before.version() + u64::from(writers * changes));
     let versions: BTreeSet<u64> = after.rows().map(|row| row.version).collect();
     assert_eq!(versions.len(), after.len(), "each change has a version of its own");
-    assert_eq!(after.len(), (WRITERS * CHANGES) as usize + 1);
+    assert_eq!(after.len(), (writers * changes) as usize + 1);
 }
 
 fn a_claim_fences_who_wrote_before(client: &Client) {
@@ -157,8 +184,8 @@ fn a_claim_fences_who_wrote_before(client: &Client) {
     same(&mut *old, &after);
 }
 
-fn a_reader_never_sees_half_a_change(client: &Client) {
-    const CHANGES: u32 = 40;
+fn a_reader_never_sees_half_a_change(client: &Client, load: Load) {
+    let changes = load.series;
     adopt(client);
     apply_in_the_end(&mut *client(), &[Change::Put(row("a", 0)), Change::Put(row("b", 0))]);
     thread::scope(|scope| {
@@ -170,7 +197,7 @@ fn a_reader_never_sees_half_a_change(client: &Client) {
                 loop {
                     let slot = |tenant: &str| seen.row(TOPIC, tenant).expect("a row").slots[0];
                     assert_eq!(slot("a"), slot("b"), "version {}", seen.version());
-                    if slot("a") == CHANGES {
+                    if slot("a") == changes {
                         break;
                     }
                     assert!(Instant::now() < until, "stays at version {}", seen.version());
@@ -187,7 +214,7 @@ fn a_reader_never_sees_half_a_change(client: &Client) {
             });
         }
         let mut store = client();
-        for number in 1..=CHANGES {
+        for number in 1..=changes {
             apply_in_the_end(
                 &mut *store,
                 &[Change::Put(row("a", number)), Change::Put(row("b", number))],
@@ -196,7 +223,7 @@ fn a_reader_never_sees_half_a_change(client: &Client) {
     });
 }
 
-fn a_change_is_told_without_a_poll(client: &Client) {
+fn a_change_is_told_without_a_poll(client: &Client, load: Load) {
     let mut seen = adopt(client);
     let (mut reader, mut writer) = (client(), client());
     reader.load().expect("load");
@@ -207,7 +234,7 @@ fn a_change_is_told_without_a_poll(client: &Client) {
             .map(|table| table.version()),
         None
     );
-    for number in 0..20 {
+    for number in 0..load.series.min(10) {
         let before = Instant::now();
         let next = apply(&mut *writer, &seen, vec![Change::Put(row("a", number))]).expect("applied");
         let told = reader.changed(DEADLINE).expect("changed").expect("a change");
@@ -216,11 +243,11 @@ fn a_change_is_told_without_a_poll(client: &Client) {
     }
 }
 
-fn a_reader_that_slept_sees_the_newest_table(client: &Client) {
+fn a_reader_that_slept_sees_the_newest_table(client: &Client, load: Load) {
     let mut seen = adopt(client);
     let (mut reader, mut writer) = (client(), client());
     reader.load().expect("load");
-    for number in 0..300 {
+    for number in 0..load.series {
         let changes = match number % 3 {
             2 => vec![Change::Remove {
                 topic: TOPIC.to_owned(),
@@ -241,17 +268,18 @@ fn a_reader_that_slept_sees_the_newest_table(client: &Client) {
     same(&mut *reader, &seen);
 }
 
-fn a_table_of_a_hundred_thousand_rows_is_read_whole(client: &Client) {
+fn a_large_table_is_read_whole(client: &Client, load: Load) {
+    let many = load.rows;
     let before = adopt(client);
-    let rows = (0..MANY).map(|number| Change::Put(row(&format!("tenant-{number}"), number % PARTITIONS)));
+    let rows = (0..many).map(|number| Change::Put(row(&format!("tenant-{number}"), number % PARTITIONS)));
     let begun = Instant::now();
     let large = apply(&mut *client(), &before, rows.collect()).expect("applied");
     let applied = begun.elapsed();
     let begun = Instant::now();
     let mut reader = client();
     let loaded = reader.load().expect("load");
-    tracing::info!(?applied, loaded = ?begun.elapsed(), "{MANY} rows");
-    assert_eq!(loaded.len(), MANY as usize + 1);
+    tracing::info!(?applied, loaded = ?begun.elapsed(), "{many} rows");
+    assert_eq!(loaded.len(), many as usize + 1);
     let after = apply(&mut *client(), &large, vec![Change::Put(row("tenant-7", 11))]).expect("applied");
     let until = Instant::now() + DEADLINE;
     loop {

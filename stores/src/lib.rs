@@ -7,6 +7,7 @@
 //! | URL | | feature |
 //! |---|---|---|
 //! | `file:PATH` | [`file`]: for one machine | `file` |
+//! | `kafka:TOPIC` | [`kafka`]: a compacted topic, at the brokers that are there anyway | `kafka` |
 //!
 //! All calls block, so a store has a thread of its own. [`Url`] says which store is meant; a URL is shown without its
 //! password.
@@ -15,10 +16,12 @@
 pub mod conformance;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 pub mod url;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use pointsman_routing::{Change, Hashing, Refused, Table, TableError};
 
@@ -45,11 +48,12 @@ pub trait Store: Send {
     fn claim(&mut self) -> Result<Table, StoreError>;
 }
 
-/// Opens the store that a URL names.
-#[cfg(feature = "file")]
-pub fn open(url: &Url, settings: Settings) -> Box<dyn Store> {
+/// Opens the store that a URL names. `brokers`: librdkafka's properties, for a table in Kafka.
+#[cfg(all(feature = "file", feature = "kafka"))]
+pub fn open(url: &Url, brokers: &BTreeMap<String, String>, settings: Settings) -> Box<dyn Store> {
     match url {
         Url::File(path) => Box::new(file::FileStore::new(path.clone(), settings)),
+        Url::Kafka(topic) => Box::new(kafka::KafkaStore::new(topic.clone(), brokers.clone(), settings)),
     }
 }
 

@@ -148,6 +148,6 @@ mod tests {
             let shared = MemoryStore::new(conformance::settings());
             Box::new(move || Box::new(shared.clone()) as Box<dyn Store>) as conformance::Client
         };
-        conformance::all(&open);
+        conformance::all(&open, conformance::Load::FULL);
     }
 }

@@ -3,13 +3,17 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 /// Schemes, as messages list them.
-const SCHEMES: &str = "file:PATH";
+const SCHEMES: &str = "file:PATH or kafka:TOPIC";
+/// Kafka's own bound for names of topics.
+const TOPIC_BYTES: usize = 249;
 
 /// A store's URL. Shown without a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Url {
     /// `file:PATH`
     File(PathBuf),
+    /// `kafka:TOPIC`
+    Kafka(String),
 }
 
 /// A text is no store's URL. The message never repeats a password.
@@ -42,6 +46,15 @@ impl FromStr for Url {
                 }
                 Ok(Self::File(PathBuf::from(path)))
             }
+            Some(("kafka", topic)) => {
+                let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+                if (1..=TOPIC_BYTES).contains(&topic.len()) && topic.bytes().all(is_taken) {
+                    return Ok(Self::Kafka(topic.to_owned()));
+                }
+                Err(UrlError(
+                    "kafka: needs the name of a topic, such as kafka:pointsman-routes; the brokers are those of [kafka]".to_owned(),
+                ))
+            }
             Some((scheme, _)) if scheme.len() < 20 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 Err(UrlError(format!("there is no store \"{scheme}:\"; expected {SCHEMES}")))
             }
@@ -54,6 +67,7 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Kafka(topic) => write!(f, "kafka:{topic}"),
         }
     }
 }
@@ -68,6 +82,7 @@ mod tests {
             ("file:routes.json", "file:routes.json"),
             ("file:/etc/routes.json", "file:/etc/routes.json"),
             ("file:///etc/routes.json", "file:/etc/routes.json"),
+            ("kafka:pointsman-routes", "kafka:pointsman-routes"),
         ] {
             assert_eq!(text.parse::<Url>().map(|url| url.to_string()), Ok(expected.to_owned()));
         }
@@ -77,6 +92,8 @@ mod tests {
             ("file:", "needs the path of a file"),
             ("file:/etc/", "needs the path of a file"),
             ("file://host/routes.json", "names a machine"),
+            ("kafka:", "needs the name of a topic"),
+            ("kafka://host/topic", "needs the name of a topic"),
             ("etcd:x", "no store \"etcd:\""),
         ] {
             let error = text.parse::<Url>().expect_err(text).to_string();

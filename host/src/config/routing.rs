@@ -17,7 +17,7 @@ const MOST_METRICS_TENANTS: usize = 1_000;
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Routing {
-    /// The URL of the store that has the table: `file:PATH`. Required.
+    /// The URL of the store that has the table: `kafka:TOPIC` or `file:PATH`. Required.
     pub store: String,
     /// How often the store is looked at, ms. Changes that the store tells of are seen at once. Default 2 000.
     #[serde(default = "poll_ms")]

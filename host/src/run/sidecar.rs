@@ -88,7 +88,7 @@ impl Sidecar {
             follower.tenants(),
         ));
         if let Some(routing) = &config.routing {
-            follow::start(&follower, routing, &pipeline)?;
+            follow::start(&follower, routing, &properties.all, &pipeline)?;
         }
         let admin = Arc::new(Admin {
             pipeline: Arc::clone(&pipeline),

@@ -7,7 +7,7 @@
 mod changes;
 mod shown;
 
-use std::{fs, io::Write, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io::Write, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use pointsman_routing::{Change, Document, Hashing, Refused, Row, Table};
@@ -178,6 +178,7 @@ fn watch(options: &cli::Watch, around: &mut Surroundings<'_>) -> anyhow::Result<
 impl Surroundings<'_> {
     /// Opens the store that the options name, or the configuration.
     fn store(&self, options: &cli::Store) -> anyhow::Result<Box<dyn Store>> {
+        let mut brokers = BTreeMap::new();
         let url: Url = match &options.url {
             Some(url) => url.parse().context("--store")?,
             None => {
@@ -187,11 +188,17 @@ impl Surroundings<'_> {
                 routing.store.parse()?
             }
         };
+        if matches!(url, Url::Kafka(_)) {
+            if options.config.is_none() {
+                bail!("where is Kafka? Give --config, whose [kafka] has the brokers and credentials");
+            }
+            brokers = self.config(options)?.kafka.properties;
+        }
         let settings = Settings {
             poll: POLL,
             hashing: Hashing::with_seed(fastrand::u64(..)),
         };
-        Ok(open(&url, settings))
+        Ok(open(&url, &brokers, settings))
     }
 
     fn config(&self, options: &cli::Store) -> anyhow::Result<Loaded> {

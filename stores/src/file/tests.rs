@@ -31,10 +31,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_store_in_a_file_keeps_what_every_store_promises() {
-    conformance::all(&|| {
-        let place = Arc::new(Place::new());
-        Box::new(move || Box::new(place.store()) as Box<dyn Store>)
-    });
+    conformance::all(
+        &|| {
+            let place = Arc::new(Place::new());
+            Box::new(move || Box::new(place.store()) as Box<dyn Store>)
+        },
+        conformance::Load::FULL,
+    );
 }
 
 #[test]
