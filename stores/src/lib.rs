@@ -6,7 +6,7 @@
 //!
 //! | URL | | feature |
 //! |---|---|---|
-//! | `file:PATH` | [`file`]: for one machine | `file` |
+//! | `file:PATH` | [`mod@file`]: for one machine | `file` |
 //! | `kafka:TOPIC` | [`kafka`]: a compacted topic, at the brokers that are there anyway | `kafka` |
 //!
 //! All calls block, so a store has a thread of its own. [`Url`] says which store is meant; a URL is shown without its

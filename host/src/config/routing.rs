@@ -10,8 +10,6 @@ use super::findings::Findings;
 
 /// The store is looked at at least this often, and at most.
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=600_000;
-/// Each tenant with labels of its own is a series for each topic.
-const MOST_METRICS_TENANTS: usize = 1_000;
 
 /// `[routing]`: the routing table of tenants. Without this section, a tenant goes by the key hash of its name.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -25,17 +23,10 @@ pub struct Routing {
     /// Folder that keeps the last table, so that a start without the store has one. Default: none.
     #[serde(default)]
     pub state_dir: Option<PathBuf>,
-    /// How many tenants have labels of their own in metrics; the others are together. Default 50.
-    #[serde(default = "metrics_tenants")]
-    pub metrics_tenants: usize,
 }
 
 fn poll_ms() -> u64 {
     2_000
-}
-
-fn metrics_tenants() -> usize {
-    50
 }
 
 impl Routing {
@@ -52,11 +43,5 @@ pub(super) fn check(routing: &Routing, found: &mut Findings<'_>) {
     if !POLL_MS.contains(&routing.poll_ms) {
         let (least, most) = (POLL_MS.start(), POLL_MS.end());
         found.add(&["routing", "poll_ms"], format!("expected {least} to {most}"));
-    }
-    if routing.metrics_tenants > MOST_METRICS_TENANTS {
-        found.add(
-            &["routing", "metrics_tenants"],
-            format!("expected at most {MOST_METRICS_TENANTS}"),
-        );
     }
 }
