@@ -12,8 +12,8 @@ use crate::{
 pub(super) enum AdminError {
     /// There is no such path.
     #[error(
-        "this is the admin listener; it has GET /live, /ready, /metrics, /plugins and /config, and POST /drain, \
-         /plugins/{{name}}/reload and /plugins/{{name}}/rollback"
+        "this is the admin listener; it has GET /live, /ready, /metrics, /plugins, /routes and /config, and \
+         POST /drain, /plugins/{{name}}/reload and /plugins/{{name}}/rollback"
     )]
     NotFound,
     /// The path takes only this method.
