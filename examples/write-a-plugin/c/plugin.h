@@ -162,9 +162,12 @@ extern void pointsman_partitioner_topology_leaderless(plugin_list_u32_t *ret);
 extern void pointsman_partitioner_topology_queued_bytes(plugin_list_u64_t *ret);
 
 // Imported Functions from `pointsman:partitioner/routes@1.0.0`
-// Where the tenant's records of this topic go. Absent: there is no routing table, or the tenant is not in it. To
-// follow the table, answer the decision `tenant`; looking up is for partitioners that do something of their own with
-// it.
+// Where the tenant's records of this topic go. A tenant without a row of its own is placed by the topic's row for
+// tenant `*`. Absent: there is no routing table, or it has no rows of this topic. All look-ups of one call are
+// answered from one table.
+// 
+// To follow the table, answer the decision `tenant`: then the host waits while the tenant moves, so that its order
+// stays. A plugin that looks a tenant up and answers a partition itself is not covered by moves.
 extern bool pointsman_partitioner_routes_lookup(plugin_string_t *tenant, pointsman_partitioner_routes_assignment_t *ret);
 
 // Imported Functions from `pointsman:partitioner/log@1.0.0`
