@@ -128,6 +128,21 @@ impl OrderClass {
 }
 
 impl Row {
+    /// A row of one slot, shared with others, whose tenant keeps its order.
+    pub fn shared(topic: &str, tenant: &str, partition: u32) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            tenant: tenant.to_owned(),
+            version: 0,
+            status: Status::Shared,
+            ordering: OrderClass::Tenant,
+            slots: vec![partition],
+            pinned: false,
+            moving: None,
+            lineage: Vec::new(),
+        }
+    }
+
     /// A tail for a topic of so many partitions under which every tenant stays where the key hash of its name puts it.
     /// `None` if a row cannot have that many partitions, or there are none.
     pub fn tail(topic: &str, partitions: u32) -> Option<Self> {
@@ -140,15 +155,8 @@ impl Row {
         // Only a number of partitions over half of the most slots is not multiplied.
         let slots = if slots > MOST_SLOTS { most } else { slots };
         Some(Self {
-            topic: topic.to_owned(),
-            tenant: TAIL.to_owned(),
-            version: 0,
-            status: Status::Shared,
-            ordering: OrderClass::Tenant,
             slots: (0..partitions).cycle().take(slots).collect(),
-            pinned: false,
-            moving: None,
-            lineage: Vec::new(),
+            ..Self::shared(topic, TAIL, 0)
         })
     }
 }

@@ -97,10 +97,15 @@ pub fn quoted(name: &str) -> String {
     }
 }
 
+/// Whether Kafka takes this name for a topic.
+pub fn is_topic(name: &str) -> bool {
+    let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=TOPIC_BYTES).contains(&name.len()) && name.bytes().all(is_taken)
+}
+
 /// Checks what can be seen from one row alone.
 pub fn row(row: &Row) -> Result<(), Broken> {
-    let in_topic = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if !(1..=TOPIC_BYTES).contains(&row.topic.len()) || !row.topic.bytes().all(in_topic) {
+    if !is_topic(&row.topic) {
         return Err(Broken::Topic {
             topic: quoted(&row.topic),
         });

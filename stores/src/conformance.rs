@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman_routing::{Change, Hashing, OrderClass, Refused, Row, Status, Table};
+use pointsman_routing::{Change, Hashing, Refused, Row, Status, Table};
 
 use crate::{Settings, Store, StoreError};
 
@@ -71,17 +71,7 @@ pub fn all(open: Open<'_>, load: Load) {
 }
 
 fn row(tenant: &str, partition: u32) -> Row {
-    Row {
-        topic: TOPIC.to_owned(),
-        tenant: tenant.to_owned(),
-        version: 0,
-        status: Status::Shared,
-        ordering: OrderClass::Tenant,
-        slots: vec![partition],
-        pinned: false,
-        moving: None,
-        lineage: Vec::new(),
-    }
+    Row::shared(TOPIC, tenant, partition)
 }
 
 fn adopt(client: &Client) -> Table {

@@ -17,7 +17,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use pointsman_routing::{Change, Document, Table, TableError, document::MOST_BYTES};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{Settings, Store, StoreError, changed};
+use crate::{Settings, Store, StoreError, changed, claimed, made};
 
 /// How long to wait for somebody else who changes the table.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -104,23 +104,9 @@ impl FileStore {
         StoreError::Away(format!("{} cannot be {what}: {error}", self.path.display()))
     }
 
-    fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        }
-    }
-
-    /// A file beside the table's.
-    fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_os_string();
-        name.push(ending);
-        self.path.with_file_name(name)
-    }
-
     /// Locks the table for a change, until the file that is returned is closed.
     fn lock(&self) -> Result<File, StoreError> {
-        let path = self.beside(".lock");
+        let path = beside(&self.path, ".lock");
         let mut options = File::options();
         let file = options.create(true).append(true).open(&path);
         let file = file.map_err(|error| StoreError::Away(format!("{} cannot be opened: {error}", path.display())))?;
@@ -143,13 +129,7 @@ impl FileStore {
 
     /// Puts a table into the file's place.
     fn write(&self, table: &Table) -> Result<(), StoreError> {
-        let beside = self.beside(".new");
-        let written = File::create(&beside).and_then(|mut file| {
-            file.write_all(table.document().write().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)?;
-            File::open(self.folder())?.sync_all()
-        });
+        let written = put_in_place(&self.path, table.document().write().as_bytes());
         written.map_err(|error| self.away("written", &error))
     }
 
@@ -168,7 +148,7 @@ impl FileStore {
     /// Waits until something happens in the file's folder, or the patience is at its end.
     fn wait(&mut self, patience: Duration) {
         if self.watch.is_none() {
-            self.watch = Watch::of(self.folder());
+            self.watch = Watch::of(folder_of(&self.path));
         }
         let Some(watch) = &self.watch else {
             // No watcher is to be had; the folder may not be there yet.
@@ -188,6 +168,31 @@ impl FileStore {
         let now = fs::metadata(&self.path).ok().map(|metadata| Seen::of(&metadata));
         now != self.seen
     }
+}
+
+/// Puts a file with these bytes into the place of another: a reader sees the old one or the new one, also after the machine
+/// has lost its power.
+pub fn put_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = beside(path, ".new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file beside another one.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 impl Seen {
@@ -240,12 +245,7 @@ impl Store for FileStore {
 
     fn init(&mut self, incarnation: &str) -> Result<Table, StoreError> {
         let hashing = self.settings.hashing.clone();
-        self.change(|table| match table {
-            Some(table) => Err(StoreError::HasTable {
-                version: table.version(),
-            }),
-            None => Ok(Table::empty(incarnation, hashing)),
-        })
+        self.change(|table| made(table.as_ref(), incarnation, &hashing))
     }
 
     fn apply(&mut self, expected: (u64, u64), changes: Vec<Change>) -> Result<Table, StoreError> {
@@ -253,12 +253,7 @@ impl Store for FileStore {
     }
 
     fn claim(&mut self) -> Result<Table, StoreError> {
-        self.change(|table| {
-            let table = table.ok_or(StoreError::NoTable)?;
-            let mut head = table.head();
-            head.epoch += 1;
-            Ok(table.with(&head, &[])?)
-        })
+        self.change(|table| claimed(table.as_ref()))
     }
 }
 

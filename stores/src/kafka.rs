@@ -18,11 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman_routing::{Change, Document, Head, Table};
+use pointsman_routing::{Change, Table};
 use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 
 use self::{reader::Reader, writer::Writer};
-use crate::{Settings, Store, StoreError, changed};
+use crate::{Settings, Store, StoreError, changed, claimed, made};
 
 /// How long brokers may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -145,13 +145,7 @@ impl Store for KafkaStore {
     fn init(&mut self, incarnation: &str) -> Result<Table, StoreError> {
         writer::make_topic(&self.config(&[]), &self.topic)?;
         let hashing = self.settings.hashing.clone();
-        let incarnation = incarnation.to_owned();
-        self.change(|table| match table {
-            Some(table) => Err(StoreError::HasTable {
-                version: table.version(),
-            }),
-            None => Ok((Document::empty(incarnation.clone()).table(hashing.clone())?, Vec::new())),
-        })
+        self.change(|table| Ok((made(table, incarnation, &hashing)?, Vec::new())))
     }
 
     fn apply(&mut self, expected: (u64, u64), changes: Vec<Change>) -> Result<Table, StoreError> {
@@ -159,14 +153,7 @@ impl Store for KafkaStore {
     }
 
     fn claim(&mut self) -> Result<Table, StoreError> {
-        self.change(|table| {
-            let table = table.ok_or(StoreError::NoTable)?;
-            let head = Head {
-                epoch: table.epoch() + 1,
-                ..table.head()
-            };
-            Ok((table.with(&head, &[])?, Vec::new()))
-        })
+        self.change(|table| Ok((claimed(table)?, Vec::new())))
     }
 }
 

@@ -23,7 +23,7 @@ pub mod url;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use pointsman_routing::{Change, Hashing, Refused, Table, TableError};
+use pointsman_routing::{Change, Hashing, Head, Refused, Table, TableError};
 
 pub use self::url::{Url, UrlError};
 
@@ -93,6 +93,26 @@ impl From<Refused> for StoreError {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
     }
+}
+
+/// A table without rows, if there is none yet.
+pub(crate) fn made(table: Option<&Table>, incarnation: &str, hashing: &Hashing) -> Result<Table, StoreError> {
+    match table {
+        Some(table) => Err(StoreError::HasTable {
+            version: table.version(),
+        }),
+        None => Ok(Table::empty(incarnation, hashing.clone())),
+    }
+}
+
+/// The table under the next epoch.
+pub(crate) fn claimed(table: Option<&Table>) -> Result<Table, StoreError> {
+    let table = table.ok_or(StoreError::NoTable)?;
+    let head = Head {
+        epoch: table.epoch() + 1,
+        ..table.head()
+    };
+    Ok(table.with(&head, &[])?)
 }
 
 /// Makes changes of a table if it still has this epoch and version.

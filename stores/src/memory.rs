@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pointsman_routing::{Change, Head, Table};
+use pointsman_routing::{Change, Table};
 
-use crate::{Settings, Store, StoreError, changed};
+use crate::{Settings, Store, StoreError, changed, claimed, made};
 
 /// What all stores of one table share.
 #[derive(Debug, Default)]
@@ -113,12 +113,7 @@ impl Store for MemoryStore {
 
     fn init(&mut self, incarnation: &str) -> Result<Table, StoreError> {
         let hashing = self.settings.hashing.clone();
-        self.set(|table| match table {
-            Some(table) => Err(StoreError::HasTable {
-                version: table.version(),
-            }),
-            None => Ok(Table::empty(incarnation, hashing)),
-        })
+        self.set(|table| made(table, incarnation, &hashing))
     }
 
     fn apply(&mut self, expected: (u64, u64), changes: Vec<Change>) -> Result<Table, StoreError> {
@@ -126,14 +121,7 @@ impl Store for MemoryStore {
     }
 
     fn claim(&mut self) -> Result<Table, StoreError> {
-        self.set(|table| {
-            let table = table.ok_or(StoreError::NoTable)?;
-            let head = Head {
-                epoch: table.epoch() + 1,
-                ..table.head()
-            };
-            Ok(table.with(&head, &[])?)
-        })
+        self.set(claimed)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use pointsman_routing::rules;
+
 /// Schemes, as messages list them.
 const SCHEMES: &str = "file:PATH or kafka:TOPIC";
-/// Kafka's own bound for names of topics.
-const TOPIC_BYTES: usize = 249;
 
 /// A store's URL. Shown without a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +47,7 @@ impl FromStr for Url {
                 Ok(Self::File(PathBuf::from(path)))
             }
             Some(("kafka", topic)) => {
-                let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-                if (1..=TOPIC_BYTES).contains(&topic.len()) && topic.bytes().all(is_taken) {
+                if rules::is_topic(topic) {
                     return Ok(Self::Kafka(topic.to_owned()));
                 }
                 Err(UrlError(

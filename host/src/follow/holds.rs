@@ -101,7 +101,6 @@ impl Driver {
         watches.retain_mut(|watch| !self.look_at(watch, &mut events));
         self.watches = watches;
         events.iter().for_each(|event| self.step(event));
-        self.show();
         !self.watches.is_empty()
     }
 

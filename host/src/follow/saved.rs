@@ -1,13 +1,13 @@
 //! The last table, kept for a start while the store cannot be reached.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use pointsman_routing::{Document, Hashing, Table};
+use pointsman_stores::file::put_in_place;
 use sha2::{Digest as _, Sha256};
 
 /// The file: its first line is the digest of the rest.
@@ -46,16 +46,8 @@ impl Saved {
     pub(super) fn write(&self, table: &Table) -> anyhow::Result<()> {
         let json = table.document().write();
         let path = self.folder.join(FILE);
-        let beside = self.folder.join("routes.json.new");
-        let write = || {
-            let mut file = File::create(&beside)?;
-            writeln!(file, "{}", digest(json.as_bytes()))?;
-            file.write_all(json.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().with_context(|| format!("{} cannot be written", path.display()))
+        let bytes = format!("{}\n{json}", digest(json.as_bytes()));
+        put_in_place(&path, bytes.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))
     }
 }
 

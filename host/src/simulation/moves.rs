@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use pointsman_routing::{Change, Move, OrderClass, Phase, Row, Status, Table};
+use pointsman_routing::{Change, Move, Phase, Row, Table};
 
 use super::{
     PARTITIONS, Sidecar, TOPIC,
@@ -145,13 +145,6 @@ impl Mover {
     /// Puts a table in place with this row.
     fn put(&mut self, tenant: &str, partition: u32, to: Option<u32>) {
         let row = Row {
-            topic: TOPIC.to_owned(),
-            tenant: tenant.to_owned(),
-            version: 0,
-            status: Status::Shared,
-            ordering: OrderClass::Tenant,
-            slots: vec![partition],
-            pinned: false,
             moving: to.map(|to| Move {
                 id: "simulated".to_owned(),
                 phase: Phase::Pause,
@@ -159,7 +152,7 @@ impl Mover {
                 to: vec![to],
                 barrier: Default::default(),
             }),
-            lineage: Vec::new(),
+            ..Row::shared(TOPIC, tenant, partition)
         };
         let (table, _) = self.table.apply(vec![Change::Put(row)]).expect("a table");
         self.table = Arc::new(table);
