@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::row::{Move, Phase};
+use crate::{
+    murmur2,
+    row::{Move, OrderClass, Phase, Status},
+};
 
 fn hashing() -> Hashing {
     Hashing::with_seed(7)
