@@ -213,6 +213,7 @@ fn pipeline(pool: &Arc<Pool>) -> Pipeline {
         ),
         producer,
         tenants: Arc::new(Tenants::off()),
+        observer: None,
         admission: Arc::new(Admission::new(&limits)),
         metrics,
         max_record_bytes: 1_000,

@@ -10,7 +10,7 @@ use crate::support::{files::files_below, sidecar::root};
 
 /// Each folder with those that it may use. They stand in the order of a record's way, so each may only name folders behind it. To let a
 /// folder use one more, write it here; one that is used no more has to go.
-const FOLDERS: [(&str, &[&str]); 15] = [
+const FOLDERS: [(&str, &[&str]); 16] = [
     (
         "run",
         &[
@@ -21,6 +21,7 @@ const FOLDERS: [(&str, &[&str]); 15] = [
             "routing",
             "plugin",
             "produce",
+            "observe",
             "tenants",
             "topic",
             "admission",
@@ -52,7 +53,16 @@ const FOLDERS: [(&str, &[&str]); 15] = [
     ("follow", &["pipeline", "tenants", "config", "base"]),
     (
         "pipeline",
-        &["routing", "plugin", "produce", "tenants", "topic", "admission", "base"],
+        &[
+            "routing",
+            "plugin",
+            "produce",
+            "observe",
+            "tenants",
+            "topic",
+            "admission",
+            "base",
+        ],
     ),
     ("reload", &["routing", "plugin", "config", "base"]),
     (
@@ -61,6 +71,7 @@ const FOLDERS: [(&str, &[&str]); 15] = [
     ),
     ("plugin", &["tenants", "topic", "config", "base"]),
     ("produce", &["topic", "admission", "base"]),
+    ("observe", &["topic", "base"]),
     ("topic", &["admission", "base"]),
     ("tenants", &[]),
     ("admission", &["config"]),

@@ -1,13 +1,14 @@
 //! Follows the routing table of tenants: reads it from its store, puts each version in place, and takes the sidecar's
 //! half in moves.
 //!
-//! Two threads. [`reading`] waits for the store, and decides whether what it reads may replace the table there is.
+//! Three threads. [`reading`] waits for the store, and decides whether what it reads may replace the table there is.
 //! [`holds`] puts a table in place, sends back what an older table resolved, and watches the partitions that tenants
 //! leave, until nothing by the old assignment is under way there. [`saved`] keeps the last table for a start without the
-//! store. [`Follower`] is what others see of it.
+//! store. [`gathering`] makes rates of what tenants send, once a second. [`Follower`] is what others see of it.
 
 mod events;
 mod follower;
+mod gathering;
 mod holds;
 mod reading;
 mod saved;
@@ -79,6 +80,10 @@ pub fn start(
     name("routing-store")
         .spawn(move || reading.run())
         .context("cannot start the thread of the routing table's store")?;
+    let observed = Arc::downgrade(pipeline);
+    name("observer")
+        .spawn(move || gathering::run(&observed))
+        .context("cannot start the thread that counts tenants")?;
     follower.wait_for_table(FIRST_TABLE);
     Ok(())
 }

@@ -24,6 +24,7 @@
 //! # What the stages use
 //!
 //! - [`tenants`]: the routing table of this moment, which says where a tenant's records go.
+//! - [`observe`]: who loads what, by tenant and partition.
 //! - [`topic`]: one topic: its partitions, what its brokers take, whether it is closed.
 //! - [`admission`]: room for bytes and records, and each partition's share of it.
 //! - [`config`]: the configuration, checked as a whole.
@@ -49,6 +50,7 @@ pub mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod ingest;
+pub mod observe;
 pub mod ordering;
 pub mod pipeline;
 pub mod plugin;

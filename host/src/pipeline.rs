@@ -6,24 +6,22 @@
 
 mod deciding;
 mod long_work;
+mod not_taken;
 mod placed;
 mod plugin_session;
 mod request_topics;
 mod routed_request;
 mod tenant_records;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use pointsman_routing::rules;
 use tokio::{sync::Semaphore, time::Instant};
 
-pub use self::{long_work::LongWork, routed_request::RoutedRequest};
+pub use self::{long_work::LongWork, not_taken::NotTaken, routed_request::RoutedRequest};
 use self::{
     placed::{Placed, Refused},
     plugin_session::PluginSession,
@@ -31,19 +29,20 @@ use self::{
     routed_request::OpenRequest,
 };
 use crate::{
-    admission::{self, Admission, Busy, ByTable, Queued, Reservation},
+    admission::{self, Admission, ByTable, Queued, Reservation},
     base::{
         metrics::Metrics,
         outcome::{Code, RecordError},
         record::Record,
     },
+    observe::Observer,
     plugin::Pool,
     produce::{
         Health, Producer, Sender,
         batch::{AckMode, Batch, Purpose, Ticket},
     },
     routing::topics::{TopicError, Topics},
-    tenants::{NoTable, Tenants},
+    tenants::Tenants,
     topic::Destination,
 };
 /// Records that are decided or handed over before the task lets others run; plugins make it do so earlier. In tests,
@@ -67,6 +66,8 @@ pub struct Pipeline {
     pub topics: Topics,
     /// The routing table of tenants.
     pub tenants: Arc<Tenants>,
+    /// Counts who loads what, if there is a routing table to be followed.
+    pub observer: Option<Arc<Observer>>,
     /// Room for bodies and records.
     pub admission: Arc<Admission>,
     /// Counters.
@@ -106,40 +107,6 @@ pub struct Submitted {
     pub reply: Option<Reservation>,
     /// For each record, the plugin that was asked. Empty unless the client wants a trace.
     pub trace: Vec<Option<Arc<Pool>>>,
-}
-
-/// Why nothing of a request was taken.
-#[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
-    /// There was no room, and none came in time.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// A tenant of the request is being moved, and that took too long.
-    #[error(
-        "{tenant} is being moved, and that takes longer than {} ms; send it again in a moment",
-        waited.as_millis()
-    )]
-    TenantMoving {
-        /// The tenant and its topic.
-        tenant: String,
-        /// How long the request waited.
-        waited: Duration,
-    },
-    /// The request has tenants, and there is no routing table yet.
-    #[error(transparent)]
-    NoTable(#[from] NoTable),
-    /// Kafka, or the producer, cannot be used now.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl NotTaken {
-    /// Kafka cannot say which partitions a topic has.
-    pub fn without_partitions(topic: &str, reason: &str) -> Self {
-        Self::Unavailable(format!(
-            "the partitions of topic \"{topic}\" cannot be had from Kafka: {reason}"
-        ))
-    }
 }
 
 /// How a request wants its records handled.
@@ -279,6 +246,9 @@ impl Pipeline {
 
     /// Hands over the records, in the order of the request. Must not be cancelled half-way.
     pub async fn hand_over(&self, routed: RoutedRequest<'_>, room: RequestRoom, ack: AckMode) -> Submitted {
+        if let Some(observer) = &self.observer {
+            routed.count(observer);
+        }
         let RoutedRequest {
             records,
             topics,

@@ -22,6 +22,8 @@ pub struct PartitionQuota {
     mark: AtomicU64,
     /// Bytes of all these records.
     bytes: AtomicUsize,
+    /// All records that ever had room here, and their bytes.
+    totals: [AtomicU64; 2],
     /// Whether `unsettled` has something: what is looked at with each acknowledgement.
     is_unsettled: AtomicBool,
     /// The producer's generation of the last record that ended `unknown`, and when that was. Such a record may still be
@@ -50,6 +52,7 @@ impl Default for PartitionQuota {
             records: [AtomicUsize::new(0), AtomicUsize::new(0)],
             mark: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
+            totals: Default::default(),
             is_unsettled: AtomicBool::new(false),
             unsettled: Mutex::new(None),
             most_bytes: AtomicUsize::new(usize::MAX),
@@ -75,6 +78,12 @@ impl PartitionQuota {
     /// Number of records that are handed over and not yet answered, or about to be handed over.
     pub fn records(&self) -> usize {
         self.records.iter().map(|half| half.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many records ever had room here, and their bytes.
+    pub fn totals(&self) -> (u64, u64) {
+        let [records, bytes] = &self.totals;
+        (records.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
     }
 
     /// Records that were admitted before the last mark, and have no outcome yet.
@@ -142,6 +151,10 @@ impl PartitionQuota {
     pub(super) fn add(&self, fence: u64, records: usize, bytes: usize) {
         self.half(fence).fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // Nobody else writes these, since all who add hold the lock.
+        let [all_records, all_bytes] = &self.totals;
+        all_records.store(all_records.load(Ordering::Relaxed) + records as u64, Ordering::Relaxed);
+        all_bytes.store(all_bytes.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
     }
 
     /// Takes out records that were admitted after this fence.

@@ -1,6 +1,7 @@
 //! Prometheus metrics, in base units and with the prefix `pointsman_`. Every set of labels is bounded: topics by
 //! `limits.max_topics` (a topic's labels go when the topic does), plugins by the routes.
 
+mod load;
 mod pause;
 mod plugin;
 mod registrar;
@@ -18,6 +19,7 @@ use std::{
 use prometheus::{Encoder as _, Histogram, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 pub use self::{
+    load::LoadMetrics,
     pause::Pause,
     plugin::{PluginMetrics, ShadowMetrics},
     routing::RoutingMetrics,
@@ -42,6 +44,8 @@ pub struct Metrics {
     plugins: PluginVectors,
     /// The routing table of tenants.
     pub routing: RoutingMetrics,
+    /// What tenants send, and what partitions get.
+    pub load: LoadMetrics,
     config_reloads: IntCounterVec,
     sequence_conflicts: IntCounterVec,
     log_lines_dropped: IntCounterVec,
@@ -98,6 +102,7 @@ impl Metrics {
             topics: Arc::new(TopicMetrics::new(&registrar)?),
             plugins: PluginVectors::new(&registrar)?,
             routing: RoutingMetrics::new(&registrar)?,
+            load: LoadMetrics::new(&registrar)?,
             unwaited: registrar.counters(
                 "pointsman_unwaited_records_total",
                 "Records sent with ack=none, by the outcome that nobody waited for",
@@ -170,6 +175,11 @@ impl Metrics {
     /// The metrics of a shadow plugin.
     pub fn shadow(&self, name: &str) -> ShadowMetrics {
         self.plugins.shadow(name)
+    }
+
+    /// Each plugin with the number of calls that were timed, and their seconds together.
+    pub fn plugin_calls(&self) -> Vec<(String, u64, f64)> {
+        self.plugins.calls()
     }
 
     /// A version of a plugin decides from now on, in place of another.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
 
+/// Each tenant has two series, and as many that sent most before have some for a while.
+const MOST_METRICS_TENANTS: usize = 1_000;
 /// The store is looked at at least this often, and at most.
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=600_000;
 
@@ -23,10 +25,17 @@ pub struct Routing {
     /// Folder that keeps the last table, so that a start without the store has one. Default: none.
     #[serde(default)]
     pub state_dir: Option<PathBuf>,
+    /// How many tenants have metrics of their own: those that send most. Default 50.
+    #[serde(default = "metrics_tenants")]
+    pub metrics_tenants: usize,
 }
 
 fn poll_ms() -> u64 {
     2_000
+}
+
+fn metrics_tenants() -> usize {
+    50
 }
 
 impl Routing {
@@ -43,5 +52,11 @@ pub(super) fn check(routing: &Routing, found: &mut Findings<'_>) {
     if !POLL_MS.contains(&routing.poll_ms) {
         let (least, most) = (POLL_MS.start(), POLL_MS.end());
         found.add(&["routing", "poll_ms"], format!("expected {least} to {most}"));
+    }
+    if routing.metrics_tenants > MOST_METRICS_TENANTS {
+        found.add(
+            &["routing", "metrics_tenants"],
+            format!("expected 0 to {MOST_METRICS_TENANTS}"),
+        );
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         outcome::{REPLY_BYTES_A_RECORD, RecordError},
         record::Record,
     },
+    observe::Observer,
     plugin::Pool,
     produce::batch::{Batch, SLOT_BYTES},
     routing::route::Decided,
@@ -133,6 +134,13 @@ impl<'a> RoutedRequest<'a> {
                 }
                 Ok(self.tenants.resolve(&now, &self.topics, &mut self.records))
             }
+        }
+    }
+
+    /// Counts the tenants.
+    pub(super) fn count(&self, observer: &Observer) {
+        if !self.tenants.is_empty() {
+            self.tenants.count(observer, &self.topics, &self.records);
         }
     }
 

@@ -5,11 +5,12 @@
 
 use std::{ops::Range, sync::Arc};
 
-use pointsman_routing::{Found, Table, Target, TopicTable, murmur2, rules};
+use pointsman_routing::{Found, Hashing, Table, Target, TopicTable, murmur2, rules};
 
 use super::placed::{Placed, Refused};
 use crate::{
     admission::ByTable,
+    observe::{Counting, Observer},
     routing::route::out_of_range,
     tenants::{Now, TenantKey},
     topic::TopicView,
@@ -19,7 +20,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct TenantRecords {
     names: String,
+    tenants: Vec<Tenant>,
     records: Vec<TenantRecord>,
+    /// Whether the tenants have their hashes.
+    are_hashed: bool,
     /// The last of `records` that was held when they were resolved.
     held: Option<usize>,
     /// Whether they were resolved once.
@@ -27,18 +31,27 @@ pub(super) struct TenantRecords {
     is_resolved: bool,
 }
 
+/// A tenant of records that follow each other.
+#[derive(Debug)]
+struct Tenant {
+    /// The name in `names`.
+    begin: u32,
+    end: u32,
+    /// For look-ups in the table.
+    hash: u64,
+}
+
 #[derive(Debug)]
 struct TenantRecord {
     /// The record's index in the request.
     record: u32,
-    /// The tenant's name in `names`.
-    begin: u32,
-    end: u32,
+    /// Index in `tenants`.
+    tenant: u32,
     /// Kafka's positive hash of the shard key.
     shard: Option<u32>,
 }
 
-impl TenantRecord {
+impl Tenant {
     fn range(&self) -> Range<usize> {
         self.begin as usize..self.end as usize
     }
@@ -47,20 +60,20 @@ impl TenantRecord {
 impl TenantRecords {
     /// Adds the record with this index.
     pub(super) fn push(&mut self, record: u32, tenant: &TenantKey) {
-        let last = self.records.last().map(TenantRecord::range);
-        let range = match last {
-            Some(range) if self.names[range.clone()] == tenant.name => range,
-            _ => {
-                let begin = self.names.len();
-                self.names.push_str(&tenant.name);
-                begin..self.names.len()
-            }
-        };
+        let last = self.tenants.last().map(Tenant::range);
+        if last.is_none_or(|range| self.names[range] != tenant.name) {
+            // A name has at most 255 bytes, and a request far fewer records than 2^24.
+            let begin = self.names.len() as u32;
+            self.names.push_str(&tenant.name);
+            self.tenants.push(Tenant {
+                begin,
+                end: self.names.len() as u32,
+                hash: 0,
+            });
+        }
         self.records.push(TenantRecord {
             record,
-            // A name has at most 255 bytes, and a request far fewer records than 2^24.
-            begin: range.start as u32,
-            end: range.end as u32,
+            tenant: self.tenants.len() as u32 - 1,
             shard: tenant.shard,
         });
     }
@@ -80,14 +93,62 @@ impl TenantRecords {
 
     /// Memory that this takes.
     pub(super) fn bytes(&self) -> usize {
-        self.names.len() + self.records.len() * size_of::<TenantRecord>()
+        self.names.len() + self.tenants.len() * size_of::<Tenant>() + self.records.len() * size_of::<TenantRecord>()
     }
 
     /// The tenant that the request waits for, and its topic, if it is held.
     pub(super) fn held<'a>(&'a self, records: &'a [Result<Placed, Refused>]) -> Option<(&'a str, &'a str)> {
         let held = &self.records[self.held?];
         let placed = records[held.record as usize].as_ref().ok()?;
-        Some((&self.names[held.range()], &placed.record.topic))
+        Some((self.name(held.tenant), &placed.record.topic))
+    }
+
+    fn name(&self, tenant: u32) -> &str {
+        &self.names[self.tenants[tenant as usize].range()]
+    }
+
+    fn hash(&mut self, hashing: &Hashing) {
+        if !std::mem::replace(&mut self.are_hashed, true) {
+            for tenant in &mut self.tenants {
+                tenant.hash = hashing.of(&self.names[tenant.range()]);
+            }
+        }
+    }
+
+    /// Counts the tenants of a request that is taken.
+    pub(super) fn count(&self, observer: &Observer, topics: &[TopicView], records: &[Result<Placed, Refused>]) {
+        if !self.are_hashed {
+            return;
+        }
+        let mut counting = observer.count();
+        let mut topic = None;
+        // What is counted together: records of one tenant that follow each other.
+        let mut together: Option<(u32, u64, u64)> = None;
+        let flush = |counting: &mut Counting<'_>, together: Option<(u32, u64, u64)>| {
+            if let Some((tenant, records, bytes)) = together {
+                counting.tenant(self.name(tenant), self.tenants[tenant as usize].hash, records, bytes);
+            }
+        };
+        for record in &self.records {
+            let Ok(placed) = &records[record.record as usize] else {
+                continue;
+            };
+            let destination = placed.destination;
+            if topic != Some(destination.topic) {
+                flush(&mut counting, together.take());
+                topic = Some(destination.topic);
+                counting.topic(&topics[destination.topic as usize].topic.name);
+            }
+            let bytes = u64::from(destination.bytes);
+            match &mut together {
+                Some((tenant, records, sum)) if *tenant == record.tenant => {
+                    *records += 1;
+                    *sum += bytes;
+                }
+                _ => flush(&mut counting, together.replace((record.tenant, 1, bytes))),
+            }
+        }
+        flush(&mut counting, together);
     }
 
     /// Gives each record its partition by the table of this moment. A record whose partition the topic lacks is refused.
@@ -98,18 +159,21 @@ impl TenantRecords {
         records: &mut [Result<Placed, Refused>],
     ) -> ByTable {
         let table = now.table();
-        self.held = None;
+        let mut held = None;
+        if let Some(table) = table {
+            self.hash(table.hashing());
+        }
         // Nearly all requests have one topic, and many have the same tenant in records that follow each other.
         let mut of_topic: Option<(u32, Option<&TopicTable>)> = None;
-        let mut found: Option<(u32, Range<usize>, Found<'_>, u64)> = None;
-        for (index, tenant) in self.records.iter().enumerate() {
+        let mut found: Option<(u32, u32, Found<'_>)> = None;
+        for (index, record) in self.records.iter().enumerate() {
             // One that an earlier table made refused stays so.
-            let Ok(placed) = &mut records[tenant.record as usize] else {
+            let Ok(placed) = &mut records[record.record as usize] else {
                 continue;
             };
             let topic = placed.destination.topic;
             let view = &topics[topic as usize];
-            let name = &self.names[tenant.range()];
+            let (name, hash) = (self.name(record.tenant), self.tenants[record.tenant as usize].hash);
             let rows = match of_topic {
                 Some((same, rows)) if same == topic => rows,
                 _ => table
@@ -121,15 +185,12 @@ impl TenantRecords {
                 placed.destination.partition = murmur2::partition_for_key(name.as_bytes(), view.partitions.count());
                 continue;
             };
-            let (row, hash) = match &found {
-                Some((same, range, row, hash)) if *same == topic && *range == tenant.range() => (*row, *hash),
-                _ => {
-                    let hash = table.hashing().of(name);
-                    (rows.find(name, hash), hash)
-                }
+            let row = match &found {
+                Some((same, tenant, row)) if (*same, *tenant) == (topic, record.tenant) => *row,
+                _ => rows.find(name, hash),
             };
-            found = Some((topic, tenant.range(), row, hash));
-            let resolved = row.resolve(name, tenant.shard);
+            found = Some((topic, record.tenant, row));
+            let resolved = row.resolve(name, record.shard);
             let partition = match resolved.target {
                 Target::Partition(partition) => partition,
                 Target::AnyOf(slots) => {
@@ -138,7 +199,7 @@ impl TenantRecords {
                 }
             };
             if resolved.held {
-                self.held = Some(index);
+                held = Some(index);
             }
             if partition < view.partitions.count() {
                 placed.destination.partition = partition;
@@ -146,11 +207,12 @@ impl TenantRecords {
             }
             let (name, version) = (rules::quoted(name), table.version());
             let sends = format!("the routing table (version {version}) sends tenant {name} to partition {partition}");
-            records[tenant.record as usize] = Err(Refused {
+            records[record.record as usize] = Err(Refused {
                 topic: Some(Arc::clone(&view.topic)),
                 error: out_of_range(sends, view, "; correct the tenant's row"),
             });
         }
+        self.held = held;
         ByTable {
             version: table.map(Table::version).filter(|_| !self.records.is_empty()),
             held: self.held.is_some(),

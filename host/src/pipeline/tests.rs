@@ -65,6 +65,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
         ),
         producer,
         tenants: Arc::new(Tenants::off()),
+        observer: None,
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: MAX_RECORD_BYTES,

@@ -22,7 +22,7 @@ use crate::{
     },
     produce::{MetadataError, NoSettings, Producer},
     routing::route::Routes,
-    topic::{PartitionInfo, Rules, Topic, TopicSettings},
+    topic::{PartitionInfo, Partitions, Rules, Topic, TopicSettings},
 };
 
 /// How long the absence of a topic is remembered.
@@ -104,6 +104,11 @@ impl Topics {
     /// there.
     pub fn quota(&self, topic: &str, partition: u32) -> Option<Arc<PartitionQuota>> {
         self.known.quota(topic, partition)
+    }
+
+    /// The partitions of a topic, if it is known. That is no use of the topic.
+    pub fn partitions(&self, topic: &str) -> Option<Arc<Partitions>> {
+        Some(self.known.peek(topic)?.partitions())
     }
 
     /// Forgets a topic and finds it again at once. `keeps`: what is under way there is kept, as it should be.

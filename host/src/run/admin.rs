@@ -33,6 +33,11 @@ use crate::{
     run::{drain::Drain, logging::Log},
 };
 
+/// Tenants that `/routes` shows, if it is not asked for another number.
+const SHOWN_TENANTS: usize = 20;
+/// The most tenants that it shows.
+const MOST_SHOWN_TENANTS: usize = 1_000;
+
 /// What the admin listener shows.
 pub struct Admin {
     /// Counters, the producer's health, buffered bytes.
@@ -104,9 +109,21 @@ impl Admin {
             "/ready" => self.ready(),
             "/metrics" => self.metrics(),
             "/plugins" => document(StatusCode::OK, &self.reloader.shown()),
-            "/routes" => document(StatusCode::OK, &self.follower.shown()),
+            "/routes" => document(StatusCode::OK, &self.routes(request.uri().query())?),
             _ => document(StatusCode::OK, &self.config),
         })
+    }
+
+    /// The routing table, and who loads what.
+    fn routes(&self, query: Option<&str>) -> Result<Value, AdminError> {
+        let tenants = tenants_asked_for(query)?;
+        let mut shown = self.follower.shown();
+        let Pipeline { observer, metrics, .. } = &*self.pipeline;
+        if let Some(observer) = observer {
+            let table = self.pipeline.tenants.table();
+            shown["routing"]["load"] = json!(observer.report(tenants, table.as_deref(), metrics.plugin_calls()));
+        }
+        Ok(shown)
     }
 
     /// Answers when the drain has ended; the process ends right after that.
@@ -222,6 +239,17 @@ fn order(path: &str) -> Option<Order<'_>> {
         "rollback" => Some(Order::Rollback(name)),
         _ => None,
     }
+}
+
+/// Parses the query of `/routes`.
+fn tenants_asked_for(query: Option<&str>) -> Result<usize, AdminError> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else {
+        return Ok(SHOWN_TENANTS);
+    };
+    let number = query.strip_prefix("tenants=").and_then(|number| number.parse().ok());
+    number
+        .filter(|number| *number <= MOST_SHOWN_TENANTS)
+        .ok_or(AdminError::BadQuery)
 }
 
 fn obeyed(done: Result<Done, CommandError>) -> Result<Response<Full<Bytes>>, AdminError> {

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Limits, Loaded, redacted},
     follow,
     ingest::api::Api,
+    observe::Observer,
     pipeline::{self, Pipeline},
     plugin::{CompileLimits, Compiler, Engine},
     produce::{
@@ -79,14 +80,19 @@ impl Sidecar {
         let properties = Properties::of(kafka.properties, &config, broker);
         let (producer, effective) = producer(&properties, &config, broker.is_some())?;
         shown["kafka"]["effective_properties"] = effective;
-        let pipeline = Arc::new(pipeline(
+        let mut pipeline = pipeline(
             producer,
             reloader.routes(),
             metrics,
             &config.limits,
             &properties,
             follower.tenants(),
-        ));
+        );
+        pipeline.observer = config.routing.as_ref().map(|routing| {
+            let hashing = follower.tenants().hashing();
+            Arc::new(Observer::new(hashing, routing.metrics_tenants))
+        });
+        let pipeline = Arc::new(pipeline);
         if let Some(routing) = &config.routing {
             follow::start(&follower, routing, &properties.all, &pipeline)?;
         }
@@ -203,6 +209,7 @@ fn pipeline(
         ),
         producer,
         tenants: Arc::clone(tenants),
+        observer: None,
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: properties.max_record_bytes,

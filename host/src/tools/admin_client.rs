@@ -16,7 +16,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 /// The longest answer that is read, bytes.
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_ANSWER: usize = 16 << 20;
 
 /// The admin listener to ask, and how to authorize.
 #[derive(Debug, Clone)]

@@ -1,14 +1,16 @@
 //! The command line.
 
+mod admin;
 pub mod config;
 pub mod reference;
 pub mod routes;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::admin::Admin;
 use crate::tools::plugin_build::Language;
 
 /// A sidecar that sets the Kafka partition of every record by your own plugin.
@@ -99,24 +101,6 @@ pub struct Run {
     /// Use a broker inside this process, for trying things out. Nothing is kept.
     #[arg(long)]
     pub embedded: bool,
-}
-
-/// Which sidecar is asked.
-#[derive(Debug, Args)]
-pub struct Admin {
-    /// Its admin listener.
-    #[arg(
-        long,
-        value_name = "IP:PORT",
-        help = "Its admin listener; else as --config, POINTSMAN_CONFIG or POINTSMAN_LISTEN__ADMIN say; else 127.0.0.1:8645"
-    )]
-    pub admin: Option<SocketAddr>,
-    /// The file that holds the admin listener's bearer token.
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Its configuration file.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// `pointsman probe`.

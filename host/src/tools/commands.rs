@@ -8,7 +8,11 @@
 mod plugin;
 mod surroundings;
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use hyper::Method;
 
@@ -16,7 +20,7 @@ use self::surroundings::admin;
 pub use self::surroundings::{config_file, environment};
 use crate::tools::{
     admin_client,
-    cli::{self, Admin, Load, Other, Probe, Probed},
+    cli::{self, Admin, Load, Other, Probe, Probed, routes::Routes},
     load, routes,
 };
 
@@ -80,13 +84,16 @@ fn ask(options: &Admin, method: Method, path: &str, timeout: Duration) -> anyhow
     })
 }
 
-fn routes(mut asked: cli::routes::Routes) -> anyhow::Result<ExitCode> {
-    let store = asked.store_mut();
-    store.config = config_file(store.config.as_ref());
+fn routes(mut asked: Routes) -> anyhow::Result<ExitCode> {
+    if let Some(store) = asked.store_mut() {
+        store.config = config_file(store.config.as_ref());
+    }
     let around = routes::Surroundings {
         environment: environment(),
+        is_terminal: io::stdout().is_terminal(),
         out: &mut io::stdout(),
         partitions: &routes::ask_brokers,
+        admin: &admin,
     };
     match routes::run(&asked, around) {
         Ok(true) => Ok(ExitCode::SUCCESS),

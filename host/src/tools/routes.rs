@@ -6,6 +6,7 @@
 
 mod changes;
 mod shown;
+mod top;
 
 use std::{collections::BTreeMap, fs, io::Write, path::Path, time::Duration};
 
@@ -20,7 +21,13 @@ use rdkafka::{
 use self::changes::Considered;
 use crate::{
     config::{Config, Loaded, Overrides},
-    tools::cli::routes::{self as cli, Routes},
+    tools::{
+        admin_client,
+        cli::{
+            Admin,
+            routes::{self as cli, Routes},
+        },
+    },
 };
 
 /// The store is looked at that often while `watch` waits.
@@ -32,10 +39,14 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Surroundings<'a> {
     /// The environment over the configuration file.
     pub environment: Vec<(String, String)>,
+    /// Whether the result goes to a terminal.
+    pub is_terminal: bool,
     /// Where the result goes.
     pub out: &'a mut dyn Write,
     /// Asks the brokers of a configuration how many partitions a topic has.
     pub partitions: &'a dyn Fn(&Loaded, &str) -> anyhow::Result<u32>,
+    /// Finds the sidecar that is to be asked.
+    pub admin: &'a dyn Fn(&Admin) -> anyhow::Result<admin_client::Admin>,
 }
 
 /// Runs the command. False if what was asked for was not done.
@@ -82,6 +93,10 @@ pub fn run(asked: &Routes, mut around: Surroundings<'_>) -> anyhow::Result<bool>
         }
         Routes::Import(options) => return import(options, &mut around),
         Routes::Watch(options) => watch(options, &mut around)?,
+        Routes::Top(options) => {
+            let admin = (around.admin)(&options.admin)?;
+            top::run(options, &admin, around.is_terminal, around.out)?;
+        }
     }
     Ok(true)
 }

@@ -1,7 +1,7 @@
 //! The metrics by plugin. Only plugins that a route names are counted, so the configuration bounds the number of
 //! labels.
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, core::Collector as _};
 
 use super::registrar::Registrar;
 
@@ -155,6 +155,22 @@ impl PluginVectors {
             dropped: records("dropped"),
             seconds: self.shadow_seconds.with_label_values(&[name]),
         }
+    }
+
+    /// Each plugin with the number of calls that were timed, and their seconds together.
+    pub(super) fn calls(&self) -> Vec<(String, u64, f64)> {
+        let families = self.seconds.collect();
+        let plugins = families.iter().flat_map(|family| family.get_metric());
+        let calls = plugins.map(|metric| {
+            let name = metric.get_label().first().map(|label| label.value().to_owned());
+            let calls = metric.get_histogram();
+            (
+                name.unwrap_or_default(),
+                calls.get_sample_count(),
+                calls.get_sample_sum(),
+            )
+        });
+        calls.collect()
     }
 
     /// A version of a plugin decides from now on, in place of another.

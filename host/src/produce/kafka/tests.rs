@@ -77,6 +77,7 @@ impl Bench {
             topics,
             producer,
             tenants: Arc::new(Tenants::off()),
+            observer: None,
             admission: Arc::new(Admission::new(&limits)),
             metrics,
             max_record_bytes: 1_000_000,

@@ -19,6 +19,9 @@ pub(super) enum AdminError {
     /// The path takes only this method.
     #[error("this path takes {0} only")]
     MethodNotAllowed(&'static str),
+    /// The query has something else than it may have.
+    #[error("the query of /routes may have tenants=NUMBER, from 0 to 1000: how many of the hottest tenants are shown")]
+    BadQuery,
     /// The token is missing or wrong.
     #[error("the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.admin_token_file>")]
     Unauthorized,
@@ -44,6 +47,7 @@ impl AdminError {
         let (status, code) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(allowed) => return Problem::method(allowed),
+            Self::BadQuery => (StatusCode::BAD_REQUEST, "bad_query"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::NoToken => (StatusCode::FORBIDDEN, "forbidden"),
             Self::ForeignPage(foreign) => return foreign.problem(),

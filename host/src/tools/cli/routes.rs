@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use pointsman_routing::{OrderClass, Status};
 
+use super::admin::Admin;
+
 /// `pointsman routes`.
 #[derive(Debug, Subcommand)]
 pub enum Routes {
@@ -26,12 +28,15 @@ pub enum Routes {
     Import(Import),
     /// Print a line for each row that changes.
     Watch(Watch),
+    /// Show which tenants and partitions of a running sidecar get most.
+    Top(Top),
 }
 
 impl Routes {
-    /// Where the table is.
-    pub fn store_mut(&mut self) -> &mut Store {
-        match self {
+    /// Where the table is, if the command is about one.
+    pub fn store_mut(&mut self) -> Option<&mut Store> {
+        Some(match self {
+            Self::Top(_) => return None,
             Self::Init(store) | Self::Export(store) => store,
             Self::Adopt(options) => &mut options.store,
             Self::List(options) => &mut options.store,
@@ -40,7 +45,7 @@ impl Routes {
             Self::Unset(options) => &mut options.store,
             Self::Import(options) => &mut options.store,
             Self::Watch(options) => &mut options.store,
-        }
+        })
     }
 }
 
@@ -186,6 +191,23 @@ pub struct Watch {
     pub json: bool,
     #[command(flatten)]
     pub(crate) store: Store,
+}
+
+/// `pointsman routes top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// How many tenants are shown.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    pub tenants: u16,
+    /// Show what is there now, and end.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object, and end.
+    #[arg(long)]
+    pub json: bool,
+    /// The sidecar to ask.
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 /// [`Status`] on the command line.

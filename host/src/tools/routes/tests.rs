@@ -40,6 +40,8 @@ impl Bench {
             environment: Vec::new(),
             out: &mut out,
             partitions: &|_, _| Ok(self.partitions),
+            is_terminal: false,
+            admin: &|_| unreachable!("no sidecar is asked"),
         };
         let done = run(&asked, around).map_err(|error| format!("{error:#}"))?;
         Ok((done, String::from_utf8(out).expect("text")))
@@ -171,6 +173,8 @@ fn who_was_too_late_is_told_what_came_first() {
         environment: Vec::new(),
         out: &mut out,
         partitions: &|_, _| Ok(3),
+        is_terminal: false,
+        admin: &|_| unreachable!("no sidecar is asked"),
     };
     let considered = Considered {
         changes: vec![Change::Put(Row {
