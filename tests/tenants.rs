@@ -470,3 +470,32 @@ fn what_tenants_and_partitions_get_is_counted_and_the_names_that_are_shown_are_f
     assert_eq!(sidecar.admin("/routes?tenants=1001").json()["code"], "bad_query");
     assert_eq!(sidecar.admin("/routes?tenant=1").status, 400);
 }
+
+#[test]
+fn the_load_generator_sends_tenants_that_every_format_has_as_the_plugin_reads_them() {
+    let store = Store::adopted();
+    let sidecar = store.sidecar("");
+    for format in ["json", "ndjson", "octet", "packed", "stream"] {
+        let mut load = Command::new(BINARY);
+        load.args([
+            "load",
+            "--topic",
+            "t",
+            "--tenants",
+            "50",
+            "--seconds",
+            "0.3",
+            "--warm-up",
+            "0",
+            "--json",
+        ]);
+        load.args(["--batch", "10", "--format", format, "--unix"])
+            .arg(&sidecar.unix);
+        let output = to_its_end(&mut load);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        assert_eq!(report["others"], json!({}), "{format}: {report}");
+        assert!(report["records"].as_u64().unwrap() > 0, "{format}: {report}");
+    }
+    let load = || sidecar.admin("/routes?tenants=100").json()["routing"]["load"].clone();
+    eventually("all are counted", || load()["tenants_counted"] == 50);
+}

@@ -299,6 +299,9 @@ pub struct Load {
     /// Bytes of a value that is text [default: 100].
     #[arg(long)]
     pub value_bytes: Option<usize>,
+    /// Give each record a header tenant-id: one of so many tenants, of which the n-th sends 1/n of what the first does.
+    #[arg(long, value_parser = count)]
+    pub tenants: Option<usize>,
     /// Records a second, in all. Latency then counts from when a request was due. Without it, as fast as answers come.
     #[arg(long)]
     pub rate: Option<f64>,

@@ -33,7 +33,7 @@ use self::{
 pub use self::{
     process::Usage,
     report::Report,
-    values::{key, object},
+    values::{key, object, tenant, tenant_name},
 };
 use crate::tools::cli::{Load, LoadFormat, LoadValues};
 

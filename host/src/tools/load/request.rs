@@ -16,6 +16,8 @@ const DIFFERENT: usize = 256;
 /// fetch them from memory.
 const ROOM: usize = 16 << 20;
 const TEXT_BYTES: usize = 100;
+/// The header with the tenant.
+const TENANT: &str = "tenant-id";
 
 /// Whole HTTP/1.1 requests of this connection, to be sent in turn: to one topic after the other that it sends to, and so
 /// again with other records.
@@ -39,7 +41,7 @@ pub(super) fn pieces(options: &Load, connection: usize) -> Vec<Bytes> {
 /// As many rounds as there is room for. One is enough if all would be the same.
 fn rounds(options: &Load, make: impl Fn(usize) -> Vec<Bytes>) -> Vec<Bytes> {
     let mut all = make(0);
-    if options.values == Some(LoadValues::Objects) {
+    if options.values == Some(LoadValues::Objects) || options.tenants.is_some() {
         let bytes: usize = all.iter().map(Bytes::len).sum();
         let rounds = (ROOM / options.connections / bytes).min(DIFFERENT);
         all.extend((1..rounds).flat_map(make));
@@ -68,6 +70,10 @@ fn one(options: &Load, connection: usize, number: usize, round: usize) -> Bytes 
     if options.format == LoadFormat::Packed {
         let _ = write!(head, "accept: {content_type}\r\n");
     }
+    if let (LoadFormat::Octet, Some(tenants)) = (options.format, options.tenants) {
+        let tenant = values::tenant(connection, round, tenants);
+        let _ = write!(head, "pointsman-header-{TENANT}: {tenant}\r\n");
+    }
     if let Some(token) = &options.token {
         let _ = write!(head, "authorization: Bearer {token}\r\n");
     }
@@ -95,17 +101,24 @@ fn body(options: &Load, connection: usize, round: usize) -> (&'static str, Vec<u
     }
 }
 
-/// A body in the layout of docs/packed-records.md: key and value only.
+/// A body in the layout of docs/packed-records.md: key, value, and the tenant as a header.
 fn packed(options: &Load, connection: usize, round: usize) -> Vec<u8> {
     let number = |number: usize| (number as u32).to_le_bytes();
     let mut body = b"PMR\x01".to_vec();
     body.extend(number(options.batch));
-    for Record { key, value } in records(options, connection, round) {
-        body.extend(number(RECORD_HEAD + key.len() + value.len()));
-        // No flags, no headers.
-        body.extend([0; 4]);
+    for Record { key, value, tenant } in records(options, connection, round) {
+        let header = tenant.as_ref().map_or(0, |tenant| 8 + TENANT.len() + tenant.len());
+        body.extend(number(RECORD_HEAD + header + key.len() + value.len()));
+        // No flags.
+        body.extend([0, 0, u8::from(tenant.is_some()), 0]);
         body.extend(number(key.len()));
         body.extend(number(value.len()));
+        if let Some(tenant) = tenant {
+            body.extend(number(TENANT.len()));
+            body.extend(number(tenant.len()));
+            body.extend(TENANT.as_bytes());
+            body.extend(tenant.as_bytes());
+        }
         body.extend(key.as_bytes());
         body.extend(value.as_bytes());
     }
@@ -122,11 +135,16 @@ fn lines(options: &Load, connection: usize, round: usize) -> String {
 struct Record {
     key: String,
     value: String,
+    tenant: Option<String>,
 }
 
 impl Record {
     fn line(self) -> String {
-        format!("{{\"key\":\"{}\",\"value\":{}}}", self.key, self.value)
+        let headers = self
+            .tenant
+            .map(|tenant| format!(",\"headers\":{{\"{TENANT}\":\"{tenant}\"}}"));
+        let headers = headers.unwrap_or_default();
+        format!("{{\"key\":\"{}\",\"value\":{}{headers}}}", self.key, self.value)
     }
 }
 
@@ -139,6 +157,9 @@ fn records(options: &Load, connection: usize, round: usize) -> impl Iterator<Ite
             Some(LoadValues::Objects) => values::object(connection, index),
             _ => text(options),
         },
+        tenant: options
+            .tenants
+            .map(|tenants| values::tenant(connection, index, tenants)),
     })
 }
 

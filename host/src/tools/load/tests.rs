@@ -25,6 +25,7 @@ fn options(address: String) -> Load {
         in_flight: None,
         values: None,
         value_bytes: Some(10),
+        tenants: None,
         rate: None,
         seconds: 0.3,
         warm_up: 0.0,
@@ -235,4 +236,36 @@ fn a_length_is_for_text_only() {
     assert_eq!(of(None, Some(10)).expect("text"), LoadValues::Text);
     let refused = of(Some(LoadValues::Objects), Some(10)).expect_err("no such objects");
     assert!(refused.to_string().contains("--values text"), "{refused}");
+}
+
+#[test]
+fn tenants_differ_in_size_and_every_format_has_them_in_the_header() {
+    let tenants = 1_000;
+    let mut sent = BTreeMap::new();
+    for index in 0..100_000 {
+        *sent.entry(tenant(1, index, tenants)).or_insert(0) += 1;
+    }
+    let of = |number| f64::from(sent.get(&tenant_name(number)).copied().unwrap_or_default());
+    // By the law the first has 1/ln(1000) of all, a seventh; the second about half as much.
+    assert!((8_000.0..20_000.0).contains(&of(1)), "{}", of(1));
+    assert!((0.4..0.8).contains(&(of(2) / of(1))), "{} {}", of(1), of(2));
+    assert!(sent.len() > 900 && sent.len() <= tenants, "{}", sent.len());
+    for format in [
+        LoadFormat::Json,
+        LoadFormat::Ndjson,
+        LoadFormat::Octet,
+        LoadFormat::Packed,
+    ] {
+        let options = Load {
+            format,
+            tenants: Some(tenants),
+            batch: if format == LoadFormat::Octet { 1 } else { 3 },
+            ..options(String::new())
+        };
+        let request = String::from_utf8_lossy(&request::of(&options, 1)[0]).into_owned();
+        assert!(request.contains("tenant-id"), "{format:?}: {request}");
+        for index in 0..options.batch {
+            assert!(request.contains(&tenant(1, index, tenants)), "{format:?}: {request}");
+        }
+    }
 }

@@ -30,3 +30,18 @@ pub fn object(connection: usize, index: usize) -> String {
         note.join(" ")
     )
 }
+
+/// The tenant of a connection's record, one of so many: the n-th has 1/n of the records of the first (Zipf's law).
+#[must_use]
+pub fn tenant(connection: usize, index: usize, tenants: usize) -> String {
+    let mut dice = fastrand::Rng::with_seed(!(((connection as u64) << 32) | index as u64));
+    // The sum of 1/n up to a number is nearly its logarithm.
+    let number = (tenants as f64 + 1.0).powf(dice.f64()) as usize;
+    tenant_name(number.clamp(1, tenants))
+}
+
+/// The name of the tenant with this number, from 1 on.
+#[must_use]
+pub fn tenant_name(number: usize) -> String {
+    format!("tenant-{number:06}")
+}
