@@ -46,10 +46,7 @@ const FOLDERS: [(&str, &[&str]); 16] = [
             "base",
         ],
     ),
-    (
-        "ordering",
-        &["pipeline", "plugin", "produce", "admission", "config", "base"],
-    ),
+    ("ordering", &["pipeline", "produce", "admission", "config", "base"]),
     ("follow", &["pipeline", "tenants", "config", "base"]),
     (
         "pipeline",

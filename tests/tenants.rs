@@ -1,5 +1,7 @@
 //! Tenants go where the routing table says, by a real sidecar with a table in a file.
 
+mod told;
+
 use std::{
     fs,
     path::PathBuf,

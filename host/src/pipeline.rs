@@ -12,6 +12,7 @@ mod plugin_session;
 mod request_topics;
 mod routed_request;
 mod tenant_records;
+mod trace;
 
 use std::sync::{
     Arc,
@@ -21,7 +22,12 @@ use std::sync::{
 use pointsman_routing::rules;
 use tokio::{sync::Semaphore, time::Instant};
 
-pub use self::{long_work::LongWork, not_taken::NotTaken, routed_request::RoutedRequest};
+pub use self::{
+    long_work::LongWork,
+    not_taken::NotTaken,
+    routed_request::RoutedRequest,
+    trace::{Trace, Traced, TracedRow, TracedTenant},
+};
 use self::{
     placed::{Placed, Refused},
     plugin_session::PluginSession,
@@ -36,7 +42,6 @@ use crate::{
         record::Record,
     },
     observe::Observer,
-    plugin::Pool,
     produce::{
         Health, Producer, Sender,
         batch::{AckMode, Batch, Purpose, Ticket},
@@ -105,8 +110,8 @@ pub struct Submitted {
     pub batch: Arc<Batch>,
     /// Memory for the reply.
     pub reply: Option<Reservation>,
-    /// For each record, the plugin that was asked. Empty unless the client wants a trace.
-    pub trace: Vec<Option<Arc<Pool>>>,
+    /// How each record was decided, if the client wants a trace.
+    pub trace: Option<Trace>,
 }
 
 /// How a request wants its records handled.
@@ -114,7 +119,7 @@ pub struct Submitted {
 pub struct Mode {
     /// Whether outcomes are waited for.
     pub ack: AckMode,
-    /// Whether the reply says which plugin was asked.
+    /// Whether the reply says how each record was decided.
     pub trace: bool,
 }
 
@@ -252,7 +257,9 @@ impl Pipeline {
         let RoutedRequest {
             records,
             topics,
-            trace,
+            tenants,
+            asked,
+            rows,
             _open,
             ..
         } = routed;
@@ -287,7 +294,7 @@ impl Pipeline {
         Submitted {
             batch,
             reply: room.reply,
-            trace,
+            trace: Trace::new(asked, tenants, rows),
         }
     }
 

@@ -43,14 +43,23 @@ impl Stream {
         Self::try_open(address, topic).expect("a stream")
     }
 
+    /// With a trace of each record.
+    pub(crate) fn open_traced(address: SocketAddr, topic: &str) -> Self {
+        Self::open_with(address, topic, "pointsman-trace: 1\r\n").expect("a stream")
+    }
+
     /// None when the sidecar cannot be reached, or refuses the stream.
     pub(crate) fn try_open(address: SocketAddr, topic: &str) -> Option<Self> {
+        Self::open_with(address, topic, "")
+    }
+
+    fn open_with(address: SocketAddr, topic: &str, headers: &str) -> Option<Self> {
         let mut socket = TcpStream::connect(address).ok()?;
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
             "POST /v1/topics/{topic}/stream HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n\
-             transfer-encoding: chunked\r\n\r\n"
+             transfer-encoding: chunked\r\n{headers}\r\n"
         );
         socket.write_all(head.as_bytes()).ok()?;
         let mut answer = BufReader::new(socket.try_clone().unwrap());

@@ -3,7 +3,7 @@
 mod packed;
 mod told;
 
-use std::{borrow::Cow, io::Write as _, sync::Arc};
+use std::{borrow::Cow, io::Write as _};
 
 use bytes::Bytes;
 use hyper::{
@@ -17,7 +17,7 @@ use crate::{
     admission::Reservation,
     base::outcome::{Ack, Code, Kind, Outcome, REPLY_BYTES_A_RECORD, RecordError},
     ordering::sequence::Settled,
-    pipeline::Submitted,
+    pipeline::{Submitted, Trace, Traced, TracedTenant},
     plugin::Pool,
 };
 
@@ -60,7 +60,8 @@ impl Form {
 pub fn outcomes(submitted: Submitted, form: Form) -> Response<Bytes> {
     let batch = &submitted.batch;
     let outcomes = (0..batch.len()).map(|index| (batch.outcome(index).unwrap_or(&NOT_IN_TIME), false));
-    all(batch.generation(), outcomes, &submitted.trace, form, submitted.reply)
+    let trace = submitted.trace.as_ref();
+    all(batch.generation(), outcomes, trace, form, submitted.reply)
 }
 
 /// The most memory that a reply with these outcomes takes.
@@ -74,12 +75,7 @@ pub fn most_bytes(settled: &Settled) -> usize {
 }
 
 /// The reply to a numbered request: every outcome, remembered or new. `held` is the memory for the reply.
-pub fn settled(
-    settled: &Settled,
-    trace: &[Option<Arc<Pool>>],
-    form: Form,
-    held: Option<Reservation>,
-) -> Response<Bytes> {
+pub fn settled(settled: &Settled, trace: Option<&Trace>, form: Form, held: Option<Reservation>) -> Response<Bytes> {
     let outcomes = settled.records().iter().map(|stored| (&stored.outcome, stored.late));
     all(settled.generation, outcomes, trace, form, held)
 }
@@ -88,7 +84,7 @@ pub fn settled(
 fn all<'o>(
     generation: u32,
     outcomes: impl ExactSizeIterator<Item = (&'o Outcome, bool)>,
-    trace: &'o [Option<Arc<Pool>>],
+    trace: Option<&'o Trace>,
     form: Form,
     held: Option<Reservation>,
 ) -> Response<Bytes> {
@@ -100,7 +96,7 @@ fn all<'o>(
             index,
             outcome,
             late,
-            plugin: trace.get(index).and_then(Option::as_deref),
+            traced: trace.map_or(Traced::default(), |trace| trace.of(index)),
         }
     });
     let body = match form {
@@ -122,7 +118,7 @@ fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> V
         if told.late {
             body.extend_from_slice(b",\"late\":true");
         }
-        write_plugin(&mut body, told.plugin);
+        write_traced(&mut body, told.traced);
         body.push(b'}');
     }
     body.extend_from_slice(b"]}\n");
@@ -139,7 +135,7 @@ pub fn accepted(submitted: Submitted, form: Form) -> Response<Bytes> {
             index,
             outcome,
             late: false,
-            plugin: None,
+            traced: Traced::default(),
         })
         .collect();
     let mut kinds = [0; 4];
@@ -229,14 +225,16 @@ fn write_error(body: &mut Vec<u8>, error: &RecordError) {
     body.push(b'}');
 }
 
-pub(super) fn write_trace(body: &mut Vec<u8>, asked: Option<&Option<Arc<Pool>>>) {
-    write_plugin(body, asked.and_then(Option::as_deref));
+pub(super) fn write_traced(body: &mut Vec<u8>, traced: Traced<'_>) {
+    if let Some(plugin) = traced.plugin {
+        write_plugin(body, plugin);
+    }
+    if let Some(tenant) = traced.tenant {
+        write_tenant(body, tenant);
+    }
 }
 
-fn write_plugin(body: &mut Vec<u8>, plugin: Option<&Pool>) {
-    let Some(plugin) = plugin else {
-        return;
-    };
+fn write_plugin(body: &mut Vec<u8>, plugin: &Pool) {
     // Plugin names and digests need no escapes: the configuration allows only letters, digits, - and _.
     let _ = write!(
         body,
@@ -246,9 +244,19 @@ fn write_plugin(body: &mut Vec<u8>, plugin: Option<&Pool>) {
     );
 }
 
+fn write_tenant(body: &mut Vec<u8>, tenant: TracedTenant<'_>) {
+    body.extend_from_slice(b",\"tenant\":{\"name\":");
+    let _ = serde_json::to_writer(&mut *body, tenant.name);
+    if let Some(row) = tenant.row {
+        let _ = write!(body, ",\"version\":{},\"status\":\"{}\"", row.version, row.status);
+    }
+    body.push(b'}');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::TracedRow;
 
     #[test]
     fn a_mixture_is_never_told_as_one_kind() {
@@ -258,6 +266,26 @@ mod tests {
         assert_eq!(status([0, 0, 0, 3], 3), StatusCode::GATEWAY_TIMEOUT);
         for mixed in [[2, 1, 0, 0], [0, 1, 2, 0], [0, 0, 1, 2], [1, 1, 1, 0]] {
             assert_eq!(status(mixed, 3), StatusCode::MULTI_STATUS, "{mixed:?}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_in_a_trace_takes_no_more_than_is_counted_and_its_name_breaks_no_json() {
+        for name in ["\u{1}".repeat(255), "\"\\\u{7f}ü\u{2028}".to_owned(), String::new()] {
+            let row = TracedRow {
+                version: u64::MAX,
+                status: "dedicated",
+            };
+            let tenant = TracedTenant {
+                name: &name,
+                row: Some(row),
+            };
+            let mut body = Vec::new();
+            write_tenant(&mut body, tenant);
+            assert!(body.len() <= TracedTenant::most_bytes(&name), "{}", body.len());
+            let json = format!("{{{}}}", String::from_utf8_lossy(&body[1..]));
+            let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(read["tenant"]["name"], *name);
         }
     }
 

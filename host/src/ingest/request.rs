@@ -167,7 +167,7 @@ impl Api {
             Begun::Send(permit) => permit,
             Begun::Settled(settled) => {
                 drop(records);
-                return Ok(reply::settled(&settled, &[], form, Some(room)));
+                return Ok(reply::settled(&settled, None, form, Some(room)));
             }
             Begun::UnderWay(under_way) => {
                 // The records will not be sent, so others may have their room.
@@ -175,7 +175,7 @@ impl Api {
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
                 let mut held = self.pipeline.admission.reservation();
                 held.grow(reply::most_bytes(&settled)).await?;
-                return Ok(reply::settled(&settled, &[], form, Some(held)));
+                return Ok(reply::settled(&settled, None, form, Some(held)));
             }
         };
         let pipeline = Arc::clone(&self.pipeline);
@@ -184,7 +184,12 @@ impl Api {
             Ok::<_, IngestError>(produced)
         })
         .await?;
-        Ok(reply::settled(&produced.settled, &produced.trace, form, produced.reply))
+        Ok(reply::settled(
+            &produced.settled,
+            produced.trace.as_ref(),
+            form,
+            produced.reply,
+        ))
     }
 
     /// How long the outcomes of this request are waited for.

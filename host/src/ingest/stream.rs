@@ -116,11 +116,10 @@ impl Stream {
             is_full: AtomicBool::new(false),
             written: AtomicU64::new(0),
         });
-        let trace = self.trace;
         let open = GaugeGuard::begin(&self.pipeline.metrics.streams);
         let reading = tokio::spawn(self.read(body, taken, Arc::clone(&window)));
         tokio::spawn(async move {
-            write(batches, pieces, trace, reading, window).await;
+            write(batches, pieces, reading, window).await;
             drop(open);
         });
         answer
@@ -130,7 +129,6 @@ impl Stream {
 async fn write(
     mut batches: mpsc::Receiver<Taken>,
     pieces: mpsc::Sender<Bytes>,
-    trace: bool,
     reading: tokio::task::JoinHandle<End>,
     window: Arc<Window>,
 ) {
@@ -138,7 +136,7 @@ async fn write(
     let Ok(last) = pieces.clone().reserve_owned().await else {
         return;
     };
-    let mut outcome_writer = OutcomeWriter::new(pieces, trace, Arc::clone(&window));
+    let mut outcome_writer = OutcomeWriter::new(pieces, Arc::clone(&window));
     let mut not_reading = false;
     loop {
         let written = window.written.load(Ordering::Relaxed);

@@ -20,8 +20,7 @@ use crate::{
         outcome::{Code, Kind, Outcome, RecordError},
     },
     ordering::sequence::{Answer, Bounds, Content, Name, Number, Refusal, Sequences, Settled, Stored},
-    pipeline::{Mode, NotTaken, Parsed, Pipeline},
-    plugin::Pool,
+    pipeline::{Mode, NotTaken, Parsed, Pipeline, Trace},
     produce::batch::{AckMode, Batch},
 };
 
@@ -228,8 +227,8 @@ enum Stage {
 pub struct Produced {
     /// The outcomes of all its records.
     pub settled: Arc<Settled>,
-    /// The plugin that was asked about each record. Empty for a repeat, and unless a trace was wanted.
-    pub trace: Vec<Option<Arc<Pool>>>,
+    /// How each record was decided. None for a repeat, and unless a trace was wanted.
+    pub trace: Option<Trace>,
     /// The room that is reserved for the reply.
     pub reply: Option<Reservation>,
 }
@@ -253,14 +252,9 @@ impl SendPermit {
         self.hand_over_ended();
         submitted.batch.done().await;
         let settled = self.settle(&places, &submitted.batch);
-        let trace = if self.before.is_none() {
-            submitted.trace
-        } else {
-            Vec::new()
-        };
         Ok(Produced {
             settled,
-            trace,
+            trace: submitted.trace.filter(|_| self.before.is_none()),
             reply: submitted.reply,
         })
     }

@@ -11,6 +11,7 @@ use std::{
 use super::{
     placed::{Placed, Refused},
     tenant_records::TenantRecords,
+    trace::{self, TracedRow},
 };
 use crate::{
     admission::{Busy, ByTable, PartitionLoad, PartitionQuota},
@@ -28,8 +29,6 @@ use crate::{
 
 /// Bytes of a reply around its records.
 const REPLY_BYTES: usize = 256;
-/// Bytes of a record's trace in a reply: names of fields, and a digest.
-const TRACE_BYTES: usize = 112;
 
 /// A request whose partitions are known; see the [module](self).
 pub struct RoutedRequest<'a> {
@@ -38,7 +37,9 @@ pub struct RoutedRequest<'a> {
     /// The records that go where the routing table has their tenants.
     pub(super) tenants: TenantRecords,
     /// For each record, the plugin that was asked. Empty unless the client wants a trace.
-    pub(super) trace: Vec<Option<Arc<Pool>>>,
+    pub(super) asked: Vec<Option<Arc<Pool>>>,
+    /// For each of `tenants`, what the routing table said. Empty unless the client wants a trace.
+    pub(super) rows: Vec<Option<TracedRow>>,
     /// Whether the client wants a trace.
     traces: bool,
     pub(super) _open: OpenRequest<'a>,
@@ -51,7 +52,8 @@ impl<'a> RoutedRequest<'a> {
             topics: Vec::new(),
             tenants: TenantRecords::default(),
             traces: trace,
-            trace: Vec::with_capacity(if trace { records } else { 0 }),
+            asked: Vec::with_capacity(if trace { records } else { 0 }),
+            rows: Vec::new(),
             _open: open,
         }
     }
@@ -59,7 +61,7 @@ impl<'a> RoutedRequest<'a> {
     /// Adds the next record, and the plugin that was asked about it.
     pub(super) fn push(&mut self, record: Result<Placed, Refused>, asked: Option<Arc<Pool>>) {
         if self.traces {
-            self.trace.push(asked);
+            self.asked.push(asked);
         }
         self.records.push(record);
     }
@@ -107,12 +109,10 @@ impl<'a> RoutedRequest<'a> {
     pub(super) fn reply_bytes(&self) -> usize {
         // Twice, since each character may need an escape.
         let refused = self.refused().map(|refused| 2 * refused.error.message.len());
-        let traced: usize = self
-            .trace
-            .iter()
-            .flatten()
-            .map(|pool| TRACE_BYTES + pool.name().len())
-            .sum();
+        let traced = match self.traces {
+            true => trace::bytes(&self.asked, &self.tenants),
+            false => 0,
+        };
         REPLY_BYTES + self.records.len() * REPLY_BYTES_A_RECORD + traced + refused.sum::<usize>()
     }
 
@@ -131,6 +131,14 @@ impl<'a> RoutedRequest<'a> {
                 #[cfg(test)]
                 if tenants.are_resolved_in_parts() {
                     self.tenants.forget_half();
+                }
+                if self.traces {
+                    // Before they are resolved, so that what an earlier table refused is told by that table.
+                    let topic_of = |record: usize| {
+                        let placed = self.records[record].as_ref().ok()?;
+                        self.topics.get(placed.destination.topic as usize)
+                    };
+                    self.rows = trace::rows(&self.tenants, &now, topic_of, &self.rows);
                 }
                 Ok(self.tenants.resolve(&now, &self.topics, &mut self.records))
             }

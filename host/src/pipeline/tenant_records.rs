@@ -82,6 +82,19 @@ impl TenantRecords {
         self.records.is_empty()
     }
 
+    /// The index of each record in the request, and its tenant's name, in the order of the request.
+    pub(super) fn names(&self) -> impl Iterator<Item = (usize, &str)> {
+        let records = self.records.iter();
+        records.map(|record| (record.record as usize, self.name(record.tenant)))
+    }
+
+    /// The place of the request's record with this index among these records, and its tenant's name.
+    pub(super) fn find(&self, record: usize) -> Option<(usize, &str)> {
+        let by_index = |tenant: &TenantRecord| (tenant.record as usize).cmp(&record);
+        let place = self.records.binary_search_by(by_index).ok()?;
+        Some((place, self.name(self.records[place].tenant)))
+    }
+
     /// A bug that is planted on purpose: from the second time on, half of the records keep their partitions.
     #[cfg(test)]
     pub(super) fn forget_half(&mut self) {

@@ -36,7 +36,8 @@ pub(super) fn body<'o>(generation: u32, accepted: usize, outcomes: impl Iterator
 fn write(body: &mut Vec<u8>, told: &Told<'_>) {
     let error = told.outcome.error();
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-    let flags = flag(told.late, IS_LATE) | flag(error.is_some(), HAS_ERROR) | flag(told.plugin.is_some(), HAS_PLUGIN);
+    let flags =
+        flag(told.late, IS_LATE) | flag(error.is_some(), HAS_ERROR) | flag(told.traced.plugin.is_some(), HAS_PLUGIN);
     let ack = match told.outcome {
         Outcome::Acked(ack) => Some(*ack),
         Outcome::Rejected(_) | Outcome::Failed(_) | Outcome::Unknown(_) => None,
@@ -53,7 +54,7 @@ fn write(body: &mut Vec<u8>, told: &Told<'_>) {
         write_text(body, error.code.as_str());
         write_text(body, &error.message);
     }
-    if let Some(plugin) = told.plugin {
+    if let Some(plugin) = told.traced.plugin {
         write_text(body, plugin.name());
         write_text(body, plugin.digest());
     }
@@ -78,6 +79,7 @@ mod tests {
     use crate::{
         base::outcome::{Code, RecordError},
         fuzzing::reference,
+        pipeline::Traced,
     };
 
     fn outcome() -> impl Strategy<Value = Outcome> {
@@ -101,7 +103,7 @@ mod tests {
             index,
             outcome,
             late: *late,
-            plugin: None,
+            traced: Traced::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a reply says of one record, in any form.
 
-use crate::{base::outcome::Outcome, plugin::Pool};
+use crate::{base::outcome::Outcome, pipeline::Traced};
 
 /// What a reply says of one record.
 pub(super) struct Told<'o> {
@@ -9,6 +9,6 @@ pub(super) struct Told<'o> {
     pub(super) outcome: &'o Outcome,
     /// Whether a repeat of the request handed the record over.
     pub(super) late: bool,
-    /// The plugin that was asked, if the client wants a trace.
-    pub(super) plugin: Option<&'o Pool>,
+    /// How it was decided, as far as the client wants a trace.
+    pub(super) traced: Traced<'o>,
 }

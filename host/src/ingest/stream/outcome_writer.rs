@@ -23,7 +23,6 @@ pub(super) struct NotReading;
 /// Writes outcomes, in pieces that are large enough to send.
 pub(super) struct OutcomeWriter {
     pieces: mpsc::Sender<Bytes>,
-    trace: bool,
     window: Arc<Window>,
     /// Number of the next record in the stream.
     next: u64,
@@ -53,10 +52,9 @@ impl Drop for Piece {
 }
 
 impl OutcomeWriter {
-    pub(super) fn new(pieces: mpsc::Sender<Bytes>, trace: bool, window: Arc<Window>) -> Self {
+    pub(super) fn new(pieces: mpsc::Sender<Bytes>, window: Arc<Window>) -> Self {
         Self {
             pieces,
-            trace,
             window,
             next: 0,
             piece: Vec::new(),
@@ -81,8 +79,8 @@ impl OutcomeWriter {
                 let (number, generation) = (self.next, batch.generation());
                 let _ = write!(self.piece, "{{\"index\":{number},\"generation\":{generation},");
                 reply::write_outcome(&mut self.piece, outcome);
-                if self.trace {
-                    reply::write_trace(&mut self.piece, submitted.trace.get(index));
+                if let Some(trace) = &submitted.trace {
+                    reply::write_traced(&mut self.piece, trace.of(index));
                 }
                 self.piece.extend_from_slice(b"}\n");
                 self.next += 1;
