@@ -1,5 +1,6 @@
 //! Tenants go where the routing table says, by a real sidecar with a table in a file.
 
+mod compared;
 mod told;
 
 use std::{

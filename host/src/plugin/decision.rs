@@ -32,6 +32,8 @@ pub enum Placement<'d> {
     OutOfRange(u32),
     /// To any partition; the host picks one.
     Anywhere,
+    /// To any of these partitions, of which the topic may lack some; the host picks one.
+    AnyOf(&'d [u32]),
     /// Nowhere: the plugin rejected the record, for this reason.
     Rejected(&'d str),
 }
@@ -51,7 +53,7 @@ impl Decision {
     }
 
     /// Where this decision sends a record of this topic, which has so many partitions (at least one), by a routing table.
-    pub fn placement_by<'d>(&'d self, table: Option<&Table>, topic: &str, partitions: u32) -> Placement<'d> {
+    pub fn placement_by<'d>(&'d self, table: Option<&'d Table>, topic: &str, partitions: u32) -> Placement<'d> {
         match self {
             Self::Partition(partition) if *partition < partitions => Placement::Partition(*partition),
             Self::Partition(partition) => Placement::OutOfRange(*partition),
@@ -59,7 +61,7 @@ impl Decision {
             Self::Tenant(tenant) => match tenants::place(table, topic, tenant, partitions) {
                 Place::Partition(partition) if partition < partitions => Placement::Partition(partition),
                 Place::Partition(partition) => Placement::OutOfRange(partition),
-                Place::AnyOf(_) => Placement::Anywhere,
+                Place::AnyOf(partitions) => Placement::AnyOf(partitions),
             },
             Self::Any => Placement::Anywhere,
             Self::Reject(reason) => Placement::Rejected(reason),

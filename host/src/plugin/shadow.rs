@@ -4,6 +4,8 @@
 //! ([`Worker`]). When that thread's queue is full, a record is not compared. So nothing about a candidate, neither its time
 //! nor its traps nor its instances, can delay a record.
 
+mod compared;
+
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -16,13 +18,13 @@ use std::{
 
 use bytes::Bytes;
 
+use self::compared::{Compared, Real};
 use super::{CallError, Decision, Pool};
 use crate::{
     base::{
         metrics::ShadowMetrics,
         record::{Header, Record},
     },
-    plugin::Placement,
     topic::Partitions,
 };
 
@@ -58,46 +60,14 @@ struct Counts {
     last_difference: Mutex<Option<String>>,
 }
 
-/// The part of an answer that is compared. That a record is refused counts; the reason does not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Compared {
-    Partition(u32),
-    Any,
-    Refused,
-    Error,
-}
-
-impl Compared {
-    fn of(answer: &Result<Decision, CallError>, partitions: u32) -> Self {
-        match answer {
-            Ok(decision) => match decision.placement(partitions) {
-                Placement::Partition(partition) => Self::Partition(partition),
-                Placement::Anywhere => Self::Any,
-                Placement::OutOfRange(_) | Placement::Rejected(_) => Self::Refused,
-            },
-            Err(_) => Self::Error,
-        }
-    }
-
-    fn words(&self) -> String {
-        match self {
-            Self::Partition(partition) => format!("partition {partition}"),
-            Self::Any => "any".to_owned(),
-            Self::Refused => "refused".to_owned(),
-            Self::Error => "an error".to_owned(),
-        }
-    }
-}
-
 /// One comparison that waits for the worker.
 struct Job {
     shadow: Arc<Shadow>,
     record: Record,
-    /// The record's size, as `queued_bytes` counts it.
+    /// The size of the record and of what was decided, as `queued_bytes` counts it.
     bytes: usize,
     partitions: Arc<Partitions>,
-    /// What the route's own plugin decided.
-    decided: Compared,
+    decided: Real,
 }
 
 /// The thread that asks all candidates. It starts with the first comparison.
@@ -150,7 +120,8 @@ impl Shadow {
         if fastrand::f64() >= self.share {
             return;
         }
-        let bytes = record.wire_size();
+        let decided = Real::of(answer, &record.topic, partitions.count());
+        let bytes = record.wire_size() + decided.bytes();
         let waiting = &self.worker.queued_bytes;
         if bytes > RECORD_BYTES || waiting.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
             return self.drop_one();
@@ -164,7 +135,7 @@ impl Shadow {
             record: detached(record),
             bytes,
             partitions: Arc::clone(partitions),
-            decided: Compared::of(answer, partitions.count()),
+            decided,
         };
         if queue.try_send(job).is_err() {
             waiting.fetch_sub(bytes, Ordering::Relaxed);
@@ -197,22 +168,25 @@ impl Shadow {
         self.metrics.dropped.inc();
     }
 
-    fn compare(&self, record: Record, partitions: &Arc<Partitions>, decided: &Compared) {
+    fn compare(&self, record: Record, partitions: &Arc<Partitions>, decided: Real) {
         let begun = Instant::now();
+        let topic = Arc::clone(&record.topic);
         let answer = match self.pool.lease_blocking() {
             Ok(mut lease) => lease.partition(record, partitions).1,
             Err(error) => Err(error),
         };
         self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
-        let compared = Compared::of(&answer, partitions.count());
+        let table = self.pool.code().tenants.table();
+        let decided = decided.compared(table.as_deref(), &topic, partitions.count());
+        let compared = Compared::of(&answer, table.as_deref(), &topic, partitions.count());
         let (count, metric) = match &compared {
             Compared::Error => (&self.counts.error, &self.metrics.error),
-            compared if compared == decided => (&self.counts.same, &self.metrics.same),
+            compared if *compared == decided => (&self.counts.same, &self.metrics.same),
             _ => (&self.counts.different, &self.metrics.different),
         };
         count.fetch_add(1, Ordering::Relaxed);
         metric.inc();
-        if compared != *decided {
+        if compared != decided {
             let why = answer.err().map_or_else(|| compared.words(), |error| error.to_string());
             let words = format!("decided: {}; candidate: {why}", decided.words());
             *self
@@ -237,7 +211,7 @@ impl Worker {
                     if let Some(worker) = worker.upgrade() {
                         worker.queued_bytes.fetch_sub(job.bytes, Ordering::Relaxed);
                     }
-                    job.shadow.compare(job.record, &job.partitions, &job.decided);
+                    job.shadow.compare(job.record, &job.partitions, job.decided);
                 }
             });
             match thread {
@@ -269,27 +243,5 @@ fn detached(record: &Record) -> Record {
             .collect(),
         partition: None,
         timestamp: record.timestamp,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tenants::TenantKey;
-
-    #[test]
-    fn two_ways_to_say_the_same_partition_are_not_a_difference() {
-        let compared = |decision| Compared::of(&Ok(decision), 12);
-        let hashed = compared(Decision::KeyHash(b"a".to_vec()));
-        let Compared::Partition(partition) = hashed else {
-            unreachable!("a hash is a partition")
-        };
-        assert_eq!(compared(Decision::Partition(partition)), hashed);
-        assert_eq!(compared(Decision::Tenant(TenantKey::new("a".to_owned(), None))), hashed);
-        assert_eq!(
-            compared(Decision::Partition(12)),
-            compared(Decision::Reject("no".to_owned()))
-        );
-        assert_ne!(compared(Decision::Any), hashed);
     }
 }

@@ -169,7 +169,8 @@ fn place(decision: Decision, record: &Record, view: &TopicView) -> Result<Decide
             let chose = format!("the plugin chose partition {partition}");
             Err(out_of_range(chose, view, "; correct the plugin"))
         }
-        Placement::Anywhere => Ok(anywhere(record, view)),
+        // Only a table's row has several, and tenants are resolved later.
+        Placement::Anywhere | Placement::AnyOf(_) => Ok(anywhere(record, view)),
         Placement::Rejected(reason) => Err(RecordError::new(Code::PluginRejected, reason.to_owned())),
     }
 }

@@ -188,7 +188,7 @@ fn spread(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -
         match decision.placement(count) {
             Placement::Partition(partition) => measured.by_partition[partition as usize] += 1,
             Placement::OutOfRange(_) => measured.out_of_range += 1,
-            Placement::Anywhere => measured.any += 1,
+            Placement::Anywhere | Placement::AnyOf(_) => measured.any += 1,
             Placement::Rejected(_) => measured.rejected += 1,
         }
     }

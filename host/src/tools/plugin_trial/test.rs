@@ -103,7 +103,7 @@ fn meets(decision: &Decision, expect: &Expect, partitions: u32) -> bool {
     match expect {
         Expect::Partition(wanted) => match decision.placement(partitions) {
             Placement::Partition(partition) | Placement::OutOfRange(partition) => partition == *wanted,
-            Placement::Anywhere | Placement::Rejected(_) => false,
+            Placement::Anywhere | Placement::AnyOf(_) | Placement::Rejected(_) => false,
         },
         Expect::KeyHash(_) | Expect::Any | Expect::Tenant(_) | Expect::Reject(_) => *expect == exactly(decision),
     }
@@ -137,7 +137,7 @@ fn decided(answer: &Result<Decision, CallError>, partitions: u32) -> String {
     };
     let lands = || match decision.placement(partitions) {
         Placement::Partition(partition) | Placement::OutOfRange(partition) => format!(" (partition {partition})"),
-        Placement::Anywhere | Placement::Rejected(_) => String::new(),
+        Placement::Anywhere | Placement::AnyOf(_) | Placement::Rejected(_) => String::new(),
     };
     match decision {
         Decision::Partition(partition) if *partition >= partitions => {

@@ -59,7 +59,7 @@ impl WhereTo {
         match answer {
             Ok(decision) => match decision.placement(partitions) {
                 Placement::Partition(partition) | Placement::OutOfRange(partition) => Self::On(partition),
-                Placement::Anywhere => Self::Anywhere,
+                Placement::Anywhere | Placement::AnyOf(_) => Self::Anywhere,
                 Placement::Rejected(_) => Self::Rejected,
             },
             Err(_) => Self::Failed,
