@@ -1,5 +1,7 @@
 //! What the author of a plugin sees of `pointsman plugin check`, `test` and `bench`.
 
+mod by_table;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

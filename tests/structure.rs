@@ -31,7 +31,16 @@ const FOLDERS: [(&str, &[&str]); 16] = [
     ),
     (
         "tools",
-        &["ingest", "reload", "plugin", "topic", "admission", "config", "base"],
+        &[
+            "ingest",
+            "reload",
+            "plugin",
+            "tenants",
+            "topic",
+            "admission",
+            "config",
+            "base",
+        ],
     ),
     (
         "ingest",

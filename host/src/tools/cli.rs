@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::admin::Admin;
-use crate::tools::plugin_build::Language;
+use crate::tools::{plugin_build::Language, plugin_trial::bench};
 
 /// A sidecar that sets the Kafka partition of every record by your own plugin.
 #[derive(Debug, Parser)]
@@ -198,6 +198,9 @@ pub struct Test {
     pub file: PathBuf,
     /// The cases: TOML, or one JSON object a line (.ndjson, .jsonl).
     pub cases: PathBuf,
+    /// The routing table of tenants, as the store `file:FILE` has it; else tenants go by the key hash of their names.
+    #[arg(long, value_name = "FILE")]
+    pub routes: Option<PathBuf>,
     /// Print one JSON object for each case.
     #[arg(long)]
     pub json: bool,
@@ -214,6 +217,12 @@ pub struct Bench {
     /// Partitions of the topic.
     #[arg(long, default_value_t = 12)]
     pub partitions: u32,
+    /// The topic of records that name none.
+    #[arg(long, value_name = "NAME", default_value = bench::TOPIC)]
+    pub topic: String,
+    /// The routing table of tenants, as the store `file:FILE` has it; else tenants go by the key hash of their names.
+    #[arg(long, value_name = "FILE")]
+    pub routes: Option<PathBuf>,
     /// The route's config, as JSON.
     #[arg(long, value_name = "JSON")]
     pub config: Option<String>,

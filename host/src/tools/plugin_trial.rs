@@ -3,6 +3,7 @@
 //! `[plugins]`.
 
 pub mod bench;
+mod by_table;
 pub mod cases;
 pub mod check;
 pub mod dev;
@@ -26,13 +27,19 @@ use crate::{
         smoke_records,
     },
     reload,
+    tenants::Tenants,
     topic::Partitions,
 };
 
 use self::said::Said;
 
-/// Loads a component within the usual limits. It is never suspended, since these tools look for failures.
+/// Loads a component within the usual limits, without a routing table.
 fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
+    load_with(file, &Arc::new(Tenants::off()))
+}
+
+/// Loads a component that looks tenants up there. It is never suspended, since these tools look for failures.
+fn load_with(file: &Path, tenants: &Arc<Tenants>) -> anyhow::Result<(Arc<Code>, Limits)> {
     let defaults = config::Plugins::default();
     let mut limits = Limits::from(&defaults);
     limits.suspend.failures = usize::MAX;
@@ -43,7 +50,7 @@ fn load(file: &Path) -> anyhow::Result<(Arc<Code>, Limits)> {
         compiling.cpu *= 4;
         limits.call_cpu *= 4;
     }
-    let compiler = Compiler::new(Engine::new()?, compiling, reload::cache(None)?);
+    let compiler = Compiler::new(Engine::new()?, compiling, reload::cache(None)?).with_tenants(tenants);
     let code = Code::load(&compiler, file, &limits)?;
     Ok((Arc::new(code), limits))
 }

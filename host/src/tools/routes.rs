@@ -19,6 +19,7 @@ use rdkafka::{
 };
 
 use self::changes::Considered;
+pub(super) use self::shown::partitions;
 use crate::{
     config::{Config, Loaded, Overrides},
     tools::{

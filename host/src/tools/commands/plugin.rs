@@ -98,7 +98,7 @@ fn refused(error: anyhow::Error, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn test(options: &Test) -> anyhow::Result<ExitCode> {
-    let outcomes = match plugin_trial::test::test(&options.file, &options.cases) {
+    let outcomes = match plugin_trial::test::test(&options.file, &options.cases, options.routes.as_deref()) {
         Ok(outcomes) => outcomes,
         Err(error) => return refused(error, options.json),
     };
@@ -119,6 +119,8 @@ fn bench(options: &Bench) -> anyhow::Result<ExitCode> {
         &plugin_trial::bench::Options {
             records: options.records.as_deref(),
             partitions: options.partitions,
+            topic: &options.topic,
+            routes: options.routes.as_deref(),
             config: options.config.as_deref(),
             duration: Duration::from_secs(options.seconds.max(1)),
         },

@@ -1,37 +1,41 @@
 //! `pointsman plugin bench`: what a plugin costs, and how it spreads records over partitions.
 
+mod records;
+
 use std::{
     fmt::Write as _,
-    fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail, ensure};
-use bytes::Bytes;
-use hyper::HeaderMap;
+use anyhow::{bail, ensure};
+use pointsman_routing::Table;
 use serde_json::json;
 
-use super::{Failed, ask, configure, load, parse_config, said::Said, style::Style};
+use self::records::made_up;
+pub(super) use self::records::read;
+use super::{
+    Failed, ask,
+    by_table::{self, ByTable},
+    configure, load_with, parse_config,
+    said::Said,
+    style::Style,
+};
 use crate::{
-    base::record::{Header, Record},
-    config::Limits,
-    ingest::parse::{Context, Format, Memory},
+    base::record::Record,
     plugin::{CallError, Lease, Placement},
     topic::Partitions,
 };
 
-/// How many records are made up where no file gives some.
-const RECORDS: usize = 10_000;
+/// The topic of records that name none, by default.
+pub const TOPIC: &str = "bench";
 /// How many rounds of calls are timed: the median is reported.
 const ROUNDS: usize = 15;
 /// The bar of the largest share, characters.
 const BAR: usize = 50;
 /// The most bars. With more partitions, each bar is for a group of them.
 const ROWS: usize = 32;
-/// The largest file of records.
-const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// What to measure with.
 #[derive(Debug, Clone)]
@@ -40,6 +44,10 @@ pub struct Options<'a> {
     pub records: Option<&'a Path>,
     /// Partitions of the topic.
     pub partitions: u32,
+    /// The topic of records that name none.
+    pub topic: &'a str,
+    /// The file of a routing table.
+    pub routes: Option<&'a Path>,
     /// The route's config as JSON.
     pub config: Option<&'a str>,
     /// How long to measure.
@@ -72,15 +80,17 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
     ensure!(options.partitions > 0, "--partitions 0: expected at least 1");
     let config = parse_config(options.config)?;
     let records = match options.records {
-        Some(file) => read(file)?,
-        None => made_up(),
+        Some(file) => read(file, options.topic)?,
+        None => made_up(options.topic),
     };
-    let (code, limits) = load(file)?;
+    let tenants = by_table::read(options.routes)?;
+    let table = tenants.table();
+    let (code, limits) = load_with(file, &tenants)?;
     let (pool, mut said) = configure(&code, limits, &config)?;
     let mut lease = pool.lease_blocking()?;
     let partitions = Arc::new(Partitions::of(options.partitions as usize));
     let before = lease.footprint().total();
-    let mut measured = spread(&mut lease, &records, &partitions)?;
+    let mut measured = spread(&mut lease, &records, &partitions, table.as_deref())?;
     said.and(std::mem::take(&mut measured.said));
     let (timed, more) = Said::during(|| time(&mut lease, &records, &partitions, options.duration));
     said.and(more);
@@ -99,71 +109,12 @@ pub fn bench(file: &Path, options: &Options<'_>) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
-    let shown = file.display();
-    let bytes = fs::metadata(file)
-        .with_context(|| format!("cannot read the records in {shown}"))?
-        .len();
-    ensure!(
-        bytes <= MAX_FILE_BYTES,
-        "{shown} has {bytes} bytes, expected at most {MAX_FILE_BYTES}"
-    );
-    let body = Bytes::from(fs::read(file).with_context(|| format!("cannot read the records in {shown}"))?);
-    let limits = Limits {
-        max_records: usize::MAX,
-        ..Limits::default()
-    };
-    let context = Context {
-        topic: None,
-        limits: &limits,
-        memory: Memory::unbounded(),
-    };
-    // A record that names no topic gets a made-up one.
-    let bare = Context {
-        topic: Some(Arc::from("bench")),
-        ..context.clone()
-    };
-    let parse = |context| Format::Ndjson.parse(&body, &HeaderMap::new(), context);
-    let parsed = match parse(&bare) {
-        Ok(records) if records.iter().all(Result::is_ok) => Ok(records),
-        _ => parse(&context),
-    };
-    let parsed = parsed.map_err(|error| anyhow::anyhow!("{shown}: {}", error.problem().detail()))?;
-    (1..)
-        .zip(parsed)
-        .map(|(number, record)| record.map_err(|error| anyhow::anyhow!("{shown}: record {number}: {}", error.message)))
-        .collect()
-}
-
-/// Made-up orders of a thousand customers, each with the headers that the examples use.
-fn made_up() -> Vec<Record> {
-    let regions = ["eu", "us", "apac", "latam", "mea"];
-    let record = |number: usize| {
-        // A few customers buy most: the square of a number that runs through all customers.
-        let customer = (number * 7_919 % 1_000).pow(2) / 1_000;
-        let header = |name: &str, value: &'static str| Header {
-            name: name.into(),
-            value: Some(Bytes::from_static(value.as_bytes())),
-        };
-        let tier = if customer.is_multiple_of(50) { "vip" } else { "standard" };
-        Record {
-            topic: Arc::from("bench"),
-            key: Some(Bytes::from(format!("customer-{customer}"))),
-            value: Some(Bytes::from(format!(
-                r#"{{"customer":{{"id":"customer-{customer}","tier":"{tier}"}},"amount":{number},"currency":"EUR"}}"#
-            ))),
-            headers: vec![
-                header("tier", tier),
-                header("region", regions[customer % regions.len()]),
-            ],
-            partition: None,
-            timestamp: None,
-        }
-    };
-    (0..RECORDS).map(record).collect()
-}
-
-fn spread(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -> anyhow::Result<Measured> {
+fn spread(
+    lease: &mut Lease,
+    records: &[Record],
+    partitions: &Arc<Partitions>,
+    table: Option<&Table>,
+) -> anyhow::Result<Measured> {
     let count = partitions.count();
     let mut measured = Measured {
         calls: 0,
@@ -185,12 +136,12 @@ fn spread(lease: &mut Lease, records: &[Record], partitions: &Arc<Partitions>) -
             }
         };
         measured.said.and(said);
-        match decision.placement(count) {
-            Placement::Partition(partition) => measured.by_partition[partition as usize] += 1,
-            Placement::OutOfRange(_) => measured.out_of_range += 1,
-            Placement::Anywhere | Placement::AnyOf(_) => measured.any += 1,
-            Placement::Rejected(_) => measured.rejected += 1,
-        }
+        let by_table = ByTable {
+            table,
+            topic: &record.topic,
+            partitions: count,
+        };
+        measured.count(by_table.placement(&decision), number);
     }
     Ok(measured)
 }
@@ -227,6 +178,21 @@ fn time(
 }
 
 impl Measured {
+    /// Counts where the record with this number goes.
+    fn count(&mut self, placement: Placement<'_>, number: usize) {
+        let partition = match placement {
+            Placement::Partition(partition) | Placement::OutOfRange(partition) => partition,
+            // The host spreads them evenly.
+            Placement::AnyOf(among) => among[number % among.len()],
+            Placement::Anywhere => return self.any += 1,
+            Placement::Rejected(_) => return self.rejected += 1,
+        };
+        match self.by_partition.get_mut(partition as usize) {
+            Some(records) => *records += 1,
+            None => self.out_of_range += 1,
+        }
+    }
+
     /// For scripts.
     pub fn json(&self) -> serde_json::Value {
         json!({

@@ -1,18 +1,21 @@
 //! A table of cases: records, and what a plugin must decide about each. It is `[[case]]` in TOML, or one JSON object a
 //! line. [`HELP`] describes a case in short, and `examples/write-a-plugin/CASES.md` at length.
 
+mod expect;
+
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail, ensure};
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::{
     Spanned,
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
+pub use self::expect::Expect;
 use crate::{
     admission::PartitionQuota,
     base::record::{Header, Record},
@@ -41,12 +44,13 @@ pub const HELP: &str = r#"The table of cases, as TOML:
 
   expect = { partition = 3 }        # it ends up there, whichever way the plugin says so
   expect = { key-hash = "eu" }      # the decision key-hash of these bytes
-  expect = { tenant = "acme" }      # the decision tenant
+  expect = { tenant = "acme" }      # the decision tenant; with partition = 3, it also ends up there
   expect = { reject = "no region" } # it is refused with this text
   expect = "any"                    # the decision any
 
 Or as NDJSON: a first line {"config":{…}}, optional, and a JSON object with the same fields for each case.
-Cases run one after the other on one instance, which is a new one after a trap."#;
+Cases run one after the other on one instance, which is a new one after a trap. With --routes, a tenant ends up where that
+routing table has it in the case's topic; without, where the key hash of its name puts it."#;
 
 /// All cases of a file.
 #[derive(Debug, Default)]
@@ -83,27 +87,6 @@ pub struct Case {
     /// The line at which the case begins in its file, counted from 1.
     #[serde(skip)]
     pub line: usize,
-}
-
-/// What a plugin must decide.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expect {
-    /// The record ends up here.
-    Partition(u32),
-    /// The decision `key-hash` of these bytes. Spelt `key_hash` in old tables.
-    #[serde(alias = "key_hash", deserialize_with = "bytes_of_text")]
-    KeyHash(Vec<u8>),
-    /// The decision `any`.
-    Any,
-    /// The decision `tenant`.
-    Tenant(String),
-    /// The record is refused with this text.
-    Reject(String),
-}
-
-fn bytes_of_text<'de, D: Deserializer<'de>>(text: D) -> Result<Vec<u8>, D::Error> {
-    String::deserialize(text).map(String::into_bytes)
 }
 
 fn default_topic() -> String {

@@ -2,19 +2,24 @@
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
+use pointsman_routing::Table;
 use serde_json::{Value, json};
 
 use super::{
     Failed, ask,
+    by_table::{self, ByTable},
     cases::{Case, Cases, Expect},
     configure,
     failed::{frames, trace},
-    load,
+    load_with,
     said::Said,
     shown,
     style::{Style, foreign},
 };
-use crate::plugin::{CallError, Decision, Placement, Pool};
+use crate::{
+    plugin::{CallError, Decision, Placement, Pool},
+    tools::routes::partitions,
+};
 
 /// The longest line about a decision, bytes. A plugin's text in it has been cut before, but escapes may make it longer.
 const LINE_BYTES: usize = 8_192;
@@ -61,31 +66,38 @@ impl Outcome {
 }
 
 /// Runs all cases of a file, one after the other, on the same plugin: as with records, each case meets the state that
-/// the one before has left.
-pub fn test(file: &Path, cases: &Path) -> anyhow::Result<Vec<Outcome>> {
+/// the one before has left. `routes` is the file of a routing table.
+pub fn test(file: &Path, cases: &Path, routes: Option<&Path>) -> anyhow::Result<Vec<Outcome>> {
     let cases = Cases::read(cases)?;
-    let (code, limits) = load(file)?;
+    let tenants = by_table::read(routes)?;
+    let table = tenants.table();
+    let (code, limits) = load_with(file, &tenants)?;
     let (pool, mut before) = configure(&code, limits, &Value::Object(cases.config))?;
     let run = |case: &Case| {
-        let mut outcome = run(&pool, case)?;
+        let mut outcome = run(&pool, case, table.as_deref())?;
         outcome.before = std::mem::take(&mut before);
         Ok(outcome)
     };
     cases.cases.iter().map(run).collect()
 }
 
-fn run(pool: &Arc<Pool>, case: &Case) -> anyhow::Result<Outcome> {
+fn run(pool: &Arc<Pool>, case: &Case, table: Option<&Table>) -> anyhow::Result<Outcome> {
     // After a trap this is another instance, whose `configure` logs the same as the first one's.
     let (lease, said) = Said::during(|| pool.lease_blocking());
     let mut lease =
         lease.map_err(|error| Failed::new(error, format!("configure, before case {:?}", case.name), said))?;
     let record = case.record()?;
     let (answer, said) = ask(&mut lease, &record, &Arc::new(case.topology()));
+    let by_table = ByTable {
+        table,
+        topic: &record.topic,
+        partitions: case.partitions,
+    };
     Ok(Outcome {
         name: case.name.clone(),
         line: case.line,
         expected: expected(&case.expect),
-        decided: decided(&answer, case.partitions),
+        decided: decided(&answer, by_table),
         record: (
             shown::text(&record, case.partitions),
             shown::json(&record, case.partitions),
@@ -94,29 +106,25 @@ fn run(pool: &Arc<Pool>, case: &Case) -> anyhow::Result<Outcome> {
         said,
         passed: answer
             .as_ref()
-            .is_ok_and(|decision| meets(decision, &case.expect, case.partitions)),
+            .is_ok_and(|decision| meets(decision, &case.expect, by_table)),
         error: answer.err(),
     })
 }
 
-fn meets(decision: &Decision, expect: &Expect, partitions: u32) -> bool {
-    match expect {
-        Expect::Partition(wanted) => match decision.placement(partitions) {
-            Placement::Partition(partition) | Placement::OutOfRange(partition) => partition == *wanted,
-            Placement::Anywhere | Placement::AnyOf(_) | Placement::Rejected(_) => false,
-        },
-        Expect::KeyHash(_) | Expect::Any | Expect::Tenant(_) | Expect::Reject(_) => *expect == exactly(decision),
-    }
-}
-
-/// What a case has to expect, so that it passes with exactly this decision.
-fn exactly(decision: &Decision) -> Expect {
-    match decision {
-        Decision::Partition(partition) => Expect::Partition(*partition),
-        Decision::KeyHash(bytes) => Expect::KeyHash(bytes.clone()),
-        Decision::Any => Expect::Any,
-        Decision::Tenant(tenant) => Expect::Tenant(tenant.name.clone()),
-        Decision::Reject(message) => Expect::Reject(message.clone()),
+fn meets(decision: &Decision, expect: &Expect, by_table: ByTable<'_>) -> bool {
+    let lands_on = |wanted| match by_table.placement(decision) {
+        Placement::Partition(partition) | Placement::OutOfRange(partition) => partition == wanted,
+        Placement::Anywhere | Placement::AnyOf(_) | Placement::Rejected(_) => false,
+    };
+    match (expect, decision) {
+        (Expect::Partition(wanted), _) => lands_on(*wanted),
+        (Expect::Tenant { name, partition }, Decision::Tenant(tenant)) => {
+            tenant.name == *name && partition.is_none_or(lands_on)
+        }
+        (Expect::KeyHash(wanted), Decision::KeyHash(bytes)) => bytes == wanted,
+        (Expect::Any, Decision::Any) => true,
+        (Expect::Reject(wanted), Decision::Reject(message)) => message == wanted,
+        (Expect::KeyHash(_) | Expect::Any | Expect::Tenant { .. } | Expect::Reject(_), _) => false,
     }
 }
 
@@ -125,23 +133,31 @@ fn expected(expect: &Expect) -> String {
         Expect::Partition(partition) => format!("partition {partition}"),
         Expect::KeyHash(bytes) => format!("key-hash of {:?}", String::from_utf8_lossy(bytes)),
         Expect::Any => "any".to_owned(),
-        Expect::Tenant(tenant) => format!("tenant {tenant:?}"),
+        Expect::Tenant { name, partition } => match partition {
+            Some(partition) => format!("tenant {name:?} (partition {partition})"),
+            None => format!("tenant {name:?}"),
+        },
         Expect::Reject(message) => format!("reject {message:?}"),
     }
 }
 
-fn decided(answer: &Result<Decision, CallError>, partitions: u32) -> String {
+fn decided(answer: &Result<Decision, CallError>, by_table: ByTable<'_>) -> String {
+    let count = by_table.partitions;
     let decision = match answer {
         Ok(decision) => decision,
         Err(error) => return error.to_string(),
     };
-    let lands = || match decision.placement(partitions) {
-        Placement::Partition(partition) | Placement::OutOfRange(partition) => format!(" (partition {partition})"),
-        Placement::Anywhere | Placement::AnyOf(_) | Placement::Rejected(_) => String::new(),
+    let lands = || match by_table.placement(decision) {
+        Placement::Partition(partition) => format!(" (partition {partition})"),
+        Placement::OutOfRange(partition) => {
+            format!(" (partition {partition}, and there are 0 to {})", count - 1)
+        }
+        Placement::AnyOf(among) => format!(" (any of partitions {})", partitions(among)),
+        Placement::Anywhere | Placement::Rejected(_) => String::new(),
     };
     match decision {
-        Decision::Partition(partition) if *partition >= partitions => {
-            format!("partition {partition}, and there are 0 to {}", partitions - 1)
+        Decision::Partition(partition) if *partition >= count => {
+            format!("partition {partition}, and there are 0 to {}", count - 1)
         }
         Decision::Partition(partition) => format!("partition {partition}"),
         Decision::KeyHash(bytes) => format!("key-hash of {:?}{}", String::from_utf8_lossy(bytes), lands()),
@@ -225,6 +241,7 @@ fn render(outcomes: &[Outcome], style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenants::TenantKey;
 
     #[test]
     fn a_partition_counts_however_the_plugin_said_it() {
@@ -232,16 +249,30 @@ mod tests {
         let Placement::Partition(lands) = key_hash.placement(12) else {
             panic!("a key hash lands nowhere");
         };
-        assert!(meets(&key_hash, &Expect::Partition(lands), 12));
-        assert!(meets(&Decision::Partition(lands), &Expect::Partition(lands), 12));
-        assert!(meets(&key_hash, &Expect::KeyHash(b"a".to_vec()), 12));
+        let by_hash = ByTable {
+            table: None,
+            topic: "t",
+            partitions: 12,
+        };
+        let tenant = |partition| Expect::Tenant {
+            name: "a".to_owned(),
+            partition,
+        };
+        let decided = Decision::Tenant(TenantKey::new("a".to_owned(), None));
+        assert!(meets(&key_hash, &Expect::Partition(lands), by_hash));
+        assert!(meets(&Decision::Partition(lands), &Expect::Partition(lands), by_hash));
+        assert!(meets(&key_hash, &Expect::KeyHash(b"a".to_vec()), by_hash));
+        assert!(meets(&decided, &tenant(None), by_hash));
+        assert!(meets(&decided, &tenant(Some(lands)), by_hash));
         for (decision, expect) in [
             (key_hash, Expect::Partition((lands + 1) % 12)),
             (Decision::Partition(lands), Expect::KeyHash(b"a".to_vec())),
             (Decision::Any, Expect::Partition(0)),
             (Decision::Reject("a".to_owned()), Expect::Reject("b".to_owned())),
+            (decided, tenant(Some((lands + 1) % 12))),
+            (Decision::Partition(lands), tenant(Some(lands))),
         ] {
-            assert!(!meets(&decision, &expect, 12), "{decision:?} {expect:?}");
+            assert!(!meets(&decision, &expect, by_hash), "{decision:?} {expect:?}");
         }
     }
 

@@ -177,7 +177,7 @@ fn row_in_words(row: &Option<Row>, tenant: &str) -> String {
 }
 
 /// The different partitions, ranges together: `0-11`, `4`, `5, 7`.
-fn partitions(slots: &[u32]) -> String {
+pub(crate) fn partitions(slots: &[u32]) -> String {
     let counts: BTreeMap<u32, usize> = slots.iter().fold(BTreeMap::new(), |mut counts, partition| {
         *counts.entry(*partition).or_default() += 1;
         counts

@@ -28,15 +28,35 @@ fn every_decision_can_be_expected_by_the_names_of_the_interface_and_old_tables_s
         let text = format!("[[case]]\nname = \"x\"\npartitions = 3\nexpect = {expect}\n");
         read("c.toml", &text).map(|cases| cases.cases[0].expect.clone())
     };
+    let tenant = |partition| Expect::Tenant {
+        name: "a".to_owned(),
+        partition,
+    };
     for (expect, is) in [
         ("\"any\"", Expect::Any),
         ("{ partition = 2 }", Expect::Partition(2)),
         ("{ key-hash = \"a\" }", Expect::KeyHash(b"a".to_vec())),
         ("{ key_hash = \"a\" }", Expect::KeyHash(b"a".to_vec())),
-        ("{ tenant = \"a\" }", Expect::Tenant("a".to_owned())),
+        ("{ tenant = \"a\" }", tenant(None)),
+        ("{ tenant = \"a\", partition = 2 }", tenant(Some(2))),
+        ("{ partition = 2, tenant = \"a\" }", tenant(Some(2))),
         ("{ reject = \"a\" }", Expect::Reject("a".to_owned())),
     ] {
         assert_eq!(expects(expect), Ok(is), "{expect}");
+    }
+    for (expect, says) in [
+        ("{ tenant = \"a\", key-hash = \"a\" }", "only `tenant` and `partition`"),
+        ("{ partition = 2, reject = \"a\" }", "only `tenant` and `partition`"),
+        ("{ any = true }", "write it as \"any\""),
+        ("{}", "it is empty"),
+        ("\"tenant\"", "`tenant` needs its value"),
+        ("3", "expected \"any\", or a table"),
+    ] {
+        let refusal = expects(expect).expect_err(says);
+        assert!(
+            refusal.contains(says) && refusal.contains("line 4"),
+            "{expect}: {refusal}"
+        );
     }
     let refusal = expects("{ keyhash = \"a\" }").expect_err("no such decision");
     assert!(refusal.contains("expected one of `partition`, `key-hash`"), "{refusal}");

@@ -60,6 +60,9 @@ pub(super) struct Rounds<'a> {
     rounds: u64,
 }
 
+/// The name of a routing table by which the cases beside it are tested.
+const ROUTES: &str = "routes.json";
+
 /// A component in the output of `pointsman plugin build --json`.
 #[derive(Debug, Deserialize)]
 struct Built {
@@ -73,13 +76,14 @@ type Tell<'a> = dyn FnMut(&Event<'_>) + 'a;
 
 impl<'a> Rounds<'a> {
     pub(super) fn new(options: &'a Dev, admin: &'a Admin, ending: &'a Arc<Ending>) -> anyhow::Result<Self> {
+        let read = |file| bench::read(file, bench::TOPIC);
         let scratch = tempfile::Builder::new().prefix("pointsman-dev-").tempdir();
         Ok(Self {
             options,
             admin,
             ending,
             scratch: scratch.context("cannot make a folder for temporary files")?,
-            records: options.records.as_deref().map(bench::read).transpose()?,
+            records: options.records.as_deref().map(read).transpose()?,
             before: None,
             rounds: 0,
         })
@@ -105,7 +109,7 @@ impl<'a> Rounds<'a> {
             return Ok(false);
         };
         let tables = tables(&self.options.dir)?;
-        let is_good = tried(&built, &tables, tell);
+        let is_good = tried(&built, &tables, self.routes().as_deref(), tell);
         if self.ending.has_begun() {
             return Ok(false);
         }
@@ -237,6 +241,12 @@ impl<'a> Rounds<'a> {
         Ok(matches!(verdict, ComponentState::Decides { .. }))
     }
 
+    /// The routing table in the plugin's folder, if there is one.
+    fn routes(&self) -> Option<PathBuf> {
+        let file = self.options.dir.join(ROUTES);
+        file.is_file().then_some(file)
+    }
+
     fn compare(&self, built: &Built, tables: &[PathBuf], tell: &mut Tell<'_>) -> anyhow::Result<()> {
         let Some(before) = &self.before else { return Ok(()) };
         let mut found = Changes {
@@ -246,7 +256,8 @@ impl<'a> Rounds<'a> {
         if !found.same_component {
             for table in tables {
                 // The version before may refuse this table's config; then there is nothing to compare.
-                if let (Ok(before), Ok(after)) = (test::test(before, table), test::test(&built.file, table)) {
+                let test = |file| test::test(file, table, self.routes().as_deref());
+                if let (Ok(before), Ok(after)) = (test(before), test(&built.file)) {
                     found.cases.extend(changes::cases(&before, &after));
                 }
             }
@@ -265,7 +276,7 @@ impl<'a> Rounds<'a> {
 }
 
 /// Whether the component decides as all tables say. Without a table, whether a sidecar could load it.
-fn tried(built: &Built, tables: &[PathBuf], tell: &mut Tell<'_>) -> bool {
+fn tried(built: &Built, tables: &[PathBuf], routes: Option<&Path>, tell: &mut Tell<'_>) -> bool {
     if tables.is_empty() {
         tell(&Event::NoCases);
         return match load(&built.file) {
@@ -283,7 +294,7 @@ fn tried(built: &Built, tables: &[PathBuf], tell: &mut Tell<'_>) -> bool {
     let mut all = true;
     for table in tables {
         let name = table.file_name().unwrap_or_default().to_string_lossy();
-        match test::test(&built.file, table) {
+        match test::test(&built.file, table, routes) {
             Ok(outcomes) => {
                 all &= outcomes.iter().all(|outcome: &Outcome| outcome.passed);
                 tell(&Event::Tested {
