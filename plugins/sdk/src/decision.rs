@@ -19,6 +19,9 @@ pub enum Decision {
 
     /// The routing table decides where this tenant's records go; without an entry there, the hash of the tenant's name
     /// decides. [`Decision::tenant`] makes one without a shard key.
+    ///
+    /// While the tenant moves, its records wait, so that their order stays. No other decision is covered by that, also
+    /// not a [`Decision::Partition`] that was found with [`Routes::lookup`](crate::Routes::lookup).
     Tenant {
         /// The tenant's name, as in the routing table.
         tenant: String,

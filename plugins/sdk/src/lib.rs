@@ -59,7 +59,9 @@
 //! | [`Reject`](Decision::Reject) | nowhere; the application is told the reason |
 //!
 //! Records that must keep their order must get the same partition. The hashes see to that; [`Any`](Decision::Any) does not,
-//! and neither does a [`Partition`](Decision::Partition) that is computed from their number, once partitions are added.
+//! and neither does a [`Partition`](Decision::Partition) that is computed from their number, once partitions are added. A
+//! tenant's order is kept while the routing table moves it, if the answer is [`Tenant`](Decision::Tenant): a partition that
+//! was looked up in [`Routes`] and then answered is not covered by moves.
 //!
 //! # What it can see
 //!

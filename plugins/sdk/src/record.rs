@@ -184,13 +184,20 @@ impl<'r> Topology<'r> {
 ///
 /// To follow the table, answer [`Decision::Tenant`](crate::Decision::Tenant); looking up is for partitioners that do
 /// something of their own with it.
+///
+/// A partitioner that looks a tenant up and then answers a [`Decision::Partition`](crate::Decision::Partition) itself is
+/// not covered by moves: its records do not wait while the tenant moves, so the tenant's order is not kept then. Answer
+/// the tenant instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Routes<'r> {
     record: &'r Record<'r>,
 }
 
 impl Routes<'_> {
-    /// Where the tenant's records go; `None` when there is no routing table, or the tenant is not in it.
+    /// Where the tenant's records go; a tenant without a row of its own is placed by the row of tenant `*`. `None` when
+    /// there is no routing table, or it has no rows of this topic. All look-ups of one call are answered from one table.
+    ///
+    /// What is found is true for the moment only: the tenant may be about to move. See [`Routes`].
     #[must_use]
     pub fn lookup(&self, tenant: &str) -> Option<Assignment> {
         match self.record.routes.get() {

@@ -47,7 +47,7 @@ func KeyHash(key []byte) Decision { return Decision{kind: toKeyHash, bytes: key}
 // Any lets the host pick.
 func Any() Decision { return Decision{kind: toAny} }
 
-// Tenant lets the routing table decide. The shard key decides among the partitions of a tenant that has several; nil: the
+// Tenant lets the routing table decide, and keeps the tenant's order while it moves. The shard key decides among the partitions of a tenant that has several; nil: the
 // record has none.
 func Tenant(name string, shardKey []byte) Decision {
 	return Decision{kind: toTenant, text: name, bytes: shardKey}
@@ -127,7 +127,8 @@ func Leaderless() []uint32 { return leaderless() }
 // QueuedBytes is how many bytes of records wait for each partition of the topic.
 func QueuedBytes() []uint64 { return queuedBytes() }
 
-// Lookup is where a tenant's records of this topic go; false when the routing table does not say.
+// Lookup is where a tenant's records of this topic go; false when the routing table does not say. A plugin that looks a tenant
+// up and answers a Partition itself is not covered by moves: the tenant's order is not kept while it moves. Answer Tenant instead.
 func Lookup(tenant string) (Assignment, bool) { return lookup(tenant) }
 
 // Log writes a line to the host's log.
