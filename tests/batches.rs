@@ -214,6 +214,7 @@ fn pipeline(pool: &Arc<Pool>) -> Pipeline {
         producer,
         tenants: Arc::new(Tenants::off()),
         observer: None,
+        stamps: false,
         admission: Arc::new(Admission::new(&limits)),
         metrics,
         max_record_bytes: 1_000,

@@ -1,6 +1,7 @@
 //! Tenants go where the routing table says, by a real sidecar with a table in a file.
 
 mod compared;
+mod stamp;
 mod told;
 
 use std::{

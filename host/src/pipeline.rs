@@ -11,6 +11,7 @@ mod placed;
 mod plugin_session;
 mod request_topics;
 mod routed_request;
+mod stamp;
 mod tenant_records;
 mod trace;
 
@@ -26,21 +27,18 @@ pub use self::{
     long_work::LongWork,
     not_taken::NotTaken,
     routed_request::RoutedRequest,
+    stamp::STAMP,
     trace::{Trace, Traced, TracedRow, TracedTenant},
 };
 use self::{
-    placed::{Placed, Refused},
+    placed::{Placed, Refused, too_large},
     plugin_session::PluginSession,
     request_topics::{RequestTopics, Sendable},
     routed_request::OpenRequest,
 };
 use crate::{
     admission::{self, Admission, ByTable, Queued, Reservation},
-    base::{
-        metrics::Metrics,
-        outcome::{Code, RecordError},
-        record::Record,
-    },
+    base::{metrics::Metrics, outcome::RecordError, record::Record},
     observe::Observer,
     produce::{
         Health, Producer, Sender,
@@ -73,6 +71,8 @@ pub struct Pipeline {
     pub tenants: Arc<Tenants>,
     /// Counts who loads what, if there is a routing table to be followed.
     pub observer: Option<Arc<Observer>>,
+    /// `routing.stamp`: whether tenants' records get the header [`STAMP`].
+    pub stamps: bool,
     /// Room for bodies and records.
     pub admission: Arc<Admission>,
     /// Counters.
@@ -167,7 +167,8 @@ impl Pipeline {
                         .to_owned(),
                 ))
             })?;
-        let mut routed = RoutedRequest::new(records.len(), trace, open);
+        let stamps = self.stamps.then_some(self.max_record_bytes);
+        let mut routed = RoutedRequest::new(records.len(), trace, stamps, open);
         let mut session = PluginSession::new(self.topics.routes(), self.max_plugin_ms);
         let mut since_yield = 0;
         let mut records = records
@@ -260,6 +261,7 @@ impl Pipeline {
             tenants,
             asked,
             rows,
+            stamp,
             _open,
             ..
         } = routed;
@@ -281,7 +283,17 @@ impl Pipeline {
         let mut sender = self.producer.sender(batch.generation());
         for (index, placed) in records.into_iter().enumerate() {
             match placed {
-                Ok(Placed { record, destination }) => send(&mut *sender, &batch, index, record, destination),
+                Ok(Placed {
+                    mut record,
+                    destination,
+                }) => {
+                    if let Some(stamp) = &stamp
+                        && tenants.find(index).is_some()
+                    {
+                        stamp::put(&mut record, stamp);
+                    }
+                    send(&mut *sender, &batch, index, record, destination);
+                }
                 Err(Refused { topic, error }) => batch.refuse(index, topic.as_deref(), error),
             }
             if index % RECORDS_BETWEEN_YIELDS == RECORDS_BETWEEN_YIELDS - 1 {
@@ -334,7 +346,7 @@ impl Pipeline {
         if bytes > self.max_record_bytes {
             return Err(Refused {
                 topic: Some(Arc::clone(&view.topic)),
-                error: self.too_large(bytes),
+                error: too_large("", bytes, self.max_record_bytes),
             });
         }
         let destination = Destination {
@@ -351,16 +363,6 @@ impl Pipeline {
             destination,
             view,
         })
-    }
-
-    fn too_large(&self, size: usize) -> RecordError {
-        RecordError::new(
-            Code::RecordTooLarge,
-            format!(
-                "the record takes {size} bytes, over message.max.bytes ({}); make it smaller, or raise that",
-                self.max_record_bytes
-            ),
-        )
     }
 }
 

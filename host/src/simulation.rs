@@ -99,6 +99,7 @@ impl Sidecar {
             producer,
             tenants: Arc::new(tenants),
             observer: None,
+            stamps: false,
             admission: Arc::new(Admission::new(&limits)),
             metrics: Arc::clone(&metrics),
             max_record_bytes: 1_000,

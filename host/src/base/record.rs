@@ -36,6 +36,11 @@ const OVERHEAD: usize = 36;
 /// The most that the length prefixes of one header take: two varints.
 const HEADER_OVERHEAD: usize = 10;
 
+/// The part of [`Record::wire_size`] of a header whose name and value have so many bytes.
+pub const fn header_wire_size(name: usize, value: usize) -> usize {
+    HEADER_OVERHEAD + name + value
+}
+
 /// A batch's own header, in Kafka's format (`RecordBatch`, magic 2).
 pub const BATCH_HEADER: usize = 61;
 
@@ -45,7 +50,7 @@ impl Record {
         let headers: usize = self
             .headers
             .iter()
-            .map(|header| HEADER_OVERHEAD + header.name.len() + header.value.as_ref().map_or(0, Bytes::len))
+            .map(|header| header_wire_size(header.name.len(), header.value.as_ref().map_or(0, Bytes::len)))
             .sum();
         OVERHEAD + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
     }
@@ -72,7 +77,7 @@ fn varint(length: usize) -> usize {
 }
 
 /// What the client library allocates for a header beside its bytes: an item in a list, and a description.
-const HEADER_MEMORY: usize = 64;
+pub const HEADER_MEMORY: usize = 64;
 
 impl Record {
     /// What the record takes in the producer's queue beyond what every record takes, bytes.

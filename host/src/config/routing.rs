@@ -28,6 +28,10 @@ pub struct Routing {
     /// How many tenants have metrics of their own: those that send most. Default 50.
     #[serde(default = "metrics_tenants")]
     pub metrics_tenants: usize,
+    /// Whether each record of a tenant gets the header `pointsman-route`: the version of the table that it went by. Default
+    /// false.
+    #[serde(default)]
+    pub stamp: bool,
 }
 
 fn poll_ms() -> u64 {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    base::{outcome::RecordError, record::Record},
+    base::{
+        outcome::{Code, RecordError},
+        record::Record,
+    },
     topic::{Destination, Topic},
 };
 
@@ -17,4 +20,14 @@ pub(crate) struct Placed {
 pub(crate) struct Refused {
     pub(crate) topic: Option<Arc<Topic>>,
     pub(crate) error: RecordError,
+}
+
+/// The refusal of a record that takes so many bytes, together with what `with` names.
+pub(super) fn too_large(with: &str, bytes: usize, most: usize) -> RecordError {
+    RecordError::new(
+        Code::RecordTooLarge,
+        format!(
+            "the record{with} takes {bytes} bytes, over message.max.bytes ({most}); make it smaller, or raise that"
+        ),
+    )
 }

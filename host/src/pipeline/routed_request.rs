@@ -8,8 +8,11 @@ use std::{
     },
 };
 
+use bytes::Bytes;
+
 use super::{
-    placed::{Placed, Refused},
+    placed::{Placed, Refused, too_large},
+    stamp::{self, STAMP},
     tenant_records::TenantRecords,
     trace::{self, TracedRow},
 };
@@ -42,16 +45,22 @@ pub struct RoutedRequest<'a> {
     pub(super) rows: Vec<Option<TracedRow>>,
     /// Whether the client wants a trace.
     traces: bool,
+    /// If tenants' records are stamped, how many bytes a record may have.
+    stamps: Option<usize>,
+    /// What they are stamped with: the version of the table that they were last resolved by.
+    pub(super) stamp: Option<Bytes>,
     pub(super) _open: OpenRequest<'a>,
 }
 
 impl<'a> RoutedRequest<'a> {
-    pub(super) fn new(records: usize, trace: bool, open: OpenRequest<'a>) -> Self {
+    pub(super) fn new(records: usize, trace: bool, stamps: Option<usize>, open: OpenRequest<'a>) -> Self {
         Self {
             records: Vec::with_capacity(records),
             topics: Vec::new(),
             tenants: TenantRecords::default(),
             traces: trace,
+            stamps,
+            stamp: None,
             asked: Vec::with_capacity(if trace { records } else { 0 }),
             rows: Vec::new(),
             _open: open,
@@ -75,23 +84,33 @@ impl<'a> RoutedRequest<'a> {
         topic: &Arc<Topic>,
         asked: Option<Arc<Pool>>,
     ) {
-        let partition = match decided {
-            Ok(Decided::Partition(partition)) => partition,
-            Ok(Decided::Tenant(tenant)) => {
+        let placed = decided.and_then(|decided| match decided {
+            Decided::Partition(partition) => Ok(Destination {
+                partition,
+                ..destination
+            }),
+            Decided::Tenant(tenant) => {
+                let destination = self.of_tenant(destination)?;
                 // A request has far fewer records than 2^32.
                 self.tenants.push(self.records.len() as u32, &tenant);
-                0
+                Ok(destination)
             }
-            Err(error) => {
-                let topic = Some(Arc::clone(topic));
-                return self.push(Err(Refused { topic, error }), asked);
-            }
+        });
+        let topic = || Some(Arc::clone(topic));
+        let placed = placed.map(|destination| Placed { record, destination });
+        self.push(placed.map_err(|error| Refused { topic: topic(), error }), asked);
+    }
+
+    /// The destination of a tenant's record, as far as it is known: with its stamp, if it gets one.
+    fn of_tenant(&self, destination: Destination) -> Result<Destination, RecordError> {
+        let Some(most) = self.stamps else {
+            return Ok(destination);
         };
-        let destination = Destination {
-            partition,
-            ..destination
-        };
-        self.push(Ok(Placed { record, destination }), asked);
+        let stamped = stamp::counted(destination);
+        match stamped.bytes as usize {
+            bytes if bytes > most => Err(too_large(&format!(" with its header {STAMP}"), bytes, most)),
+            _ => Ok(stamped),
+        }
     }
 
     /// Evaluates `asked` only if the client wants a trace.
@@ -139,6 +158,9 @@ impl<'a> RoutedRequest<'a> {
                         self.topics.get(placed.destination.topic as usize)
                     };
                     self.rows = trace::rows(&self.tenants, &now, topic_of, &self.rows);
+                }
+                if self.stamps.is_some() {
+                    self.stamp = now.table().map(|table| stamp::value(table.version()));
                 }
                 Ok(self.tenants.resolve(&now, &self.topics, &mut self.records))
             }

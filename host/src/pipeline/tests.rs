@@ -1,5 +1,7 @@
 //! The pipeline over the in-memory producer: no broker, no socket, no WebAssembly.
 
+mod stamped;
+
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 
@@ -7,7 +9,7 @@ use super::*;
 use crate::{
     base::{
         murmur2::partition_for_key,
-        outcome::{Kind, Outcome},
+        outcome::{Code, Kind, Outcome},
     },
     config::{self, Limits},
     produce::memory::MemoryProducer,
@@ -66,6 +68,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
         producer,
         tenants: Arc::new(Tenants::off()),
         observer: None,
+        stamps: false,
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: MAX_RECORD_BYTES,

@@ -9,7 +9,7 @@ use super::{admin::Admin, brokers::METADATA_TIMEOUT, drain::Drain, logging::Log}
 use crate::{
     admission::Admission,
     base::metrics::Metrics,
-    config::{Config, Limits, Loaded, redacted},
+    config::{Config, Loaded, redacted},
     follow,
     ingest::api::Api,
     observe::Observer,
@@ -80,19 +80,14 @@ impl Sidecar {
         let properties = Properties::of(kafka.properties, &config, broker);
         let (producer, effective) = producer(&properties, &config, broker.is_some())?;
         shown["kafka"]["effective_properties"] = effective;
-        let mut pipeline = pipeline(
+        let pipeline = Arc::new(pipeline(
             producer,
             reloader.routes(),
             metrics,
-            &config.limits,
+            &config,
             &properties,
             follower.tenants(),
-        );
-        pipeline.observer = config.routing.as_ref().map(|routing| {
-            let hashing = follower.tenants().hashing();
-            Arc::new(Observer::new(hashing, routing.metrics_tenants))
-        });
-        let pipeline = Arc::new(pipeline);
+        ));
         if let Some(routing) = &config.routing {
             follow::start(&follower, routing, &properties.all, &pipeline)?;
         }
@@ -187,10 +182,11 @@ fn pipeline(
     producer: Arc<dyn Producer>,
     routes: &Arc<Routes>,
     metrics: Arc<Metrics>,
-    limits: &Limits,
+    config: &Config,
     properties: &Properties,
     tenants: &Arc<Tenants>,
 ) -> Pipeline {
+    let limits = &config.limits;
     let topic_limits = TopicLimits {
         max_topics: limits.max_topics,
         timeout: METADATA_TIMEOUT.min(limits.max_wait().max(Duration::from_millis(100))),
@@ -209,7 +205,11 @@ fn pipeline(
         ),
         producer,
         tenants: Arc::clone(tenants),
-        observer: None,
+        observer: config.routing.as_ref().map(|routing| {
+            let observer = Observer::new(tenants.hashing(), routing.metrics_tenants);
+            Arc::new(observer)
+        }),
+        stamps: config.routing.as_ref().is_some_and(|routing| routing.stamp),
         admission: Arc::new(Admission::new(limits)),
         metrics,
         max_record_bytes: properties.max_record_bytes,

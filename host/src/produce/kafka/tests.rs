@@ -78,6 +78,7 @@ impl Bench {
             producer,
             tenants: Arc::new(Tenants::off()),
             observer: None,
+            stamps: false,
             admission: Arc::new(Admission::new(&limits)),
             metrics,
             max_record_bytes: 1_000_000,
