@@ -104,7 +104,7 @@ impl Checkout {
             fs::create_dir_all(path.join(below)).expect("a folder");
         }
         let plugins = path.join("plugins/dist");
-        for plugin in ["key-hash", "round-robin", "header", "json-field"] {
+        for plugin in ["key-hash", "round-robin", "header", "json-field", "tenant"] {
             let file = format!("{plugin}.wasm");
             fs::copy(built.join(&file), plugins.join(&file)).expect("a plugin");
         }
