@@ -227,6 +227,12 @@ fn one_round_without_a_sidecar_builds_and_tests_and_its_exit_code_says_whether_a
     assert!(!said.contains('\u{1b}'), "colours where there is no terminal");
     let good = fs::read(&component).unwrap();
 
+    write(&dir, "routes.json", "{}");
+    let (code, said) = once(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("routes.json cannot be used as a routing table"), "{said}");
+    fs::remove_file(dir.join("routes.json")).unwrap();
+
     write(&dir, "src/lib.rs", &rule("5"));
     let (code, said) = once(&[]);
     assert_eq!(code, Some(1), "{said}");

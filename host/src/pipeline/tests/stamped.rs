@@ -1,4 +1,4 @@
-//! The header that says by which routing table a tenant's record went.
+//! What a record and its trace say of the routing table that the record went by.
 
 use pointsman_routing::{Document, Row};
 
@@ -18,11 +18,15 @@ fn stamping(producer: &Arc<MemoryProducer>, limits: &Limits) -> Pipeline {
 
 /// Puts a table of this version in place, which sends all tenants to partition 2.
 fn put(pipeline: &Pipeline, version: u64) {
+    put_at(pipeline, version, 2);
+}
+
+fn put_at(pipeline: &Pipeline, version: u64, partition: u32) {
     let document = Document {
         version,
         rows: vec![Row {
             version: 1,
-            ..Row::shared("t", "*", 2)
+            ..Row::shared("t", "*", partition)
         }],
         ..Document::empty("x".to_owned())
     };
@@ -92,6 +96,26 @@ async fn a_record_that_is_resolved_again_has_the_newer_tables_version_only() {
     let submitted = pipeline.hand_over(routed, room, AckMode::Waited).await;
     submitted.batch.done().await;
     assert_eq!(stamps(&producer), [["10"]]);
+}
+
+#[tokio::test]
+async fn a_trace_names_the_table_that_was_acted_on_even_if_another_came_meanwhile() {
+    let producer = Arc::new(MemoryProducer::default());
+    producer.create_topic("t", PARTITIONS);
+    let pipeline = stamping(&producer, &Limits::default());
+    // The topic lacks that partition, so the first table refuses the record; it stays refused.
+    for (first, acted_on) in [(2, 10), (PARTITIONS, 9)] {
+        put_at(&pipeline, 9, first);
+        let mut routed = pipeline.decide(vec![Ok(of_tenant(0))], true).await.expect("decided");
+        routed.resolve(&pipeline.tenants).expect("a table");
+        put(&pipeline, 10);
+        let room = pipeline.make_room(&mut routed, &mut None).await.expect("room");
+        let submitted = pipeline.hand_over(routed, room, AckMode::Waited).await;
+        submitted.batch.done().await;
+        let tenant = submitted.trace.as_ref().and_then(|trace| trace.of(0).tenant);
+        let row = tenant.and_then(|tenant| tenant.row).expect("a row");
+        assert_eq!((row.version, row.status), (acted_on, "tail"));
+    }
 }
 
 #[tokio::test]
