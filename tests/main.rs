@@ -52,6 +52,7 @@ mod support {
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;
     pub(crate) mod records;
+    pub(crate) mod routes_file;
     pub(crate) mod sidecar;
     pub(crate) mod stream;
     pub(crate) mod way;

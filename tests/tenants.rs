@@ -1,105 +1,34 @@
 //! Tenants go where the routing table says, by a real sidecar with a table in a file.
 
 mod compared;
+mod counted;
 mod stamp;
 mod told;
 
 use std::{
-    fs,
-    path::PathBuf,
-    process::Command,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     http::{Http, Reply},
-    sidecar::{BINARY, Builder, Sidecar, eventually, to_its_end},
+    routes_file::{RoutesFile, is_clear, version},
+    sidecar::{Builder, Sidecar, eventually},
     stream::Stream,
 };
 
 const ROUTE: &str = "config = { tenant = \"header:tenant-id\", shard_key = \"key\" }";
 
-/// A routing table in a file.
-struct Store {
-    folder: tempfile::TempDir,
+/// With the topic `t` of the embedded broker, which has four partitions.
+fn adopted() -> RoutesFile {
+    RoutesFile::adopted("t", 4)
 }
 
-impl Store {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("routes.json")
-    }
-
-    fn url(&self) -> String {
-        format!("file:{}", self.file().display())
-    }
-
-    /// With the topic `t` of the embedded broker, which has four partitions.
-    fn adopted() -> Self {
-        let store = Self::new();
-        store.routes("init");
-        store.routes("adopt t --partitions 4");
-        store
-    }
-
-    /// Runs `pointsman routes`, which must succeed.
-    fn routes(&self, command: &str) -> String {
-        let mut words: Vec<&str> = command.split(' ').collect();
-        let url = self.url();
-        words.extend(["--store", &url]);
-        let output = to_its_end(Command::new(BINARY).arg("routes").args(words));
-        assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Writes the table as a person might, with the next version.
-    fn edit(&self, change: impl FnOnce(&mut Value)) {
-        let mut table: Value = serde_json::from_slice(&fs::read(self.file()).unwrap()).unwrap();
-        let version = table["version"].as_u64().unwrap() + 1;
-        table["version"] = version.into();
-        change(&mut table);
-        self.write(table.to_string());
-    }
-
-    fn write(&self, text: impl AsRef<[u8]>) {
-        let new = self.folder.path().join("new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, self.file()).unwrap();
-    }
-
-    /// Puts a tenant's row into a move of all its slots, or out of it.
-    fn hold(&self, tenant: &str, is_held: bool) {
-        self.edit(|table| {
-            let version = table["version"].clone();
-            let rows = table["rows"].as_array_mut().unwrap();
-            let row = rows.iter_mut().find(|row| row["tenant"] == tenant).unwrap();
-            row["version"] = version;
-            if !is_held {
-                row.as_object_mut().unwrap().remove("move");
-                return;
-            }
-            let slots = row["slots"].as_array().unwrap().len();
-            row["move"] = json!({
-                "id": "m1",
-                "phase": "pause",
-                "slots": (0..slots).collect::<Vec<_>>(),
-                "to": vec![0; slots],
-            });
-        });
-    }
-
-    fn sidecar(&self, more: &str) -> Sidecar {
-        let routing = format!("[routing]\nstore = \"{}\"\n{more}", self.url());
-        Builder::embedded().route("*", "tenant", ROUTE).config(&routing).start()
-    }
+fn sidecar(store: &RoutesFile, more: &str) -> Sidecar {
+    let routing = format!("[routing]\nstore = \"{}\"\n{more}", store.url());
+    Builder::embedded().route("*", "tenant", ROUTE).config(&routing).start()
 }
 
 fn record(tenant: &str, key: &str) -> String {
@@ -116,23 +45,10 @@ fn partition(sidecar: &Sidecar, tenant: &str, key: &str) -> u64 {
     reply.json()["records"][0]["partition"].as_u64().unwrap()
 }
 
-fn version(sidecar: &Sidecar) -> u64 {
-    sidecar.admin("/routes").json()["routing"]["version"]
-        .as_u64()
-        .unwrap_or_default()
-}
-
-fn is_clear(sidecar: &Sidecar, tenant: &str) -> bool {
-    let shown = sidecar.admin("/routes").json();
-    let held = shown["routing"]["held"].as_array().unwrap();
-    held.iter()
-        .any(|held| held["tenant"] == tenant && held["clear"] == true)
-}
-
 #[test]
 fn tenants_go_where_the_table_says_and_a_change_is_followed_without_a_poll() {
-    let store = Store::adopted();
-    let sidecar = store.sidecar("poll_ms = 600000");
+    let store = adopted();
+    let sidecar = sidecar(&store, "poll_ms = 600000");
     let by_hash = partition(&sidecar, "acme", "k");
     let elsewhere = (by_hash + 1) % 4;
     let other = partition(&sidecar, "other", "k");
@@ -157,9 +73,9 @@ fn tenants_go_where_the_table_says_and_a_change_is_followed_without_a_poll() {
 
 #[test]
 fn records_of_a_partition_that_the_topic_lacks_are_refused_and_their_batch_goes_on() {
-    let store = Store::adopted();
+    let store = adopted();
     store.routes("set t acme --slots 9 --out-of-order");
-    let sidecar = store.sidecar("");
+    let sidecar = sidecar(&store, "");
     eventually("the table is there", || version(&sidecar) == 3);
     let body = format!("{{\"records\":[{},{}]}}", record("acme", "a"), record("other", "a"));
     let reply = sidecar.tcp().json("/v1/topics/t/records", &body);
@@ -232,8 +148,8 @@ fn unusable(good: &str) -> Vec<(String, &'static str)> {
 
 #[test]
 fn a_table_that_cannot_be_used_changes_nothing_and_is_told_in_one_line() {
-    let store = Store::adopted();
-    let sidecar = store.sidecar("poll_ms = 600000");
+    let store = adopted();
+    let sidecar = sidecar(&store, "poll_ms = 600000");
     eventually("the table is there", || version(&sidecar) == 2);
     let good = fs::read_to_string(store.file()).unwrap();
     let there = partition(&sidecar, "acme", "k");
@@ -265,7 +181,7 @@ fn a_table_that_cannot_be_used_changes_nothing_and_is_told_in_one_line() {
 
 #[test]
 fn a_first_start_without_a_table_is_not_ready_and_refuses_tenants_only() {
-    let store = Store::new();
+    let store = RoutesFile::new();
     let routing = format!("[routing]\nstore = \"{}\"\n", store.url());
     let sidecar = Builder::embedded()
         .route("t", "tenant", ROUTE)
@@ -288,11 +204,11 @@ fn a_first_start_without_a_table_is_not_ready_and_refuses_tenants_only() {
 
 #[test]
 fn a_start_without_the_store_goes_by_the_last_table() {
-    let store = Store::adopted();
+    let store = adopted();
     let state = tempfile::tempdir().unwrap();
     let more = format!("state_dir = \"{}\"", state.path().display());
     let by_hash = {
-        let sidecar = store.sidecar(&more);
+        let sidecar = sidecar(&store, &more);
         eventually("the table is there", || version(&sidecar) == 2);
         let by_hash = partition(&sidecar, "acme", "k");
         store.routes(&format!("set t acme --slots {} --out-of-order", (by_hash + 1) % 4));
@@ -305,7 +221,7 @@ fn a_start_without_the_store_goes_by_the_last_table() {
     };
     let table = fs::read(store.file()).unwrap();
     fs::remove_file(store.file()).unwrap();
-    let sidecar = store.sidecar(&more);
+    let sidecar = sidecar(&store, &more);
     assert_eq!(partition(&sidecar, "acme", "k"), (by_hash + 1) % 4);
     let ready = sidecar.admin("/ready");
     assert!(ready.text().contains("no routing table yet"), "{}", ready.text());
@@ -317,17 +233,17 @@ fn a_start_without_the_store_goes_by_the_last_table() {
 
 #[test]
 fn a_held_tenant_waits_and_goes_where_it_is_then_and_nobody_else_waits() {
-    let store = Store::adopted();
+    let store = adopted();
     let there = {
-        let sidecar = store.sidecar("");
+        let sidecar = sidecar(&store, "");
         eventually("the table is there", || version(&sidecar) == 2);
         partition(&sidecar, "acme", "k")
     };
     store.routes(&format!("set t acme --slots {there}"));
-    let sidecar = store.sidecar("");
+    let sidecar = sidecar(&store, "");
     eventually("the table is there", || version(&sidecar) == 3);
     partition(&sidecar, "acme", "k");
-    store.hold("acme", true);
+    store.hold("acme", 0);
     eventually("the hold is clear", || is_clear(&sidecar, "acme"));
     let elsewhere = (there + 1) % 4;
     let (mut stream, mut numbered) = (Stream::open(sidecar.http, "t"), sidecar.tcp());
@@ -346,14 +262,7 @@ fn a_held_tenant_waits_and_goes_where_it_is_then_and_nobody_else_waits() {
             partition(&sidecar, "other", "k");
         }
         assert!(!waiting.is_finished() && !numbered.is_finished());
-        store.edit(|table| {
-            let version = table["version"].clone();
-            let rows = table["rows"].as_array_mut().unwrap();
-            let row = rows.iter_mut().find(|row| row["tenant"] == "acme").unwrap();
-            row["version"] = version;
-            row["slots"] = json!([elsewhere]);
-            row.as_object_mut().unwrap().remove("move");
-        });
+        store.switch("acme", elsewhere);
         for reply in [waiting.join().unwrap(), numbered.join().unwrap()] {
             assert_eq!(reply.status, 200, "{}", reply.text());
             assert_eq!(reply.json()["records"][0]["partition"], elsewhere);
@@ -371,7 +280,7 @@ fn a_held_tenant_waits_and_goes_where_it_is_then_and_nobody_else_waits() {
 
 #[test]
 fn who_waits_too_long_for_a_held_tenant_is_told_so_and_the_stop_is_in_time() {
-    let store = Store::adopted();
+    let store = adopted();
     let mut sidecar = {
         let routing = format!("[routing]\nstore = \"{}\"\n[limits]\nmax_wait_ms = 300\n", store.url());
         Builder::embedded().route("*", "tenant", ROUTE).config(&routing).start()
@@ -379,7 +288,7 @@ fn who_waits_too_long_for_a_held_tenant_is_told_so_and_the_stop_is_in_time() {
     eventually("the table is there", || version(&sidecar) == 2);
     let there = partition(&sidecar, "acme", "k");
     store.routes(&format!("set t acme --slots {there}"));
-    store.hold("acme", true);
+    store.hold("acme", 0);
     eventually("it is held", || is_clear(&sidecar, "acme"));
     let begun = Instant::now();
     let reply = send(&mut sidecar.tcp(), "acme", "k");
@@ -397,109 +306,4 @@ fn who_waits_too_long_for_a_held_tenant_is_told_so_and_the_stop_is_in_time() {
     stream.send(&format!("{}\n", record("acme", "k")));
     sidecar.terminate();
     assert!(sidecar.ended().success());
-}
-
-#[test]
-fn what_tenants_and_partitions_get_is_counted_and_the_names_that_are_shown_are_few() {
-    let store = Store::adopted();
-    store.routes("set t large --slots 3 --out-of-order --partitions 4");
-    let sidecar = store.sidecar("metrics_tenants = 2\n");
-    let mut http = sidecar.tcp();
-    let batch = |tenant: &str, records: usize| {
-        let records: Vec<String> = (0..records).map(|number| record(tenant, &number.to_string())).collect();
-        format!("{{\"records\":[{}]}}", records.join(","))
-    };
-    for (tenant, records) in [("large", 400), ("middle", 100)] {
-        assert_eq!(http.json("/v1/topics/t/records", &batch(tenant, records)).status, 200);
-    }
-    for number in 0..30 {
-        assert_eq!(
-            http.json("/v1/topics/t/records", &batch(&format!("small-{number}"), 2))
-                .status,
-            200
-        );
-    }
-    let load = || sidecar.admin("/routes?tenants=3").json()["routing"]["load"].clone();
-    eventually("all are counted", || load()["tenants_counted"] == 32);
-    let load = load();
-    let tenants = load["tenants"].as_array().unwrap();
-    assert_eq!(tenants.len(), 3);
-    assert_eq!(
-        (&tenants[0]["tenant"], &tenants[0]["status"], &tenants[0]["partitions"]),
-        (&json!("large"), &json!("shared"), &json!([3]))
-    );
-    assert_eq!(
-        (&tenants[1]["tenant"], &tenants[1]["status"]),
-        (&json!("middle"), &Value::Null)
-    );
-    let share = tenants[0]["share"].as_f64().unwrap();
-    assert!((0.5..0.9).contains(&share), "{share}");
-    let partitions = load["topics"][0]["partitions"].as_array().unwrap();
-    let busiest = partitions
-        .iter()
-        .max_by(|a, b| f64::total_cmp(&a["bytes_per_s"].as_f64().unwrap(), &b["bytes_per_s"].as_f64().unwrap()));
-    assert_eq!(
-        (partitions.len(), &busiest.unwrap()["partition"]),
-        (4, &json!(3)),
-        "{load}"
-    );
-
-    let metrics = sidecar.admin("/metrics").text();
-    let sum = |name: &str| -> f64 {
-        let lines = metrics.lines().filter(|line| line.starts_with(name));
-        lines
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
-    };
-    let series = |name: &str| metrics.lines().filter(|line| line.starts_with(name)).count();
-    assert_eq!(sum("pointsman_tenant_records_total{"), 560.0, "{metrics}");
-    assert_eq!(sum("pointsman_partition_records_total{"), 560.0, "{metrics}");
-    // Two that send most, two that did before, and all others.
-    assert!(series("pointsman_tenant_records_total{") <= 5, "{metrics}");
-    assert!(metrics.contains("tenant=\"other\""), "{metrics}");
-
-    let mut top = Command::new(BINARY);
-    let output = to_its_end(top.args(["routes", "top", "--admin", &sidecar.admin.to_string()]));
-    let shown = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(
-        output.status.success() && shown.contains("32 tenants counted"),
-        "{output:?}"
-    );
-    let hottest = shown.lines().find(|line| line.contains('%')).unwrap_or_default();
-    assert!(
-        hottest.starts_with("large ") && hottest.ends_with("t 3 (shared)"),
-        "{shown}"
-    );
-
-    assert_eq!(sidecar.admin("/routes?tenants=1001").json()["code"], "bad_query");
-    assert_eq!(sidecar.admin("/routes?tenant=1").status, 400);
-}
-
-#[test]
-fn the_load_generator_sends_tenants_that_every_format_has_as_the_plugin_reads_them() {
-    let store = Store::adopted();
-    let sidecar = store.sidecar("");
-    for format in ["json", "ndjson", "octet", "packed", "stream"] {
-        let mut load = Command::new(BINARY);
-        load.args([
-            "load",
-            "--topic",
-            "t",
-            "--tenants",
-            "50",
-            "--seconds",
-            "0.3",
-            "--warm-up",
-            "0",
-            "--json",
-        ]);
-        load.args(["--batch", "10", "--format", format, "--unix"])
-            .arg(&sidecar.unix);
-        let output = to_its_end(&mut load);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        assert_eq!(report["others"], json!({}), "{format}: {report}");
-        assert!(report["records"].as_u64().unwrap() > 0, "{format}: {report}");
-    }
-    let load = || sidecar.admin("/routes?tenants=100").json()["routing"]["load"].clone();
-    eventually("all are counted", || load()["tenants_counted"] == 50);
 }

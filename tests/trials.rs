@@ -13,6 +13,7 @@ mod brokers;
 mod checker;
 mod clients;
 mod cluster;
+mod held_tenants;
 mod killed_sidecar;
 mod moved_leaders;
 mod overload;

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::{ROUTE, Store, partition, version};
-use crate::support::sidecar::{Builder, Sidecar, eventually};
+use super::{ROUTE, adopted, partition};
+use crate::support::{
+    routes_file::version,
+    sidecar::{Builder, Sidecar, eventually},
+};
 
 fn shadow(sidecar: &Sidecar) -> Value {
     sidecar.admin("/plugins").json()["routes"][0]["shadow"].clone()
@@ -37,7 +40,7 @@ fn a_shadow_is_not_called_different_for_a_way_to_say_the_same_nor_same_when_the_
             config(own),
             config(candidate)
         );
-        let store = Store::adopted();
+        let store = adopted();
         let routing = format!("[routing]\nstore = \"{}\"\n", store.url());
         let sidecar = Builder::embedded().route("*", own, &more).config(&routing).start();
         eventually("the table is there", || version(&sidecar) == 2);

@@ -1,10 +1,11 @@
 //! `routing.stamp`, with the records that are written by a real sidecar.
 
-use super::{Store, partition, record, version};
+use super::{adopted, partition, record, sidecar};
 use crate::{
     packed::reference,
     support::{
         consumer::read,
+        routes_file::version,
         sidecar::{Sidecar, eventually},
         stream::Stream,
     },
@@ -35,8 +36,8 @@ fn owned(expected: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn a_tenants_record_carries_the_version_of_the_table_that_it_went_by_however_it_was_sent() {
-    let store = Store::adopted();
-    let sidecar = store.sidecar("stamp = true");
+    let store = adopted();
+    let sidecar = sidecar(&store, "stamp = true");
     eventually("the table is there", || version(&sidecar) == 2);
     partition(&sidecar, "acme", "1 json");
     let explicit = sidecar
@@ -67,8 +68,8 @@ fn a_tenants_record_carries_the_version_of_the_table_that_it_went_by_however_it_
 
 #[test]
 fn nothing_is_added_to_records_unless_the_configuration_says_so() {
-    let store = Store::adopted();
-    let sidecar = store.sidecar("");
+    let store = adopted();
+    let sidecar = sidecar(&store, "");
     eventually("the table is there", || version(&sidecar) == 2);
     partition(&sidecar, "acme", "k");
     assert_eq!(stamps(&sidecar, 1), owned(&[("k", &[])]));

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ROUTE, Store, record, version};
+use super::{ROUTE, adopted, record, sidecar};
 use crate::support::{
     http::Reply,
+    routes_file::version,
     sidecar::{Builder, Sidecar, eventually},
     stream::Stream,
 };
@@ -23,11 +24,11 @@ fn tenant(reply: &Reply) -> Value {
 
 #[test]
 fn a_trace_says_by_which_table_and_row_a_tenants_record_went() {
-    let store = Store::adopted();
+    let store = adopted();
     store.routes("set t acme --slots 4 --status dedicated --out-of-order");
     store.routes("set t beside --slots 3 --out-of-order");
     store.routes("set t big --slots 0,1 --out-of-order");
-    let sidecar = store.sidecar("");
+    let sidecar = sidecar(&store, "");
     eventually("the table is there", || version(&sidecar) == 5);
     let strange = "a \"\u{1}\\ü";
     for (topic, name, status) in [
@@ -60,8 +61,8 @@ fn a_trace_says_by_which_table_and_row_a_tenants_record_went() {
 
 #[test]
 fn a_trace_of_a_stream_and_of_a_numbered_request_names_the_tenant_too() {
-    let store = Store::adopted();
-    let sidecar = store.sidecar("");
+    let store = adopted();
+    let sidecar = sidecar(&store, "");
     eventually("the table is there", || version(&sidecar) == 2);
     let expected = json!({"name": "acme", "version": 2, "status": "tail"});
     let numbered = [("pointsman-client", "c"), ("pointsman-sequence", "1")];

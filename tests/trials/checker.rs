@@ -54,6 +54,12 @@ impl There {
         }
         Self(there)
     }
+
+    /// The client, partition and offset of each record.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        let records = self.0.iter();
+        records.flat_map(|((client, ..), found)| found.iter().map(|(_, place)| (*client, place.0, place.1)))
+    }
 }
 
 /// Compares, prints one line, and panics when a promise is broken. Records of phases before `phase` may be missing.
