@@ -1,4 +1,5 @@
-//! What is fuzzed: one function for each part that reads what clients send, and one for numbered requests. Each takes
+//! What is fuzzed: one function for each part that reads what clients send, one for numbered requests, and one for the routing
+//! table of tenants. Each takes
 //! any bytes and panics where a promise is broken. So it checks more than that the code does not panic.
 //!
 //! `tests/fuzz` feeds them what a fuzzer makes up; a test below feeds them the corpus. This module exists only for
@@ -16,6 +17,7 @@ mod path;
 #[path = "../../examples/clients/rust/packed.rs"]
 pub(crate) mod reference;
 mod sequence;
+mod table;
 
 pub use self::{
     json::{json, ndjson},
@@ -24,13 +26,14 @@ pub use self::{
     packed::packed,
     path::path,
     sequence::sequence,
+    table::table,
 };
 
 /// Takes any bytes; panics where a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// All targets. A target's name is also that of its corpus folder, and of its program in `tests/fuzz/targets`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("json", json),
     ("ndjson", ndjson),
     ("numbering", numbering),
@@ -38,6 +41,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("packed", packed),
     ("path", path),
     ("sequence", sequence),
+    ("table", table),
 ];
 
 #[cfg(test)]

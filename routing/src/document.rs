@@ -16,6 +16,8 @@ pub const MOST_BYTES: usize = 64 << 20;
 pub const MOST_ROWS: usize = 1_000_000;
 /// Most bytes of an incarnation's name.
 const INCARNATION_BYTES: usize = 64;
+/// The highest epoch and version: all JSON readers keep numbers up to this one exactly.
+const HIGHEST: u64 = (1 << 53) - 1;
 
 /// The whole table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +166,11 @@ impl Head {
         if incarnation.is_empty() || incarnation.len() > INCARNATION_BYTES || !incarnation.is_ascii() {
             return Err(TableError::Unreadable(format!(
                 "the incarnation must be 1 to {INCARNATION_BYTES} ASCII characters"
+            )));
+        }
+        if self.epoch > HIGHEST || self.version > HIGHEST {
+            return Err(TableError::Unreadable(format!(
+                "epoch and version must be at most {HIGHEST}"
             )));
         }
         if self.rows > MOST_ROWS as u64 {
