@@ -29,7 +29,7 @@ pub use self::{
     limits::Limits,
     raw_properties::RawProperties,
     route::{OnError, Route, Shadow},
-    routing::Routing,
+    routing::{Routing, password},
     schema::schema,
     shown::{REDACTED, redacted},
     source::{ConfigError, Source},

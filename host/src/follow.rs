@@ -22,7 +22,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pointsman_stores::{Settings, Url, open};
+use pointsman_stores::{Settings, open};
 
 pub use self::follower::Follower;
 pub(crate) use self::holds::Driver;
@@ -41,7 +41,7 @@ const TABLES: usize = 4;
 /// What is known of the table of this configuration, before it is followed.
 pub fn follower(config: Option<&Routing>, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<Follower>> {
     Ok(match config {
-        Some(config) => Follower::on(url(config)?.to_string(), metrics),
+        Some(config) => Follower::on(config.url()?.to_string(), metrics),
         None => Follower::off(metrics),
     })
 }
@@ -62,7 +62,7 @@ pub fn start(
     let saved = config.state_dir.as_deref().map(Saved::new).transpose()?;
     let (tables, next) = mpsc::sync_channel(TABLES);
     let mut reading = Reading::new(
-        open(&url(config)?, brokers, settings),
+        open(&config.url()?, brokers, settings)?,
         saved,
         Arc::clone(follower),
         tables,
@@ -86,10 +86,4 @@ pub fn start(
         .context("cannot start the thread that counts tenants")?;
     follower.wait_for_table(FIRST_TABLE);
     Ok(())
-}
-
-/// The store that a configuration names.
-fn url(config: &Routing) -> anyhow::Result<Url> {
-    // It was checked with the configuration.
-    Ok(config.store.parse()?)
 }

@@ -8,6 +8,8 @@
 //! |---|---|---|
 //! | `file:PATH` | [`mod@file`]: for one machine | `file` |
 //! | `kafka:TOPIC` | [`kafka`]: a compacted topic, at the brokers that are there anyway | `kafka` |
+//! | `redis://`, `rediss://` | [`redis`]: a few keys | `redis` |
+//! | `zookeeper://` | [`zookeeper`]: a few hundred nodes below one path | `zookeeper` |
 //!
 //! All calls block, so a store has a thread of its own. [`Url`] says which store is meant; a URL is shown without its
 //! password.
@@ -19,7 +21,11 @@ pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod url;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -48,12 +54,29 @@ pub trait Store: Send {
     fn claim(&mut self) -> Result<Table, StoreError>;
 }
 
-/// Opens the store that a URL names. `brokers`: librdkafka's properties, for a table in Kafka.
-#[cfg(all(feature = "file", feature = "kafka"))]
-pub fn open(url: &Url, brokers: &BTreeMap<String, String>, settings: Settings) -> Box<dyn Store> {
+/// Opens the store that a URL names. `brokers`: librdkafka's properties, for a table in Kafka. The error: this binary was
+/// built without that store.
+pub fn open(url: &Url, brokers: &BTreeMap<String, String>, settings: Settings) -> Result<Box<dyn Store>, UrlError> {
+    url.is_built()?;
     match url {
-        Url::File(path) => Box::new(file::FileStore::new(path.clone(), settings)),
-        Url::Kafka(topic) => Box::new(kafka::KafkaStore::new(topic.clone(), brokers.clone(), settings)),
+        #[cfg(feature = "file")]
+        Url::File(path) => Ok(Box::new(file::FileStore::new(path.clone(), settings))),
+        #[cfg(feature = "kafka")]
+        Url::Kafka(topic) => Ok(Box::new(kafka::KafkaStore::new(
+            topic.clone(),
+            brokers.clone(),
+            settings,
+        ))),
+        #[cfg(feature = "redis")]
+        Url::Redis(url) => Ok(Box::new(redis::RedisStore::new(url.clone(), settings))),
+        #[cfg(feature = "zookeeper")]
+        Url::Zookeeper(url) => Ok(Box::new(zookeeper::ZookeeperStore::new(url.clone(), settings))),
+        #[cfg(not(all(feature = "file", feature = "kafka", feature = "redis", feature = "zookeeper")))]
+        _ => {
+            // Without Kafka, nobody needs them.
+            let _ = (brokers, settings);
+            Err(UrlError::not_built("this store"))
+        }
     }
 }
 
@@ -84,6 +107,9 @@ pub enum StoreError {
     /// What it has is no table.
     #[error(transparent)]
     Bad(#[from] TableError),
+    /// A change is larger than the store can take.
+    #[error("the change is too large for the store: {0}")]
+    TooLarge(String),
     /// It does not make a change.
     #[error(transparent)]
     Refused(Refused),

@@ -1,5 +1,6 @@
 //! The configuration as it may be shown, without secrets.
 
+use pointsman_stores::url::without_password;
 use serde_json::Value;
 
 use super::kafka_properties::is_hidden;
@@ -7,7 +8,8 @@ use super::kafka_properties::is_hidden;
 /// What replaces a secret wherever the configuration is shown.
 pub const REDACTED: &str = "[redacted]";
 
-/// Hides values whose key is a secret's name, and private keys under any key: a file of certificates may hold one, too.
+/// Hides values whose key is a secret's name; and under any key, private keys, since a file of certificates may hold one, too,
+/// and the passwords in URLs.
 pub fn redacted(mut value: Value) -> Value {
     redact(&mut value);
     value
@@ -26,6 +28,7 @@ fn redact(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(redact),
         Value::String(text) if is_hidden("", text) => REDACTED.clone_into(text),
+        Value::String(text) => *text = without_password(text, REDACTED).into_owned(),
         _ => {}
     }
 }
@@ -55,11 +58,14 @@ mod tests {
             "kafka": {"properties": {"ssl.certificate.pem": bundle, "ssl.ca.pem": bundle, "anything": KEY, "acks": "all"}},
             "route": [{"config": {"deep": [{"er": KEY}], "salt": {"password": 7}, "secret": null}}],
             "listen": {"token_file": "/run/secrets/ingest"},
+            "routing": {"store": "rediss://me:zQ7xV@r:7000/1", "password_file": "/run/secrets/redis"},
         }));
         assert!(!shown.to_string().contains("zQ7xV"), "{shown}");
         assert_eq!(shown["kafka"]["properties"]["acks"], "all");
         assert_eq!(shown["route"][0]["config"]["salt"]["password"], REDACTED);
         assert_eq!(shown["listen"]["token_file"], "/run/secrets/ingest");
+        assert_eq!(shown["routing"]["store"], "rediss://me:[redacted]@r:7000/1");
+        assert_eq!(shown["routing"]["password_file"], "/run/secrets/redis");
     }
 
     #[test]

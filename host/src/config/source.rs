@@ -111,8 +111,11 @@ impl Source {
     pub(super) fn toml_error(&self, error: &toml::de::Error) -> ConfigError {
         let start = error.span().map(|span| span.start);
         let key = start.and_then(|at| self.key_at(at));
-        // Values for plugins and for the Kafka client may be secrets.
-        let may_be_secret = |key: &String| key.starts_with("route") || key.starts_with("kafka.properties");
+        // Values for plugins, for the Kafka client and for the routing table's store may be secrets.
+        let may_be_secret = |key: &String| {
+            let secret = ["route", "kafka.properties", "routing"];
+            secret.iter().any(|secret| key.starts_with(secret))
+        };
         ConfigError {
             origin: self.origin(),
             line: start.map(|at| self.line_at(at)),

@@ -21,7 +21,7 @@ use rdkafka::{
 use self::changes::Considered;
 pub(super) use self::shown::partitions;
 use crate::{
-    config::{Config, Loaded, Overrides},
+    config::{Config, Loaded, Overrides, password},
     tools::{
         admin_client,
         cli::{
@@ -195,15 +195,19 @@ impl Surroundings<'_> {
     /// Opens the store that the options name, or the configuration.
     fn store(&self, options: &cli::Store) -> anyhow::Result<Box<dyn Store>> {
         let mut brokers = BTreeMap::new();
-        let url: Url = match &options.url {
+        let mut url: Url = match &options.url {
             Some(url) => url.parse().context("--store")?,
             None => {
                 let Some(routing) = self.config(options)?.config.routing else {
                     bail!("where is the table? Give --store, or --config with a [routing] section");
                 };
-                routing.store.parse()?
+                routing.url()?
             }
         };
+        if let Some(file) = &options.password_file {
+            let set = password(file).map(|password| url.set_password(password));
+            set.context("--password-file")?.context("--password-file")?;
+        }
         if matches!(url, Url::Kafka(_)) {
             if options.config.is_none() {
                 bail!("where is Kafka? Give --config, whose [kafka] has the brokers and credentials");
@@ -214,7 +218,7 @@ impl Surroundings<'_> {
             poll: POLL,
             hashing: Hashing::with_seed(fastrand::u64(..)),
         };
-        Ok(open(&url, &brokers, settings))
+        Ok(open(&url, &brokers, settings)?)
     }
 
     fn config(&self, options: &cli::Store) -> anyhow::Result<Loaded> {

@@ -59,6 +59,13 @@ pub struct Store {
         help = "The store's URL, such as file:/etc/pointsman/routes.json; else that of [routing] in the configuration"
     )]
     pub url: Option<String>,
+    /// Where the store's password is.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "A file with the password of a store in Redis, which command lines would show to everybody on this machine"
+    )]
+    pub password_file: Option<PathBuf>,
     /// The configuration.
     #[arg(
         long,
