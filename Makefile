@@ -16,7 +16,7 @@ run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
 test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' tests, then all others (real Kafka included)
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka python valgrind
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper python valgrind
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
@@ -32,7 +32,7 @@ test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' te
 	cargo test --locked -p pointsman --test integration -- --test-threads=1 abuse::
 
 chaos: ## The long forms of tests that shake it: 200 reloads in a minute; brokers and sidecars killed, frozen, flooded; clients that hurt
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	POINTSMAN_SEEDS=50000 cargo test -q --locked -p pointsman --lib -- --nocapture simulation

@@ -52,8 +52,11 @@ mod support {
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;
     pub(crate) mod records;
+    pub(crate) mod redis;
     pub(crate) mod routes_file;
+    pub(crate) mod server;
     pub(crate) mod sidecar;
     pub(crate) mod stream;
     pub(crate) mod way;
+    pub(crate) mod zookeeper;
 }

@@ -1,5 +1,9 @@
 //! The stores of the routing table that have servers, each against its real server.
 
+mod followed;
+mod redis;
+mod zookeeper;
+
 use std::{
     collections::BTreeMap,
     process::Command,
@@ -7,10 +11,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
+use pointsman_routing::{Change, Row, Table};
 use pointsman_stores::{
-    Store,
+    Settings, Store, StoreError,
     conformance::{self, Load},
     kafka::KafkaStore,
 };
@@ -19,6 +25,70 @@ use crate::support::{
     kafka::Kafka,
     sidecar::{BINARY, Builder, eventually, to_its_end},
 };
+
+/// Longer than a store may take to say that its server does not answer.
+const AWAY: Duration = Duration::from_secs(12);
+/// Longer than anything takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A client of the store at this URL, which is never polled unless something is said about that.
+fn client(url: &str, poll: Duration) -> Box<dyn Store> {
+    let settings = Settings {
+        poll,
+        ..conformance::settings()
+    };
+    pointsman_stores::open(&url.parse().unwrap(), &BTreeMap::new(), settings).unwrap()
+}
+
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// Makes stores at URLs with these names, each without a table.
+fn stores_at(url: impl Fn(&str) -> String) -> impl Fn() -> conformance::Client {
+    let tables = AtomicUsize::new(0);
+    move || {
+        let url = url(&format!("t{}", tables.fetch_add(1, Ordering::Relaxed)));
+        Box::new(move || client(&url, NEVER))
+    }
+}
+
+/// Makes a table with the tail of topic `t`.
+fn adopted(store: &mut dyn Store) -> Table {
+    let table = store.init("i").unwrap();
+    let tail = Change::Put(Row::tail("t", 4).unwrap());
+    store.apply((table.epoch(), table.version()), vec![tail]).unwrap()
+}
+
+/// Gives a tenant a row.
+fn put(store: &mut dyn Store, tenant: &str, partition: u32) -> Table {
+    let table = store.load().unwrap();
+    let row = Change::Put(Row::shared("t", tenant, partition));
+    store.apply((table.epoch(), table.version()), vec![row]).unwrap()
+}
+
+/// Waits until another table comes.
+fn next(store: &mut dyn Store) -> Table {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        match store.changed(Duration::from_secs(1)) {
+            Ok(Some(table)) => return table,
+            Ok(None) | Err(StoreError::Away(_)) => assert!(Instant::now() < until, "no other table came"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Whether a call ends with [`StoreError::Away`], and in time.
+fn is_away<T>(call: impl FnOnce() -> Result<T, StoreError>) -> String {
+    let begun = Instant::now();
+    match call() {
+        Err(StoreError::Away(told)) => {
+            assert!(begun.elapsed() < AWAY, "{told} took {:?}", begun.elapsed());
+            told
+        }
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it is not away"),
+    }
+}
 
 fn brokers(kafka: &Kafka) -> BTreeMap<String, String> {
     BTreeMap::from([("bootstrap.servers".to_owned(), kafka.bootstrap())])
