@@ -117,6 +117,8 @@ mod tests {
             password_file: password.map(|_| file.path().to_owned()),
             poll_ms: poll_ms(),
             state_dir: None,
+            metrics_tenants: metrics_tenants(),
+            stamp: false,
         };
         (routing, file)
     }
