@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_this_binary_lacks_is_told_as_such() {
+        let url: Url = "redis://a".parse().expect("a URL");
+        match url.is_built() {
+            Ok(()) => assert!(cfg!(feature = "redis")),
+            Err(told) => {
+                assert!(!cfg!(feature = "redis"));
+                assert!(told.to_string().contains("built without redis"), "{told}");
+            }
+        }
+    }
+
+    #[test]
     fn one_password_is_given_in_one_place() {
         let told = |text: &str| {
             let mut url: Url = text.parse().expect("a URL");
