@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -66,7 +65,8 @@ impl Redis {
                 let _ = write!(text, "bind 127.0.0.1\nsave \"\"\ndaemonize no\n");
                 fs::write(folder.join("redis.conf"), text).expect("its settings");
             },
-            |port| TcpStream::connect(("127.0.0.1", port)).is_ok(),
+            // It takes connections before it has read what it keeps.
+            |_, log| log.contains("Ready to accept connections"),
         );
         Self { server }
     }

@@ -18,8 +18,8 @@ pub(crate) struct Server {
     script: Child,
     /// The script ends the server when this is closed.
     lifeline: Option<ChildStdin>,
-    /// Whether it answers.
-    is_up: fn(u16) -> bool,
+    /// Whether it answers, by its port and by what it has logged since it was started.
+    is_up: fn(u16, &str) -> bool,
 }
 
 impl Server {
@@ -28,7 +28,7 @@ impl Server {
         name: &'static str,
         command: &[&str],
         fill: impl FnOnce(&Path, u16),
-        is_up: fn(u16) -> bool,
+        is_up: fn(u16, &str) -> bool,
     ) -> Self {
         let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(parent).expect("a folder");
@@ -64,12 +64,13 @@ impl Server {
 
     /// Starts it on its port and its data, after it has ended, and waits until it is up.
     pub(crate) fn start_again(&mut self) {
+        let before = self.log().len();
         let lifeline = self.lifeline.as_mut().expect("it is not being dropped");
         writeln!(lifeline, "start").expect("server.sh has ended");
         eventually(&format!("{} runs", self.name), || self.running().is_some());
         eventually(&format!("{} is up", self.name), || {
             assert!(self.running().is_some(), "{} has ended:\n{}", self.name, self.log());
-            (self.is_up)(self.port)
+            (self.is_up)(self.port, self.log().get(before..).unwrap_or_default())
         });
     }
 

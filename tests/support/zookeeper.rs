@@ -38,7 +38,7 @@ impl ZooKeeper {
                 );
                 fs::write(folder.join("zoo.cfg"), settings).expect("its settings");
             },
-            is_up,
+            |port, _| is_up(port),
         );
         Self { server }
     }
