@@ -45,7 +45,7 @@ fuzz: ## Feed every parser with what a fuzzer makes up, a minute each (POINTSMAN
 	@tests/fuzz/run
 
 bench: ## Measure: one record's way by itself, reloads and failing plugins, then what gets through to a real Kafka, near and far
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper
 	@.ci/need peer || echo "the benchmark goes on without the peer" >&2
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --no-run

@@ -2,7 +2,7 @@
 //!
 //! First the table by itself: look-ups, changes, memory. Then a plugin's decision with its placing. Then sidecars with a real
 //! Kafka, in turns: without a table, with one of 100 rows, with one of 100,000. Then each store: how long from a change to the
-//! first record that goes by it. Prints a table for people, and writes JSON lines to `target/bench/placing.jsonl`.
+//! first record that goes by it, and what a large table costs. Prints a table for people, and writes JSON lines to `target/bench/placing.jsonl`.
 //! `POINTSMAN_BENCH_TURNS` and `POINTSMAN_BENCH_SECONDS` make it shorter or longer, `POINTSMAN_BENCH_PARTS` names the parts
 //! that are wanted: `table,decision,throughput,stores`.
 #![allow(
@@ -33,8 +33,11 @@ mod support {
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
     pub(crate) mod load;
+    pub(crate) mod redis;
+    pub(crate) mod server;
     pub(crate) mod sidecar;
     pub(crate) mod way;
+    pub(crate) mod zookeeper;
 }
 
 /// As in the sidecar.
