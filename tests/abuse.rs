@@ -18,7 +18,10 @@ use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use self::cage::Cage;
 use self::clients::Target;
 use self::honest::{Honest, Quality};
-use crate::support::sidecar::Builder;
+use crate::support::{
+    routes_file::{RoutesFile, is_clear},
+    sidecar::{Builder, eventually},
+};
 
 /// The memory that the sidecar may take on top of what clients send.
 const CONSTANT: u64 = 128 << 20;
@@ -111,6 +114,16 @@ const BEHAVIOURS: &[Behaviour] = &[
         play: clients::silent_connections,
         refused: 0,
     },
+    Behaviour {
+        name: "tenants without end, each with the longest name",
+        play: clients::endless_tenants,
+        refused: 0,
+    },
+    Behaviour {
+        name: "requests of a tenant that is held for ever",
+        play: clients::held_tenants,
+        refused: 0,
+    },
 ];
 
 fn is_long() -> bool {
@@ -119,13 +132,21 @@ fn is_long() -> bool {
 
 fn brokers() -> MockCluster<'static, DefaultProducerContext> {
     let brokers = MockCluster::new(2).unwrap();
-    for (topic, leader) in [("t", 1), ("frozen", FROZEN)] {
+    for (topic, leader) in [("t", 1), ("tenants", 1), ("frozen", FROZEN)] {
         brokers.create_topic(topic, 4, 1).unwrap();
         for partition in 0..4 {
             brokers.partition_leader(topic, partition, Some(leader)).unwrap();
         }
     }
     brokers
+}
+
+/// A table with a tenant that is held.
+fn tenants() -> RoutesFile {
+    let tenants = RoutesFile::adopted("tenants", 4);
+    tenants.routes("set tenants held --slots 0 --out-of-order");
+    tenants.hold("held", 1);
+    tenants
 }
 
 /// The results of one kind of client.
@@ -141,8 +162,13 @@ struct Played {
 }
 
 fn play(behaviour: &Behaviour, control: &Honest) -> Played {
-    let brokers = brokers();
-    let mut sidecar = Builder::kafka(&brokers.bootstrap_servers()).start();
+    let (brokers, tenants) = (brokers(), tenants());
+    let mut sidecar = Builder::kafka(&brokers.bootstrap_servers())
+        .route("tenants", "tenant", "config = { tenant = \"header:tenant-id\" }")
+        .config("[[route]]\ntopics = [\"*\"]")
+        .config(&format!("[routing]\nstore = \"{}\"", tenants.url()))
+        .start();
+    eventually("the tenant is held", || is_clear(&sidecar, "held"));
     let cage = Cage::around(sidecar.id(), BUFFERED + CONSTANT);
     let honest = Honest::of(&sidecar);
     honest.send(Duration::from_millis(200));

@@ -90,7 +90,7 @@ impl Observer {
     }
 
     /// Ends a round: makes rates and series of what was counted since the last one. `topics`: those of the routing table.
-    pub(crate) fn gather(&self, topics: Vec<(Arc<str>, Arc<Partitions>)>, metrics: &Metrics, now: Instant) {
+    pub fn gather(&self, topics: Vec<(Arc<str>, Arc<Partitions>)>, metrics: &Metrics, now: Instant) {
         let mut gathered = self.gathered();
         let mut sketches = std::mem::take(&mut gathered.spare);
         for (spare, sketch) in sketches.iter_mut().zip(&self.sketches) {

@@ -355,3 +355,40 @@ async fn request(
     *sender = ready;
     sent
 }
+
+/// Sends bodies to the topic of tenants, whose short answers it reads. `body` makes the next one of a client.
+fn to_tenants(target: &Target, count: usize, body: fn(&mut fastrand::Rng) -> String) {
+    target.each(count, move |target, number| async move {
+        let mut random = fastrand::Rng::with_seed(number as u64);
+        let mut socket = target.tcp().await?;
+        let mut answer = vec![0; 64 << 10];
+        loop {
+            let body = body(&mut random);
+            let head = sized("/v1/topics/tenants/records?ack=none", NDJSON, body.len());
+            socket.write_all(head.as_bytes()).await.ok()?;
+            socket.write_all(body.as_bytes()).await.ok()?;
+            if socket.read(&mut answer).await.ok()? == 0 {
+                return None;
+            }
+        }
+    });
+}
+
+/// Each record has another tenant, whose name is as long as a name may be.
+pub(super) fn endless_tenants(target: &Target) {
+    to_tenants(target, 8, |random| {
+        let record = |_| {
+            let name = format!("{:0>255}", random.u64(..));
+            format!("{{\"value\":1,\"headers\":{{\"tenant-id\":\"{name}\"}}}}\n")
+        };
+        (0..500).map(record).collect()
+    });
+}
+
+/// The tenant is held, and stays so.
+pub(super) fn held_tenants(target: &Target) {
+    to_tenants(target, 200, |_| {
+        let record = "{\"value\":\"some text\",\"headers\":{\"tenant-id\":\"held\"}}\n";
+        record.repeat(4_000)
+    });
+}

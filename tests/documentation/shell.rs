@@ -1,6 +1,7 @@
 //! Pastes the shell blocks of a page into a shell, beside a sidecar of the page's own.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -22,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// The names on the pages, which are those of `make run`.
 const HTTP: &str = "127.0.0.1:8644";
 const ADMIN: &str = "127.0.0.1:8645";
+/// The addresses of a sidecar that a page starts itself.
+const OWN: [&str; 2] = ["127.0.0.1:8654", "127.0.0.1:8655"];
 const SOCKET: &str = "target/run/ingest.sock";
 const CONFIG: &str = "examples/quickstart/pointsman.toml";
 const QUICKSTART: &str = "examples/quickstart/run";
@@ -69,7 +72,8 @@ pub(crate) fn run(page: &Page) {
 
 /// One script of all blocks, so that variables that one block sets exist in the next. It also writes the page's files.
 fn script_of(blocks: &[Block]) -> String {
-    let mut script = "set -euo pipefail\n".to_owned();
+    // What a page has started ends with it.
+    let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     for block in blocks {
         if let Some(file) = &block.file {
             script += &format!("cat >{file} <<'END OF FILE'\n{}END OF FILE\n", block.text);
@@ -84,6 +88,7 @@ fn script_of(blocks: &[Block]) -> String {
 struct Checkout {
     folder: TempDir,
     sidecar: Sidecar,
+    own: [String; 2],
 }
 
 struct Ran {
@@ -117,13 +122,19 @@ impl Checkout {
         let cargo = format!("[build]\ntarget-dir = {:?}\n", root().join("plugins/target"));
         fs::write(path.join(".cargo/config.toml"), cargo).expect("written");
         symlink(BINARY, path.join("target/debug/pointsman")).expect("a link");
-        Self { folder, sidecar }
+        let own = OWN.map(|_| {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            free.expect("a free port").to_string()
+        });
+        Self { folder, sidecar, own }
     }
 
     /// The names on the pages, and the names in this folder.
-    fn names(&self) -> [(&'static str, String); 5] {
+    fn names(&self) -> [(&'static str, String); 7] {
         let path = |path: &Path| path.to_str().expect("a path of a test").to_owned();
         [
+            (OWN[0], self.own[0].clone()),
+            (OWN[1], self.own[1].clone()),
             (HTTP, self.sidecar.http.to_string()),
             (ADMIN, self.sidecar.admin.to_string()),
             (CONFIG, path(&self.sidecar.config)),
