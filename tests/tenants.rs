@@ -4,6 +4,7 @@ mod compared;
 mod counted;
 mod stamp;
 mod told;
+mod witnessed;
 
 use std::{
     fs, thread,
