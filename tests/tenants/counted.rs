@@ -43,6 +43,15 @@ fn what_tenants_and_partitions_get_is_counted_and_the_names_that_are_shown_are_f
     let share = tenants[0]["share"].as_f64().unwrap();
     assert!((0.5..0.9).contains(&share), "{share}");
     let partitions = load["topics"][0]["partitions"].as_array().unwrap();
+    let bytes: f64 = partitions
+        .iter()
+        .map(|load| load["bytes_per_s"].as_f64().unwrap())
+        .sum();
+    let of_tenants = load["topics"][0]["bytes_per_s"].as_f64().unwrap();
+    assert!(
+        (0.9..1.1).contains(&(bytes / of_tenants)),
+        "both count the same bytes: {load}"
+    );
     let busiest = partitions
         .iter()
         .max_by(|a, b| f64::total_cmp(&a["bytes_per_s"].as_f64().unwrap(), &b["bytes_per_s"].as_f64().unwrap()));

@@ -291,6 +291,7 @@ impl Gate {
         self.records.fetch_add(wants.records, Ordering::Relaxed);
         for load in &wants.loads {
             load.quota.add(fence, load.records, load.bytes);
+            load.quota.count(load);
         }
     }
 

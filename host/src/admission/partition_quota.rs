@@ -22,7 +22,7 @@ pub struct PartitionQuota {
     mark: AtomicU64,
     /// Bytes of all these records.
     bytes: AtomicUsize,
-    /// All records that ever had room here, and their bytes.
+    /// All records that ever had room here, and their bytes, as `message.max.bytes` counts them.
     totals: [AtomicU64; 2],
     /// Whether `unsettled` has something: what is looked at with each acknowledgement.
     is_unsettled: AtomicBool,
@@ -42,8 +42,10 @@ pub struct PartitionLoad {
     pub quota: Arc<PartitionQuota>,
     /// Number of records, at least one.
     pub records: usize,
-    /// Bytes of the records, as Kafka's format counts them.
+    /// The bytes that the records take in the producer's queue.
     pub bytes: usize,
+    /// Bytes of the records, as `message.max.bytes` counts them.
+    pub wire_bytes: usize,
 }
 
 impl Default for PartitionQuota {
@@ -80,7 +82,7 @@ impl PartitionQuota {
         self.records.iter().map(|half| half.load(Ordering::Relaxed)).sum()
     }
 
-    /// How many records ever had room here, and their bytes.
+    /// How many records ever had room here, and their bytes, as `message.max.bytes` counts them.
     pub fn totals(&self) -> (u64, u64) {
         let [records, bytes] = &self.totals;
         (records.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
@@ -151,10 +153,16 @@ impl PartitionQuota {
     pub(super) fn add(&self, fence: u64, records: usize, bytes: usize) {
         self.half(fence).fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // Nobody else writes these, since all who add hold the lock.
-        let [all_records, all_bytes] = &self.totals;
-        all_records.store(all_records.load(Ordering::Relaxed) + records as u64, Ordering::Relaxed);
-        all_bytes.store(all_bytes.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what gets room. Only under the gate's lock, so nobody else writes the totals.
+    pub(super) fn count(&self, load: &PartitionLoad) {
+        let [records, bytes] = &self.totals;
+        records.store(records.load(Ordering::Relaxed) + load.records as u64, Ordering::Relaxed);
+        bytes.store(
+            bytes.load(Ordering::Relaxed) + load.wire_bytes as u64,
+            Ordering::Relaxed,
+        );
     }
 
     /// Takes out records that were admitted after this fence.
@@ -189,6 +197,7 @@ mod tests {
             quota: Arc::default(),
             records: 1,
             bytes,
+            wire_bytes: bytes,
         };
         let quota = PartitionQuota::default();
         quota.bound(100);

@@ -20,6 +20,7 @@ fn load(quota: &Arc<PartitionQuota>, records: usize, bytes: usize) -> PartitionL
         quota: Arc::clone(quota),
         records,
         bytes,
+        wire_bytes: 0,
     }
 }
 

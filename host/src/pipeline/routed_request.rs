@@ -204,11 +204,13 @@ impl<'a> RoutedRequest<'a> {
                         quota: Arc::clone(self.quota(destination)),
                         records: 1,
                         bytes: destination.held as usize,
+                        wire_bytes: destination.bytes as usize,
                     });
                 }
                 Some(load) => {
                     load.records += 1;
                     load.bytes += destination.held as usize;
+                    load.wire_bytes += destination.bytes as usize;
                 }
             }
         }

@@ -309,7 +309,7 @@ pub struct Load {
     #[arg(long)]
     pub value_bytes: Option<usize>,
     /// Give each record a header tenant-id: one of so many tenants, of which the n-th sends 1/n of what the first does.
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = tenants)]
     pub tenants: Option<usize>,
     /// Records a second, in all. Latency then counts from when a request was due. Without it, as fast as answers come.
     #[arg(long)]
@@ -355,6 +355,11 @@ pub enum LoadValues {
 }
 
 /// Parses a count from 1 to a limit that nobody should need to exceed.
+fn tenants(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| "expected a number from 1 to 1000000".to_owned())
+}
+
 fn count(given: &str) -> Result<usize, String> {
     match given.parse() {
         Ok(count @ 1..=10_000) => Ok(count),

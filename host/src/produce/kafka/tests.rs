@@ -193,6 +193,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         quota: Arc::clone(&partitions.quotas[0]),
         records: 1,
         bytes: 10,
+        wire_bytes: 0,
     };
     let room = bench
         .pipeline

@@ -17,6 +17,7 @@ async fn what_was_not_taken_for_lack_of_room_is_still_expected() {
         quota: Arc::default(),
         records: 40_000,
         bytes: 0,
+        wire_bytes: 0,
     };
     let full = rig
         .pipeline
