@@ -5,7 +5,22 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{adopted, record, sidecar};
-use crate::support::sidecar::{BINARY, eventually, to_its_end};
+use crate::support::sidecar::{BINARY, Sidecar, eventually, to_its_end};
+
+fn check_top(sidecar: &Sidecar) {
+    let mut top = Command::new(BINARY);
+    let output = to_its_end(top.args(["routes", "top", "--admin", &sidecar.admin.to_string()]));
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        output.status.success() && shown.contains("32 tenants counted"),
+        "{output:?}"
+    );
+    let hottest = shown.lines().find(|line| line.contains('%')).unwrap_or_default();
+    assert!(
+        hottest.starts_with("large ") && hottest.ends_with("t 3 (shared)"),
+        "{shown}"
+    );
+}
 
 #[test]
 fn what_tenants_and_partitions_get_is_counted_and_the_names_that_are_shown_are_few() {
@@ -75,19 +90,7 @@ fn what_tenants_and_partitions_get_is_counted_and_the_names_that_are_shown_are_f
     assert!(series("pointsman_tenant_records_total{") <= 5, "{metrics}");
     assert!(metrics.contains("tenant=\"other\""), "{metrics}");
 
-    let mut top = Command::new(BINARY);
-    let output = to_its_end(top.args(["routes", "top", "--admin", &sidecar.admin.to_string()]));
-    let shown = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(
-        output.status.success() && shown.contains("32 tenants counted"),
-        "{output:?}"
-    );
-    let hottest = shown.lines().find(|line| line.contains('%')).unwrap_or_default();
-    assert!(
-        hottest.starts_with("large ") && hottest.ends_with("t 3 (shared)"),
-        "{shown}"
-    );
-
+    check_top(&sidecar);
     assert_eq!(sidecar.admin("/routes?tenants=1001").json()["code"], "bad_query");
     assert_eq!(sidecar.admin("/routes?tenant=1").status, 400);
 }
