@@ -32,6 +32,8 @@ use self::{
 };
 use crate::{base::metrics::Metrics, topic::Partitions};
 
+/// The most topics whose rates are kept.
+const MOST_TOPICS: usize = 1_000;
 /// So many tenants that send at the same time are counted exactly.
 const EXACT: usize = 10_000;
 
@@ -124,8 +126,20 @@ impl Gathered {
             self.topics.entry(Arc::clone(topic)).or_default().add(*load, round);
         }
         self.topics.retain(|_, rate| rate.bytes >= rates::QUIET);
+        self.bound_topics();
         let hottest = self.tenants.hottest(self.most_series);
         self.series.round(sketches, &hottest, now, &metrics.load);
+    }
+
+    /// Keeps the topics that get most.
+    fn bound_topics(&mut self) {
+        let Some(too_many) = self.topics.len().checked_sub(MOST_TOPICS).filter(|more| *more > 0) else {
+            return;
+        };
+        let mut rates: Vec<f64> = self.topics.values().map(|rate| rate.bytes).collect();
+        let (_, last, _) = rates.select_nth_unstable_by(too_many - 1, f64::total_cmp);
+        let last = *last;
+        self.topics.retain(|_, rate| rate.bytes > last);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         http::Http,
         kafka::Kafka,
         redis::Redis,
+        routes_file::{RoutesFile, is_clear, version},
         sidecar::{Builder, Sidecar},
         zookeeper::ZooKeeper,
     },
@@ -32,6 +33,7 @@ pub(crate) fn measure() {
     let brokers = BTreeMap::from([("bootstrap.servers".to_owned(), kafka.bootstrap())]);
     let file = format!("file:{}", folder.path().join("routes.json").display());
     let without = idle(&sidecar(&kafka, None));
+    neighbours(&kafka);
     for (name, url) in [
         ("file", file),
         ("kafka", "kafka:pointsman-routes".to_owned()),
@@ -40,6 +42,35 @@ pub(crate) fn measure() {
     ] {
         one(name, &url, &brokers, &kafka, without);
     }
+}
+
+/// A tenant beside others that are held and moved all the time.
+fn neighbours(kafka: &Kafka) {
+    let store = RoutesFile::adopted(TOPIC, PARTITIONS);
+    store.routes(&format!("set {TOPIC} moved --slots 0 --out-of-order"));
+    let sidecar = sidecar(kafka, Some(&store.url()));
+    while version(&sidecar) != 3 {}
+    // The first seconds are those of a cold start.
+    latencies(&sidecar, Duration::from_secs(2), || {});
+    let (mut quiet, mut moving, mut holds) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..4 {
+        quiet.extend(latencies(&sidecar, Duration::from_secs(2), || {}));
+        moving.extend(latencies(&sidecar, Duration::ZERO, || {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(2) {
+                holds += 1;
+                let to = holds % u64::from(PARTITIONS);
+                store.hold("moved", to);
+                while !is_clear(&sidecar, "moved") {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                store.switch("moved", to);
+                thread::sleep(Duration::from_millis(50));
+            }
+        }));
+    }
+    let what = format!("a neighbour's p99 during {holds} holds, of that without");
+    report(&what, p99(moving) / p99(quiet), "times", Some("1.2 or less"));
 }
 
 fn sidecar(kafka: &Kafka, url: Option<&str>) -> Sidecar {

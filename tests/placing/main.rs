@@ -34,6 +34,7 @@ mod support {
     pub(crate) mod kafka_proxy;
     pub(crate) mod load;
     pub(crate) mod redis;
+    pub(crate) mod routes_file;
     pub(crate) mod server;
     pub(crate) mod sidecar;
     pub(crate) mod way;

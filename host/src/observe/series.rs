@@ -16,6 +16,8 @@ use crate::base::metrics::LoadMetrics;
 pub(super) const OTHER: &str = "other";
 /// How long a series stays after its tenant was last among those that send most.
 const STAY: Duration = Duration::from_secs(600);
+/// The most topics whose other tenants have series: clients may name many topics one after the other.
+const MOST_TOPICS: usize = 1_000;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -81,13 +83,20 @@ impl Series {
             metrics.tenant(topic, OTHER, load.records, load.bytes);
             self.others.insert(Arc::clone(topic), now);
         }
-        self.others.retain(|topic, last| {
-            let stays = now.duration_since(*last) < STAY;
-            if !stays {
-                metrics.tenant_gone(topic, OTHER);
+        self.others_leave(now, metrics);
+    }
+
+    fn others_leave(&mut self, now: Instant, metrics: &LoadMetrics) {
+        let by_time = |(topic, last): (&Arc<str>, &Instant)| (*last, Arc::clone(topic));
+        let mut topics: Vec<(Instant, Arc<str>)> = self.others.iter().map(by_time).collect();
+        topics.sort_unstable();
+        let too_many = topics.len().saturating_sub(MOST_TOPICS);
+        for (index, (last, topic)) in topics.into_iter().enumerate() {
+            if index < too_many || now.duration_since(last) >= STAY {
+                metrics.tenant_gone(&topic, OTHER);
+                self.others.remove(&topic);
             }
-            stays
-        });
+        }
     }
 
     fn leave(&mut self, now: Instant, metrics: &LoadMetrics) {
@@ -211,6 +220,30 @@ mod tests {
             Vec::<String>::new(),
             "series of tenants that send nothing leave"
         );
+    }
+
+    #[test]
+    fn however_many_topics_come_and_go_their_series_are_bounded() {
+        let metrics = Metrics::new().expect("metrics");
+        let mut series = Series::new(0);
+        let mut now = Instant::now();
+        for round in 0..20 {
+            now += Duration::from_secs(1);
+            let mut sketch = Sketch::new(1_000);
+            for number in 0..100 {
+                let topic = sketch.topic(&Arc::from(format!("topic-{}", round * 100 + number)));
+                let load = Load { records: 1, bytes: 100 };
+                sketch.add(topic, number, "somebody", load);
+            }
+            series.round(&[sketch], &[], now, &metrics.load);
+            let text = String::from_utf8(metrics.render()).expect("text");
+            let shown = text
+                .lines()
+                .filter(|line| line.starts_with("pointsman_tenant_records_total"));
+            assert!(shown.count() <= MOST_TOPICS);
+            let newest = format!("topic=\"topic-{}\"", round * 100 + 99);
+            assert!(text.contains(&newest), "{newest}");
+        }
     }
 
     #[test]
