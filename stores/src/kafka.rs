@@ -40,6 +40,8 @@ pub struct KafkaStore {
     /// The properties of the brokers and their credentials, under librdkafka's names.
     brokers: BTreeMap<String, String>,
     reader: Option<Reader>,
+    /// The reader that changes go by, which has read to the end before.
+    before_changes: Option<Reader>,
     writer: Option<Writer>,
     /// The table that was returned last: its incarnation, epoch and version.
     known: Option<(String, u64, u64)>,
@@ -53,6 +55,7 @@ impl KafkaStore {
             settings,
             brokers,
             reader: None,
+            before_changes: None,
             writer: None,
             known: None,
         }
@@ -77,10 +80,19 @@ impl KafkaStore {
         Reader::new(&self.config(reader::OWN), &self.topic, self.settings.hashing.clone())
     }
 
-    /// The table as it is now; `None` if there is none. A reader that rests at the end does not know how far the end has
-    /// moved since; a new one does.
-    fn now(&self) -> Result<Option<Table>, StoreError> {
-        self.new_reader()?.read_to_end(TIMEOUT)
+    /// The table as it is now; `None` if there is none.
+    fn now(&mut self) -> Result<Option<Table>, StoreError> {
+        if let Some(mut reader) = self.before_changes.take()
+            && let Ok(table) = reader.catch_up(TIMEOUT)
+        {
+            self.before_changes = Some(reader);
+            return Ok(table);
+        }
+        // The first time, or the topic is another one by now.
+        let mut reader = self.new_reader()?;
+        let table = reader.read_to_end(TIMEOUT)?;
+        self.before_changes = Some(reader);
+        Ok(table)
     }
 
     fn knows(&mut self, table: &Table) -> bool {

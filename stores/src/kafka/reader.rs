@@ -32,6 +32,8 @@ pub(super) const OWN: &[(&str, &str)] = &[
     ("fetch.error.backoff.ms", "50"),
     ("queued.max.messages.kbytes", "1024"),
     ("fetch.message.max.bytes", "262144"),
+    // Otherwise a full buffer of that size would stop the reading for a second each time.
+    ("fetch.queue.backoff.ms", "2"),
 ];
 
 const PARTITION: i32 = 0;
@@ -51,6 +53,8 @@ pub(super) struct Reader {
     /// The last head since that table.
     head: Option<Head>,
     at_the_end: bool,
+    /// The offset after the last record that was read.
+    next: Offset,
     /// Whether a head has come whose rows are not all there: compaction has removed some, and later ones follow.
     is_behind: bool,
 }
@@ -70,6 +74,7 @@ impl Reader {
             pending: BTreeMap::new(),
             head: None,
             at_the_end: false,
+            next: Offset::Beginning,
             is_behind: false,
         })
     }
@@ -118,6 +123,16 @@ impl Reader {
         Ok(Some(self.take(table)))
     }
 
+    /// Reads at least what is there now, and returns the table; `None` if there is none. A reader that rests at the end does not
+    /// know how far the end has moved since, so it asks anew from where it stands.
+    pub(super) fn catch_up(&mut self, patience: Duration) -> Result<Option<Table>, StoreError> {
+        let sought = self.consumer.seek(&self.topic, PARTITION, self.next, patience);
+        sought.map_err(|error| away("read", &self.topic, &error))?;
+        self.at_the_end = false;
+        let table = self.read_to_end(patience)?;
+        Ok(table.or_else(|| self.table.clone()))
+    }
+
     fn table_of(&self, head: &Head) -> Result<Table, StoreError> {
         let changes: Vec<Change> = self.pending.values().cloned().collect();
         let before = match &self.table {
@@ -148,7 +163,9 @@ impl Reader {
             Some(Err(error)) => return Err(away("read", &self.topic, &error)),
         };
         let read = Self::read(&message, &self.topic)?;
+        let next = Offset::Offset(message.offset() + 1);
         drop(message);
+        self.next = next;
         self.at_the_end = false;
         match read {
             Read::Head(head) => self.head = Some(head),
