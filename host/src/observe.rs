@@ -4,6 +4,7 @@
 //! takes the sketches away, and makes rates of them ([`rates`]), series for Prometheus ([`series`]), and what `/routes` shows
 //! ([`report`]). Partitions are counted where they get room ([`partitions`]).
 
+mod cut;
 mod partitions;
 mod rates;
 mod report;
@@ -25,6 +26,7 @@ use pointsman_routing::Hashing;
 
 pub use self::report::Report;
 use self::{
+    cut::Cut,
     partitions::PartitionRates,
     rates::{Rate, Rates, Round},
     series::Series,
@@ -126,20 +128,12 @@ impl Gathered {
             self.topics.entry(Arc::clone(topic)).or_default().add(*load, round);
         }
         self.topics.retain(|_, rate| rate.bytes >= rates::QUIET);
-        self.bound_topics();
+        let rates = self.topics.values().map(|rate| rate.bytes);
+        if let Some(mut cut) = Cut::of(rates, MOST_TOPICS, f64::total_cmp) {
+            self.topics.retain(|_, rate| cut.stays(&rate.bytes));
+        }
         let hottest = self.tenants.hottest(self.most_series);
         self.series.round(sketches, &hottest, now, &metrics.load);
-    }
-
-    /// Keeps the topics that get most.
-    fn bound_topics(&mut self) {
-        let Some(too_many) = self.topics.len().checked_sub(MOST_TOPICS).filter(|more| *more > 0) else {
-            return;
-        };
-        let mut rates: Vec<f64> = self.topics.values().map(|rate| rate.bytes).collect();
-        let (_, last, _) = rates.select_nth_unstable_by(too_many - 1, f64::total_cmp);
-        let last = *last;
-        self.topics.retain(|_, rate| rate.bytes > last);
     }
 }
 

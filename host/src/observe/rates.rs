@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::sketch::{ByHash, Load, Sketch};
+use super::{
+    cut::Cut,
+    sketch::{ByHash, Load, Sketch},
+};
 
 /// See the [module](self).
 pub(super) const HALF_LIFE: Duration = Duration::from_secs(10);
@@ -122,21 +125,11 @@ impl Rates {
     }
 
     fn drop_half(&mut self) {
-        let mut rates: Vec<f64> = self.tenants.values().map(|tenant| tenant.rate.bytes).collect();
-        let Some(last) = rates.len().checked_sub(self.most) else {
-            return;
-        };
-        let (fewer, largest, _) = rates.select_nth_unstable_by(last.saturating_sub(1), f64::total_cmp);
-        let largest = *largest;
-        self.missed += largest;
-        let mut equal = 1 + fewer.iter().filter(|rate| **rate == largest).count();
-        self.tenants.retain(|_, tenant| {
-            if tenant.rate.bytes == largest && equal > 0 {
-                equal -= 1;
-                return false;
-            }
-            tenant.rate.bytes >= largest
-        });
+        let rates = self.tenants.values().map(|tenant| tenant.rate.bytes);
+        if let Some(mut cut) = Cut::of(rates, self.most, f64::total_cmp) {
+            self.missed += cut.largest();
+            self.tenants.retain(|_, tenant| cut.stays(&tenant.rate.bytes));
+        }
     }
 
     /// What brings the averages to the rates of the time since they began.

@@ -14,6 +14,8 @@ use std::{
     sync::Arc,
 };
 
+use super::cut::Cut;
+
 /// Records and their bytes, as `message.max.bytes` counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Load {
@@ -133,22 +135,14 @@ impl Sketch {
     }
 
     fn drop_half(&mut self) {
-        let mut bytes: Vec<u64> = self.tenants.values().map(|counted| counted.bytes).collect();
-        let Some(last) = bytes.len().checked_sub(self.most) else {
+        let bytes = self.tenants.values().map(|counted| counted.bytes);
+        let Some(mut cut) = Cut::of(bytes, self.most, u64::cmp) else {
             return;
         };
-        let (fewer, largest, _) = bytes.select_nth_unstable(last.saturating_sub(1));
-        let largest = *largest;
-        self.missed += largest;
-        // Many may have as much as the largest that goes. Not all of them have to go.
-        let mut equal = 1 + fewer.iter().filter(|bytes| **bytes == largest).count();
+        self.missed += cut.largest();
         let mut names = String::with_capacity(self.names.len() / 2);
         self.tenants.retain(|_, counted| {
-            if counted.bytes < largest {
-                return false;
-            }
-            if counted.bytes == largest && equal > 0 {
-                equal -= 1;
+            if !cut.stays(&counted.bytes) {
                 return false;
             }
             let name = &self.names[counted.begin as usize..][..counted.len as usize];
