@@ -22,7 +22,7 @@ use pointsman_routing::{Change, Table};
 use rdkafka::{ClientConfig, error::KafkaError, types::RDKafkaErrorCode};
 
 use self::{reader::Reader, writer::Writer};
-use crate::{Settings, Store, StoreError, changed, claimed, made};
+use crate::{Known, Settings, Store, StoreError, changed, claimed, made};
 
 /// How long brokers may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,8 +43,7 @@ pub struct KafkaStore {
     /// The reader that changes go by, which has read to the end before.
     before_changes: Option<Reader>,
     writer: Option<Writer>,
-    /// The table that was returned last: its incarnation, epoch and version.
-    known: Option<(String, u64, u64)>,
+    known: Known,
 }
 
 impl KafkaStore {
@@ -57,7 +56,7 @@ impl KafkaStore {
             reader: None,
             before_changes: None,
             writer: None,
-            known: None,
+            known: Known::default(),
         }
     }
 
@@ -93,11 +92,6 @@ impl KafkaStore {
         let table = reader.read_to_end(TIMEOUT)?;
         self.before_changes = Some(reader);
         Ok(table)
-    }
-
-    fn knows(&mut self, table: &Table) -> bool {
-        let now = (table.incarnation().to_string(), table.epoch(), table.version());
-        self.known.replace(now.clone()) == Some(now)
     }
 
     fn change(
@@ -138,7 +132,7 @@ impl Store for KafkaStore {
         let mut reader = self.new_reader()?;
         let table = reader.read_to_end(TIMEOUT)?.ok_or(StoreError::NoTable)?;
         self.reader = Some(reader);
-        self.knows(&table);
+        self.known.is_another(&table);
         Ok(table)
     }
 
@@ -151,7 +145,7 @@ impl Store for KafkaStore {
         };
         let table = reader.next(patience)?;
         self.reader = Some(reader);
-        Ok(table.filter(|table| !self.knows(table)))
+        Ok(table.filter(|table| self.known.is_another(table)))
     }
 
     fn init(&mut self, incarnation: &str) -> Result<Table, StoreError> {

@@ -27,7 +27,7 @@ pub mod url;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use pointsman_routing::{Change, Hashing, Head, Refused, Table, TableError};
 
@@ -118,6 +118,19 @@ pub enum StoreError {
 impl From<Refused> for StoreError {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
+    }
+}
+
+/// Which table a store returned last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known(Option<(Arc<str>, u64, u64)>);
+
+impl Known {
+    /// Notes that this table is returned now. Whether it is another one than before.
+    pub(crate) fn is_another(&mut self, table: &Table) -> bool {
+        let now = Some((Arc::clone(table.incarnation()), table.epoch(), table.version()));
+        let before = std::mem::replace(&mut self.0, now);
+        before != self.0
     }
 }
 

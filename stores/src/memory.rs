@@ -7,7 +7,7 @@ use std::{
 
 use pointsman_routing::{Change, Table};
 
-use crate::{Settings, Store, StoreError, changed, claimed, made};
+use crate::{Known, Settings, Store, StoreError, changed, claimed, made};
 
 /// What all stores of one table share.
 #[derive(Debug, Default)]
@@ -28,8 +28,7 @@ struct State {
 pub struct MemoryStore {
     shared: Arc<Shared>,
     settings: Settings,
-    /// Incarnation, epoch and version that this client knows.
-    known: Option<(Arc<str>, u64, u64)>,
+    known: Known,
 }
 
 impl MemoryStore {
@@ -38,7 +37,7 @@ impl MemoryStore {
         Self {
             shared: Arc::default(),
             settings,
-            known: None,
+            known: Known::default(),
         }
     }
 
@@ -81,14 +80,10 @@ impl State {
     }
 }
 
-fn identity(table: &Table) -> (Arc<str>, u64, u64) {
-    (Arc::clone(table.incarnation()), table.epoch(), table.version())
-}
-
 impl Store for MemoryStore {
     fn load(&mut self) -> Result<Table, StoreError> {
         let table = self.state().look()?.clone();
-        self.known = Some(identity(&table));
+        self.known.is_another(&table);
         Ok(table)
     }
 
@@ -98,8 +93,7 @@ impl Store for MemoryStore {
         let mut state = shared.table.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let table = state.look()?;
-            if self.known.as_ref() != Some(&identity(table)) {
-                self.known = Some(identity(table));
+            if self.known.is_another(table) {
                 return Ok(Some(table.clone()));
             }
             let left = until.saturating_duration_since(Instant::now());

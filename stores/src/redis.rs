@@ -22,7 +22,7 @@ use pointsman_routing::{Change, Head, Row, Table, TableError};
 use redis::{FromRedisValue as _, RedisError, Script, Value, cmd, pipe};
 
 use self::{connection::Connection, entry::Entry};
-use crate::{Settings, Store, StoreError, changed, claimed, made, url::RedisUrl};
+use crate::{Known, Settings, Store, StoreError, changed, claimed, made, url::RedisUrl};
 
 /// A change is tried anew for this long if others come first.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,8 +44,8 @@ pub struct RedisStore {
     connection: Option<Connection>,
     /// What was read last, or written by this client.
     seen: Option<Seen>,
-    /// The table that was returned last by a call that waits for others: its incarnation, epoch and version.
-    known: Option<(String, u64, u64)>,
+    /// What a call that waits for others returned last.
+    known: Known,
     /// When the head was last looked at over this connection.
     looked: Option<Instant>,
     /// Whether it was looked up what the server keeps.
@@ -82,7 +82,7 @@ impl RedisStore {
             script: Script::new(SCRIPT),
             connection: None,
             seen: None,
-            known: None,
+            known: Known::default(),
             looked: None,
             is_durability_checked: false,
         }
@@ -179,9 +179,7 @@ impl RedisStore {
     /// The table that was read last, if it is not the one that is known.
     fn unknown(&mut self) -> Option<Table> {
         let table = &self.seen.as_ref()?.table;
-        let now = (table.incarnation().to_string(), table.epoch(), table.version());
-        let before = self.known.replace(now);
-        (before != self.known).then(|| table.clone())
+        self.known.is_another(table).then(|| table.clone())
     }
 
     /// Waits for entries, and applies them. True if the table was read anew.

@@ -34,7 +34,7 @@ use self::{
     reading::{At, Seen},
     session::{Session, Watch},
 };
-use crate::{Settings, Store, StoreError, changed, claimed, made, url::ZookeeperUrl};
+use crate::{Known, Settings, Store, StoreError, changed, claimed, made, url::ZookeeperUrl};
 
 /// A change is tried anew, and a table read anew, for this long if others come first.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,8 +49,8 @@ pub struct ZookeeperStore {
     session: Option<Session>,
     /// What was read last, or written by this client.
     seen: Option<Seen>,
-    /// The table that was returned last by a call that waits for others: its incarnation, epoch and version.
-    known: Option<(String, u64, u64)>,
+    /// What a call that waits for others returned last.
+    known: Known,
     /// When the head was last looked at.
     looked: Instant,
 }
@@ -85,7 +85,7 @@ impl ZookeeperStore {
             watch: None,
             session: None,
             seen: None,
-            known: None,
+            known: Known::default(),
             looked: Instant::now(),
         }
     }
@@ -154,9 +154,7 @@ impl ZookeeperStore {
     /// The table that was read last, if it is not the one that is known.
     fn unknown(&mut self) -> Option<Table> {
         let table = &self.seen.as_ref()?.table;
-        let now = (table.incarnation().to_string(), table.epoch(), table.version());
-        let before = self.known.replace(now);
-        (before != self.known).then(|| table.clone())
+        self.known.is_another(table).then(|| table.clone())
     }
 
     fn change(
