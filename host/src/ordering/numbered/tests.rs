@@ -2,17 +2,20 @@
 
 mod waiting;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    base::record::Record,
+    base::{outcome::Kind, record::Record},
     config::Limits,
-    ordering::sequence::Owner,
-    pipeline::tests::pipeline,
+    ordering::sequence::{Number, Owner, Refusal, Stored},
+    pipeline::{Pipeline, tests::pipeline},
     produce::memory::{MemoryProducer, PlannedOutcome},
 };
 

@@ -1,0 +1,189 @@
+//! A request that has its turn is handed over and remembered.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::watch;
+
+use super::Numbered;
+use crate::{
+    admission::Reservation,
+    base::outcome::{Code, Kind, Outcome, RecordError},
+    ordering::sequence::{Number, Settled, Stored},
+    pipeline::{Mode, NotTaken, Parsed, Pipeline, Trace},
+    produce::batch::{AckMode, Batch},
+};
+
+/// The right of one request to hand over. See the [module](self).
+pub struct SendPermit {
+    numbered: Arc<Numbered>,
+    number: Number,
+    /// How many records the request has.
+    records: usize,
+    /// For a repeat: the outcomes so far. None for a new request.
+    before: Option<Arc<Settled>>,
+    /// Tells the outcomes to repeats that wait for them.
+    outcomes: watch::Sender<Option<Arc<Settled>>>,
+    /// How far the request has come. Dropping the permit acts by it.
+    stage: Stage,
+}
+
+/// How far a request with a permit has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has the turn, and nothing was taken.
+    Reserved,
+    /// It was taken, and has the turn.
+    HandingOver,
+    /// It was handed over, and the turn has gone on.
+    UnderWay,
+    /// Its outcomes are remembered.
+    Settled,
+}
+
+/// What a numbered request came to.
+pub struct Produced {
+    /// The outcomes of all its records.
+    pub settled: Arc<Settled>,
+    /// How each record was decided. None for a repeat, and unless a trace was wanted.
+    pub trace: Option<Trace>,
+    /// The room that is reserved for the reply.
+    pub reply: Option<Reservation>,
+}
+
+impl SendPermit {
+    /// For a request that has the turn and of which nothing was taken. A repeat has its outcomes `before`.
+    pub(super) fn new(numbered: Arc<Numbered>, number: Number, records: usize, before: Option<Arc<Settled>>) -> Self {
+        Self {
+            numbered,
+            number,
+            records,
+            before,
+            outcomes: watch::Sender::new(None),
+            stage: Stage::Reserved,
+        }
+    }
+
+    /// Hands over the records that are not `acked` yet, gives the turn to the next request, and waits for the outcomes.
+    /// Must not be cancelled half-way: run it as a task of its own.
+    pub async fn produce(
+        mut self,
+        pipeline: &Pipeline,
+        records: Vec<Parsed>,
+        body: Option<Reservation>,
+        trace: bool,
+    ) -> Result<Produced, NotTaken> {
+        let (places, records) = self.to_send(records);
+        let mode = Mode {
+            ack: AckMode::Waited,
+            trace,
+        };
+        let submitted = pipeline.submit_noting(records, body, mode, || self.take()).await?;
+        self.hand_over_ended();
+        submitted.batch.done().await;
+        let settled = self.settle(&places, &submitted.batch);
+        Ok(Produced {
+            settled,
+            trace: submitted.trace.filter(|_| self.before.is_none()),
+            reply: submitted.reply,
+        })
+    }
+
+    /// The records that are not `acked` yet, and the place of each in the request.
+    fn to_send(&self, records: Vec<Parsed>) -> (Vec<usize>, Vec<Parsed>) {
+        let acked = |index: usize| {
+            let before = self.before.as_ref().and_then(|before| before.records().get(index));
+            before.is_some_and(|stored| stored.outcome.kind() == Kind::Acked)
+        };
+        let records = records.into_iter().enumerate();
+        records.filter(|(index, _)| !acked(*index)).unzip()
+    }
+
+    /// From here on the request counts as taken, and its sequence is used.
+    pub(super) fn take(&mut self) {
+        self.stage = Stage::HandingOver;
+        let coming = self.outcomes.subscribe();
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| sequences.take(name, coming));
+    }
+
+    fn hand_over_ended(&mut self) {
+        self.stage = Stage::UnderWay;
+        self.end();
+    }
+
+    fn end(&self) {
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| sequences.end_turn(name));
+    }
+
+    /// Remembers the outcomes of the records at these places, and tells the repeats that wait for them.
+    fn settle(&mut self, places: &[usize], batch: &Batch) -> Arc<Settled> {
+        let mut stored = match &self.before {
+            Some(before) => before.records().to_vec(),
+            None => vec![lost(false); self.records],
+        };
+        for (index, &place) in places.iter().enumerate() {
+            if let (Some(stored), Some(outcome)) = (stored.get_mut(place), batch.outcome(index)) {
+                *stored = Stored {
+                    outcome: outcome.clone(),
+                    late: self.before.is_some() && outcome.kind() != Kind::Rejected,
+                };
+            }
+        }
+        // A repeat that handed nothing over keeps the generation that has its records.
+        let generation = match &self.before {
+            Some(before) if !stored.iter().any(|stored| stored.late) => before.generation,
+            _ => batch.generation(),
+        };
+        self.remember(generation, stored)
+    }
+
+    fn remember(&mut self, generation: u32, stored: Vec<Stored>) -> Arc<Settled> {
+        self.stage = Stage::Settled;
+        let settled = Arc::new(Settled::new(generation, stored));
+        let name = &self.number.name;
+        self.numbered.change(name, |sequences| {
+            sequences.settle(&self.number, Arc::clone(&settled), Instant::now());
+        });
+        self.outcomes.send_replace(Some(Arc::clone(&settled)));
+        settled
+    }
+}
+
+impl Drop for SendPermit {
+    /// A request that was refused has taken nothing. The records of a request whose task was lost may be anywhere.
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Settled => {}
+            Stage::Reserved => self.end(),
+            Stage::HandingOver | Stage::UnderWay => {
+                self.end();
+                let stored = match &self.before {
+                    Some(before) => before.records().iter().map(lost_unless_acked).collect(),
+                    None => vec![lost(false); self.records],
+                };
+                // 0 is no generation's number: nobody knows which generation has the records.
+                let generation = self.before.as_ref().map_or(0, |before| before.generation);
+                self.remember(generation, stored);
+            }
+        }
+    }
+}
+
+fn lost_unless_acked(stored: &Stored) -> Stored {
+    match stored.outcome.kind() {
+        Kind::Acked => stored.clone(),
+        _ => lost(true),
+    }
+}
+
+fn lost(late: bool) -> Stored {
+    let error = RecordError::new(
+        Code::ProducerFatal,
+        "the request met a bug in the sidecar; the record may or may not be written",
+    );
+    Stored {
+        outcome: Outcome::Unknown(error),
+        late,
+    }
+}
