@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    super::{Answer, Bounds, Content, Name, Number, Owned, Owner, Refusal, SHARE, Sequences, Settled},
+    super::{Answer, Bounds, Content, Name, Number, Owned, Owner, Refusal, Sequences, Settled, room::SHARE},
     event::{Call, Event, content, name, settled},
     told::{Told, kinds_of},
 };

@@ -1,6 +1,6 @@
 //! What is forgotten when places or memory run out, and whose.
 
-use super::*;
+use super::{super::room::SPARED, *};
 
 #[test]
 fn what_is_beyond_the_window_is_forgotten_and_never_taken_anew() {

@@ -1,0 +1,138 @@
+//! What a request of a client is, by what is known of the client.
+
+use std::sync::Arc;
+
+use super::{
+    super::{Content, Number, Refusal, Settled},
+    Client, Request, State,
+};
+
+/// What a request is, by what is known now.
+#[derive(Debug)]
+pub(in crate::ordering::sequence) enum Verdict<H> {
+    /// It comes next, and may be taken once there is room to remember it.
+    New,
+    /// It is a repeat, and may send again the records that are not `acked` in these outcomes.
+    Repeat(Arc<Settled>),
+    /// Another request of the client has to end first.
+    Wait,
+    /// It was taken and has no outcomes yet.
+    UnderWay(H),
+    /// It is a repeat with nothing to send: all its records are `acked`.
+    Settled(Arc<Settled>),
+}
+
+impl<H: Clone> Client<H> {
+    /// What this request is. Changes nothing.
+    pub(in crate::ordering::sequence) fn look(&self, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
+        let Number { epoch, sequence, .. } = *number;
+        if let Some(standing) = self.standing
+            && epoch < standing.epoch
+        {
+            return Err(Refusal::StaleEpoch {
+                given: epoch,
+                epoch: standing.epoch,
+                expected: self.next(standing.epoch),
+            });
+        }
+        let current = self.standing.filter(|standing| standing.epoch == epoch);
+        if let Some(request) = self.requests.get(&(epoch, sequence)) {
+            return self.look_at_repeat(request, number, content);
+        }
+        let expected = self.next(epoch);
+        if current.is_some_and(|standing| sequence < standing.expected) {
+            return Err(Refusal::Forgotten {
+                sequence,
+                expected,
+                epoch,
+            });
+        }
+        if let Some(verdict) = self.behind_blocked(number) {
+            return verdict;
+        }
+        let resumes = number.resume && current.is_none();
+        if sequence > expected && !resumes {
+            return Err(match self.standing {
+                None if self.turn.is_none() => Refusal::Resync { sequence },
+                _ => Refusal::Gap {
+                    sequence,
+                    expected,
+                    epoch,
+                },
+            });
+        }
+        let first = current.map_or(1, |standing| standing.expected);
+        if self.turn.is_some() || (sequence != first && !resumes) {
+            return Ok(Verdict::Wait);
+        }
+        Ok(Verdict::New)
+    }
+
+    fn look_at_repeat(&self, request: &Request<H>, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
+        if request.content != content {
+            return Err(Refusal::Mismatch {
+                sequence: number.sequence,
+                expected: self.next(number.epoch),
+                epoch: number.epoch,
+            });
+        }
+        match &request.state {
+            State::UnderWay(handle) => Ok(Verdict::UnderWay(handle.clone())),
+            State::Settled(settled) if settled.is_acked() => Ok(Verdict::Settled(Arc::clone(settled))),
+            State::Settled(settled) => match self.behind_blocked(number) {
+                Some(verdict) => verdict,
+                None if self.turn.is_some() => Ok(Verdict::Wait),
+                None => Ok(Verdict::Repeat(Arc::clone(settled))),
+            },
+        }
+    }
+
+    /// The verdict for a request that comes after one with a record that is `failed` or `unknown`; none where there is none.
+    fn behind_blocked(&self, number: &Number) -> Option<Result<Verdict<H>, Refusal>> {
+        let Number { epoch, sequence, .. } = *number;
+        self.standing.filter(|standing| standing.epoch == epoch)?;
+        let expected = *self.blocked.first().filter(|&&blocked| blocked < sequence)?;
+        let claimed = self
+            .turn
+            .is_some_and(|claim| (claim.epoch, claim.sequence) == (epoch, expected));
+        let again = matches!(
+            self.requests.get(&(epoch, expected)),
+            Some(Request {
+                state: State::UnderWay(_),
+                ..
+            })
+        );
+        // The blocking request is being sent again, and its outcome will decide.
+        if claimed || again {
+            return Some(Ok(Verdict::Wait));
+        }
+        Some(Err(Refusal::Blocked {
+            sequence,
+            expected,
+            epoch,
+        }))
+    }
+
+    /// The first sequence that is not on its way yet: it comes after those that were taken, that have the turn, and
+    /// that wait for it.
+    fn next(&self, epoch: u64) -> u64 {
+        let mut next = match self.standing {
+            Some(standing) if standing.epoch == epoch => standing.expected,
+            _ => 1,
+        };
+        if let Some(claim) = self.turn
+            && claim.epoch == epoch
+            && !claim.repeat
+        {
+            next = next.max(claim.sequence.saturating_add(1));
+        }
+        // Looks no further than the window: a longer walk would be repeated each time that a waiting request asks.
+        for _ in 0..self.window {
+            if !self.waiting.contains_key(&(epoch, next)) {
+                break;
+            }
+            next = next.saturating_add(1);
+        }
+        next
+    }
+}
