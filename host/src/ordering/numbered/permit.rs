@@ -106,7 +106,7 @@ impl SendPermit {
         self.numbered.change(name, |sequences| sequences.take(name, coming));
     }
 
-    fn hand_over_ended(&mut self) {
+    pub(super) fn hand_over_ended(&mut self) {
         self.stage = Stage::UnderWay;
         self.end();
     }
@@ -157,7 +157,10 @@ impl Drop for SendPermit {
             Stage::Settled => {}
             Stage::Reserved => self.end(),
             Stage::HandingOver | Stage::UnderWay => {
-                self.end();
+                // Once it was handed over, another request may have the turn.
+                if self.stage == Stage::HandingOver {
+                    self.end();
+                }
                 let stored = match &self.before {
                     Some(before) => before.records().iter().map(lost_unless_acked).collect(),
                     None => vec![lost(false); self.records],

@@ -93,3 +93,17 @@ async fn a_task_that_is_lost_leaves_its_records_unknown_and_its_client_not_stuck
     assert_eq!(kinds(&again), [(Kind::Acked, true); 2]);
     rig.send(&number(0, 2), 1).await.expect("taken");
 }
+
+#[tokio::test]
+async fn a_task_that_is_lost_after_its_hand_over_does_not_take_the_turn_from_the_next_request() {
+    let rig = rig(&Limits::default());
+    let mut lost = rig.permit(&number(0, 1), 1).await;
+    lost.take();
+    lost.hand_over_ended();
+    let next = rig.permit(&number(0, 2), 1).await;
+    drop(lost);
+    let produced = next.produce(&rig.pipeline, records(&number(0, 2), 1), None, false);
+    let told = produced.await.expect("it has the turn").settled;
+    assert_eq!(rig.send(&number(0, 2), 1).await, Ok(told), "its sequence is used");
+    assert_eq!(rig.written().len(), 1);
+}
