@@ -12,9 +12,37 @@ use std::{
 use tokio::sync::watch;
 
 use super::timed::Phase;
+use crate::ordering::sequence::Owner;
 
 /// Each listener keeps this fraction of all places, at least one.
 const SHARE: usize = 4;
+
+/// What a listener is there for. There is at most one of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListenerKind {
+    /// HTTP over TCP.
+    Tcp,
+    /// HTTP over the Unix socket.
+    Unix,
+    /// Kafka's protocol over TCP.
+    Kafka,
+}
+
+impl ListenerKind {
+    /// How many kinds there are.
+    const COUNT: usize = 3;
+}
+
+impl From<Owner> for ListenerKind {
+    /// The listener that this owner's clients connect to.
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::User(_) => Self::Unix,
+            Owner::Tcp => Self::Tcp,
+            Owner::Kafka => Self::Kafka,
+        }
+    }
+}
 
 /// All places; see the [module](self).
 #[derive(Debug)]
@@ -30,8 +58,8 @@ pub(super) struct Places {
 struct TakenPlaces {
     /// Number of the next connection.
     next: u64,
-    /// Indexed by listener: TCP, then the Unix socket.
-    listeners: [Listener; 2],
+    /// Indexed by [`ListenerKind`].
+    listeners: [Listener; ListenerKind::COUNT],
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +74,7 @@ struct Listener {
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    listener: usize,
+    listener: ListenerKind,
     number: u64,
 }
 
@@ -60,26 +88,25 @@ impl Places {
     }
 
     /// Says that this listener is configured: it has its share from now on.
-    pub(super) fn listens(&self, is_tcp: bool) {
-        self.taken().listeners[usize::from(is_tcp)].is_there = true;
+    pub(super) fn listens(&self, listener: ListenerKind) {
+        self.taken().listeners[listener as usize].is_there = true;
     }
 
-    /// Takes a place for a new connection. None if all places of its listener belong to connections in the middle of a
-    /// request.
-    pub(super) fn take(self: &Arc<Self>, is_tcp: bool, phase: &Phase) -> Option<Place> {
-        let listener = usize::from(is_tcp);
+    /// Takes a place for a new connection to this listener. None if all places of the listener belong to connections in the
+    /// middle of a request.
+    pub(super) fn take(self: &Arc<Self>, listener: ListenerKind, phase: &Phase) -> Option<Place> {
         let mut taken = self.taken();
-        let others = &taken.listeners[1 - listener];
-        // With only one place in all, nothing can be kept for another listener.
-        let share = if others.is_there { self.most / SHARE } else { 0 };
-        let others = others.connections.len().max(share);
-        let own = &mut taken.listeners[listener].connections;
+        let others = taken.listeners.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != listener as usize);
+        let others: usize = others.map(|(_, other)| other.kept(self.most)).sum();
+        let own = &mut taken.listeners[listener as usize].connections;
         if own.len() + others >= self.most && !evict(own) {
             return None;
         }
         let number = taken.next;
         taken.next += 1;
-        taken.listeners[listener].connections.insert(number, phase.clone());
+        let own = &mut taken.listeners[listener as usize].connections;
+        own.insert(number, phase.clone());
         drop(taken);
         self.alive.send_modify(|alive| *alive += 1);
         Some(Place {
@@ -101,6 +128,15 @@ impl Places {
     }
 }
 
+impl Listener {
+    /// How many of all these places no other listener may have.
+    fn kept(&self, most: usize) -> usize {
+        // With only one place in all, nothing can be kept for another listener.
+        let share = if self.is_there { most / SHARE } else { 0 };
+        self.connections.len().max(share)
+    }
+}
+
 /// Takes the place of the connection that has been silent for longest. False if none is silent.
 fn evict(connections: &mut HashMap<u64, Phase>) -> bool {
     let silent = connections
@@ -117,7 +153,7 @@ fn evict(connections: &mut HashMap<u64, Phase>) -> bool {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
-        taken.listeners[self.listener].connections.remove(&self.number);
+        taken.listeners[self.listener as usize].connections.remove(&self.number);
         drop(taken);
         self.places.alive.send_modify(|alive| *alive -= 1);
     }
@@ -130,6 +166,8 @@ mod tests {
     use super::*;
     use crate::ingest::timed::Timeouts;
 
+    const ALL: [ListenerKind; ListenerKind::COUNT] = [ListenerKind::Tcp, ListenerKind::Unix, ListenerKind::Kafka];
+
     fn phase() -> Phase {
         let long = Duration::from_secs(100);
         Phase::new(Timeouts {
@@ -139,33 +177,60 @@ mod tests {
         })
     }
 
-    #[tokio::test]
-    async fn one_listener_never_takes_all_places_of_the_other() {
-        let places = Places::new(8);
-        places.listens(true);
-        places.listens(false);
-        let busy = phase();
-        let _in_request = busy.request(false);
-        let tcp: Vec<_> = (0..8).map_while(|_| places.take(true, &busy)).collect();
-        assert_eq!(tcp.len(), 6, "a quarter is left");
-        let unix: Vec<_> = (0..8).map_while(|_| places.take(false, &busy)).collect();
-        assert_eq!(unix.len(), 2);
-        drop((tcp, unix));
-        tokio::time::timeout(Duration::from_secs(10), places.all_ended())
-            .await
-            .expect("all have ended");
+    /// Takes as many places of this listener as there are, at most so many, for connections in the middle of a request.
+    fn take_all(places: &Arc<Places>, listener: ListenerKind, busy: &Phase, most: usize) -> Vec<Place> {
+        (0..most).map_while(|_| places.take(listener, busy)).collect()
     }
 
     #[tokio::test]
-    async fn one_place_is_enough_for_one_connection_of_either_listener() {
-        let places = Places::new(1);
-        places.listens(true);
-        places.listens(false);
+    async fn one_listener_never_takes_all_places_of_another() {
+        for (kinds, most) in [(&ALL[..2], 6), (&ALL, 4)] {
+            for first in kinds {
+                let places = Places::new(8);
+                kinds.iter().for_each(|kind| places.listens(*kind));
+                let busy = phase();
+                let _in_request = busy.request(false);
+                let taken = take_all(&places, *first, &busy, 9);
+                assert_eq!(taken.len(), most, "a quarter is left for each other one: {kinds:?}");
+                for other in kinds.iter().filter(|kind| *kind != first) {
+                    let others = take_all(&places, *other, &busy, 9);
+                    assert_eq!(others.len(), 2, "{first:?} came before {other:?}");
+                }
+                drop(taken);
+                tokio::time::timeout(Duration::from_secs(10), places.all_ended())
+                    .await
+                    .expect("all have ended");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn three_listeners_together_never_have_more_than_all_places() {
+        let places = Places::new(8);
+        ALL.iter().for_each(|kind| places.listens(*kind));
         let busy = phase();
         let _in_request = busy.request(false);
-        for is_tcp in [true, false] {
-            let place = places.take(is_tcp, &busy).expect("the only one");
-            assert!(places.take(!is_tcp, &busy).is_none());
+        // Each comes in turn, until none gets any more.
+        let mut taken = Vec::new();
+        loop {
+            let before = taken.len();
+            taken.extend(ALL.iter().filter_map(|kind| places.take(*kind, &busy)));
+            if taken.len() == before {
+                break;
+            }
+        }
+        assert_eq!(taken.len(), 8);
+    }
+
+    #[tokio::test]
+    async fn one_place_is_enough_for_one_connection_of_any_listener() {
+        let places = Places::new(1);
+        ALL.iter().for_each(|kind| places.listens(*kind));
+        let busy = phase();
+        let _in_request = busy.request(false);
+        for kind in ALL {
+            let place = places.take(kind, &busy).expect("the only one");
+            assert!(ALL.iter().all(|other| places.take(*other, &busy).is_none()));
             drop(place);
         }
     }
@@ -173,11 +238,11 @@ mod tests {
     #[tokio::test]
     async fn who_is_silent_for_longest_gives_its_place_and_who_asks_keeps_it() {
         let places = Places::new(3);
-        places.listens(true);
+        places.listens(ListenerKind::Tcp);
         let (busy, first, second) = (phase(), phase(), phase());
         let _in_request = busy.request(false);
         let _places: Vec<_> = [&busy, &first, &second]
-            .map(|phase| places.take(true, phase).expect("a place"))
+            .map(|phase| places.take(ListenerKind::Tcp, phase).expect("a place"))
             .into();
         let is_evicted = |phase: &Phase| {
             let phase = phase.clone();
@@ -187,9 +252,9 @@ mod tests {
                     .is_ok()
             }
         };
-        let _third = places.take(true, &phase()).expect("the first one's");
+        let _third = places.take(ListenerKind::Tcp, &phase()).expect("the first one's");
         assert!(is_evicted(&first).await && !is_evicted(&second).await && !is_evicted(&busy).await);
-        let _fourth = places.take(true, &busy).expect("the second one's");
+        let _fourth = places.take(ListenerKind::Tcp, &busy).expect("the second one's");
         assert!(is_evicted(&second).await && !is_evicted(&busy).await);
     }
 }

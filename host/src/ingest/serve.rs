@@ -13,7 +13,7 @@ use super::{
     api::Api,
     life::{Http, Socket},
     listen::Listener,
-    places::Places,
+    places::{ListenerKind, Places},
     workers::Share,
 };
 use crate::{base::metrics::GaugeGuard, config::Limits, ordering::sequence::Owner};
@@ -57,7 +57,10 @@ impl Server {
     /// Accepts until `drain` is true or its sender is gone.
     pub async fn accept(self: Arc<Self>, listener: Listener, mut drain: watch::Receiver<bool>) {
         let connections_drain = drain.clone();
-        self.places.listens(matches!(listener, Listener::Tcp(_)));
+        self.places.listens(match listener {
+            Listener::Tcp(_) => ListenerKind::Tcp,
+            Listener::Unix(..) => ListenerKind::Unix,
+        });
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept_one(&listener, &connections_drain) => accepted,
@@ -123,7 +126,7 @@ impl Server {
         drain: &watch::Receiver<bool>,
     ) {
         let phase = self.http.phase();
-        let place = self.places.take(owner.is_tcp(), &phase);
+        let place = self.places.take(owner.into(), &phase);
         let (server, drain) = (Arc::clone(self), drain.clone());
         self.workers.serve(async move {
             let stream = match stream() {

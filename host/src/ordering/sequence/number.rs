@@ -7,14 +7,19 @@ use std::sync::Arc;
 pub enum Owner {
     /// A user of the machine, by the id that the kernel gives for the other end of the Unix socket.
     User(u32),
-    /// Everybody who connects over TCP: nothing tells them apart.
+    /// Everybody who sends HTTP over TCP: nothing tells them apart.
     Tcp,
+    /// Everybody who connects to the Kafka listener, which is over TCP: nothing tells them apart.
+    Kafka,
 }
 
 impl Owner {
     /// Whether the client came over TCP, and not over the Unix socket.
     pub const fn is_tcp(self) -> bool {
-        matches!(self, Self::Tcp)
+        match self {
+            Self::User(_) => false,
+            Self::Tcp | Self::Kafka => true,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) const CLIENTS: [(Owner, &str); 5] = [
     (Owner::User(1), "b"),
     (Owner::User(2), "a"),
     (Owner::Tcp, "a"),
-    (Owner::Tcp, "c"),
+    (Owner::Kafka, "a"),
 ];
 
 /// The name of one of [`CLIENTS`].
