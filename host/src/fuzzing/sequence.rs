@@ -13,6 +13,8 @@ use crate::{
 
 /// More events would make each input slow and find nothing new.
 const EVENTS: usize = 400;
+/// The longest span of a request.
+const LONGEST: u64 = 5;
 
 /// Checks a series of events against the model, or calls the functions in any order.
 pub fn sequence(data: &[u8]) {
@@ -28,10 +30,12 @@ pub fn sequence(data: &[u8]) {
         },
         idle: Duration::from_millis(100),
     };
+    // Over HTTP each request takes one sequence.
+    let longest = if mode / 4 % 2 == 0 { 1 } else { LONGEST };
     if mode % 4 == 3 {
-        call_all(bounds, &bytes.series(Bytes::call));
+        call_all(bounds, &bytes.series(|bytes| bytes.call(longest)));
     } else {
-        run(bounds, &bytes.series(Bytes::event));
+        run(bounds, longest, &bytes.series(|bytes| bytes.event(longest)));
     }
 }
 
@@ -55,7 +59,7 @@ impl Bytes<'_> {
         all
     }
 
-    fn event(&mut self) -> Event {
+    fn event(&mut self, longest: u64) -> Event {
         match self.below(18) {
             0..6 => Event::Send {
                 client: self.below(CLIENTS.len()),
@@ -65,6 +69,8 @@ impl Bytes<'_> {
                     0..2 => 0,
                     other => other as i64 - 4,
                 },
+                inside: self.seldom_below(longest).unwrap_or_default(),
+                span: self.seldom_below(longest).map(|span| 1 + span),
                 resume: self.below(8) == 7,
                 records: 1 + self.below(3),
                 digest: (self.below(8) == 7).into(),
@@ -86,13 +92,19 @@ impl Bytes<'_> {
         Kind::ALL[self.below(8) % 7 % 4]
     }
 
-    fn call(&mut self) -> Call {
+    /// Mostly none. Without spans of several sequences, always none.
+    fn seldom_below(&mut self, longest: u64) -> Option<u64> {
+        (longest > 1 && self.below(8) == 7).then(|| u64::from(self.next()) % longest)
+    }
+
+    fn call(&mut self, longest: u64) -> Call {
         Call {
             which: self.next(),
             number: Number {
                 name: name(self.below(CLIENTS.len())),
                 epoch: self.number(),
                 sequence: self.number(),
+                span: if longest > 1 { self.number() } else { 1 },
                 resume: self.below(2) == 1,
             },
             records: self.below(5),

@@ -40,6 +40,7 @@ pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, In
         name: Name::new(owner, client(client_name)?),
         epoch: epoch.map_or(Ok(0), |epoch| number("Pointsman-Epoch", epoch, 0, u64::MAX))?,
         sequence: number("Pointsman-Sequence", sequence, 1, MAX_SEQUENCE)?,
+        span: 1,
         resume: match resume {
             None => false,
             Some(b"1") => true,
@@ -119,6 +120,7 @@ mod tests {
             name: Name::new(Owner::Tcp, "shop-1/a~"),
             epoch: 0,
             sequence: 1,
+            span: 1,
             resume: false,
         };
         assert_eq!(

@@ -4,7 +4,9 @@
 //! This is plain data. It keeps no clock (the time is passed in), waits for nothing and sends nothing;
 //! [`crate::ordering::numbered`] does that. Every function is total: a call that makes no sense changes nothing.
 //!
-//! In an epoch, a client's requests have the sequences 1, 2, 3, … [`Sequences::ask`] answers for each request:
+//! A client's first request of an epoch has the sequence 1. Each request takes as many sequences as its [`Number::span`]
+//! says, and the next one has its sequence plus its span. Over HTTP each takes one sequence: 1, 2, 3, … In Kafka's
+//! protocol a batch takes one for each record. [`Sequences::ask`] answers for each request:
 //!
 //! | It is | and | Answer |
 //! |---|---|---|
@@ -13,10 +15,11 @@
 //! | remembered, no outcomes yet | | [`Answer::UnderWay`] |
 //! | remembered, all `acked` | | [`Answer::Settled`] |
 //! | remembered, not all `acked` | nobody has the turn | [`Answer::Send`] with the outcomes so far |
-//! | remembered | with other records | [`Refusal::Mismatch`] |
+//! | remembered | with other records, or with another span | [`Refusal::Mismatch`] |
+//! | inside a remembered one, not at its beginning | | [`Refusal::Mismatch`] |
 //! | behind one with a `failed` or `unknown` record | that one is being sent again | [`Answer::Wait`] |
 //! | | it is not | [`Refusal::Blocked`] |
-//! | no longer remembered | | [`Refusal::Forgotten`] |
+//! | no longer remembered, or inside such a one | | [`Refusal::Forgotten`] |
 //! | further on | | [`Refusal::Gap`] |
 //! | of an earlier epoch | | [`Refusal::StaleEpoch`] |
 //! | of a later epoch | | as with a client that begins: 1, or any with `resume`, is the next one |

@@ -253,6 +253,7 @@ async fn send(sidecar: &Sidecar, sequence: u64, plans: &[Plan], unknown: &Unknow
         name: Name::new(Owner::Tcp, format!("client {}", plans[0].client)),
         epoch: 0,
         sequence,
+        span: 1,
         resume: false,
     };
     let content = sidecar.numbered.content(&parsed(plans));

@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     base::{outcome::Kind, record::Record},
     config::Limits,
-    ordering::sequence::{Number, Owner, Refusal, Stored},
+    ordering::sequence::{Owner, Refusal, Stored},
     pipeline::{Pipeline, tests::pipeline},
     produce::memory::{MemoryProducer, PlannedOutcome},
 };
@@ -48,8 +48,23 @@ fn number(epoch: u64, sequence: u64) -> Number {
         name: Name::new(Owner::Tcp, "shop"),
         epoch,
         sequence,
+        span: 1,
         resume: false,
     }
+}
+
+/// The numbers of requests with so many records. They count records as in Kafka's protocol, or requests.
+fn numbers(counts: &[usize], by_record: bool) -> Vec<Number> {
+    let mut next = 1;
+    let number = |&count: &usize| {
+        let number = Number {
+            span: if by_record { count as u64 } else { 1 },
+            ..number(0, next)
+        };
+        next = number.next_sequence();
+        number
+    };
+    counts.iter().map(number).collect()
 }
 
 /// Records whose values say which they are. Each goes to the partition of its place in the request.
@@ -174,6 +189,7 @@ proptest! {
     fn requests_sent_in_any_order_stand_in_theirs_and_no_acked_record_twice(
         counts in vec(1..6_usize, 1..12),
         arrival in any::<u64>(),
+        by_record in any::<bool>(),
         planned in vec(planned_outcome(), 0..60),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -191,12 +207,12 @@ proptest! {
                     outcome
                 }
             });
+            let numbers = numbers(&counts, by_record);
             let mut order: Vec<usize> = (0..counts.len()).collect();
             fastrand::Rng::with_seed(arrival).shuffle(&mut order);
             let tasks: Vec<_> = order.into_iter().map(|index| {
-                let (rig, count) = (rig.clone(), counts[index]);
+                let (rig, number, count) = (rig.clone(), numbers[index].clone(), counts[index]);
                 tokio::spawn(async move {
-                    let number = number(0, index as u64 + 1);
                     (index, rig.send_until_acked(&number, count).await)
                 })
             }).collect();
@@ -206,7 +222,7 @@ proptest! {
                 assert_eq!(settled.records().len(), counts[index]);
                 for (record, stored) in settled.records().iter().enumerate().filter(|(_, stored)| stored.late) {
                     assert_eq!(stored.outcome.kind(), Kind::Acked);
-                    late.insert(format!("0 {} {record}", index + 1));
+                    late.insert(format!("0 {} {record}", numbers[index].sequence));
                 }
             }
             let written = rig.written();

@@ -24,10 +24,10 @@ pub(super) struct Client<H> {
     blocked: BTreeSet<u64>,
     /// The request that has the turn: the only one that may hand over.
     turn: Option<Claim>,
-    /// How many requests wait, by (epoch, sequence).
-    waiting: BTreeMap<(u64, u64), usize>,
-    /// How many of `requests` are under way.
-    under_way: usize,
+    /// How many requests wait, by (epoch, sequence, next sequence).
+    waiting: BTreeMap<(u64, u64, u64), usize>,
+    /// Those of `requests` that are under way, by (epoch, sequence).
+    under_way: BTreeSet<(u64, u64)>,
     /// What `requests` and the turn are counted for, bytes.
     pub(super) bytes: usize,
     /// `limits.client_window`.
@@ -51,6 +51,8 @@ struct Standing {
 struct Claim {
     epoch: u64,
     sequence: u64,
+    /// The sequence of the request after it.
+    next: u64,
     content: Content,
     /// Whether it is a repeat, whose sequence is used already.
     repeat: bool,
@@ -63,6 +65,8 @@ struct Claim {
 /// A request that was taken.
 #[derive(Debug)]
 struct Request<H> {
+    /// The sequence of the request after it.
+    next: u64,
     content: Content,
     state: State<H>,
     /// What it is counted for, bytes.
@@ -84,7 +88,7 @@ impl<H: Clone> Client<H> {
             blocked: BTreeSet::new(),
             turn: None,
             waiting: BTreeMap::new(),
-            under_way: 0,
+            under_way: BTreeSet::new(),
             bytes: 0,
             window,
             used: now,
@@ -94,7 +98,7 @@ impl<H: Clone> Client<H> {
 
     /// Whether the client must not be forgotten.
     pub(super) fn is_busy(&self) -> bool {
-        self.turn.is_some() || self.under_way > 0 || !self.waiting.is_empty()
+        self.turn.is_some() || self.is_under_way() || !self.waiting.is_empty()
     }
 
     /// Whether there is anything to remember.
@@ -103,7 +107,7 @@ impl<H: Clone> Client<H> {
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        self.under_way > 0
+        !self.under_way.is_empty()
     }
 
     /// Whether one more request would exceed the window.
@@ -116,11 +120,11 @@ impl<H: Clone> Client<H> {
     }
 
     pub(super) fn wait(&mut self, number: &Number) {
-        *self.waiting.entry((number.epoch, number.sequence)).or_default() += 1;
+        *self.waiting.entry(waiting_key(number)).or_default() += 1;
     }
 
     pub(super) fn leave(&mut self, number: &Number) {
-        let key = (number.epoch, number.sequence);
+        let key = waiting_key(number);
         match self.waiting.get_mut(&key) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
@@ -149,6 +153,7 @@ impl<H: Clone> Client<H> {
         self.turn = Some(Claim {
             epoch: number.epoch,
             sequence: number.sequence,
+            next: number.next_sequence(),
             content,
             repeat,
             taken: false,
@@ -169,7 +174,7 @@ impl<H: Clone> Client<H> {
         if claim.repeat {
             if let Some(request) = self.requests.get_mut(&key) {
                 request.state = State::UnderWay(handle);
-                self.under_way += 1;
+                self.under_way.insert(key);
             }
             return freed;
         }
@@ -178,15 +183,16 @@ impl<H: Clone> Client<H> {
         }
         self.standing = Some(Standing {
             epoch: claim.epoch,
-            expected: claim.sequence.saturating_add(1),
+            expected: claim.next,
         });
         let request = Request {
+            next: claim.next,
             content: claim.content,
             state: State::UnderWay(handle),
             bytes: claim.bytes,
         };
         self.requests.insert(key, request);
-        self.under_way += 1;
+        self.under_way.insert(key);
         freed
     }
 
@@ -225,7 +231,7 @@ impl<H: Clone> Client<H> {
         if !matches!(request.state, State::UnderWay(_)) {
             return 0;
         }
-        self.under_way -= 1;
+        self.under_way.remove(&key);
         let before = request.bytes;
         if self.standing.is_none_or(|standing| standing.epoch != number.epoch) {
             self.requests.remove(&key);
@@ -246,4 +252,8 @@ impl<H: Clone> Client<H> {
         request.state = State::Settled(settled);
         freed
     }
+}
+
+fn waiting_key(number: &Number) -> (u64, u64, u64) {
+    (number.epoch, number.sequence, number.next_sequence())
 }

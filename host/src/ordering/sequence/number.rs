@@ -49,13 +49,22 @@ pub struct Number {
     pub name: Name,
     /// `Pointsman-Epoch`.
     pub epoch: u64,
-    /// `Pointsman-Sequence`, from 1.
+    /// `Pointsman-Sequence`, from 1: the first sequence that the request takes.
     pub sequence: u64,
+    /// How many sequences the request takes, at least 1. Over HTTP always 1: there a sequence counts requests.
+    pub span: u64,
     /// `Pointsman-Resume: 1`.
     pub resume: bool,
 }
 
-/// What a repeat must have in common with the request that it repeats.
+impl Number {
+    /// The sequence of the request that comes next.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence.saturating_add(self.span.max(1))
+    }
+}
+
+/// What a repeat must have in common with the request that it repeats, besides its [`Number::span`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
     /// How many records there are.

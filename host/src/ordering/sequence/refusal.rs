@@ -48,7 +48,7 @@ pub enum Refusal {
         /// The sequence that would be taken in that epoch.
         expected: u64,
     },
-    /// A repeat has other records than the request that it repeats.
+    /// A repeat has other records or another span than the request that it repeats, or begins in the middle of it.
     #[error("sequence {sequence} was taken with other records; a repeat must have the same ones in the same order")]
     Mismatch {
         /// The request's sequence.

@@ -1,5 +1,6 @@
 mod forgetting;
 mod interleavings;
+mod spans;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ fn of(owner: Owner, client: &str, epoch: u64, sequence: u64) -> Number {
         name: Name::new(owner, client),
         epoch,
         sequence,
+        span: 1,
         resume: false,
     }
 }

@@ -41,10 +41,18 @@ impl<H: Clone> Client<H> {
         }
         let expected = self.next(epoch);
         if current.is_some_and(|standing| sequence < standing.expected) {
-            return Err(Refusal::Forgotten {
-                sequence,
-                expected,
-                epoch,
+            return Err(if self.is_inside(epoch, sequence) {
+                Refusal::Mismatch {
+                    sequence,
+                    expected,
+                    epoch,
+                }
+            } else {
+                Refusal::Forgotten {
+                    sequence,
+                    expected,
+                    epoch,
+                }
             });
         }
         if let Some(verdict) = self.behind_blocked(number) {
@@ -69,7 +77,7 @@ impl<H: Clone> Client<H> {
     }
 
     fn look_at_repeat(&self, request: &Request<H>, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
-        if request.content != content {
+        if request.content != content || request.next != number.next_sequence() {
             return Err(Refusal::Mismatch {
                 sequence: number.sequence,
                 expected: self.next(number.epoch),
@@ -113,6 +121,12 @@ impl<H: Clone> Client<H> {
         }))
     }
 
+    /// Whether the sequence belongs to a remembered request that begins before it.
+    fn is_inside(&self, epoch: u64, sequence: u64) -> bool {
+        let before = self.requests.range((epoch, 0)..(epoch, sequence)).next_back();
+        before.is_some_and(|(_, request)| sequence < request.next)
+    }
+
     /// The first sequence that is not on its way yet: it comes after those that were taken, that have the turn, and
     /// that wait for it.
     fn next(&self, epoch: u64) -> u64 {
@@ -124,14 +138,16 @@ impl<H: Clone> Client<H> {
             && claim.epoch == epoch
             && !claim.repeat
         {
-            next = next.max(claim.sequence.saturating_add(1));
+            next = next.max(claim.next);
         }
         // Looks no further than the window: a longer walk would be repeated each time that a waiting request asks.
         for _ in 0..self.window {
-            if !self.waiting.contains_key(&(epoch, next)) {
+            // Where several wait with one sequence, only one of them can be taken. It may be the longest.
+            let mut here = self.waiting.range((epoch, next, 0)..=(epoch, next, u64::MAX));
+            let Some((&(.., longest), _)) = here.next_back() else {
                 break;
-            }
-            next = next.saturating_add(1);
+            };
+            next = longest;
         }
         next
     }

@@ -52,11 +52,14 @@ pub(crate) fn settled(kinds: &[Kind]) -> Arc<Settled> {
 /// Something that happens. Its index picks a client, a request or a waiter, modulo how many there are.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// A request comes in this epoch. Its sequence is `ahead` of what its client would send next.
+    /// A request comes in this epoch. It is so many requests `ahead` of the one that its client would send next, and its
+    /// sequence stands so far `inside` that request. Without a `span` it has the one that belongs to its sequence.
     Send {
         client: usize,
         epoch: u64,
         ahead: i64,
+        inside: u64,
+        span: Option<u64>,
         resume: bool,
         records: usize,
         digest: u64,

@@ -12,8 +12,17 @@ pub(super) struct Told {
     pub(super) epoch: u64,
     /// The next new sequence of the epoch. None until something was taken.
     pub(super) expected: Option<u64>,
-    /// The requests of the epoch by sequence, each with the kinds of its outcomes; None while it is under way.
-    pub(super) requests: HashMap<u64, Option<Vec<Kind>>>,
+    /// The requests of the epoch, by sequence.
+    pub(super) requests: HashMap<u64, Sent>,
+}
+
+/// A request that was taken.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// How many sequences it took.
+    pub(super) span: u64,
+    /// The kinds of its outcomes. None while it is under way.
+    pub(super) kinds: Option<Vec<Kind>>,
 }
 
 impl Told {
@@ -22,9 +31,10 @@ impl Told {
         let here = self.expected.is_some() && self.epoch == number.epoch;
         let known = self.requests.get(&number.sequence).filter(|_| here);
         let blocked = self.first_blocking().filter(|_| here);
+        let is_inside = here && self.is_inside(number.sequence);
         match answer {
             Ok(Answer::Send(None)) => {
-                assert!(known.is_none(), "taken twice: {number:?}");
+                assert!(known.is_none() && !is_inside, "taken twice: {number:?}");
                 assert_eq!(blocked, None, "{number:?} overtakes");
                 let begins = number.sequence == 1 || number.resume;
                 assert!(if here {
@@ -34,14 +44,17 @@ impl Told {
                 });
             }
             Ok(Answer::Send(Some(before))) => {
-                let kinds = known.expect("known").as_ref().expect("settled");
-                assert_eq!(&kinds_of(before), kinds);
+                let known = known.expect("known");
+                let kinds = known.kinds.as_ref().expect("settled");
+                assert_eq!((&kinds_of(before), number.span), (kinds, known.span));
                 assert!(kinds.iter().any(|kind| *kind != Kind::Acked));
                 assert!(blocked.is_none_or(|blocked| blocked >= number.sequence));
             }
             Ok(Answer::Settled(settled)) => {
                 assert!(settled.is_acked());
-                assert_eq!(known.expect("known").as_ref(), Some(&kinds_of(settled)));
+                let known = known.expect("known");
+                assert_eq!(known.kinds.as_ref(), Some(&kinds_of(settled)));
+                assert_eq!(known.span, number.span);
             }
             Err(Refusal::Gap { expected, .. }) => assert!(number.sequence > *expected),
             Err(Refusal::Forgotten { .. }) => assert!(here && Some(number.sequence) < self.expected),
@@ -51,7 +64,7 @@ impl Told {
             }
             Err(Refusal::Resync { .. }) => assert!(self.expected.is_none()),
             Err(Refusal::StaleEpoch { .. }) => assert!(number.epoch < self.epoch),
-            Err(Refusal::Mismatch { .. }) => assert!(known.is_some()),
+            Err(Refusal::Mismatch { .. }) => assert!(known.is_some() || is_inside),
             Ok(Answer::Wait | Answer::UnderWay(_)) | Err(_) => {}
         }
     }
@@ -60,9 +73,28 @@ impl Told {
     pub(super) fn first_blocking(&self) -> Option<u64> {
         self.requests
             .iter()
-            .filter(|(_, kinds)| kinds.as_deref().is_some_and(is_blocking))
+            .filter(|(_, sent)| sent.kinds.as_deref().is_some_and(is_blocking))
             .map(|(sequence, _)| *sequence)
             .min()
+    }
+
+    /// Whether the sequence belongs to a request that begins before it.
+    fn is_inside(&self, sequence: u64) -> bool {
+        let mut requests = self.requests.iter();
+        requests.any(|(begin, sent)| (begin + 1..begin + sent.span).contains(&sequence))
+    }
+
+    /// The sequence of the request that is so many `ahead` of the next one. `span_of` says which span belongs to a sequence.
+    pub(super) fn sequence(&self, epoch: u64, ahead: i64, span_of: impl Fn(u64) -> u64) -> u64 {
+        let here = self.epoch == epoch;
+        let expected = self.expected.filter(|_| here).unwrap_or(1);
+        if ahead >= 0 {
+            return (0..ahead).fold(expected, |sequence, _| sequence + span_of(sequence));
+        }
+        let mut sent: Vec<u64> = self.requests.keys().copied().filter(|_| here).collect();
+        sent.sort_unstable_by(|one, other| other.cmp(one));
+        let known = sent.get(ahead.unsigned_abs() as usize - 1).copied();
+        known.unwrap_or_else(|| expected.saturating_add_signed(ahead).max(1))
     }
 }
 

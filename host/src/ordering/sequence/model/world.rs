@@ -9,13 +9,14 @@ use std::{
 use super::{
     super::{Answer, Bounds, Content, Name, Number, Owned, Owner, Refusal, Sequences, Settled, room::SHARE},
     event::{Call, Event, content, name, settled},
-    told::{Told, kinds_of},
+    told::{Sent, Told, kinds_of},
 };
 use crate::base::outcome::Kind;
 
-/// Checks that no record is sent twice or overtakes another, and that the bounds hold, whatever happens.
-pub(crate) fn run(bounds: Bounds, events: &[Event]) {
-    let mut world = World::new(bounds);
+/// Checks that no record is sent twice or overtakes another, and that the bounds hold, whatever happens. Requests take
+/// spans of at most `longest` sequences.
+pub(crate) fn run(bounds: Bounds, longest: u64, events: &[Event]) {
+    let mut world = World::new(bounds, longest);
     for event in events {
         world.happens(event);
     }
@@ -39,6 +40,9 @@ pub(crate) fn call_all(bounds: Bounds, calls: &[Call]) {
         assert!(sequences.bytes() <= bounds.bytes);
     }
 }
+
+/// A large odd number, which makes of sequences that follow one another numbers that do not.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,8 @@ struct OwnerCount {
 struct World {
     sequences: Sequences<u64>,
     bounds: Bounds,
+    /// The longest span of a request.
+    longest: u64,
     now: Instant,
     /// The requests that have the turn or are under way, by their handle.
     jobs: Vec<(u64, Job)>,
@@ -88,10 +94,11 @@ struct World {
 }
 
 impl World {
-    fn new(bounds: Bounds) -> Self {
+    fn new(bounds: Bounds, longest: u64) -> Self {
         Self {
             sequences: Sequences::new(bounds),
             bounds,
+            longest,
             now: Instant::now(),
             jobs: Vec::new(),
             next_job: 0,
@@ -106,18 +113,23 @@ impl World {
                 client,
                 epoch,
                 ahead,
+                inside,
+                span,
                 resume,
                 records,
                 digest,
             } => {
                 let name = name(*client);
+                let longest = self.longest;
+                // Always the same for a sequence, so that most repeats have the same span.
+                let span_of = |sequence: u64| 1 + (sequence.wrapping_mul(MIX) >> 32) % longest;
                 let told = self.told.entry(name.clone()).or_default();
-                let base = if told.epoch == *epoch { told.expected } else { None };
-                let sequence = base.unwrap_or(1).saturating_add_signed(*ahead).max(1);
+                let sequence = told.sequence(*epoch, *ahead, span_of) + inside.min(&(longest - 1));
                 let number = Number {
                     name,
                     epoch: *epoch,
                     sequence,
+                    span: span.map_or_else(|| span_of(sequence), |span| span.clamp(1, longest)),
                     resume: *resume,
                 };
                 let content = Content {
@@ -175,7 +187,8 @@ impl World {
             }
             Ok(Answer::UnderWay(handle)) => {
                 let (_, job) = self.jobs.iter().find(|(id, _)| id == handle).expect("a job");
-                assert_eq!((&job.number.name, job.number.sequence), (&number.name, number.sequence));
+                let taken = |number: &Number| (number.name.clone(), number.sequence, number.span);
+                assert_eq!(taken(&job.number), taken(number));
                 assert_ne!(job.stage, Stage::Reserved);
             }
             Ok(Answer::Wait | Answer::Settled(_)) | Err(_) => {}
@@ -198,9 +211,13 @@ impl World {
                     };
                 }
                 if job.before.is_none() {
-                    told.expected = Some(number.sequence + 1);
+                    told.expected = Some(number.next_sequence());
                 }
-                told.requests.insert(number.sequence, None);
+                let sent = Sent {
+                    span: number.span,
+                    kinds: None,
+                };
+                told.requests.insert(number.sequence, sent);
                 self.jobs[index].1.stage = Stage::HandingOver;
             }
             Stage::Reserved => {
@@ -222,8 +239,9 @@ impl World {
                 self.sequences.settle(number, settled(&now), self.now);
                 if let Some(told) = self.told.get_mut(&number.name)
                     && told.epoch == number.epoch
+                    && let Some(sent) = told.requests.get_mut(&number.sequence)
                 {
-                    told.requests.insert(number.sequence, Some(now));
+                    sent.kinds = Some(now);
                 }
                 self.jobs.remove(index);
             }
@@ -341,6 +359,7 @@ impl World {
                 name: name.clone(),
                 epoch: told.epoch,
                 sequence: told.expected?,
+                span: 1,
                 resume: false,
             };
             Some((number, told.first_blocking().is_some()))

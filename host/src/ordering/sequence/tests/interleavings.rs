@@ -7,6 +7,9 @@ use super::{
     *,
 };
 
+/// The longest span of a request.
+const LONGEST: u64 = 5;
+
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![6 => Just(Kind::Acked), 1 => Just(Kind::Rejected), 1 => Just(Kind::Failed), 1 => Just(Kind::Unknown)]
 }
@@ -16,13 +19,15 @@ fn event() -> impl Strategy<Value = Event> {
         any::<usize>(),
         prop_oneof![6 => Just(0_u64), 1 => 0..3_u64],
         prop_oneof![6 => Just(0_i64), 2 => -3..3_i64],
+        prop_oneof![12 => Just(0_u64), 1 => 1..LONGEST],
+        prop_oneof![12 => Just(None), 1 => (1..=LONGEST).prop_map(Some)],
         prop::bool::weighted(0.1),
         1..=3_usize,
         prop_oneof![20 => Just(0_u64), 1 => Just(1)],
     );
     prop_oneof![
-        6 => send.prop_map(|(client, epoch, ahead, resume, records, digest)| Event::Send {
-            client, epoch, ahead, resume, records, digest,
+        6 => send.prop_map(|(client, epoch, ahead, inside, span, resume, records, digest)| Event::Send {
+            client, epoch, ahead, inside, span, resume, records, digest,
         }),
         8 => (any::<usize>(), prop::bool::weighted(0.9), [kind(), kind(), kind()])
             .prop_map(|(request, taken, kinds)| Event::Step { request, taken, kinds }),
@@ -51,19 +56,21 @@ fn wide() -> impl Strategy<Value = Bounds> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let numbers = (number_at_the_ends(), number_at_the_ends(), any::<bool>());
-    (0..6_u8, 0..CLIENTS.len(), numbers, 0..4_usize).prop_map(|(which, client, (epoch, sequence, resume), records)| {
-        Call {
-            which,
-            number: Number {
-                name: name(client),
-                epoch,
-                sequence,
-                resume,
-            },
-            records,
-        }
-    })
+    let number = (
+        0..CLIENTS.len(),
+        number_at_the_ends(),
+        number_at_the_ends(),
+        prop_oneof![Just(1), number_at_the_ends()],
+        any::<bool>(),
+    );
+    let number = number.prop_map(|(client, epoch, sequence, span, resume)| Number {
+        name: name(client),
+        epoch,
+        sequence,
+        span,
+        resume,
+    });
+    (0..6_u8, number, 0..4_usize).prop_map(|(which, number, records)| Call { which, number, records })
 }
 
 fn number_at_the_ends() -> impl Strategy<Value = u64> {
@@ -71,14 +78,15 @@ fn number_at_the_ends() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn no_record_is_sent_twice_or_overtakes_and_the_bounds_hold(
         bounds in prop_oneof![tight(), wide()],
+        longest in prop_oneof![Just(1), Just(LONGEST)],
         events in vec(event(), 0..120),
     ) {
-        run(bounds, &events);
+        run(bounds, longest, &events);
     }
 
     /// The calls come in any order, and the numbers are very small or very large.
