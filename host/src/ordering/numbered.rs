@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::{
     base::metrics::Metrics,
-    ordering::sequence::{Bounds, Content, Name, Sequences, Settled},
+    ordering::sequence::{Bounds, Content, Name, Number, Sequences, Settled},
     pipeline::Parsed,
 };
 
@@ -70,6 +70,20 @@ impl Numbered {
             records: records.len(),
             digest: hasher.finish(),
         }
+    }
+
+    /// The next new sequence of this client in this epoch. It comes after all that were taken, that have the turn and that
+    /// wait for it. None if nothing is known of the epoch, or if the epoch is over. With it, a protocol whose sequences begin
+    /// anew after the largest one can tell how often they have.
+    pub fn expected(&self, name: &Name, epoch: u64) -> Option<u64> {
+        self.sequences().expected(name, epoch)
+    }
+
+    /// Whether a client that hears of its requests in their order may hear that this one is written: every request before
+    /// it in its epoch that is remembered has its outcomes, and none of them is `failed` or `unknown`. True for an epoch
+    /// that is not the client's current one.
+    pub fn may_acknowledge(&self, number: &Number) -> bool {
+        self.sequences().may_acknowledge(number)
     }
 
     /// Changes what is known of a client, and wakes its waiting requests, which then ask again.

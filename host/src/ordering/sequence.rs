@@ -129,6 +129,20 @@ impl<H: Clone> Sequences<H> {
         self.bytes
     }
 
+    /// The next new sequence of this client in this epoch. It comes after all that were taken, that have the turn and that
+    /// wait for it. None if nothing is known of the epoch, or if the epoch is over.
+    pub fn expected(&self, name: &Name, epoch: u64) -> Option<u64> {
+        self.clients.get(name)?.expected(epoch)
+    }
+
+    /// Whether a client that hears of its requests in their order may hear that this one is written: every request before
+    /// it in its epoch that is remembered has its outcomes, and none of them is `failed` or `unknown`. True for an epoch
+    /// that is not the client's current one.
+    pub fn may_acknowledge(&self, number: &Number) -> bool {
+        let client = self.clients.get(&number.name);
+        client.is_none_or(|client| client.may_acknowledge(number.epoch, number.sequence))
+    }
+
     /// What to do for this request now. With [`Answer::Send`] the request gets the turn.
     pub fn ask(&mut self, number: &Number, content: Content, now: Instant) -> Result<Answer<H>, Refusal> {
         self.forget_idle(now);

@@ -121,6 +121,28 @@ impl<H: Clone> Client<H> {
         }))
     }
 
+    /// The next new sequence of this epoch, see [`Client::next`]. None if nothing of the epoch is known.
+    pub(in crate::ordering::sequence) fn expected(&self, epoch: u64) -> Option<u64> {
+        let next = self.next(epoch);
+        match self.standing {
+            Some(standing) if epoch < standing.epoch => None,
+            Some(standing) if epoch == standing.epoch => Some(next),
+            // Every request ends behind sequence 1.
+            _ => (next > 1).then_some(next),
+        }
+    }
+
+    /// Whether everything that was taken in this epoch before this sequence has its outcomes, and none of them is `failed`
+    /// or `unknown`. Of an epoch that is over, nothing is kept, and this is true.
+    pub(in crate::ordering::sequence) fn may_acknowledge(&self, epoch: u64, sequence: u64) -> bool {
+        if self.standing.is_none_or(|standing| standing.epoch != epoch) {
+            return true;
+        }
+        let blocked = self.blocked.first().is_some_and(|&blocked| blocked < sequence);
+        let mut before = self.under_way.range((epoch, 0)..(epoch, sequence));
+        !blocked && before.next().is_none()
+    }
+
     /// Whether the sequence belongs to a remembered request that begins before it.
     fn is_inside(&self, epoch: u64, sequence: u64) -> bool {
         let before = self.requests.range((epoch, 0)..(epoch, sequence)).next_back();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::{Answer, Number, Refusal, Settled};
+use super::super::{Answer, Name, Number, Refusal, Sequences, Settled};
 use crate::base::outcome::Kind;
 
 /// What a client was told and has seen, as long as it is remembered.
@@ -95,6 +95,53 @@ impl Told {
         sent.sort_unstable_by(|one, other| other.cmp(one));
         let known = sent.get(ahead.unsigned_abs() as usize - 1).copied();
         known.unwrap_or_else(|| expected.saturating_add_signed(ahead).max(1))
+    }
+
+    /// Whether the sequences say of this client what comes next, and what its client may hear of. Panics where they do not.
+    /// `turn` has the turn; `waits` says whether any other request may come before the next one.
+    pub(super) fn check_standing<H: Clone>(
+        &self,
+        sequences: &Sequences<H>,
+        name: &Name,
+        turn: Option<&Number>,
+        waits: bool,
+    ) {
+        let Some(mut next) = self.expected else {
+            return;
+        };
+        if let Some(turn) = turn.filter(|turn| turn.epoch == self.epoch) {
+            next = next.max(turn.next_sequence());
+        }
+        let expected = sequences.expected(name, self.epoch);
+        assert!(if waits {
+            expected >= Some(next)
+        } else {
+            expected == Some(next)
+        });
+        let may_acknowledge = |epoch, sequence| {
+            sequences.may_acknowledge(&Number {
+                name: name.clone(),
+                epoch,
+                sequence,
+                span: 1,
+                resume: false,
+            })
+        };
+        let open = self
+            .requests
+            .iter()
+            .filter(|(_, sent)| sent.kinds.as_deref().is_none_or(is_blocking));
+        match open.map(|(sequence, _)| *sequence).min() {
+            Some(open) => {
+                assert!(may_acknowledge(self.epoch, open));
+                assert!(!may_acknowledge(self.epoch, open + 1));
+            }
+            None => assert!(may_acknowledge(self.epoch, next)),
+        }
+        if let Some(earlier) = self.epoch.checked_sub(1) {
+            assert_eq!(sequences.expected(name, earlier), None);
+            assert!(may_acknowledge(earlier, u64::MAX));
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) fn call_all(bounds: Bounds, calls: &[Call]) {
             4 => sequences.wait(number),
             _ => sequences.leave(number),
         }
+        sequences.expected(&number.name, number.epoch);
+        sequences.may_acknowledge(number);
         assert!(sequences.bytes() <= bounds.bytes);
     }
 }
@@ -289,6 +291,12 @@ impl World {
     }
 
     fn check(&self) {
+        for (name, told) in &self.told {
+            let mut jobs = self.jobs.iter().filter(|(_, job)| job.number.name == *name);
+            let turn = jobs.find(|(_, job)| job.stage != Stage::UnderWay);
+            let waits = self.waiting.iter().any(|(number, _)| number.name == *name);
+            told.check_standing(&self.sequences, name, turn.map(|(_, job)| &job.number), waits);
+        }
         let sequences = &self.sequences;
         assert!(sequences.clients() <= self.bounds.clients);
         assert!(sequences.bytes() <= self.bounds.bytes);
