@@ -131,21 +131,8 @@ impl Pipeline {
         body: Option<Reservation>,
         mode: Mode,
     ) -> Result<Submitted, NotTaken> {
-        self.submit_noting(records, body, mode, || {}).await
-    }
-
-    /// Like [`Pipeline::submit`], for a request that must note that it is taken. `taken` is called when nothing can
-    /// refuse the request any more, before its first record is handed over.
-    pub async fn submit_noting(
-        &self,
-        records: Vec<Parsed>,
-        body: Option<Reservation>,
-        mode: Mode,
-        taken: impl FnOnce(),
-    ) -> Result<Submitted, NotTaken> {
         let mut routed = self.decide(records, mode.trace).await?;
         let room = self.make_room(&mut routed, &mut { body }).await?;
-        taken();
         Ok(self.hand_over(routed, room, mode.ack).await)
     }
 

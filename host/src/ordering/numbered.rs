@@ -1,8 +1,9 @@
 //! Numbered requests on their way: each waits for its turn, is handed over, and is remembered with its outcomes.
 //!
 //! [`crate::ordering::sequence`] decides what may be done when; this module waits and sends. A [`SendPermit`] is the
-//! right to hand over. However the permit ends (the request is taken, it is refused, its task is lost), the next
-//! request gets its turn, and a request that was taken is remembered with one outcome for each record.
+//! right to hand over, and a [`HandedOver`] waits for the outcomes. However they end (the request is taken, it is refused,
+//! its task is lost), the next request gets its turn, and a request that was taken is remembered with one outcome for each
+//! record.
 
 mod begin;
 mod permit;
@@ -17,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 pub use self::{
     begin::{Begun, NotBegun, UnderWay},
-    permit::{Produced, SendPermit},
+    permit::{HandedOver, Produced, SendPermit},
 };
 use crate::{
     base::metrics::Metrics,

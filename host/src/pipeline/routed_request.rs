@@ -67,6 +67,13 @@ impl<'a> RoutedRequest<'a> {
         }
     }
 
+    /// The records that are refused, by their place in the request. [`super::Pipeline::make_room`] may add some, since it
+    /// looks up the records' tenants in the routing table.
+    pub fn refusals(&self) -> impl Iterator<Item = (usize, &RecordError)> {
+        let records = self.records.iter().enumerate();
+        records.filter_map(|(index, record)| Some((index, &record.as_ref().err()?.error)))
+    }
+
     /// Adds the next record, and the plugin that was asked about it.
     pub(super) fn push(&mut self, record: Result<Placed, Refused>, asked: Option<Arc<Pool>>) {
         if self.traces {

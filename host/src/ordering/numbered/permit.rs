@@ -9,7 +9,7 @@ use crate::{
     admission::Reservation,
     base::outcome::{Code, Kind, Outcome, RecordError},
     ordering::sequence::{Number, Settled, Stored},
-    pipeline::{Mode, NotTaken, Parsed, Pipeline, Trace},
+    pipeline::{NotTaken, Parsed, Pipeline, RequestRoom, RoutedRequest, Submitted, Trace},
     produce::batch::{AckMode, Batch},
 };
 
@@ -40,6 +40,27 @@ enum Stage {
     Settled,
 }
 
+/// A request that was handed over. Its turn has gone on, and its outcomes are to be waited for. If this is dropped before,
+/// they are remembered as `unknown`.
+pub struct HandedOver {
+    /// Remembers the outcomes.
+    permit: SendPermit,
+    submitted: Submitted,
+}
+
+impl HandedOver {
+    /// Waits for the outcomes, remembers them, and tells them to the repeats that wait. Must not be cancelled half-way.
+    pub async fn outcomes(self) -> Produced {
+        let Self { mut permit, submitted } = self;
+        submitted.batch.done().await;
+        Produced {
+            settled: permit.settle(&submitted.batch),
+            trace: submitted.trace.filter(|_| permit.before.is_none()),
+            reply: submitted.reply,
+        }
+    }
+}
+
 /// What a numbered request came to.
 pub struct Produced {
     /// The outcomes of all its records.
@@ -66,36 +87,61 @@ impl SendPermit {
     /// Hands over the records that are not `acked` yet, gives the turn to the next request, and waits for the outcomes.
     /// Must not be cancelled half-way: run it as a task of its own.
     pub async fn produce(
-        mut self,
+        self,
         pipeline: &Pipeline,
         records: Vec<Parsed>,
         body: Option<Reservation>,
         trace: bool,
     ) -> Result<Produced, NotTaken> {
-        let (places, records) = self.to_send(records);
-        let mode = Mode {
-            ack: AckMode::Waited,
-            trace,
-        };
-        let submitted = pipeline.submit_noting(records, body, mode, || self.take()).await?;
-        self.hand_over_ended();
-        submitted.batch.done().await;
-        let settled = self.settle(&places, &submitted.batch);
-        Ok(Produced {
-            settled,
-            trace: submitted.trace.filter(|_| self.before.is_none()),
-            reply: submitted.reply,
-        })
+        let handed_over = self.submit(pipeline, records, body, trace).await?;
+        Ok(handed_over.outcomes().await)
     }
 
-    /// The records that are not `acked` yet, and the place of each in the request.
-    fn to_send(&self, records: Vec<Parsed>) -> (Vec<usize>, Vec<Parsed>) {
-        let acked = |index: usize| {
-            let before = self.before.as_ref().and_then(|before| before.records().get(index));
-            before.is_some_and(|stored| stored.outcome.kind() == Kind::Acked)
-        };
-        let records = records.into_iter().enumerate();
-        records.filter(|(index, _)| !acked(*index)).unzip()
+    /// Hands over the records that are not `acked` yet, and gives the turn to the next request. Must not be cancelled
+    /// half-way.
+    pub async fn submit(
+        self,
+        pipeline: &Pipeline,
+        records: Vec<Parsed>,
+        body: Option<Reservation>,
+        trace: bool,
+    ) -> Result<HandedOver, NotTaken> {
+        let mut routed = pipeline.decide(self.to_send(records), trace).await?;
+        let room = pipeline.make_room(&mut routed, &mut { body }).await?;
+        Ok(self.submit_routed(pipeline, routed, room).await)
+    }
+
+    /// Like [`SendPermit::submit`], for a caller that looks at the request before it is taken. `routed` must be made of what
+    /// [`SendPermit::to_send`] returned. Must not be cancelled half-way.
+    pub async fn submit_routed(
+        mut self,
+        pipeline: &Pipeline,
+        routed: RoutedRequest<'_>,
+        room: RequestRoom,
+    ) -> HandedOver {
+        self.take();
+        // Whether the next request may be taken depends on the outcomes, so they are always waited for.
+        let submitted = pipeline.hand_over(routed, room, AckMode::Waited).await;
+        self.hand_over_ended();
+        HandedOver {
+            permit: self,
+            submitted,
+        }
+    }
+
+    /// Of all records of the request, those that are not `acked` yet.
+    pub fn to_send(&self, records: Vec<Parsed>) -> Vec<Parsed> {
+        match &self.before {
+            None => records,
+            Some(before) => {
+                let is_open = |index: usize| before.records().get(index).is_none_or(is_open);
+                let records = records.into_iter().enumerate();
+                records
+                    .filter(|(index, _)| is_open(*index))
+                    .map(|(_, record)| record)
+                    .collect()
+            }
+        }
     }
 
     /// From here on the request counts as taken, and its sequence is used.
@@ -116,14 +162,16 @@ impl SendPermit {
         self.numbered.change(name, |sequences| sequences.end_turn(name));
     }
 
-    /// Remembers the outcomes of the records at these places, and tells the repeats that wait for them.
-    fn settle(&mut self, places: &[usize], batch: &Batch) -> Arc<Settled> {
+    /// Remembers the outcomes of the records that were handed over, and tells the repeats that wait for them.
+    fn settle(&mut self, batch: &Batch) -> Arc<Settled> {
         let mut stored = match &self.before {
             Some(before) => before.records().to_vec(),
             None => vec![lost(false); self.records],
         };
-        for (index, &place) in places.iter().enumerate() {
-            if let (Some(stored), Some(outcome)) = (stored.get_mut(place), batch.outcome(index)) {
+        // The records of the batch are those of `to_send`, in this order.
+        let open = stored.iter_mut().filter(|stored| is_open(stored));
+        for (stored, index) in open.zip(0..batch.len()) {
+            if let Some(outcome) = batch.outcome(index) {
                 *stored = Stored {
                     outcome: outcome.clone(),
                     late: self.before.is_some() && outcome.kind() != Kind::Rejected,
@@ -173,11 +221,13 @@ impl Drop for SendPermit {
     }
 }
 
+/// Whether a repeat has to send the record again.
+fn is_open(stored: &Stored) -> bool {
+    stored.outcome.kind() != Kind::Acked
+}
+
 fn lost_unless_acked(stored: &Stored) -> Stored {
-    match stored.outcome.kind() {
-        Kind::Acked => stored.clone(),
-        _ => lost(true),
-    }
+    if is_open(stored) { lost(true) } else { stored.clone() }
 }
 
 fn lost(late: bool) -> Stored {

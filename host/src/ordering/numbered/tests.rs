@@ -1,5 +1,6 @@
 //! Numbered requests over the in-memory producer: no broker, no socket.
 
+mod handed_over;
 mod waiting;
 
 use std::{
