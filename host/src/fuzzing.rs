@@ -5,8 +5,10 @@
 //! `tests/fuzz` feeds them what a fuzzer makes up; a test below feeds them the corpus. This module exists only for
 //! tests and fuzzing.
 
+pub(crate) mod batch_encoder;
 mod headers;
 mod json;
+pub(crate) mod kafka_batch;
 mod numbering;
 mod octets;
 mod oracle;
@@ -21,6 +23,7 @@ mod table;
 
 pub use self::{
     json::{json, ndjson},
+    kafka_batch::kafka_batch,
     numbering::numbering,
     octets::octets,
     packed::packed,
@@ -33,8 +36,9 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// All targets. A target's name is also that of its corpus folder, and of its program in `tests/fuzz/targets`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("json", json),
+    ("kafka_batch", kafka_batch),
     ("ndjson", ndjson),
     ("numbering", numbering),
     ("octets", octets),

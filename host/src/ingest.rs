@@ -12,6 +12,7 @@ mod connection;
 pub mod error;
 mod http2;
 pub(crate) mod incoming;
+pub mod kafka;
 mod life;
 pub mod listen;
 pub(crate) mod numbering;

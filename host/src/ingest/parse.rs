@@ -16,8 +16,8 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-pub(super) use self::context::no_memory;
 pub use self::{context::Context, memory::Memory};
+pub(super) use self::{context::no_memory, memory::NoMemory, wire::MAX_HEADERS};
 use super::error::IngestError;
 use crate::pipeline::Parsed;
 

@@ -17,6 +17,11 @@ const LEAST: usize = 16;
 /// for its records in the queue.
 const QUEUED: usize = 16;
 
+/// What a header takes whose name has this many bytes, without its value.
+fn header_bytes(name: usize) -> usize {
+    size_of::<Header>() + name.max(LEAST) + QUEUED
+}
+
 /// How much may be allocated, and how much has been.
 #[derive(Debug, Clone)]
 pub struct Memory {
@@ -26,7 +31,7 @@ pub struct Memory {
 
 /// More memory is needed than may be allocated.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NoMemory;
+pub(in crate::ingest) struct NoMemory;
 
 impl Memory {
     /// Allows this many bytes.
@@ -57,22 +62,37 @@ impl Memory {
         self.used.set(0);
     }
 
-    pub(super) fn take(&self, bytes: usize) -> Result<(), NoMemory> {
+    /// Counts bytes, before they are allocated.
+    pub(in crate::ingest) fn take(&self, bytes: usize) -> Result<(), NoMemory> {
         self.used.set(self.used.get().saturating_add(bytes));
         if self.is_over() { Err(NoMemory) } else { Ok(()) }
     }
 
+    /// Counts bytes no more that have been freed.
+    pub(in crate::ingest) fn give_back(&self, bytes: usize) {
+        self.used.set(self.used.get().saturating_sub(bytes));
+    }
+
     /// Counts a record without its bytes.
     pub(super) fn take_record(&self, parsed: &Parsed) -> Result<(), NoMemory> {
-        let headers = |headers: &[Header]| -> usize {
-            let names = headers.iter().map(|header| header.name.len().max(LEAST) + QUEUED);
-            size_of_val(headers) + names.sum::<usize>()
-        };
         self.take(match parsed {
-            Ok(record) => RECORD_BYTES + headers(&record.headers),
+            Ok(record) => {
+                let names = record.headers.iter().map(|header| header.name.len());
+                RECORD_BYTES + names.map(header_bytes).sum::<usize>()
+            }
             // The message comes once more in the reply, where it may need escapes.
             Err(error) => RECORD_BYTES + 3 * error.message.len(),
         })
+    }
+
+    /// Counts this many records without their bytes and headers, before the list of them is allocated.
+    pub(in crate::ingest) fn take_records(&self, count: usize) -> Result<(), NoMemory> {
+        self.take(count.saturating_mul(RECORD_BYTES))
+    }
+
+    /// Counts a header whose name has this many bytes, without its value.
+    pub(in crate::ingest) fn take_header(&self, name: usize) -> Result<(), NoMemory> {
+        self.take(header_bytes(name))
     }
 
     /// Counts bytes that are not slices of the body.

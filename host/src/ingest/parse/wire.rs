@@ -16,7 +16,7 @@ use crate::base::{
 };
 
 /// Most headers of a record: a few bytes of a body become many in memory.
-pub(super) const MAX_HEADERS: usize = 1_000;
+pub(in crate::ingest) const MAX_HEADERS: usize = 1_000;
 
 /// R as an object only: the derived reader would also take an array of its fields.
 #[derive(Debug)]
