@@ -1,14 +1,16 @@
-//! Reading a body alone: bytes in, records out and dropped, by content type. `cargo bench -p pointsman --bench parse`.
+//! Reading a body alone: bytes in, records out and dropped, by content type, and Kafka's record batches. `cargo bench -p pointsman --bench parse`.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     reason = "criterion's macros, and a benchmark that panics has said it"
 )]
 
+#[path = "../src/fuzzing/batch_encoder.rs"]
+mod batch_encoder;
 #[path = "../../examples/clients/rust/packed.rs"]
 mod packed;
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -16,7 +18,10 @@ use hyper::HeaderMap;
 use packed::{Record, pack};
 use pointsman::{
     config::Limits,
-    ingest::parse::{Context, Format, Memory},
+    ingest::{
+        kafka::batch,
+        parse::{Context, Format, Memory},
+    },
 };
 
 /// As in the sidecar.
@@ -59,6 +64,39 @@ fn bodies(value_bytes: usize) -> [(&'static str, Format, Vec<u8>); 4] {
     ]
 }
 
+/// The same records as a producer sends them, by compression.
+fn batches(value_bytes: usize) -> [(&'static str, Vec<u8>); 3] {
+    let value = format!("\"{}\"", "x".repeat(value_bytes - 2));
+    let keys: Vec<String> = (0..RECORDS).map(|number| format!("customer-{number:07}")).collect();
+    let records = batch_encoder::records(keys.iter().map(|key| batch_encoder::Record {
+        timestamp_delta: 1,
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
+        headers: &[],
+    }));
+    let compressed = |attributes: i16, payload: &[u8]| {
+        let fields = batch_encoder::Fields {
+            attributes,
+            ..batch_encoder::Fields::of(RECORDS)
+        };
+        batch_encoder::batch(&fields, payload)
+    };
+    [
+        ("Kafka", compressed(0, &records)),
+        ("Kafka, LZ4", compressed(3, &lz4(&records))),
+        (
+            "Kafka, zstd",
+            compressed(4, &zstd::bulk::compress(&records, 3).unwrap()),
+        ),
+    ]
+}
+
+fn lz4(records: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(records).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn parse(criterion: &mut Criterion) {
     let limits = Limits::default();
     let context = Context {
@@ -74,6 +112,15 @@ fn parse(criterion: &mut Criterion) {
             let body = Bytes::from(body);
             group.bench_function(name, |bencher| {
                 bencher.iter(|| format.parse(&body, &headers, &context).unwrap().len());
+            });
+        }
+        for (name, body) in batches(value_bytes) {
+            let body = Bytes::from(body);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    let head = batch::head(&body, &limits).unwrap();
+                    batch::records(&head, &body, &context).unwrap().len()
+                });
             });
         }
         group.finish();
