@@ -2,7 +2,7 @@
 # told in a line a step, and the output of each step goes to target/logs/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos fuzz bench soak lint plugins examples manifests image-binary docs deny
+.PHONY: help run test clients chaos fuzz bench soak lint plugins examples manifests image-binary docs deny
 
 STEP := .ci/step
 PLUGIN_BUILD := cargo run -q --locked -p pointsman -- plugin build plugins --out plugins/dist
@@ -30,6 +30,13 @@ test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' te
 	cd plugins && cargo test --locked --all-features
 	cargo test --locked --workspace -- --skip abuse::
 	cargo test --locked -p pointsman --test integration -- --test-threads=1 abuse::
+
+clients: ## Let each Kafka client of many languages produce (CI has a few of them)
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka kcat python node kafka-clients-python kafka-clients-node
+	@.ci/need go kafka-clients-go || echo "WITHOUT Go: its clients do not take part" >&2
+	@$(STEP) "sidecar" cargo build --locked -p pointsman
+	@$(STEP) "tests of the sidecar" cargo test --locked -p pointsman --test integration --no-run
+	cargo test -q --locked -p pointsman --test integration -- --nocapture --include-ignored every_client
 
 chaos: ## The long forms of tests that shake it: 200 reloads in a minute; brokers and sidecars killed, frozen, flooded; clients that hurt
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper
