@@ -19,6 +19,7 @@ mod documentation;
 mod drain;
 mod foreign_records;
 mod hostile;
+mod kafka_listener;
 mod limits;
 mod logging;
 mod numbered;
@@ -48,6 +49,7 @@ mod support {
     pub(crate) mod http2;
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
+    pub(crate) mod kafka_wire;
     pub(crate) mod numbered;
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;

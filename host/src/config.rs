@@ -73,8 +73,17 @@ pub struct Listen {
     #[serde(with = "optional_address")]
     #[schemars(with = "String")]
     pub http: Option<SocketAddr>,
-    /// File that holds the bearer token which TCP clients must send. Required if `http` is not a loopback address.
+    /// File that holds the bearer token which TCP clients must send; Kafka's clients send it as the password of SASL PLAIN. Required if
+    /// `http` or `kafka` is not a loopback address.
     pub token_file: Option<PathBuf>,
+    /// Address of the listener that speaks Kafka's own protocol to producers; off unless it is given, for instance as
+    /// `127.0.0.1:9092`. If it is not a loopback address, `token_file` is required. Default: none.
+    #[serde(with = "optional_address", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub kafka: Option<SocketAddr>,
+    /// How many partitions each topic shows at `kafka`, 1 to 1 000. More than one let a client have several batches of a topic in the
+    /// making; order then holds for each of them. Default 1.
+    pub kafka_partitions: u16,
     /// Address of the admin listener. Default `127.0.0.1:8645`.
     pub admin: SocketAddr,
     /// File that holds the bearer token of the admin listener. If the listener is not on loopback and has no token,
@@ -89,6 +98,8 @@ impl Default for Listen {
             allow_uids: None,
             http: Some(SocketAddr::from(([127, 0, 0, 1], 8644))),
             token_file: None,
+            kafka: None,
+            kafka_partitions: 1,
             admin: SocketAddr::from(([127, 0, 0, 1], 8645)),
             admin_token_file: None,
         }

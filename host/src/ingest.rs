@@ -1,4 +1,4 @@
-//! How records come in: HTTP/1.1 and HTTP/2 without TLS (h2c), on the Unix socket and on TCP.
+//! How records come in: HTTP/1.1 and HTTP/2 without TLS (h2c), on the Unix socket and on TCP; and [Kafka's own protocol](kafka), on TCP.
 //!
 //! [`listen`] binds the addresses. [`serve`] accepts connections as long as there are [`places`]. One of the
 //! [`workers`] serves each [`connection`], by [`http2`] or hyper. [`api`] handles a request: it reads the path

@@ -131,6 +131,14 @@ impl Topic {
         self.closure.admit(&self.name)
     }
 
+    /// Why the topic takes no such record now, if it does not. Unlike [`Topic::admit`], this changes nothing.
+    pub fn objects(&self, record: &Record, destination: Destination) -> Option<RecordError> {
+        self.terms
+            .refuse(&self.name, record, destination.bytes as usize)
+            .or_else(|| self.too_much(destination))
+            .or_else(|| self.closure.objects(&self.name))
+    }
+
     /// Refuses a record while its partition's queue holds more than the topic takes as one batch. Only one request alone can
     /// bring that much to a partition, so some of its records are refused until the others fit.
     fn too_much(&self, destination: Destination) -> Option<RecordError> {

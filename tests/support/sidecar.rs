@@ -44,6 +44,8 @@ pub(crate) struct Sidecar {
     child: Child,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The listener for Kafka clients, if it has one.
+    pub(crate) kafka: Option<SocketAddr>,
     pub(crate) unix: PathBuf,
     /// `host:port` of the embedded broker, if it has one.
     pub(crate) embedded: Option<String>,
@@ -136,6 +138,7 @@ impl Builder {
             child,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            kafka: None,
             unix,
             embedded: None,
             config,
@@ -201,6 +204,7 @@ impl Sidecar {
             let address = || line["address"].as_str().and_then(|address| address.parse().ok());
             match line["message"].as_str().unwrap_or_default() {
                 "ingest listens" => self.http = address().unwrap_or(self.http),
+                "ingest listens for Kafka clients" => self.kafka = address(),
                 "admin listens" => self.admin = address().expect("an address"),
                 message if message.starts_with("EMBEDDED") => {
                     self.embedded = line["bootstrap_servers"].as_str().map(str::to_owned);

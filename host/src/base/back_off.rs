@@ -81,6 +81,16 @@ impl Suspension {
         }
     }
 
+    /// How long nothing is admitted from now on. None if something is admitted, perhaps as a probe.
+    pub(crate) fn pause_left(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
+        let until = self.until_ms.load(Ordering::Relaxed);
+        if until == 0 {
+            return None;
+        }
+        let left = until.saturating_sub(self.ms(now()));
+        (left > 0).then(|| Duration::from_millis(left))
+    }
+
     /// Whether a try may be made. Reads the clock only while suspended.
     pub(crate) fn admit(&self, now: impl FnOnce() -> Instant) -> Permission {
         let until = self.until_ms.load(Ordering::Relaxed);

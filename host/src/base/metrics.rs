@@ -1,6 +1,7 @@
 //! Prometheus metrics, in base units and with the prefix `pointsman_`. Every set of labels is bounded: topics by
 //! `limits.max_topics` (a topic's labels go when the topic does), plugins by the routes.
 
+mod kafka;
 mod load;
 mod pause;
 mod plugin;
@@ -19,6 +20,7 @@ use std::{
 use prometheus::{Encoder as _, Histogram, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 pub use self::{
+    kafka::{KafkaClient, KafkaMetrics},
     load::LoadMetrics,
     pause::Pause,
     plugin::{PluginMetrics, ShadowMetrics},
@@ -46,6 +48,8 @@ pub struct Metrics {
     pub routing: RoutingMetrics,
     /// What tenants send, and what partitions get.
     pub load: LoadMetrics,
+    /// The listener that speaks Kafka's protocol.
+    pub kafka: KafkaMetrics,
     config_reloads: IntCounterVec,
     sequence_conflicts: IntCounterVec,
     log_lines_dropped: IntCounterVec,
@@ -103,6 +107,7 @@ impl Metrics {
             plugins: PluginVectors::new(&registrar)?,
             routing: RoutingMetrics::new(&registrar)?,
             load: LoadMetrics::new(&registrar)?,
+            kafka: KafkaMetrics::new(&registrar)?,
             unwaited: registrar.counters(
                 "pointsman_unwaited_records_total",
                 "Records sent with ack=none, by the outcome that nobody waited for",

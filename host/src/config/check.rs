@@ -66,10 +66,10 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
 
 fn listen(config: &Config, found: &mut Findings<'_>) {
     let listen = &config.listen;
-    if listen.unix.is_none() && listen.http.is_none() {
+    if listen.unix.is_none() && listen.http.is_none() && listen.kafka.is_none() {
         found.add(
             &["listen"],
-            "nothing to listen on, expected unix = \"<path>\" or http = \"<ip:port>\"",
+            "nothing to listen on, expected unix = \"<path>\", http = \"<ip:port>\" or kafka = \"<ip:port>\"",
         );
     }
     if listen.allow_uids.is_some() && listen.unix.is_none() {
@@ -78,13 +78,23 @@ fn listen(config: &Config, found: &mut Findings<'_>) {
             "it is for the Unix socket, expected unix = \"<path>\" beside it",
         );
     }
-    if let Some(address) = listen.http
-        && !address.ip().is_loopback()
-        && listen.token_file.is_none()
-    {
+    for (key, address) in [("http", listen.http), ("kafka", listen.kafka)] {
+        if let Some(address) = address
+            && !address.ip().is_loopback()
+            && listen.token_file.is_none()
+        {
+            found.add(
+                &["listen", key],
+                format!(
+                    "{address} is reachable from other machines, expected a loopback address, or token_file beside it"
+                ),
+            );
+        }
+    }
+    if !(1..=1_000).contains(&listen.kafka_partitions) {
         found.add(
-            &["listen", "http"],
-            format!("{address} is reachable from other machines, expected a loopback address, or token_file beside it"),
+            &["listen", "kafka_partitions"],
+            format!("invalid value {}, expected 1 to 1000", listen.kafka_partitions),
         );
     }
 }

@@ -65,7 +65,7 @@ pub struct Api {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) limits: Limits,
     /// The bearer token that TCP clients must send, if one is configured.
-    token: Option<String>,
+    pub(super) token: Option<String>,
     /// Whether the broker is the embedded one, so that replies must say that nothing is kept.
     embedded: bool,
     /// How long a request's outcomes are waited for, unless the request names a time.

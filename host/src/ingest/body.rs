@@ -97,7 +97,7 @@ async fn collect(
 
 /// Bytes to allocate for the `size` bytes that have come, where `before` were allocated. A small body gets its whole
 /// length at once; a large one grows as it comes, since an announced length proves nothing.
-fn capacity(size: usize, before: usize, length: Option<usize>, most: usize) -> usize {
+pub(super) fn capacity(size: usize, before: usize, length: Option<usize>, most: usize) -> usize {
     let most = length.unwrap_or(most).max(size);
     match length {
         Some(length) if length <= SMALL => most,

@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, UnixListener};
 pub enum Listener {
     /// A TCP listener; any client that reaches the address may speak HTTP with it.
     Tcp(TcpListener),
+    /// A TCP listener for Kafka's own protocol.
+    Kafka(TcpListener),
     /// A Unix socket. Its file is removed when this is dropped.
     Unix(UnixListener, SocketFile),
 }
@@ -53,13 +55,24 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-/// Binds a TCP address. Port 0 takes a free port.
+/// Binds a TCP address for HTTP. Port 0 takes a free port.
 pub async fn tcp(address: SocketAddr) -> anyhow::Result<(Listener, SocketAddr)> {
+    let (listener, bound) = bind(address, "http").await?;
+    Ok((Listener::Tcp(listener), bound))
+}
+
+/// Binds a TCP address for Kafka's own protocol. Port 0 takes a free port.
+pub async fn kafka(address: SocketAddr) -> anyhow::Result<(Listener, SocketAddr)> {
+    let (listener, bound) = bind(address, "kafka").await?;
+    Ok((Listener::Kafka(listener), bound))
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address} ([listen] http)"))?;
+        .with_context(|| format!("cannot listen on {address} ([listen] {key})"))?;
     let bound = listener.local_addr()?;
-    Ok((Listener::Tcp(listener), bound))
+    Ok((listener, bound))
 }
 
 /// Binds a Unix socket with mode 0660. Creates its folder (0700) if there is none. Replaces a socket that a dead

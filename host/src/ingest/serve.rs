@@ -11,12 +11,13 @@ use tokio::{
 
 use super::{
     api::Api,
+    kafka::KafkaApi,
     life::{Http, Socket},
     listen::Listener,
     places::{ListenerKind, Places},
     workers::Share,
 };
-use crate::{base::metrics::GaugeGuard, config::Limits, ordering::sequence::Owner};
+use crate::{base::metrics::GaugeGuard, config::{Limits, Listen}, ordering::sequence::Owner};
 
 /// Pause after a failed accept, which mostly means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -31,6 +32,7 @@ const HEAR_OUT: Duration = Duration::from_secs(1);
 /// Serves every ingest listener. Built once.
 pub struct Server {
     pub(super) http: Arc<Http>,
+    kafka: Arc<KafkaApi>,
     workers: Share,
     /// User ids that may use the Unix socket.
     allow_uids: Option<Vec<u32>>,
@@ -42,14 +44,15 @@ pub struct Server {
 
 impl Server {
     /// A server for this handler.
-    pub fn new(api: Arc<Api>, workers: Share, limits: Limits, allow_uids: Option<Vec<u32>>) -> Self {
+    pub fn new(api: Arc<Api>, workers: Share, limits: Limits, listen: &Listen) -> Self {
         let instance = api.instance().to_str().unwrap_or_default();
         Self {
             full: full(instance).into_bytes().into(),
             workers,
             places: Places::new(limits.max_connections),
+            kafka: Arc::new(KafkaApi::beside(&api, listen.kafka_partitions)),
             http: Arc::new(Http::new(api, limits)),
-            allow_uids,
+            allow_uids: listen.allow_uids.clone(),
             heard_out: Semaphore::new(HEARD_OUT),
         }
     }
@@ -59,6 +62,7 @@ impl Server {
         let connections_drain = drain.clone();
         self.places.listens(match listener {
             Listener::Tcp(_) => ListenerKind::Tcp,
+            Listener::Kafka(_) => ListenerKind::Kafka,
             Listener::Unix(..) => ListenerKind::Unix,
         });
         loop {
@@ -85,6 +89,11 @@ impl Server {
                 stream.set_nodelay(true)?;
                 let stream = stream.into_std()?;
                 self.start(move || TcpStream::from_std(stream), Owner::Tcp, drain);
+            }
+            Listener::Kafka(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                self.start_kafka(stream.into_std()?, drain);
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
@@ -139,6 +148,26 @@ impl Server {
             };
             let _open = GaugeGuard::begin(&server.http.api.pipeline().metrics.connections);
             server.http.connection(stream, owner, phase, drain).await;
+        });
+    }
+
+    /// Starts to serve a connection of the Kafka listener. One without a place is closed: its protocol has no word for that.
+    fn start_kafka(self: &Arc<Self>, stream: std::net::TcpStream, drain: &watch::Receiver<bool>) {
+        let phase = self.http.phase();
+        let Some(place) = self.places.take(ListenerKind::Kafka, &phase) else {
+            return tracing::warn!(
+                "a connection of the Kafka listener is closed: limits.max_connections are open, and all are in use"
+            );
+        };
+        let (server, drain) = (Arc::clone(self), drain.clone());
+        self.workers.serve(async move {
+            let _place = place;
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%error, "a connection could not be watched; it is closed"),
+            };
+            let _open = GaugeGuard::begin(&server.http.api.pipeline().metrics.connections);
+            Arc::clone(&server.kafka).connection(stream, phase, drain).await;
         });
     }
 

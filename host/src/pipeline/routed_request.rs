@@ -19,7 +19,8 @@ use super::{
 use crate::{
     admission::{Busy, ByTable, PartitionLoad, PartitionQuota},
     base::{
-        outcome::{REPLY_BYTES_A_RECORD, RecordError},
+        metrics::Metrics,
+        outcome::{Kind, REPLY_BYTES_A_RECORD, RecordError},
         record::Record,
     },
     observe::Observer,
@@ -65,13 +66,6 @@ impl<'a> RoutedRequest<'a> {
             rows: Vec::new(),
             _open: open,
         }
-    }
-
-    /// The records that are refused, by their place in the request. [`super::Pipeline::make_room`] may add some, since it
-    /// looks up the records' tenants in the routing table.
-    pub fn refusals(&self) -> impl Iterator<Item = (usize, &RecordError)> {
-        let records = self.records.iter().enumerate();
-        records.filter_map(|(index, record)| Some((index, &record.as_ref().err()?.error)))
     }
 
     /// Adds the next record, and the plugin that was asked about it.
@@ -172,6 +166,34 @@ impl<'a> RoutedRequest<'a> {
                 Ok(self.tenants.resolve(&now, &self.topics, &mut self.records))
             }
         }
+    }
+
+    /// Counts every record as rejected: one refused record refused them all.
+    pub fn count_refused(&self, metrics: &Metrics) {
+        for record in &self.records {
+            let topic = match record {
+                Ok(placed) => Some(&self.topics[placed.destination.topic as usize].topic),
+                Err(refused) => refused.topic.as_ref(),
+            };
+            match topic {
+                Some(topic) => topic.count(Kind::Rejected),
+                None => metrics.count_without_topic(Kind::Rejected),
+            }
+        }
+    }
+
+    /// The records that would be refused if the request were handed over now, by their place in the request.
+    /// [`super::Pipeline::make_room`] may add some, since it looks up the records' tenants in the routing table.
+    pub fn refusals(&self) -> impl Iterator<Item = (usize, RecordError)> {
+        let refused = move |record: &Result<Placed, Refused>| match record {
+            Ok(Placed { record, destination }) => {
+                let view = &self.topics[destination.topic as usize];
+                view.topic.objects(record, *destination)
+            }
+            Err(refused) => Some(refused.error.clone()),
+        };
+        let records = self.records.iter().enumerate();
+        records.filter_map(move |(index, record)| Some((index, refused(record)?)))
     }
 
     /// Counts the tenants.

@@ -100,6 +100,11 @@ impl Topics {
         self.known.any()
     }
 
+    /// The names of all known topics.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.known.names()
+    }
+
     /// What is under way in a partition, also if its topic is no longer known. `None`: nothing is, or the partition is not
     /// there.
     pub fn quota(&self, topic: &str, partition: u32) -> Option<Arc<PartitionQuota>> {

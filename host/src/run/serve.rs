@@ -77,6 +77,11 @@ impl Sidecar {
             listeners.push(listener);
             tracing::info!(address = %bound, "ingest listens");
         }
+        if let Some(address) = self.config.listen.kafka {
+            let (listener, bound) = listen::kafka(address).await?;
+            listeners.push(listener);
+            tracing::info!(address = %bound, "ingest listens for Kafka clients");
+        }
         Ok(listeners)
     }
 
@@ -85,7 +90,7 @@ impl Sidecar {
             Arc::clone(&self.api),
             workers.share(),
             self.config.limits.clone(),
-            self.config.listen.allow_uids.clone(),
+            &self.config.listen,
         ));
         let (closing, draining) = watch::channel(false);
         let mut accepting = JoinSet::new();

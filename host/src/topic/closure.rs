@@ -60,6 +60,12 @@ impl Closure {
         }
     }
 
+    /// Why a record may not go to the producer now, if it may not. Gives no probe away.
+    pub(super) fn objects(&self, topic: &str) -> Option<RecordError> {
+        let pause = self.suspension.pause_left(Instant::now)?;
+        Some(self.closed(topic, pause))
+    }
+
     /// Learns from the outcome of a record, and returns how that changes the topic's state.
     pub(super) fn heard(&self, outcome: &Outcome, probe: bool) -> Option<Change> {
         match outcome {

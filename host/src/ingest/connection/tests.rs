@@ -15,7 +15,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::Limits,
+    config::{Limits, Listen},
     ingest::{api::Api, serve::Server, workers::Workers},
     pipeline,
     produce::memory::MemoryProducer,
@@ -69,7 +69,7 @@ impl Client {
         let pipeline = pipeline::tests::pipeline(&producer, &limits);
         let api = Api::new(pipeline, limits.clone(), None, false, Duration::from_secs(100));
         let workers = Workers::start().unwrap();
-        let server = Arc::new(Server::new(Arc::new(api), workers.share(), limits.clone(), None));
+        let server = Arc::new(Server::new(Arc::new(api), workers.share(), limits.clone(), &Listen::default()));
         let ((ours, theirs), (drain, draining), buffer) = (duplex(room), watch::channel(false), Arc::default());
         let watched = Watched {
             socket: theirs,

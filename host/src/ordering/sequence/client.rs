@@ -9,7 +9,7 @@ use std::{
 };
 
 pub(super) use self::look::Verdict;
-use super::{Content, Number, Settled};
+use super::{Content, Number, Owner, Settled};
 
 /// One client with numbered requests.
 #[derive(Debug)]
@@ -238,7 +238,8 @@ impl<H: Clone> Client<H> {
             self.bytes -= before;
             return before;
         }
-        if settled.is_blocking() {
+        // Kafka's producers are told of whole batches: one with a rejected record has no success either.
+        if settled.is_blocking() || (number.name.owner == Owner::Kafka && !settled.is_acked()) {
             self.blocked.insert(number.sequence);
         } else {
             self.blocked.remove(&number.sequence);

@@ -1,0 +1,174 @@
+//! Writes answers. Each function makes one whole frame.
+
+use anyhow::Context as _;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use kafka_protocol::{
+    ResponseError as Kafka,
+    messages::{
+        ApiVersionsResponse, BrokerId, FetchResponse, InitProducerIdResponse, MetadataResponse, ProduceResponse,
+        ProducerId, ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
+        api_versions_response::ApiVersion,
+        metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+        produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+    },
+    protocol::{Encodable, HeaderVersion, StrBytes},
+};
+
+use super::{
+    request::{AnswerTo, Api},
+    told::Told,
+};
+
+/// This process in the answers: the only broker.
+const NODE: BrokerId = BrokerId(0);
+/// The mechanism of authentication.
+pub(super) const PLAIN: &str = "PLAIN";
+/// The lengths of a frame and its place.
+const LENGTH: usize = 4;
+
+/// A topic in an answer to Metadata.
+pub(super) struct FoundTopic {
+    pub(super) name: String,
+    /// Why records cannot be sent there.
+    pub(super) error: Option<Kafka>,
+}
+
+/// A topic in an answer to Produce: its partitions, each with what is told of its batch.
+pub(super) struct ToldTopic {
+    pub(super) name: String,
+    pub(super) partitions: Vec<(i32, Told)>,
+}
+
+fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+fn code(error: Option<Kafka>) -> i16 {
+    error.map_or(0, |error| error.code())
+}
+
+/// A frame with this answer.
+fn frame<A: Encodable + HeaderVersion>(to: AnswerTo, answer: &A) -> anyhow::Result<Bytes> {
+    frame_in(to, to.version, answer)
+}
+
+fn frame_in<A: Encodable + HeaderVersion>(to: AnswerTo, version: i16, answer: &A) -> anyhow::Result<Bytes> {
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    ResponseHeader::default()
+        .with_correlation_id(to.correlation)
+        .encode(&mut frame, A::header_version(version))
+        .and_then(|()| answer.encode(&mut frame, version))
+        .with_context(|| format!("the answer to {} cannot be written", to.api.as_str()))?;
+    let length = i32::try_from(frame.len() - LENGTH).context("the answer is over 2 GiB")?;
+    frame[..LENGTH].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
+}
+
+/// Lists these requests. `newer`: the client asked by a version of the question that does not exist here.
+pub(super) fn api_versions(to: AnswerTo, apis: impl Iterator<Item = Api>, newer: bool) -> anyhow::Result<Bytes> {
+    let keys = apis.map(|api| {
+        let (first, last) = api.versions();
+        ApiVersion::default()
+            .with_api_key(api.key())
+            .with_min_version(first)
+            .with_max_version(last)
+    });
+    let answer = ApiVersionsResponse::default()
+        .with_api_keys(keys.collect())
+        .with_error_code(code(newer.then_some(Kafka::UnsupportedVersion)));
+    frame_in(to, if newer { 0 } else { to.version }, &answer)
+}
+
+/// This process leads `partitions` partitions of each topic that has no error, at this address.
+pub(super) fn metadata(
+    to: AnswerTo,
+    (host, port): (String, u16),
+    topics: Vec<FoundTopic>,
+    partitions: i32,
+) -> anyhow::Result<Bytes> {
+    let broker = MetadataResponseBroker::default()
+        .with_node_id(NODE)
+        .with_host(text(host))
+        .with_port(port.into());
+    let topics = topics.into_iter().map(|topic| {
+        let count = if topic.error.is_some() { 0 } else { partitions };
+        let partitions = (0..count).map(|partition| {
+            MetadataResponsePartition::default()
+                .with_partition_index(partition)
+                .with_leader_id(NODE)
+                .with_replica_nodes(vec![NODE])
+                .with_isr_nodes(vec![NODE])
+        });
+        MetadataResponseTopic::default()
+            .with_name(Some(TopicName(text(topic.name))))
+            .with_error_code(code(topic.error))
+            .with_partitions(partitions.collect())
+    });
+    let answer = MetadataResponse::default()
+        .with_brokers(vec![broker])
+        .with_cluster_id(Some(text("pointsman")))
+        .with_controller_id(NODE)
+        .with_topics(topics.collect());
+    frame(to, &answer)
+}
+
+/// `no_offset`: what stands where an offset would be.
+pub(super) fn produce(to: AnswerTo, topics: Vec<ToldTopic>, no_offset: i64) -> anyhow::Result<Bytes> {
+    let responses = topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|(partition, told)| {
+            let records = told.records.into_iter().map(|(index, message)| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(i32::try_from(index).unwrap_or(i32::MAX))
+                    .with_batch_index_error_message(Some(text(message)))
+            });
+            PartitionProduceResponse::default()
+                .with_index(partition)
+                .with_error_code(code(told.error))
+                .with_base_offset(no_offset)
+                // A log that begins later than what a producer had acknowledged makes Java's begin a new epoch when its id is
+                // not known; without a beginning it would send the same batch for ever.
+                .with_log_start_offset(0)
+                .with_record_errors(records.collect())
+                .with_error_message(told.error.map(|_| text(told.message)))
+        });
+        TopicProduceResponse::default()
+            .with_name(TopicName(text(topic.name)))
+            .with_partition_responses(partitions.collect())
+    });
+    frame(to, &ProduceResponse::default().with_responses(responses.collect()))
+}
+
+/// A new producer id; or why there is none.
+pub(super) fn init_producer_id(to: AnswerTo, id: Result<i64, Kafka>) -> anyhow::Result<Bytes> {
+    let answer = match id {
+        Ok(id) => InitProducerIdResponse::default()
+            .with_producer_id(ProducerId(id))
+            .with_producer_epoch(0),
+        Err(error) => InitProducerIdResponse::default()
+            .with_error_code(error.code())
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1),
+    };
+    frame(to, &answer)
+}
+
+/// Nothing can be read here.
+pub(super) fn fetch(to: AnswerTo, error: Kafka) -> anyhow::Result<Bytes> {
+    frame(to, &FetchResponse::default().with_error_code(error.code()))
+}
+
+pub(super) fn sasl_handshake(to: AnswerTo, error: Option<Kafka>) -> anyhow::Result<Bytes> {
+    let answer = SaslHandshakeResponse::default()
+        .with_error_code(code(error))
+        .with_mechanisms(vec![text(PLAIN)]);
+    frame(to, &answer)
+}
+
+/// The error has a message for people.
+pub(super) fn sasl_authenticate(to: AnswerTo, error: Option<(Kafka, &str)>) -> anyhow::Result<Bytes> {
+    let answer = SaslAuthenticateResponse::default()
+        .with_error_code(code(error.map(|(error, _)| error)))
+        .with_error_message(error.map(|(_, message)| text(message)));
+    frame(to, &answer)
+}

@@ -1,0 +1,332 @@
+//! One connection: requests are taken in the order in which they come, several are under way, and they are answered in that order.
+//!
+//! One half reads and takes, the other waits for outcomes and writes. While there is no room for a request, nothing else is read.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError as Kafka;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::{
+    KafkaApi, answer,
+    frames::{Frame, Frames, NoFrame},
+    outcomes,
+    produce::Taken,
+    producers,
+    request::{self, AnswerTo, Api, Request, Software, Unreadable},
+    sasl,
+    told::Told,
+};
+use crate::{
+    base::metrics::KafkaClient,
+    ingest::timed::{InRequest, Phase, Timed},
+};
+
+/// Requests of one connection that are under way at once. Java and librdkafka keep 5 under way when they are idempotent; a librdkafka
+/// that is not has no limit of its own.
+const UNDER_WAY: usize = 128;
+/// How long a connection that is closed for a mistake is still read, so that its client sees the last answers.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What counts for each topic and partition that a request names, bytes: twice what is kept of it.
+const PART_BYTES: usize = 256;
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+enum Closing {
+    #[error(transparent)]
+    Frame(#[from] NoFrame),
+    #[error("a request is not answered: {0}")]
+    Unreadable(#[from] Unreadable),
+    /// Requests are taken only after authentication.
+    #[error("a request of kind {0} came before authentication; the password of SASL PLAIN is the text of listen.token_file")]
+    NotAuthenticated(&'static str),
+    #[error("its client could not be authenticated (SASL PLAIN; the password is the text of listen.token_file)")]
+    WrongPassword,
+    /// With acks=0 this is the only way to tell a client.
+    #[error("a batch was refused, and its client waits for no answer (acks=0): {0}")]
+    RefusedUnheard(String),
+    #[error("there is no room: {0}")]
+    NoRoom(String),
+    #[error("an answer cannot be written: {0:#}")]
+    Answer(#[from] anyhow::Error),
+}
+
+/// What its client waits for next.
+enum Pending {
+    Now(Bytes),
+    Produce(AnswerTo, Taken),
+}
+
+/// An answer in the making. The connection counts as being in a request until it is written.
+struct Entry {
+    pending: Pending,
+    /// What stands where an offset would be.
+    no_offset: i64,
+    _in_request: InRequest,
+}
+
+/// What is known of the client at the other end.
+struct Client<'a> {
+    api: &'a KafkaApi,
+    /// The address that the client connected to.
+    address: SocketAddr,
+    is_authenticated: bool,
+    no_offset: i64,
+    /// Counts it among the clients of its software.
+    counted: Option<KafkaClient>,
+    drain: watch::Receiver<bool>,
+}
+
+impl KafkaApi {
+    /// Serves a connection until it ends, its time is over, its place is needed, or the process drains.
+    pub(in crate::ingest) async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        phase: Phase,
+        drain: watch::Receiver<bool>,
+    ) {
+        let Ok(address) = stream.local_addr() else {
+            return;
+        };
+        let peer = stream.peer_addr().ok();
+        let (reading, writing) = stream.into_split();
+        let (send, answers) = mpsc::channel(UNDER_WAY);
+        let mut frames = Frames {
+            stream: Timed::new(reading, phase.clone()),
+            phase: phase.clone(),
+            limits: &self.limits,
+            admission: &self.pipeline.admission,
+            drain: drain.clone(),
+        };
+        let client = Client {
+            api: &self,
+            address,
+            is_authenticated: self.token.is_none(),
+            no_offset: NO_OFFSET,
+            counted: None,
+            drain,
+        };
+        let reading = async {
+            let ended = client.serve(&mut frames, &send).await;
+            drop(send);
+            match ended {
+                Closing::Frame(NoFrame::Over) => {}
+                closing => {
+                    let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
+                    tracing::warn!(client, reason = %closing, "a connection of the Kafka listener is closed");
+                    frames.discard(LAST_WORDS).await;
+                }
+            }
+        };
+        tokio::join!(reading, self.write(Timed::new(writing, phase), answers));
+    }
+
+    /// Writes the answers, in the order of their requests.
+    async fn write(&self, mut stream: Timed<impl AsyncWrite + Unpin>, mut answers: mpsc::Receiver<Entry>) {
+        while let Some(Entry {
+            pending,
+            no_offset,
+            _in_request,
+        }) = answers.recv().await
+        {
+            let frame = match pending {
+                Pending::Now(frame) => Ok(frame),
+                Pending::Produce(to, taken) => {
+                    let topics = outcomes::of(taken.topics, taken.deadline, &self.numbered).await;
+                    for (_, told) in topics.iter().flat_map(|topic| &topic.partitions) {
+                        self.count(told);
+                    }
+                    answer::produce(to, topics, no_offset)
+                }
+            };
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    tracing::error!(%error, "a connection of the Kafka listener is closed: an answer cannot be written");
+                    break;
+                }
+            };
+            let writing = async {
+                stream.write_all(&frame).await?;
+                stream.flush().await
+            };
+            match timeout(self.limits.write_timeout(), writing).await {
+                Ok(Ok(())) => {}
+                // The client is gone, or does not read.
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        answers.close();
+        while let Some(entry) = answers.recv().await {
+            if let Pending::Produce(_, taken) = entry.pending {
+                let partitions = taken.topics.into_iter().flat_map(|topic| topic.partitions);
+                partitions.for_each(|(_, waiting)| waiting.forsake());
+            }
+        }
+    }
+
+    fn count(&self, told: &Told) {
+        self.pipeline.metrics.kafka.batch(&told.name());
+    }
+}
+
+impl Client<'_> {
+    /// Takes requests until the connection must end.
+    async fn serve(
+        mut self,
+        frames: &mut Frames<'_, tokio::net::tcp::OwnedReadHalf>,
+        answers: &mpsc::Sender<Entry>,
+    ) -> Closing {
+        loop {
+            let taken = match frames.next(answers).await {
+                Ok(frame) => self.take(frame, answers).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(closing) = taken {
+                return closing;
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: Frame, answers: &mpsc::Sender<Entry>) -> Result<(), Closing> {
+        let Frame {
+            bytes,
+            mut room,
+            in_request,
+        } = frame;
+        let (to, request) = request::read(bytes)?;
+        self.api.pipeline.metrics.kafka.request(to.api.as_str());
+        let parts = room.bytes() + request.parts() * PART_BYTES;
+        room.grow(parts).await.map_err(|busy| Closing::NoRoom(busy.to_string()))?;
+        if !self.is_authenticated && !is_open(to.api) {
+            return Err(Closing::NotAuthenticated(to.api.as_str()));
+        }
+        let mut failed = None;
+        let pending = match request {
+            Request::Produce(request) => {
+                let unheard = request.acks == 0;
+                let taken = self.api.take(request, room, &self.drain).await;
+                if unheard {
+                    return self.unheard(taken);
+                }
+                Pending::Produce(to, taken)
+            }
+            Request::SaslAuthenticate(message) => {
+                let (frame, closing) = self.authenticate(to, &message)?;
+                failed = closing;
+                Pending::Now(frame)
+            }
+            other => Pending::Now(self.answer(to, other).await?),
+        };
+        let entry = Entry {
+            pending,
+            no_offset: self.no_offset,
+            _in_request: in_request,
+        };
+        // If nobody takes answers any more, the next look for a request ends the connection.
+        if let Err(unsent) = answers.send(entry).await
+            && let Pending::Produce(_, taken) = unsent.0.pending
+        {
+            let partitions = taken.topics.into_iter().flat_map(|topic| topic.partitions);
+            partitions.for_each(|(_, waiting)| waiting.forsake());
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Answers a request that has no batches.
+    async fn answer(&mut self, to: AnswerTo, request: Request) -> anyhow::Result<Bytes> {
+        match request {
+            Request::ApiVersions(software) => {
+                if let Some(software) = software {
+                    self.meet(&software);
+                }
+                answer::api_versions(to, self.listed(), false)
+            }
+            Request::NewerApiVersions => answer::api_versions(to, self.listed(), true),
+            Request::Metadata(request) => {
+                let topics = self.api.topics(request).await;
+                let address = (self.address.ip().to_canonical().to_string(), self.address.port());
+                answer::metadata(to, address, topics, self.api.partitions)
+            }
+            Request::InitProducerId { transactional: false } => answer::init_producer_id(to, Ok(producers::new_id())),
+            Request::InitProducerId { transactional: true } => {
+                answer::init_producer_id(to, Err(Kafka::TransactionalIdAuthorizationFailed))
+            }
+            Request::SaslHandshake(mechanism) => {
+                let known = mechanism.as_str() == answer::PLAIN;
+                answer::sasl_handshake(to, (!known).then_some(Kafka::UnsupportedSaslMechanism))
+            }
+            Request::Fetch => {
+                tracing::warn!("a consumer connected to the Kafka listener, where nothing can be read; connect consumers to the cluster itself");
+                answer::fetch(to, Kafka::TopicAuthorizationFailed)
+            }
+            Request::Produce(_) | Request::SaslAuthenticate(_) => anyhow::bail!("it is answered elsewhere"),
+        }
+    }
+
+    /// What this client may ask for.
+    fn listed(&self) -> impl Iterator<Item = Api> {
+        let with_sasl = self.api.token.is_some();
+        Api::ALL
+            .into_iter()
+            .filter(move |api| with_sasl || !matches!(api, Api::SaslHandshake | Api::SaslAuthenticate))
+    }
+
+    /// The client says what it is.
+    fn meet(&mut self, software: &Software) {
+        let (name, version) = (software.name.as_str(), software.version.as_str());
+        self.no_offset = no_offset(name);
+        self.counted = Some(self.api.pipeline.metrics.kafka.client(name, version));
+    }
+
+    fn authenticate(&mut self, to: AnswerTo, message: &[u8]) -> anyhow::Result<(Bytes, Option<Closing>)> {
+        let right = self.api.token.as_ref().is_none_or(|token| sasl::is_password(message, token));
+        self.is_authenticated |= right;
+        let wrong = (
+            Kafka::SaslAuthenticationFailed,
+            "the password is not the text of the file that the sidecar's listen.token_file names",
+        );
+        let frame = answer::sasl_authenticate(to, (!right).then_some(wrong))?;
+        Ok((frame, (!right).then_some(Closing::WrongPassword)))
+    }
+
+    /// The client waits for no answer: an error can only end its connection.
+    fn unheard(&self, taken: Taken) -> Result<(), Closing> {
+        let mut refused = None;
+        for (_, waiting) in taken.topics.into_iter().flat_map(|topic| topic.partitions) {
+            match waiting {
+                outcomes::Waiting::Told(told, _) => {
+                    self.api.count(&told);
+                    refused.get_or_insert(told.message);
+                }
+                waiting => waiting.forsake(),
+            }
+        }
+        refused.map_or(Ok(()), |message| Err(Closing::RefusedUnheard(message)))
+    }
+}
+
+/// Whether a request is answered before authentication.
+const fn is_open(api: Api) -> bool {
+    matches!(api, Api::ApiVersions | Api::SaslHandshake | Api::SaslAuthenticate)
+}
+
+/// Java takes -1 for "no offset", and clients that hand on the number show it.
+const NO_OFFSET: i64 = -1;
+/// Clients that count on from a batch's offset for each of its records would make real offsets of -1: 0, 1, 2, … From here they come to
+/// numbers that no offset is, and librdkafka's to "none".
+const NO_OFFSET_TO_COUNT_FROM: i64 = -(1 << 62);
+
+/// What stands where an offset would be, for this client: the records of a batch have gone to several partitions.
+fn no_offset(software: &str) -> i64 {
+    match software {
+        "apache-kafka-java" => NO_OFFSET,
+        _ => NO_OFFSET_TO_COUNT_FROM,
+    }
+}

@@ -1,0 +1,96 @@
+//! Waits for the outcomes of the batches of a Produce request, and says what its client is told of each.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::time::timeout_at;
+
+use super::{answer::ToldTopic, told::Told};
+use crate::{
+    admission::Reservation,
+    ordering::{
+        numbered::{HandedOver, Numbered, UnderWay},
+        sequence::{Number, Settled},
+    },
+    produce::batch::Batch,
+};
+
+/// A batch that was handed over or refused, or that came before.
+pub(super) enum Waiting {
+    /// It was refused. The room is for the answer.
+    Told(Told, Reservation),
+    /// A batch without a number.
+    Plain(Arc<Batch>),
+    /// A batch with a number.
+    Numbered(HandedOver, Number),
+    /// It came before, and is under way.
+    UnderWay(UnderWay, Number),
+    /// It came before, and all its records were acknowledged.
+    Settled(Arc<Settled>, Number),
+}
+
+/// The batches of one topic, by partition.
+pub(super) struct PendingTopic {
+    pub(super) name: String,
+    pub(super) partitions: Vec<(i32, Waiting)>,
+}
+
+/// What clients are told of these batches. Waits no longer than until the deadline.
+pub(super) async fn of(topics: Vec<PendingTopic>, deadline: Instant, numbered: &Numbered) -> Vec<ToldTopic> {
+    let mut told = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (partition, waiting) in topic.partitions {
+            partitions.push((partition, waiting.told(deadline, numbered).await));
+        }
+        told.push(ToldTopic {
+            name: topic.name,
+            partitions,
+        });
+    }
+    told
+}
+
+impl Waiting {
+    async fn told(self, deadline: Instant, numbered: &Numbered) -> Told {
+        match self {
+            Self::Told(told, _room) => told,
+            Self::Plain(batch) => match timeout_at(deadline.into(), batch.done()).await {
+                Ok(()) => Told::outcomes((0..batch.len()).map(|index| batch.outcome(index)), false),
+                Err(_) => Told::late(false),
+            },
+            Self::Numbered(handed_over, number) => {
+                let mut outcomes = Box::pin(handed_over.outcomes());
+                match timeout_at(deadline.into(), &mut outcomes).await {
+                    Ok(produced) => told_in_order(&produced.settled, &number, numbered),
+                    Err(_) => {
+                        // They must be remembered, whoever hears of them.
+                        tokio::spawn(outcomes);
+                        Told::late(true)
+                    }
+                }
+            }
+            Self::UnderWay(under_way, number) => match timeout_at(deadline.into(), under_way.outcomes()).await {
+                Ok(Some(settled)) => told_in_order(&settled, &number, numbered),
+                Ok(None) | Err(_) => Told::late(true),
+            },
+            Self::Settled(settled, number) => told_in_order(&settled, &number, numbered),
+        }
+    }
+
+    /// Nobody hears of the outcomes any more, but those of a numbered batch must be remembered.
+    pub(super) fn forsake(self) {
+        if let Self::Numbered(handed_over, _) = self {
+            tokio::spawn(handed_over.outcomes());
+        }
+    }
+}
+
+/// A batch has no success before all earlier ones have.
+fn told_in_order(settled: &Settled, number: &Number, numbered: &Numbered) -> Told {
+    let outcomes = settled.records().iter().map(|stored| Some(&stored.outcome));
+    let told = Told::outcomes(outcomes, true);
+    match told.error {
+        None if !numbered.may_acknowledge(number) => Told::behind(),
+        _ => told,
+    }
+}

@@ -1,0 +1,271 @@
+//! The requests that are understood, and their fields.
+
+use bytes::Bytes;
+
+use super::wire::{Malformed, Reader, Text};
+
+/// A request that is understood. Its versions stand in [`Api::versions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    Produce,
+    Fetch,
+    Metadata,
+    SaslHandshake,
+    ApiVersions,
+    InitProducerId,
+    SaslAuthenticate,
+}
+
+impl Api {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Produce,
+        Self::Fetch,
+        Self::Metadata,
+        Self::SaslHandshake,
+        Self::ApiVersions,
+        Self::InitProducerId,
+        Self::SaslAuthenticate,
+    ];
+
+    /// Kafka's number for it.
+    pub(super) const fn key(self) -> i16 {
+        match self {
+            Self::Produce => 0,
+            Self::Fetch => 1,
+            Self::Metadata => 3,
+            Self::SaslHandshake => 17,
+            Self::ApiVersions => 18,
+            Self::InitProducerId => 22,
+            Self::SaslAuthenticate => 36,
+        }
+    }
+
+    /// The first and the last version that is understood.
+    pub(super) const fn versions(self) -> (i16, i16) {
+        match self {
+            // Below 3, records come in formats without headers. From 13 on, topics have ids instead of names.
+            Self::Produce => (3, 12),
+            // librdkafka takes a broker without this for one of 2016, and sends it the old formats. From 7 on, an answer can
+            // have one error for all.
+            Self::Fetch => (4, 11),
+            Self::Metadata => (0, 12),
+            // Version 0 goes on without the heads of requests.
+            Self::SaslHandshake => (1, 1),
+            Self::ApiVersions | Self::InitProducerId => (0, 4),
+            Self::SaslAuthenticate => (0, 2),
+        }
+    }
+
+    /// The first version whose fields have the flexible form.
+    const fn flexible(self) -> i16 {
+        match self {
+            Self::Produce | Self::Metadata => 9,
+            Self::Fetch => 12,
+            Self::SaslHandshake => i16::MAX,
+            Self::ApiVersions => 3,
+            Self::InitProducerId | Self::SaslAuthenticate => 2,
+        }
+    }
+
+    /// Its name in logs and metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Fetch => "fetch",
+            Self::Metadata => "metadata",
+            Self::SaslHandshake => "sasl_handshake",
+            Self::ApiVersions => "api_versions",
+            Self::InitProducerId => "init_producer_id",
+            Self::SaslAuthenticate => "sasl_authenticate",
+        }
+    }
+}
+
+/// Which answer a client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AnswerTo {
+    pub(super) api: Api,
+    pub(super) version: i16,
+    pub(super) correlation: i32,
+}
+
+/// Why a request has no answer, so that its connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// Nobody knows what it asks for.
+    #[error("it asks for api key {key} in version {version}, which is not listed in ApiVersions")]
+    NotListed { key: i16, version: i16 },
+    /// Its fields do not follow the protocol.
+    #[error("it cannot be read: {0}")]
+    Malformed(#[from] Malformed),
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) enum Request {
+    Produce(Produce),
+    Fetch,
+    Metadata(Metadata),
+    /// The name of a mechanism.
+    SaslHandshake(Text),
+    ApiVersions(Option<Software>),
+    /// Asks for versions of this request that do not exist yet, and learns which do.
+    NewerApiVersions,
+    /// Whether the producer has transactions.
+    InitProducerId {
+        transactional: bool,
+    },
+    SaslAuthenticate(Bytes),
+}
+
+/// What a client calls itself.
+#[derive(Debug, Clone)]
+pub(super) struct Software {
+    pub(super) name: Text,
+    pub(super) version: Text,
+}
+
+#[derive(Debug)]
+pub(super) struct Produce {
+    pub(super) transactional: bool,
+    pub(super) acks: i16,
+    pub(super) timeout_ms: i32,
+    pub(super) topics: Vec<ProduceTopic>,
+}
+
+#[derive(Debug)]
+pub(super) struct ProduceTopic {
+    pub(super) name: Text,
+    /// Each partition with its batch.
+    pub(super) partitions: Vec<(i32, Bytes)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Metadata {
+    /// The topics that are asked for; None for all.
+    pub(super) topics: Option<Vec<Text>>,
+}
+
+impl Request {
+    /// The topics and partitions that it names.
+    pub(super) fn parts(&self) -> usize {
+        match self {
+            Self::Produce(produce) => produce.topics.iter().map(|topic| 1 + topic.partitions.len()).sum(),
+            Self::Metadata(metadata) => metadata.topics.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        }
+    }
+}
+
+/// Reads a whole request.
+pub(super) fn read(request: Bytes) -> Result<(AnswerTo, Request), Unreadable> {
+    let mut reader = Reader::new(request);
+    let (key, version, correlation) = (reader.i16()?, reader.i16()?, reader.i32()?);
+    let listed = Api::ALL.into_iter().find(|api| api.key() == key);
+    let Some(api) = listed else {
+        return Err(Unreadable::NotListed { key, version });
+    };
+    let answer = AnswerTo {
+        api,
+        version,
+        correlation,
+    };
+    let (first, last) = api.versions();
+    if version < first || version > last {
+        return match api {
+            // The rest cannot be read, and need not.
+            Api::ApiVersions => Ok((answer, Request::NewerApiVersions)),
+            _ => Err(Unreadable::NotListed { key, version }),
+        };
+    }
+    // The client's id is never in the flexible form.
+    let _client_id = reader.nullable_text()?;
+    reader.flexible(version >= api.flexible());
+    reader.end()?;
+    let request = match api {
+        Api::Produce => Request::Produce(produce(&mut reader)?),
+        Api::Fetch => Request::Fetch,
+        Api::Metadata => Request::Metadata(metadata(&mut reader, version)?),
+        Api::SaslHandshake => Request::SaslHandshake(reader.text()?),
+        Api::ApiVersions => Request::ApiVersions(software(&mut reader, version)?),
+        Api::InitProducerId => Request::InitProducerId {
+            transactional: reader.nullable_text()?.is_some(),
+        },
+        Api::SaslAuthenticate => Request::SaslAuthenticate(reader.bytes()?.unwrap_or_default()),
+    };
+    Ok((answer, request))
+}
+
+fn software(reader: &mut Reader, version: i16) -> Result<Option<Software>, Malformed> {
+    if version < 3 {
+        return Ok(None);
+    }
+    Ok(Some(Software {
+        name: reader.text()?,
+        version: reader.text()?,
+    }))
+}
+
+/// The most topics and partitions that a request may name: what is read of them takes much more memory than their bytes.
+pub(super) const MOST_PARTS: usize = 10_000;
+
+fn check_parts(reader: &Reader, parts: usize) -> Result<(), Malformed> {
+    match parts <= MOST_PARTS {
+        true => Ok(()),
+        false => Err(reader.malformed("the request names more than 10,000 topics and partitions, which is more than are read")),
+    }
+}
+
+fn produce(reader: &mut Reader) -> Result<Produce, Malformed> {
+    let transactional = reader.nullable_text()?.is_some();
+    let (acks, timeout_ms) = (reader.i16()?, reader.i32()?);
+    let (mut topics, mut parts) = (Vec::new(), 0);
+    for _ in 0..reader.list()? {
+        let name = reader.text()?;
+        let mut partitions = Vec::new();
+        let count = reader.list()?;
+        parts += 1 + count;
+        check_parts(reader, parts)?;
+        for _ in 0..count {
+            let partition = reader.i32()?;
+            partitions.push((partition, reader.bytes()?.unwrap_or_default()));
+            reader.end()?;
+        }
+        reader.end()?;
+        topics.push(ProduceTopic { name, partitions });
+    }
+    reader.end()?;
+    Ok(Produce {
+        transactional,
+        acks,
+        timeout_ms,
+        topics,
+    })
+}
+
+/// The first version in which a topic may be asked for by its id, and the bytes of an id.
+const WITH_IDS: i16 = 10;
+const ID_BYTES: usize = 16;
+
+fn metadata(reader: &mut Reader, version: i16) -> Result<Metadata, Malformed> {
+    let Some(count) = reader.nullable_list()? else {
+        return Ok(Metadata { topics: None });
+    };
+    // Before null meant all topics, none did.
+    if version == 0 && count == 0 {
+        return Ok(Metadata { topics: None });
+    }
+    check_parts(reader, count)?;
+    let mut topics = Vec::new();
+    for _ in 0..count {
+        if version >= WITH_IDS {
+            reader.skip(ID_BYTES)?;
+        }
+        // No answer tells an id, so nobody asks by one.
+        if let Some(name) = reader.nullable_text()? {
+            topics.push(name);
+        }
+        reader.end()?;
+    }
+    Ok(Metadata { topics: Some(topics) })
+}
