@@ -37,6 +37,7 @@ pub fn kafka_batch(data: &[u8]) {
     }
 }
 
+/// Reads the batch, with much memory and with little, and checks what comes of it.
 fn check(batch: &Bytes, limits: &Limits) {
     let read = |memory: Memory| {
         let context = Context {
@@ -89,6 +90,7 @@ fn check(batch: &Bytes, limits: &Limits) {
     );
 }
 
+/// The record's bytes, part by part.
 fn parts(record: &Record) -> impl Iterator<Item = &Bytes> {
     let headers = record.headers.iter().map(|header| &header.value);
     [&record.key, &record.value].into_iter().chain(headers).flatten()

@@ -160,6 +160,7 @@ fn field<const N: usize>(head: &[u8; BATCH_HEADER], at: usize) -> [u8; N] {
     array::from_fn(|index| head[at + index])
 }
 
+/// Checks the attributes, and tells how the records are compressed.
 fn codec(attributes: i16) -> Result<Option<Codec>, BatchError> {
     if attributes & CONTROL != 0 {
         return Err(BatchError::Control);
@@ -183,6 +184,7 @@ fn codec(attributes: i16) -> Result<Option<Codec>, BatchError> {
     }
 }
 
+/// The number of an idempotent producer's batch.
 fn producer(head: &[u8; BATCH_HEADER]) -> Result<Option<Numbered>, BatchError> {
     let numbered = Numbered {
         id: i64::from_be_bytes(field(head, PRODUCER_ID)),
@@ -205,6 +207,7 @@ fn producer(head: &[u8; BATCH_HEADER]) -> Result<Option<Numbered>, BatchError> {
     Ok(Some(numbered))
 }
 
+/// The count of records that the batch announces.
 fn count(head: &[u8; BATCH_HEADER], limits: &Limits) -> Result<usize, BatchError> {
     let announced = i32::from_be_bytes(field(head, COUNT));
     let last = i32::from_be_bytes(field(head, LAST_OFFSET_DELTA));
@@ -230,6 +233,7 @@ fn check_room(records: usize, bytes: usize) -> Result<(), BatchError> {
     Ok(())
 }
 
+/// The next record of the batch, which has this index.
 fn record(
     batch: &mut Cursor<'_>,
     index: usize,
@@ -264,6 +268,7 @@ fn record(
     }
 }
 
+/// The headers at the end of a record.
 fn headers(record: &mut Cursor<'_>, memory: &Memory) -> Result<Vec<Header>, BatchError> {
     let count = record.length("list of headers")?;
     if count > MAX_HEADERS {

@@ -6,15 +6,17 @@
 
 mod lz4;
 mod output;
+mod refusal;
 mod snappy;
-
-use std::fmt::Display;
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::zstd_safe::{self, DCtx, zstd_sys::ZSTD_ErrorCode};
 
-use self::output::Output;
+use self::{
+    output::Output,
+    refusal::{cut_off, nothing_after, unreadable},
+};
 use super::error::BatchError;
 use crate::ingest::parse::Memory;
 
@@ -39,11 +41,13 @@ const PIECE: usize = 16 << 10;
 /// How a batch is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
+    /// The gzip file format.
     Gzip,
     /// One block, or blocks in the framing of snappy-java.
     Snappy,
     /// The LZ4 frame format.
     Lz4,
+    /// The zstd frame format.
     Zstd,
 }
 
@@ -124,26 +128,6 @@ fn zstd(input: &[u8], output: &mut Output<'_>) -> Result<(), BatchError> {
             Err(_) => wanted = wanted.saturating_mul(2),
         }
     }
-}
-
-/// The compressed records end where they say.
-fn nothing_after(codec: &str, rest: &[u8]) -> Result<(), BatchError> {
-    match rest.len() {
-        0 => Ok(()),
-        more => Err(unreadable(codec, format_args!("{more} bytes come after its end"))),
-    }
-}
-
-/// The compressed records cannot be decompressed.
-#[cold]
-fn unreadable(codec: &str, why: impl Display) -> BatchError {
-    BatchError::invalid(format!("its {codec} data cannot be decompressed: {why}"))
-}
-
-/// The compressed records end too early.
-#[cold]
-fn cut_off(codec: &str) -> BatchError {
-    unreadable(codec, "it breaks off")
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ const GOES_ON: u8 = 0x80;
 pub(super) struct Cursor<'b> {
     /// What slices are made of.
     source: &'b Bytes,
+    /// The next byte in `source`.
     at: usize,
     /// The part's end in `source`.
     end: usize,
@@ -129,6 +130,7 @@ impl<'b> Cursor<'b> {
     }
 }
 
+/// A length is negative, and not Kafka's null.
 #[cold]
 fn negative(of: &str, length: i32) -> BatchError {
     BatchError::invalid(format!("the length of the {of} is {length}"))

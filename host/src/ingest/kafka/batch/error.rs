@@ -69,6 +69,7 @@ pub enum BatchError {
     },
 }
 
+/// Names the record in the text.
 fn place(record: &Option<usize>) -> String {
     record.map_or_else(String::new, |index| format!(", record {index}"))
 }

@@ -9,7 +9,7 @@ use super::{
 
 /// What a request is, by what is known now.
 #[derive(Debug)]
-pub(in crate::ordering::sequence) enum Verdict<H> {
+pub(crate) enum Verdict<H> {
     /// It comes next, and may be taken once there is room to remember it.
     New,
     /// It is a repeat, and may send again the records that are not `acked` in these outcomes.
@@ -24,7 +24,7 @@ pub(in crate::ordering::sequence) enum Verdict<H> {
 
 impl<H: Clone> Client<H> {
     /// What this request is. Changes nothing.
-    pub(in crate::ordering::sequence) fn look(&self, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
+    pub(crate) fn look(&self, number: &Number, content: Content) -> Result<Verdict<H>, Refusal> {
         let Number { epoch, sequence, .. } = *number;
         if let Some(standing) = self.standing
             && epoch < standing.epoch
@@ -122,7 +122,7 @@ impl<H: Clone> Client<H> {
     }
 
     /// The next new sequence of this epoch, see [`Client::next`]. None if nothing of the epoch is known.
-    pub(in crate::ordering::sequence) fn expected(&self, epoch: u64) -> Option<u64> {
+    pub(crate) fn expected(&self, epoch: u64) -> Option<u64> {
         let next = self.next(epoch);
         match self.standing {
             Some(standing) if epoch < standing.epoch => None,
@@ -134,7 +134,7 @@ impl<H: Clone> Client<H> {
 
     /// Whether everything that was taken in this epoch before this sequence has its outcomes, and none of them is `failed`
     /// or `unknown`. Of an epoch that is over, nothing is kept, and this is true.
-    pub(in crate::ordering::sequence) fn may_acknowledge(&self, epoch: u64, sequence: u64) -> bool {
+    pub(crate) fn may_acknowledge(&self, epoch: u64, sequence: u64) -> bool {
         if self.standing.is_none_or(|standing| standing.epoch != epoch) {
             return true;
         }

@@ -6,8 +6,13 @@
 
 use lz4_flex::block::{DecompressError, decompress_into_with_dict};
 
-use super::{BatchError, Output, cut_off, nothing_after, unreadable};
+use super::{
+    output::Output,
+    refusal::{cut_off, nothing_after, unreadable},
+};
+use crate::ingest::kafka::batch::error::BatchError;
 
+/// The first bytes of a frame.
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
 
 // Bits of the frame's flags.
@@ -20,6 +25,7 @@ const HAS_DICTIONARY: u8 = 1;
 
 /// Bit of a block's size that says that it is not compressed.
 const IS_STORED: u32 = 1 << 31;
+// Sizes of parts that are not read, bytes.
 const CHECKSUM: usize = 4;
 const CONTENT_SIZE: usize = 8;
 const HEAD_CHECKSUM: usize = 1;
@@ -28,7 +34,7 @@ const WINDOW: usize = 64 << 10;
 /// One byte becomes at most so many: it makes a match that much longer.
 const MOST_RATIO: usize = 255;
 
-/// One frame: no client writes a second one.
+/// Decompresses one frame: no client writes a second one.
 pub(super) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<(), BatchError> {
     let mut rest = Rest(input);
     if rest.array()? != MAGIC {
@@ -74,6 +80,7 @@ pub(super) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<(), Ba
     nothing_after("lz4", rest.0)
 }
 
+/// Decompresses a block.
 fn compressed(inside: &[u8], largest: usize, output: &mut Output<'_>) -> Result<(), BatchError> {
     let wanted = largest.min(inside.len().saturating_mul(MOST_RATIO));
     let (before, room) = output.split(wanted)?;
@@ -90,6 +97,7 @@ fn compressed(inside: &[u8], largest: usize, output: &mut Output<'_>) -> Result<
     Ok(())
 }
 
+/// Copies a block that is not compressed.
 fn stored(inside: &[u8], output: &mut Output<'_>) -> Result<(), BatchError> {
     let room = output.room(inside.len())?;
     if room.len() < inside.len() {
@@ -100,6 +108,7 @@ fn stored(inside: &[u8], output: &mut Output<'_>) -> Result<(), BatchError> {
     Ok(())
 }
 
+/// A block, or what it becomes, is larger than the frame says that blocks are.
 #[cold]
 fn too_large_block() -> BatchError {
     unreadable("lz4", "a block is larger than its frame announces")
@@ -109,12 +118,14 @@ fn too_large_block() -> BatchError {
 struct Rest<'i>(&'i [u8]);
 
 impl<'i> Rest<'i> {
+    /// The next bytes.
     fn take(&mut self, length: usize) -> Result<&'i [u8], BatchError> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or_else(|| cut_off("lz4"))?;
         self.0 = rest;
         Ok(taken)
     }
 
+    /// The next bytes, of a number of them that is known here.
     fn array<const N: usize>(&mut self) -> Result<[u8; N], BatchError> {
         let (taken, rest) = self.0.split_first_chunk().ok_or_else(|| cut_off("lz4"))?;
         self.0 = rest;

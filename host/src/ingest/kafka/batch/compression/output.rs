@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 
-use super::BatchError;
-use crate::ingest::parse::Memory;
+use crate::ingest::{kafka::batch::error::BatchError, parse::Memory};
 
 /// Decompressed bytes. They are counted before they are allocated, and never become more than the bound and one byte.
 #[derive(Debug)]
@@ -14,6 +13,7 @@ pub(super) struct Output<'m> {
     written: usize,
     /// The bound.
     most: usize,
+    /// What the bytes are counted in.
     memory: &'m Memory,
 }
 
@@ -73,6 +73,7 @@ impl<'m> Output<'m> {
         Ok(self.bytes.into())
     }
 
+    /// Makes the buffer this large.
     fn grow(&mut self, to: usize) -> Result<(), BatchError> {
         let here = self.bytes.len();
         if self.written == 0 {

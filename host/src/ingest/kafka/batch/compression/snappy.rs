@@ -3,7 +3,11 @@
 
 use snap::raw::{Decoder, decompress_len};
 
-use super::{BatchError, Output, cut_off, unreadable};
+use super::{
+    output::Output,
+    refusal::{cut_off, unreadable},
+};
+use crate::ingest::kafka::batch::error::BatchError;
 
 /// The first bytes of snappy-java's framing ("xerial"). After them stand its version and the oldest one that can read it,
 /// of 4 bytes each; Kafka does not look at them either.
@@ -12,6 +16,7 @@ const VERSIONS: usize = 8;
 /// One byte becomes at most so many: a copy of 64 bytes takes 3.
 const MOST_RATIO: usize = 22;
 
+/// Decompresses one block, or all blocks of the framing.
 pub(super) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<(), BatchError> {
     let Some(framed) = input.strip_prefix(&FRAMING) else {
         return block(input, output);
@@ -27,6 +32,7 @@ pub(super) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<(), Ba
     Ok(())
 }
 
+/// Decompresses one block.
 fn block(input: &[u8], output: &mut Output<'_>) -> Result<(), BatchError> {
     let announced = decompress_len(input).map_err(|error| unreadable("snappy", error))?;
     if announced > input.len().saturating_mul(MOST_RATIO) {
