@@ -7,9 +7,7 @@ mod password;
 
 use crate::support::{
     consumer::{Read, read},
-    kafka_wire::{
-        Batch, INVALID_RECORD, NONE, Record, TIME, TOO_LARGE, UNKNOWN_TOPIC, Wire, produce, record, told,
-    },
+    kafka_wire::{Batch, INVALID_RECORD, NONE, Record, TIME, TOO_LARGE, UNKNOWN_TOPIC, Wire, produce, record, told},
     sidecar::{Builder, Sidecar},
 };
 
@@ -90,14 +88,21 @@ fn the_route_and_not_the_client_decides_about_partitions() {
     for id in 0..8 {
         let of_id = |read: &&Read| read.text().starts_with(&format!("{{\"id\":\"{id}\""));
         let places: Vec<_> = read.iter().filter(of_id).map(|read| read.partition).collect();
-        assert!(places.len() == 5 && places.iter().all(|place| *place == places[0]), "{id}: {places:?}");
+        assert!(
+            places.len() == 5 && places.iter().all(|place| *place == places[0]),
+            "{id}: {places:?}"
+        );
     }
 }
 
 #[test]
 fn a_refused_record_keeps_its_whole_batch_out_and_is_named() {
     let sidecar = sidecar()
-        .route("strict", "json-field", "config = { pointer = \"/id\", missing = \"reject\" }")
+        .route(
+            "strict",
+            "json-field",
+            "config = { pointer = \"/id\", missing = \"reject\" }",
+        )
         .start();
     let mut wire = connect(&sidecar);
     let good = |n: usize| format!("{{\"id\":{n}}}");
@@ -105,14 +110,31 @@ fn a_refused_record_keeps_its_whole_batch_out_and_is_named() {
     let records: Vec<Record<'_>> = values.iter().map(|value| record("k", value)).collect();
     let refused = wire.produce("strict", &Batch::of(&records).bytes());
     assert_eq!(refused.error, INVALID_RECORD, "{refused:?}");
-    assert_eq!(refused.records.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 3]);
-    assert!(refused.records.iter().all(|(_, reason)| reason.contains("/id")), "{refused:?}");
-    assert!(refused.message.is_some_and(|message| message.contains("2 of its records")));
+    assert_eq!(
+        refused.records.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
+        [1, 3]
+    );
+    assert!(
+        refused.records.iter().all(|(_, reason)| reason.contains("/id")),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .message
+            .is_some_and(|message| message.contains("2 of its records"))
+    );
     // What follows on the connection is taken, and stands alone in the topic.
-    assert_eq!(wire.produce("strict", &Batch::of(&[record("k", "{\"id\":9}")]).bytes()).error, NONE);
+    assert_eq!(
+        wire.produce("strict", &Batch::of(&[record("k", "{\"id\":9}")]).bytes())
+            .error,
+        NONE
+    );
     let read = read_back(&sidecar, "strict", 1);
     assert_eq!(read.iter().map(Read::text).collect::<Vec<_>>(), ["{\"id\":9}"]);
-    assert_eq!(sidecar.metric("pointsman_records_total{outcome=\"rejected\",topic=\"strict\"}"), 4.0);
+    assert_eq!(
+        sidecar.metric("pointsman_records_total{outcome=\"rejected\",topic=\"strict\"}"),
+        4.0
+    );
 }
 
 #[test]
@@ -123,7 +145,11 @@ fn each_topic_shows_one_partition_and_only_topics_that_can_be_sent_to() {
     let asked = wire.metadata(Some(&["shown-a", "no-route", "b/ad"]));
     assert_eq!(
         asked,
-        [("shown-a".to_owned(), NONE, 1), ("no-route".to_owned(), UNKNOWN_TOPIC, 0), ("b/ad".to_owned(), 17, 0)]
+        [
+            ("shown-a".to_owned(), NONE, 1),
+            ("no-route".to_owned(), UNKNOWN_TOPIC, 0),
+            ("b/ad".to_owned(), 17, 0)
+        ]
     );
     assert_eq!(wire.metadata(None), [("shown-a".to_owned(), NONE, 1)]);
 }
@@ -146,9 +172,16 @@ fn several_topics_of_one_request_are_answered_one_by_one() {
     let sidecar = sidecar().route("one-*", "key-hash", "").start();
     let mut wire = connect(&sidecar);
     let batch = Batch::of(&[record("k", "v")]).bytes();
-    let body = produce(-1, 30_000, &[("one-a", 0, &batch), ("none", 0, &batch), ("one-b", 0, &batch)]);
+    let body = produce(
+        -1,
+        30_000,
+        &[("one-a", 0, &batch), ("none", 0, &batch), ("one-b", 0, &batch)],
+    );
     wire.send((0, 8), &body);
-    let errors: Vec<_> = told(&wire.answer().expect("an answer")).into_iter().map(|told| told.error).collect();
+    let errors: Vec<_> = told(&wire.answer().expect("an answer"))
+        .into_iter()
+        .map(|told| told.error)
+        .collect();
     assert_eq!(errors, [NONE, UNKNOWN_TOPIC, NONE]);
     for topic in ["one-a", "one-b"] {
         assert_eq!(read_back(&sidecar, topic, 1).len(), 1);
@@ -163,7 +196,10 @@ fn a_batch_over_a_limit_is_told_so_that_a_client_splits_it() {
     assert_eq!(wire.produce("limited", &Batch::of(&many).bytes()).error, TOO_LARGE);
     assert_eq!(wire.produce("limited", &Batch::of(&many[..10]).bytes()).error, NONE);
     let huge = "x".repeat(1 << 20);
-    assert_eq!(wire.produce("limited", &Batch::of(&[record("k", &huge)]).bytes()).error, TOO_LARGE);
+    assert_eq!(
+        wire.produce("limited", &Batch::of(&[record("k", &huge)]).bytes()).error,
+        TOO_LARGE
+    );
     assert_eq!(read_back(&sidecar, "limited", 10).len(), 10);
 }
 
@@ -188,7 +224,10 @@ fn metrics_tell_what_came_in_by_kafkas_protocol() {
     // ApiVersions 3: name and version in the flexible form, after the tagged fields of the head.
     wire.send((18, 3), &[&[0, 6][..], b"tests", &[4], b"1.0", &[0]].concat());
     assert!(wire.answer().is_some());
-    assert_eq!(wire.produce("counted", &Batch::of(&[record("k", "v")]).bytes()).error, NONE);
+    assert_eq!(
+        wire.produce("counted", &Batch::of(&[record("k", "v")]).bytes()).error,
+        NONE
+    );
     for line in [
         "pointsman_kafka_clients{software=\"tests\",version=\"1.0\"}",
         "pointsman_kafka_requests_total{api=\"produce\"}",

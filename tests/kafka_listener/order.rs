@@ -51,7 +51,11 @@ fn a_batch_that_comes_again_is_written_once_also_over_another_connection() {
         assert_eq!(wire.produce("again", batch).error, NONE);
     }
     // If one had been written twice, one more record would not be the last.
-    assert_eq!(wire.produce("again", &producer.batch(&[record("one key", "last")])).error, NONE);
+    assert_eq!(
+        wire.produce("again", &producer.batch(&[record("one key", "last")]))
+            .error,
+        NONE
+    );
     let read = read_back(&sidecar, "again", texts.len() + 1);
     assert_eq!(values(&read)[..30], texts);
     assert_eq!(values(&read)[30], "last");
@@ -113,19 +117,34 @@ fn each_topic_and_partition_of_a_producer_counts_by_itself() {
 #[test]
 fn a_refused_batch_of_an_idempotent_producer_may_be_replaced_by_another() {
     let sidecar = sidecar()
-        .route("strict", "json-field", "config = { pointer = \"/to\", missing = \"reject\" }")
+        .route(
+            "strict",
+            "json-field",
+            "config = { pointer = \"/to\", missing = \"reject\" }",
+        )
         .start();
     let mut wire = connect(&sidecar);
     let mut producer = wire.producer();
-    assert_eq!(wire.produce("strict", &producer.batch(&[record("k", "{\"to\":0,\"n\":1}")])).error, NONE);
+    assert_eq!(
+        wire.produce("strict", &producer.batch(&[record("k", "{\"to\":0,\"n\":1}")]))
+            .error,
+        NONE
+    );
     let before = producer.next;
     assert_eq!(wire.produce("strict", &producer.batch(&[record("k", "{}")])).error, 87);
     // The one behind it was made before the client knew, and has to wait for its turn.
     let behind = producer.batch(&[record("k", "{\"to\":0,\"n\":3}")]);
     assert_eq!(wire.produce("strict", &behind).error, OUT_OF_ORDER);
     producer.next = before;
-    assert_eq!(wire.produce("strict", &producer.batch(&[record("k", "{\"to\":0,\"n\":2}")])).error, NONE);
-    assert_eq!(values(&read_back(&sidecar, "strict", 2)), ["{\"to\":0,\"n\":1}", "{\"to\":0,\"n\":2}"]);
+    assert_eq!(
+        wire.produce("strict", &producer.batch(&[record("k", "{\"to\":0,\"n\":2}")]))
+            .error,
+        NONE
+    );
+    assert_eq!(
+        values(&read_back(&sidecar, "strict", 2)),
+        ["{\"to\":0,\"n\":1}", "{\"to\":0,\"n\":2}"]
+    );
 }
 
 #[test]
@@ -140,10 +159,17 @@ fn what_was_taken_before_a_stop_is_answered() {
     let mut told: Vec<_> = (0..AHEAD / 2).map(|_| wire.told().error).collect();
     sidecar.terminate();
     while let Some(answer) = wire.answer() {
-        told.extend(crate::support::kafka_wire::told(&answer).into_iter().map(|told| told.error));
+        told.extend(
+            crate::support::kafka_wire::told(&answer)
+                .into_iter()
+                .map(|told| told.error),
+        );
     }
     assert!(told.iter().all(|error| *error == NONE), "{told:?}");
     assert!(sidecar.ended().success());
     let address = sidecar.kafka.expect("a listener");
-    assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+    assert!(
+        std::net::TcpStream::connect(address).is_err(),
+        "nobody listens any more"
+    );
 }

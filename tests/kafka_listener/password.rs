@@ -29,21 +29,33 @@ fn error(wire: &mut Wire) -> i16 {
 fn authenticate(wire: &mut Wire, message: &[u8]) -> i16 {
     wire.send(HANDSHAKE, &text("PLAIN"));
     assert_eq!(error(wire), NONE);
-    wire.send(AUTHENTICATE, &[&(message.len() as i32).to_be_bytes()[..], message].concat());
+    wire.send(
+        AUTHENTICATE,
+        &[&(message.len() as i32).to_be_bytes()[..], message].concat(),
+    );
     error(wire)
 }
 
 #[test]
 fn the_token_opens_the_listener_and_nothing_else_does() {
     let (sidecar, _token) = with_token();
-    for wrong in [&b"\0user\0a-secre"[..], b"\0user\0a-secret2", b"\0user\0", b"a-secret", b""] {
+    for wrong in [
+        &b"\0user\0a-secre"[..],
+        b"\0user\0a-secret2",
+        b"\0user\0",
+        b"a-secret",
+        b"",
+    ] {
         let mut wire = connect(&sidecar);
         assert_eq!(authenticate(&mut wire, wrong), AUTHENTICATION_FAILED, "{wrong:?}");
         assert!(wire.is_closed());
     }
     let mut wire = connect(&sidecar);
     assert_eq!(authenticate(&mut wire, b"\0any user\0a-secret"), NONE);
-    assert_eq!(wire.produce("guarded", &Batch::of(&[record("k", "v")]).bytes()).error, NONE);
+    assert_eq!(
+        wire.produce("guarded", &Batch::of(&[record("k", "v")]).bytes()).error,
+        NONE
+    );
     assert_eq!(read_back(&sidecar, "guarded", 1).len(), 1);
 }
 
@@ -60,5 +72,8 @@ fn nothing_is_taken_from_a_client_that_has_not_shown_the_token() {
     assert_eq!(error(&mut wire), UNSUPPORTED_MECHANISM);
     wire.send((3, 4), &[0xff, 0xff, 0xff, 0xff, 1]);
     assert!(wire.is_closed());
-    assert_eq!(sidecar.metric("pointsman_records_total{outcome=\"acked\",topic=\"guarded\"}"), 0.0);
+    assert_eq!(
+        sidecar.metric("pointsman_records_total{outcome=\"acked\",topic=\"guarded\"}"),
+        0.0
+    );
 }

@@ -74,7 +74,10 @@ impl Wire {
     pub(crate) fn is_closed(&mut self) -> bool {
         match self.stream.read(&mut [0]) {
             Ok(read) => read == 0,
-            Err(error) => !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
+            Err(error) => !matches!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            ),
         }
     }
 
@@ -97,7 +100,10 @@ impl Wire {
 
     /// A new producer id.
     pub(crate) fn producer(&mut self) -> Producer {
-        self.send(INIT_PRODUCER_ID, &[&[0xff, 0xff][..], &60_000_i32.to_be_bytes()].concat());
+        self.send(
+            INIT_PRODUCER_ID,
+            &[&[0xff, 0xff][..], &60_000_i32.to_be_bytes()].concat(),
+        );
         let answer = self.answer().expect("an answer");
         let mut rest = Rest(&answer[4..]);
         assert_eq!(rest.i16(), NONE);

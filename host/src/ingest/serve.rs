@@ -17,7 +17,11 @@ use super::{
     places::{ListenerKind, Places},
     workers::Share,
 };
-use crate::{base::metrics::GaugeGuard, config::{Limits, Listen}, ordering::sequence::Owner};
+use crate::{
+    base::metrics::GaugeGuard,
+    config::{Limits, Listen},
+    ordering::sequence::Owner,
+};
 
 /// Pause after a failed accept, which mostly means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

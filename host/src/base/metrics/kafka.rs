@@ -112,7 +112,10 @@ impl Drop for KafkaClient {
         if *count == 0 {
             open.remove(&self.kind);
             // Fails only if it is gone already.
-            let _ = self.clients.connections.remove_label_values(&[&self.kind.0, &self.kind.1]);
+            let _ = self
+                .clients
+                .connections
+                .remove_label_values(&[&self.kind.0, &self.kind.1]);
         }
     }
 }
@@ -138,7 +141,9 @@ mod tests {
 
     fn kinds(registry: &prometheus::Registry) -> usize {
         let families = registry.gather();
-        let clients = families.iter().find(|family| family.name() == "pointsman_kafka_clients");
+        let clients = families
+            .iter()
+            .find(|family| family.name() == "pointsman_kafka_clients");
         clients.map_or(0, |family| family.get_metric().len())
     }
 

@@ -69,7 +69,12 @@ impl Client {
         let pipeline = pipeline::tests::pipeline(&producer, &limits);
         let api = Api::new(pipeline, limits.clone(), None, false, Duration::from_secs(100));
         let workers = Workers::start().unwrap();
-        let server = Arc::new(Server::new(Arc::new(api), workers.share(), limits.clone(), &Listen::default()));
+        let server = Arc::new(Server::new(
+            Arc::new(api),
+            workers.share(),
+            limits.clone(),
+            &Listen::default(),
+        ));
         let ((ours, theirs), (drain, draining), buffer) = (duplex(room), watch::channel(false), Arc::default());
         let watched = Watched {
             socket: theirs,

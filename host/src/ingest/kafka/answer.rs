@@ -5,9 +5,11 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::{
     ResponseError as Kafka,
     messages::{
-        ApiVersionsResponse, BrokerId, FetchResponse, InitProducerIdResponse, MetadataResponse, ProduceResponse,
-        ProducerId, ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
+        ApiVersionsResponse, BrokerId, FetchResponse, FindCoordinatorResponse, InitProducerIdResponse,
+        MetadataResponse, ProduceResponse, ProducerId, ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse,
+        TopicName,
         api_versions_response::ApiVersion,
+        fetch_response::{FetchableTopicResponse, PartitionData},
         metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
         produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
     },
@@ -15,7 +17,7 @@ use kafka_protocol::{
 };
 
 use super::{
-    request::{AnswerTo, Api},
+    request::{AnswerTo, Api, Fetch},
     told::Told,
 };
 
@@ -68,7 +70,7 @@ fn frame_in<A: Encodable + HeaderVersion>(to: AnswerTo, version: i16, answer: &A
 /// Lists these requests. `newer`: the client asked by a version of the question that does not exist here.
 pub(super) fn api_versions(to: AnswerTo, apis: impl Iterator<Item = Api>, newer: bool) -> anyhow::Result<Bytes> {
     let keys = apis.map(|api| {
-        let (first, last) = api.versions();
+        let (first, last) = api.listed();
         ApiVersion::default()
             .with_api_key(api.key())
             .with_min_version(first)
@@ -153,9 +155,29 @@ pub(super) fn init_producer_id(to: AnswerTo, id: Result<i64, Kafka>) -> anyhow::
     frame(to, &answer)
 }
 
-/// Nothing can be read here.
-pub(super) fn fetch(to: AnswerTo, error: Kafka) -> anyhow::Result<Bytes> {
-    frame(to, &FetchResponse::default().with_error_code(error.code()))
+/// Nothing can be read here. Each partition is refused by itself: librdkafka does not look at an error for all.
+pub(super) fn fetch(to: AnswerTo, request: &Fetch) -> anyhow::Result<Bytes> {
+    let topics = request.topics.iter().map(|(name, partitions)| {
+        let partitions = partitions.iter().map(|partition| {
+            PartitionData::default()
+                .with_partition_index(*partition)
+                .with_error_code(Kafka::TopicAuthorizationFailed.code())
+                .with_high_watermark(-1)
+        });
+        FetchableTopicResponse::default()
+            .with_topic(TopicName(text(name.as_str())))
+            .with_partitions(partitions.collect())
+    });
+    frame(to, &FetchResponse::default().with_responses(topics.collect()))
+}
+
+/// There is no coordinator.
+pub(super) fn no_coordinator(to: AnswerTo, error: Kafka, message: &str) -> anyhow::Result<Bytes> {
+    let answer = FindCoordinatorResponse::default()
+        .with_error_code(error.code())
+        .with_error_message(Some(text(message)))
+        .with_node_id(BrokerId(-1));
+    frame(to, &answer)
 }
 
 pub(super) fn sasl_handshake(to: AnswerTo, error: Option<Kafka>) -> anyhow::Result<Bytes> {

@@ -33,6 +33,8 @@ use crate::{
 const UNDER_WAY: usize = 128;
 /// How long a connection that is closed for a mistake is still read, so that its client sees the last answers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The longest that an answer to a consumer is held back.
+const MOST_CALM: Duration = Duration::from_secs(1);
 /// What counts for each topic and partition that a request names, bytes: twice what is kept of it.
 const PART_BYTES: usize = 256;
 
@@ -44,7 +46,9 @@ enum Closing {
     #[error("a request is not answered: {0}")]
     Unreadable(#[from] Unreadable),
     /// Requests are taken only after authentication.
-    #[error("a request of kind {0} came before authentication; the password of SASL PLAIN is the text of listen.token_file")]
+    #[error(
+        "a request of kind {0} came before authentication; the password of SASL PLAIN is the text of listen.token_file"
+    )]
     NotAuthenticated(&'static str),
     #[error("its client could not be authenticated (SASL PLAIN; the password is the text of listen.token_file)")]
     WrongPassword,
@@ -108,7 +112,7 @@ impl KafkaApi {
             api: &self,
             address,
             is_authenticated: self.token.is_none(),
-            no_offset: NO_OFFSET,
+            no_offset: NO_OFFSET_TO_COUNT_FROM,
             counted: None,
             drain,
         };
@@ -203,7 +207,9 @@ impl Client<'_> {
         let (to, request) = request::read(bytes)?;
         self.api.pipeline.metrics.kafka.request(to.api.as_str());
         let parts = room.bytes() + request.parts() * PART_BYTES;
-        room.grow(parts).await.map_err(|busy| Closing::NoRoom(busy.to_string()))?;
+        room.grow(parts)
+            .await
+            .map_err(|busy| Closing::NoRoom(busy.to_string()))?;
         if !self.is_authenticated && !is_open(to.api) {
             return Err(Closing::NotAuthenticated(to.api.as_str()));
         }
@@ -262,9 +268,16 @@ impl Client<'_> {
                 let known = mechanism.as_str() == answer::PLAIN;
                 answer::sasl_handshake(to, (!known).then_some(Kafka::UnsupportedSaslMechanism))
             }
-            Request::Fetch => {
-                tracing::warn!("a consumer connected to the Kafka listener, where nothing can be read; connect consumers to the cluster itself");
-                answer::fetch(to, Kafka::TopicAuthorizationFailed)
+            Request::Fetch(request) => {
+                tracing::warn!(
+                    "a consumer asks the Kafka listener, where nothing can be read; connect consumers to the cluster itself"
+                );
+                self.calm(request.max_wait_ms).await;
+                answer::fetch(to, &request)
+            }
+            Request::FindCoordinator { transactional } => {
+                let (error, message) = self.why_no_coordinator(transactional);
+                answer::no_coordinator(to, error, message)
             }
             Request::Produce(_) | Request::SaslAuthenticate(_) => anyhow::bail!("it is answered elsewhere"),
         }
@@ -278,6 +291,29 @@ impl Client<'_> {
             .filter(move |api| with_sasl || !matches!(api, Api::SaslHandshake | Api::SaslAuthenticate))
     }
 
+    /// Waits as long as a consumer would wait for records, so that one that asks again at once does not ask all the time.
+    async fn calm(&mut self, max_wait_ms: i32) {
+        let wait = Duration::from_millis(u64::from(max_wait_ms.max(0).unsigned_abs())).min(MOST_CALM);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = self.drain.wait_for(|drain| *drain) => {}
+        }
+    }
+
+    /// Why there is no coordinator: an error after which clients do not ask again.
+    fn why_no_coordinator(&self, transactional: bool) -> (Kafka, &'static str) {
+        let message = "there are no transactions here; send without transactional.id, or connect this producer to the cluster itself";
+        match transactional {
+            // Java shows the message of an error that it does not expect.
+            true if self.no_offset == NO_OFFSET => (Kafka::InvalidRequest, message),
+            true => (Kafka::TransactionalIdAuthorizationFailed, message),
+            false => (
+                Kafka::GroupAuthorizationFailed,
+                "nothing can be read here; connect consumers to the cluster itself",
+            ),
+        }
+    }
+
     /// The client says what it is.
     fn meet(&mut self, software: &Software) {
         let (name, version) = (software.name.as_str(), software.version.as_str());
@@ -286,7 +322,11 @@ impl Client<'_> {
     }
 
     fn authenticate(&mut self, to: AnswerTo, message: &[u8]) -> anyhow::Result<(Bytes, Option<Closing>)> {
-        let right = self.api.token.as_ref().is_none_or(|token| sasl::is_password(message, token));
+        let right = self
+            .api
+            .token
+            .as_ref()
+            .is_none_or(|token| sasl::is_password(message, token));
         self.is_authenticated |= right;
         let wrong = (
             Kafka::SaslAuthenticationFailed,
@@ -317,10 +357,10 @@ const fn is_open(api: Api) -> bool {
     matches!(api, Api::ApiVersions | Api::SaslHandshake | Api::SaslAuthenticate)
 }
 
-/// Java takes -1 for "no offset", and clients that hand on the number show it.
+/// Java takes this for "no offset".
 const NO_OFFSET: i64 = -1;
-/// Clients that count on from a batch's offset for each of its records would make real offsets of -1: 0, 1, 2, … From here they come to
-/// numbers that no offset is, and librdkafka's to "none".
+/// Other clients count on from a batch's offset for each of its records, which would make real offsets of -1: 0, 1, 2, … From here they
+/// come to numbers that no offset is, and librdkafka's bindings to "none".
 const NO_OFFSET_TO_COUNT_FROM: i64 = -(1 << 62);
 
 /// What stands where an offset would be, for this client: the records of a batch have gone to several partitions.

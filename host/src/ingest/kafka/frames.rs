@@ -69,7 +69,9 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
     pub(super) async fn next<A>(&mut self, answers: &mpsc::Sender<A>) -> Result<Frame, NoFrame> {
         let length = self.length(answers).await?;
         let most = self.limits.max_body_bytes;
-        let size = usize::try_from(length).ok().filter(|size| (SHORTEST..=most).contains(size));
+        let size = usize::try_from(length)
+            .ok()
+            .filter(|size| (SHORTEST..=most).contains(size));
         let Some(size) = size else {
             let hint = hint(length);
             return Err(NoFrame::Length { length, most, hint });
@@ -120,7 +122,9 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
             if bytes.len() == bytes.capacity() {
                 // An announced length proves nothing, so a large request grows as it comes.
                 let more = capacity(bytes.len() + 1, bytes.capacity(), Some(size), size);
-                room.grow(more).await.map_err(|busy| NoFrame::NoRoom(busy.to_string()))?;
+                room.grow(more)
+                    .await
+                    .map_err(|busy| NoFrame::NoRoom(busy.to_string()))?;
                 bytes.reserve_exact(more - bytes.len());
             }
             let left = size - bytes.len();
@@ -151,7 +155,9 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
 /// What a client that does not speak Kafka's protocol seems to speak, by the first bytes that it sent.
 fn hint(length: i32) -> &'static str {
     match length.to_be_bytes() {
-        [0x16, 0x03, ..] => "; it looks like TLS, which this listener does not speak: set security.protocol to PLAINTEXT or SASL_PLAINTEXT",
+        [0x16, 0x03, ..] => {
+            "; it looks like TLS, which this listener does not speak: set security.protocol to PLAINTEXT or SASL_PLAINTEXT"
+        }
         [b'A'..=b'Z', b'A'..=b'Z', b'A'..=b'Z' | b' ', b'A'..=b'Z' | b' ' | b'/'] => {
             "; it looks like HTTP, which is spoken at listen.http"
         }

@@ -59,7 +59,11 @@ impl KafkaApi {
     /// Takes the batches in the order of the request. Must not be cancelled half-way.
     pub(super) async fn take(&self, request: Produce, room: Reservation, drain: &watch::Receiver<bool>) -> Taken {
         let terms = Terms {
-            ack: if request.acks == 0 { AckMode::Unwaited } else { AckMode::Waited },
+            ack: if request.acks == 0 {
+                AckMode::Unwaited
+            } else {
+                AckMode::Waited
+            },
             deadline: Instant::now() + patience(request.timeout_ms),
             drain,
         };
@@ -143,7 +147,9 @@ impl KafkaApi {
     /// Looks up the topic and checks the partition that the client chose.
     async fn topic(&self, sent: &Sent<'_>, terms: &Terms<'_>) -> Result<Arc<str>, Told> {
         if terms.deadline <= Instant::now() {
-            return Err(Told::later("the time of the request was over before the batch had its turn; send it again"));
+            return Err(Told::later(
+                "the time of the request was over before the batch had its turn; send it again",
+            ));
         }
         valid_topic(sent.topic).map_err(|problem| Told::new(Kafka::InvalidTopicException, problem))?;
         let name: Arc<str> = Arc::from(sent.topic);

@@ -22,7 +22,13 @@ pub(super) fn new_id() -> i64 {
 }
 
 /// The number of a batch with so many records, for this partition.
-pub(super) fn number(numbered: &Numbered, batch: batch::Numbered, records: usize, topic: &str, partition: i32) -> Number {
+pub(super) fn number(
+    numbered: &Numbered,
+    batch: batch::Numbered,
+    records: usize,
+    topic: &str,
+    partition: i32,
+) -> Number {
     let batch::Numbered {
         id,
         epoch,

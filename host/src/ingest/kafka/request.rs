@@ -10,6 +10,7 @@ pub(super) enum Api {
     Produce,
     Fetch,
     Metadata,
+    FindCoordinator,
     SaslHandshake,
     ApiVersions,
     InitProducerId,
@@ -17,10 +18,11 @@ pub(super) enum Api {
 }
 
 impl Api {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Produce,
         Self::Fetch,
         Self::Metadata,
+        Self::FindCoordinator,
         Self::SaslHandshake,
         Self::ApiVersions,
         Self::InitProducerId,
@@ -33,6 +35,7 @@ impl Api {
             Self::Produce => 0,
             Self::Fetch => 1,
             Self::Metadata => 3,
+            Self::FindCoordinator => 10,
             Self::SaslHandshake => 17,
             Self::ApiVersions => 18,
             Self::InitProducerId => 22,
@@ -45,14 +48,24 @@ impl Api {
         match self {
             // Below 3, records come in formats without headers. From 13 on, topics have ids instead of names.
             Self::Produce => (3, 12),
-            // librdkafka takes a broker without this for one of 2016, and sends it the old formats. From 7 on, an answer can
-            // have one error for all.
+            // librdkafka takes a broker without this for one of 2016, and sends it the old formats.
             Self::Fetch => (4, 11),
             Self::Metadata => (0, 12),
+            // Without this, librdkafka's consumers would wait for ever, and its producers would not compress with lz4.
+            Self::FindCoordinator => (0, 2),
             // Version 0 goes on without the heads of requests.
             Self::SaslHandshake => (1, 1),
             Self::ApiVersions | Self::InitProducerId => (0, 4),
             Self::SaslAuthenticate => (0, 2),
+        }
+    }
+
+    /// The versions that ApiVersions lists.
+    pub(super) const fn listed(self) -> (i16, i16) {
+        match (self, self.versions()) {
+            // As Kafka itself does (KAFKA-18659): librdkafka compresses nothing for a broker that does not list version 0.
+            (Self::Produce, (_, last)) => (0, last),
+            (_, versions) => versions,
         }
     }
 
@@ -61,6 +74,7 @@ impl Api {
         match self {
             Self::Produce | Self::Metadata => 9,
             Self::Fetch => 12,
+            Self::FindCoordinator => 3,
             Self::SaslHandshake => i16::MAX,
             Self::ApiVersions => 3,
             Self::InitProducerId | Self::SaslAuthenticate => 2,
@@ -73,6 +87,7 @@ impl Api {
             Self::Produce => "produce",
             Self::Fetch => "fetch",
             Self::Metadata => "metadata",
+            Self::FindCoordinator => "find_coordinator",
             Self::SaslHandshake => "sasl_handshake",
             Self::ApiVersions => "api_versions",
             Self::InitProducerId => "init_producer_id",
@@ -104,8 +119,12 @@ pub(super) enum Unreadable {
 #[derive(Debug)]
 pub(super) enum Request {
     Produce(Produce),
-    Fetch,
+    Fetch(Fetch),
     Metadata(Metadata),
+    /// Whether it is that of a transaction; else it is a consumer group's.
+    FindCoordinator {
+        transactional: bool,
+    },
     /// The name of a mechanism.
     SaslHandshake(Text),
     ApiVersions(Option<Software>),
@@ -141,6 +160,14 @@ pub(super) struct ProduceTopic {
 }
 
 #[derive(Debug)]
+pub(super) struct Fetch {
+    /// How long the client would wait for records.
+    pub(super) max_wait_ms: i32,
+    /// Each topic with its partitions.
+    pub(super) topics: Vec<(Text, Vec<i32>)>,
+}
+
+#[derive(Debug)]
 pub(super) struct Metadata {
     /// The topics that are asked for; None for all.
     pub(super) topics: Option<Vec<Text>>,
@@ -151,6 +178,7 @@ impl Request {
     pub(super) fn parts(&self) -> usize {
         match self {
             Self::Produce(produce) => produce.topics.iter().map(|topic| 1 + topic.partitions.len()).sum(),
+            Self::Fetch(fetch) => fetch.topics.iter().map(|(_, partitions)| 1 + partitions.len()).sum(),
             Self::Metadata(metadata) => metadata.topics.as_ref().map_or(0, Vec::len),
             _ => 0,
         }
@@ -184,8 +212,14 @@ pub(super) fn read(request: Bytes) -> Result<(AnswerTo, Request), Unreadable> {
     reader.end()?;
     let request = match api {
         Api::Produce => Request::Produce(produce(&mut reader)?),
-        Api::Fetch => Request::Fetch,
+        Api::Fetch => Request::Fetch(fetch(&mut reader, version)?),
         Api::Metadata => Request::Metadata(metadata(&mut reader, version)?),
+        Api::FindCoordinator => {
+            let _key = reader.text()?;
+            Request::FindCoordinator {
+                transactional: version >= 1 && reader.i8()? == TRANSACTION,
+            }
+        }
         Api::SaslHandshake => Request::SaslHandshake(reader.text()?),
         Api::ApiVersions => Request::ApiVersions(software(&mut reader, version)?),
         Api::InitProducerId => Request::InitProducerId {
@@ -212,7 +246,10 @@ pub(super) const MOST_PARTS: usize = 10_000;
 fn check_parts(reader: &Reader, parts: usize) -> Result<(), Malformed> {
     match parts <= MOST_PARTS {
         true => Ok(()),
-        false => Err(reader.malformed("the request names more than 10,000 topics and partitions, which is more than are read")),
+        false => {
+            Err(reader
+                .malformed("the request names more than 10,000 topics and partitions, which is more than are read"))
+        }
     }
 }
 
@@ -241,6 +278,36 @@ fn produce(reader: &mut Reader) -> Result<Produce, Malformed> {
         timeout_ms,
         topics,
     })
+}
+
+/// The kind of a coordinator that is asked for; 0 is a consumer group's.
+const TRANSACTION: i8 = 1;
+
+/// Reads what is needed to refuse each partition.
+fn fetch(reader: &mut Reader, version: i16) -> Result<Fetch, Malformed> {
+    let _replica_id = reader.i32()?;
+    let max_wait_ms = reader.i32()?;
+    // The bytes to wait for, the most bytes, the isolation level; then the session.
+    reader.skip(4 + 4 + 1)?;
+    if version >= 7 {
+        reader.skip(8)?;
+    }
+    // The offset and the most bytes; then the leader's epoch and where the log begins.
+    let rest = 8 + 4 + if version >= 9 { 4 } else { 0 } + if version >= 5 { 8 } else { 0 };
+    let (mut topics, mut parts) = (Vec::new(), 0);
+    for _ in 0..reader.list()? {
+        let name = reader.text()?;
+        let count = reader.list()?;
+        parts += 1 + count;
+        check_parts(reader, parts)?;
+        let mut partitions = Vec::new();
+        for _ in 0..count {
+            partitions.push(reader.i32()?);
+            reader.skip(rest)?;
+        }
+        topics.push((name, partitions));
+    }
+    Ok(Fetch { max_wait_ms, topics })
 }
 
 /// The first version in which a topic may be asked for by its id, and the bytes of an id.

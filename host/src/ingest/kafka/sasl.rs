@@ -6,7 +6,8 @@ use subtle::ConstantTimeEq as _;
 /// Whether the message of a client has this token as its password.
 pub(super) fn is_password(message: &[u8], token: &str) -> bool {
     let mut parts = message.split(|byte| *byte == 0);
-    let (Some(_authorized), Some(_user), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(_authorized), Some(_user), Some(password), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return false;
     };

@@ -72,7 +72,10 @@ impl Told {
     /// Refuses the whole batch because of these records.
     pub(super) fn refused(refused: Vec<(usize, RecordError)>) -> Self {
         let Some((_, first)) = refused.first() else {
-            return Self::new(Kafka::UnknownServerError, "the sidecar refused the batch without a reason");
+            return Self::new(
+                Kafka::UnknownServerError,
+                "the sidecar refused the batch without a reason",
+            );
         };
         let all_alike = refused.iter().all(|(_, error)| class(error.code) == class(first.code));
         match class(first.code) {
@@ -115,7 +118,9 @@ impl Told {
             (0, 0) => Self::later(format!("nothing of the batch was written: {first}; send it again")),
             _ if idempotent => Self::new(
                 Kafka::NotEnoughReplicasAfterAppend,
-                format!("{acked} of {total} records are acknowledged, the others not: {first}; send the batch again, which writes only the others"),
+                format!(
+                    "{acked} of {total} records are acknowledged, the others not: {first}; send the batch again, which writes only the others"
+                ),
             ),
             _ => Self::new(
                 Kafka::UnknownServerError,
@@ -179,7 +184,9 @@ impl From<BatchError> for Told {
             BatchError::UnsupportedCompression(_) => Kafka::UnsupportedCompressionType,
             BatchError::Transactional => Kafka::InvalidTxnState,
             // Java's producer then makes two batches of one.
-            BatchError::TooManyRecords { .. } | BatchError::TooLarge { .. } | BatchError::NoMemory => Kafka::MessageTooLarge,
+            BatchError::TooManyRecords { .. } | BatchError::TooLarge { .. } | BatchError::NoMemory => {
+                Kafka::MessageTooLarge
+            }
             BatchError::Control | BatchError::Invalid { .. } => Kafka::InvalidRecord,
         };
         let records = match &error {
@@ -221,7 +228,9 @@ impl From<NotBegun> for Told {
                 Refusal::Resync { .. } => Kafka::UnknownProducerId,
                 Refusal::StaleEpoch { .. } => Kafka::InvalidProducerEpoch,
                 Refusal::Forgotten { .. } => Kafka::DuplicateSequenceNumber,
-                Refusal::Gap { .. } | Refusal::Blocked { .. } | Refusal::Mismatch { .. } => Kafka::OutOfOrderSequenceNumber,
+                Refusal::Gap { .. } | Refusal::Blocked { .. } | Refusal::Mismatch { .. } => {
+                    Kafka::OutOfOrderSequenceNumber
+                }
                 Refusal::TooManyClients | Refusal::NoMemory => Kafka::NotEnoughReplicas,
                 Refusal::TooLarge { .. } => Kafka::MessageTooLarge,
             },

@@ -54,6 +54,10 @@ impl Reader {
         Ok(array)
     }
 
+    pub(super) fn i8(&mut self) -> Result<i8, Malformed> {
+        self.array().map(i8::from_be_bytes)
+    }
+
     pub(super) fn i16(&mut self) -> Result<i16, Malformed> {
         self.array().map(i16::from_be_bytes)
     }
