@@ -239,3 +239,97 @@ impl From<NotBegun> for Told {
         Self::new(code, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::outcome::Ack;
+
+    fn error(code: Code) -> RecordError {
+        RecordError::new(code, "why")
+    }
+
+    fn acked() -> Outcome {
+        Outcome::Acked(Ack {
+            partition: 0,
+            offset: None,
+            timestamp: None,
+        })
+    }
+
+    fn of(outcomes: &[Outcome], idempotent: bool) -> Option<Kafka> {
+        Told::outcomes(outcomes.iter().map(Some), idempotent).error
+    }
+
+    #[test]
+    fn no_batch_succeeds_while_one_of_its_records_is_not_acknowledged() {
+        assert_eq!(of(&[acked(), acked()], true), None);
+        let others = [
+            Outcome::Rejected(error(Code::TopicUnauthorized)),
+            Outcome::Failed(error(Code::NotQueued)),
+            Outcome::Unknown(error(Code::TimedOut)),
+        ];
+        for other in others {
+            for idempotent in [true, false] {
+                for outcomes in [
+                    &[acked(), other.clone()][..],
+                    &[other.clone(), acked()],
+                    std::slice::from_ref(&other),
+                ] {
+                    assert!(of(outcomes, idempotent).is_some(), "{outcomes:?}");
+                }
+            }
+        }
+        assert!(Told::outcomes([None].into_iter(), true).error.is_some());
+    }
+
+    #[test]
+    fn only_a_producer_that_cannot_double_is_told_to_send_again_what_may_be_written() {
+        for maybe_written in [
+            &[acked(), Outcome::Failed(error(Code::NotQueued))][..],
+            &[Outcome::Unknown(error(Code::TimedOut))],
+            &[acked(), Outcome::Unknown(error(Code::DrainExpired))],
+        ] {
+            let retriable = |idempotent| of(maybe_written, idempotent).is_some_and(|error| error.is_retriable());
+            assert!(retriable(true), "{maybe_written:?}");
+            assert!(!retriable(false), "{maybe_written:?}");
+        }
+        assert!(Told::late(true).error.is_some_and(|error| error.is_retriable()));
+        assert!(!Told::late(false).error.is_some_and(|error| error.is_retriable()));
+        // What is certainly not written may be sent again by anybody.
+        let nothing = [
+            Outcome::Failed(error(Code::NotQueued)),
+            Outcome::Failed(error(Code::GenerationChanged)),
+        ];
+        assert!(of(&nothing, false).is_some_and(|error| error.is_retriable()));
+    }
+
+    #[test]
+    fn a_refusal_names_its_records_unless_kafka_has_a_code_for_all() {
+        let refused = |codes: &[Code]| {
+            let errors = codes.iter().map(|code| error(*code)).enumerate().collect();
+            let told = Told::refused(errors);
+            (told.error, told.records.len())
+        };
+        assert_eq!(refused(&[Code::PluginRejected]), (Some(Kafka::InvalidRecord), 1));
+        assert_eq!(
+            refused(&[Code::PluginRejected, Code::KeyRequired]),
+            (Some(Kafka::InvalidRecord), 2)
+        );
+        assert_eq!(
+            refused(&[Code::RecordTooLarge, Code::RecordTooLarge]),
+            (Some(Kafka::MessageTooLarge), 0)
+        );
+        assert_eq!(
+            refused(&[Code::RecordTooLarge, Code::PluginRejected]),
+            (Some(Kafka::InvalidRecord), 2)
+        );
+        assert_eq!(refused(&[]).0, Some(Kafka::UnknownServerError));
+    }
+
+    #[test]
+    fn errors_have_kafkas_names_in_metrics() {
+        assert_eq!(Told::ACKED.name(), "none");
+        assert_eq!(Told::behind().name(), "out_of_order_sequence_number");
+    }
+}
