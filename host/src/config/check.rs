@@ -85,9 +85,7 @@ fn listen(config: &Config, found: &mut Findings<'_>) {
         {
             found.add(
                 &["listen", key],
-                format!(
-                    "{address} is reachable from other machines, expected a loopback address, or token_file beside it"
-                ),
+                format!("{address} is reachable from other machines, expected loopback, or token_file beside it"),
             );
         }
     }

@@ -3,12 +3,13 @@
 //! A producer connects here as it would to a cluster of one broker, which leads one partition of every topic. So its own partitioner
 //! decides nothing; the route does, as for every record.
 //!
-//! [`connection`] reads [`frames`] and takes the requests in them ([`request`], by the fields of [`wire`]) in the order in which they
+//! [`connection`] reads [`frames`] and takes the requests in them ([`request`], of the kinds in [`api`], by the fields of [`wire`]) in the order in which they
 //! come. A Produce request ([`produce`]) has a [`batch`] for each partition. A batch is decided
 //! as a whole, handed to the [pipeline](crate::pipeline), and its [`outcomes`] become one [`answer`]; [`told`] is the one place that
 //! says which error code stands for what. Batches of idempotent [`producers`] go through [`crate::ordering::numbered`].
 
 mod answer;
+mod api;
 pub mod batch;
 mod connection;
 mod frames;

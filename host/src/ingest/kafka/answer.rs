@@ -17,7 +17,8 @@ use kafka_protocol::{
 };
 
 use super::{
-    request::{AnswerTo, Api, Fetch},
+    api::Api,
+    request::{AnswerTo, Fetch},
     told::Told,
 };
 

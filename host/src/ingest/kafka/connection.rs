@@ -15,11 +15,12 @@ use tokio::{
 
 use super::{
     KafkaApi, answer,
+    api::Api,
     frames::{Frame, Frames, NoFrame},
     outcomes,
     produce::Taken,
     producers,
-    request::{self, AnswerTo, Api, Request, Software, Unreadable},
+    request::{self, AnswerTo, Request, Software, Unreadable},
     sasl,
     told::Told,
 };
