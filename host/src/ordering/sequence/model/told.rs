@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::{Answer, Name, Number, Refusal, Sequences, Settled};
+use super::super::{Answer, Name, Number, Owner, Refusal, Sequences, Settled};
 use crate::base::outcome::Kind;
 
 /// What a client was told and has seen, as long as it is remembered.
@@ -30,7 +30,7 @@ impl Told {
     pub(super) fn check<H>(&self, number: &Number, answer: &Result<Answer<H>, Refusal>) {
         let here = self.expected.is_some() && self.epoch == number.epoch;
         let known = self.requests.get(&number.sequence).filter(|_| here);
-        let blocked = self.first_blocking().filter(|_| here);
+        let blocked = self.first_blocking(number.name.owner).filter(|_| here);
         let is_inside = here && self.is_inside(number.sequence);
         match answer {
             Ok(Answer::Send(None)) => {
@@ -69,11 +69,11 @@ impl Told {
         }
     }
 
-    /// The first sequence with a record that is `failed` or `unknown`.
-    pub(super) fn first_blocking(&self) -> Option<u64> {
+    /// The first sequence that keeps the later ones of this owner's client out.
+    pub(super) fn first_blocking(&self, owner: Owner) -> Option<u64> {
         self.requests
             .iter()
-            .filter(|(_, sent)| sent.kinds.as_deref().is_some_and(is_blocking))
+            .filter(|(_, sent)| sent.kinds.as_deref().is_some_and(|kinds| is_blocking(kinds, owner)))
             .map(|(sequence, _)| *sequence)
             .min()
     }
@@ -130,7 +130,7 @@ impl Told {
         let open = self
             .requests
             .iter()
-            .filter(|(_, sent)| sent.kinds.as_deref().is_none_or(is_blocking));
+            .filter(|(_, sent)| sent.kinds.as_deref().is_none_or(|kinds| is_blocking(kinds, name.owner)));
         match open.map(|(sequence, _)| *sequence).min() {
             Some(open) => {
                 assert!(may_acknowledge(self.epoch, open));
@@ -145,8 +145,14 @@ impl Told {
     }
 }
 
-fn is_blocking(kinds: &[Kind]) -> bool {
-    kinds.iter().any(|kind| matches!(kind, Kind::Failed | Kind::Unknown))
+/// Whether a request with these outcomes keeps the later ones of its client out. A batch of Kafka's protocol does with any record that
+/// is not `acked`, since its producer is told of whole batches.
+fn is_blocking(kinds: &[Kind], owner: Owner) -> bool {
+    kinds.iter().any(|kind| match kind {
+        Kind::Acked => false,
+        Kind::Rejected => owner == Owner::Kafka,
+        Kind::Failed | Kind::Unknown => true,
+    })
 }
 
 pub(super) fn kinds_of(settled: &Settled) -> Vec<Kind> {

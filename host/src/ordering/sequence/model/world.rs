@@ -370,7 +370,7 @@ impl World {
                 span: 1,
                 resume: false,
             };
-            Some((number, told.first_blocking().is_some()))
+            Some((number, told.first_blocking(name.owner).is_some()))
         });
         next.collect()
     }
