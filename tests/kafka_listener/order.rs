@@ -2,7 +2,7 @@
 
 use crate::support::{
     consumer::Read,
-    kafka_wire::{Batch, NONE, OUT_OF_ORDER, Producer, Record, UNKNOWN_PRODUCER_ID, record},
+    kafka_wire::{Batch, INVALID_RECORD, NONE, OUT_OF_ORDER, Producer, Record, record, told},
 };
 
 use super::{connect, read_back, sidecar};
@@ -76,29 +76,55 @@ fn a_batch_that_is_missing_keeps_the_later_ones_out() {
 }
 
 #[test]
-fn a_producer_that_is_not_known_is_told_to_begin_anew_and_may() {
-    let sidecar = sidecar().start();
+fn a_producer_that_is_not_known_goes_on_with_its_oldest_batch_and_no_later_one_takes_that_place() {
+    let sidecar = sidecar()
+        .route(
+            "anew",
+            "json-field",
+            "config = { pointer = \"/to\", missing = \"reject\" }",
+        )
+        .start();
     let mut wire = connect(&sidecar);
-    let stranger = Producer {
+    let mut stranger = Producer {
         id: 4_711,
         epoch: 3,
         next: 50,
     };
-    let batch = stranger.clone().batch(&[record("k", "v")]);
-    assert_eq!(wire.produce("anew", &batch).error, UNKNOWN_PRODUCER_ID);
+    let refused = stranger.clone().batch(&[record("k", "{}")]);
+    let [first, second] = ["{\"to\":1}", "{\"to\":2}"].map(|value| stranger.batch(&[record("k", value)]));
+    assert_eq!(wire.produce("anew", &refused).error, INVALID_RECORD);
+    assert_eq!(wire.produce("anew", &second).error, OUT_OF_ORDER);
+    assert_eq!(wire.produce("anew", &first).error, NONE);
+    assert_eq!(wire.produce("anew", &second).error, NONE);
+    // Nobody is told that what came before is written.
+    let before = Producer {
+        next: 49,
+        ..stranger.clone()
+    }
+    .batch(&[record("k", "{\"to\":0}")]);
+    assert_eq!(wire.produce("anew", &before).error, OUT_OF_ORDER);
     // Java's producer goes on with the next epoch of the same id.
     let mut anew = Producer {
         epoch: 4,
         next: 0,
         ..stranger
     };
-    let first = anew.batch(&[record("k", "1")]);
-    let second = anew.batch(&[record("k", "2")]);
-    assert_eq!(wire.produce("anew", &first).error, NONE);
-    assert_eq!(wire.produce("anew", &second).error, NONE);
+    assert_eq!(
+        wire.produce("anew", &anew.batch(&[record("k", "{\"to\":3}")])).error,
+        NONE
+    );
     // What is still on its way from the epoch before is not taken.
-    assert_eq!(wire.produce("anew", &batch).error, 47);
-    assert_eq!(values(&read_back(&sidecar, "anew", 2)), ["1", "2"]);
+    assert_eq!(
+        wire.produce("anew", &stranger.batch(&[record("k", "{\"to\":4}")]))
+            .error,
+        47
+    );
+    let mut values: Vec<_> = values(&read_back(&sidecar, "anew", 3))
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    values.sort();
+    assert_eq!(values, ["{\"to\":1}", "{\"to\":2}", "{\"to\":3}"]);
 }
 
 #[test]
@@ -156,16 +182,12 @@ fn what_was_taken_before_a_stop_is_answered() {
         wire.send_batch("stopped", 0, -1, &Batch::of(&records(part)).bytes());
     }
     // All have been taken when the last is answered.
-    let mut told: Vec<_> = (0..AHEAD / 2).map(|_| wire.told().error).collect();
+    let mut errors: Vec<_> = (0..AHEAD / 2).map(|_| wire.told().error).collect();
     sidecar.terminate();
     while let Some(answer) = wire.answer() {
-        told.extend(
-            crate::support::kafka_wire::told(&answer)
-                .into_iter()
-                .map(|told| told.error),
-        );
+        errors.extend(told(&answer).into_iter().map(|told| told.error));
     }
-    assert!(told.iter().all(|error| *error == NONE), "{told:?}");
+    assert!(errors.iter().all(|error| *error == NONE), "{errors:?}");
     assert!(sidecar.ended().success());
     let address = sidecar.kafka.expect("a listener");
     assert!(

@@ -16,7 +16,6 @@ pub(crate) const CORRUPT_MESSAGE: i16 = 2;
 pub(crate) const UNKNOWN_TOPIC: i16 = 3;
 pub(crate) const TOO_LARGE: i16 = 10;
 pub(crate) const OUT_OF_ORDER: i16 = 45;
-pub(crate) const UNKNOWN_PRODUCER_ID: i16 = 59;
 pub(crate) const INVALID_RECORD: i16 = 87;
 
 /// One connection.

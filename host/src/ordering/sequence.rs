@@ -20,10 +20,11 @@
 //! | behind one with a `failed` or `unknown` record | that one is being sent again | [`Answer::Wait`] |
 //! | | it is not | [`Refusal::Blocked`] |
 //! | no longer remembered, or inside such a one | | [`Refusal::Forgotten`] |
-//! | further on | | [`Refusal::Gap`] |
+//! | further on, or before the first one of a client that did not begin with 1 | | [`Refusal::Gap`] |
 //! | of an earlier epoch | | [`Refusal::StaleEpoch`] |
 //! | of a later epoch | | as with a client that begins: 1, or any with `resume`, is the next one |
 //! | of a client that nothing is known of | 1, or `resume` | the next one |
+//! | | any other, of Kafka's protocol | the next one; no other one may begin, even if this one is refused |
 //! | | any other | [`Refusal::Resync`] |
 //!
 //! Each client has one turn, over all its epochs. Only the request that has the turn hands over:

@@ -111,9 +111,10 @@ impl KafkaApi {
     }
 
     async fn try_batch(&self, sent: Sent<'_>, room: &mut Reservation, terms: &Terms<'_>) -> Result<Waiting, Told> {
-        let topic = self.topic(&sent, terms).await?;
+        self.check_target(&sent)?;
         let head = batch::head(&sent.bytes, &self.limits)?;
         let Some(producer) = head.producer else {
+            let topic = self.topic(&sent, terms).await?;
             let records = self.read(&head, &sent.bytes, topic, room).await?;
             let records = records.into_iter().map(Ok).collect();
             let (routed, room) = self.decide(records, room, terms).await?;
@@ -137,6 +138,8 @@ impl KafkaApi {
             Begun::UnderWay(under_way) => return Ok(Waiting::UnderWay(under_way, number)),
             Begun::Settled(settled) => return Ok(Waiting::Settled(settled, number)),
         };
+        // Not before it has its turn: what is refused from here on keeps its place before the batches behind it.
+        let topic = self.topic(&sent, terms).await?;
         let records = self.read(&head, &sent.bytes, topic, room).await?;
         let records = permit.to_send(records.into_iter().map(Ok).collect());
         let (routed, room) = self.decide(records, room, terms).await?;
@@ -144,26 +147,31 @@ impl KafkaApi {
         Ok(Waiting::Numbered(handed_over, number))
     }
 
-    /// Looks up the topic and checks the partition that the client chose.
+    /// Checks the topic's name and the partition that the client chose.
+    fn check_target(&self, sent: &Sent<'_>) -> Result<(), Told> {
+        valid_topic(sent.topic).map_err(|problem| Told::new(Kafka::InvalidTopicException, problem))?;
+        if !(0..self.partitions).contains(&sent.partition) {
+            return Err(Told::new(
+                Kafka::UnknownTopicOrPartition,
+                format!(
+                    "the batch is for partition {} of topic \"{}\", of which clients see {} here (listen.kafka_partitions); the sidecar \
+                     decides about partitions, so send without one",
+                    sent.partition, sent.topic, self.partitions
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Looks up the topic.
     async fn topic(&self, sent: &Sent<'_>, terms: &Terms<'_>) -> Result<Arc<str>, Told> {
         if terms.deadline <= Instant::now() {
             return Err(Told::later(
                 "the time of the request was over before the batch had its turn; send it again",
             ));
         }
-        valid_topic(sent.topic).map_err(|problem| Told::new(Kafka::InvalidTopicException, problem))?;
         let name: Arc<str> = Arc::from(sent.topic);
         self.pipeline.topics.get(&name).await?;
-        if !(0..self.partitions).contains(&sent.partition) {
-            return Err(Told::new(
-                Kafka::UnknownTopicOrPartition,
-                format!(
-                    "the batch is for partition {} of topic \"{name}\", which has {} here (listen.kafka_partitions); the sidecar decides about \
-                     partitions, so send without one",
-                    sent.partition, self.partitions
-                ),
-            ));
-        }
         Ok(name)
     }
 

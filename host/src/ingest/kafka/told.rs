@@ -224,11 +224,9 @@ impl From<NotBegun> for Told {
     fn from(error: NotBegun) -> Self {
         let code = match &error {
             NotBegun::Refused(refusal) => match refusal {
-                // "Resend the oldest" is what a producer does that begins a new epoch.
-                Refusal::Resync { .. } => Kafka::UnknownProducerId,
                 Refusal::StaleEpoch { .. } => Kafka::InvalidProducerEpoch,
                 Refusal::Forgotten { .. } => Kafka::DuplicateSequenceNumber,
-                Refusal::Gap { .. } | Refusal::Blocked { .. } | Refusal::Mismatch { .. } => {
+                Refusal::Gap { .. } | Refusal::Blocked { .. } | Refusal::Mismatch { .. } | Refusal::Resync { .. } => {
                     Kafka::OutOfOrderSequenceNumber
                 }
                 Refusal::TooManyClients | Refusal::NoMemory => Kafka::NotEnoughReplicas,

@@ -42,6 +42,8 @@ pub(super) struct Client<H> {
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     epoch: u64,
+    /// The first sequence of the epoch here. Nothing is known of those before it.
+    first: u64,
     /// The next new sequence.
     expected: u64,
 }
@@ -94,6 +96,15 @@ impl<H: Clone> Client<H> {
             used: now,
             idle: None,
         }
+    }
+
+    /// Lets the client begin with this request, and with no other, even if the request is refused at first.
+    pub(super) fn begin_with(&mut self, number: &Number) {
+        self.standing = Some(Standing {
+            epoch: number.epoch,
+            first: number.sequence,
+            expected: number.sequence,
+        });
     }
 
     /// Whether the client must not be forgotten.
@@ -178,11 +189,13 @@ impl<H: Clone> Client<H> {
             }
             return freed;
         }
-        if self.standing.is_some_and(|standing| standing.epoch != claim.epoch) {
+        let current = self.standing.filter(|standing| standing.epoch == claim.epoch);
+        if current.is_none() {
             freed = self.forget_epoch();
         }
         self.standing = Some(Standing {
             epoch: claim.epoch,
+            first: current.map_or(claim.sequence, |standing| standing.first),
             expected: claim.next,
         });
         let request = Request {

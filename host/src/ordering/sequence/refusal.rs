@@ -3,7 +3,7 @@
 /// Why a numbered request is refused. Nothing of it was taken, and nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Another sequence comes next.
+    /// Another sequence comes next, and nothing is known of this one.
     #[error("sequence {sequence} is not the next one; send {expected} first")]
     Gap {
         /// The request's sequence.

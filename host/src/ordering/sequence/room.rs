@@ -15,12 +15,12 @@ pub(super) const SPARED: usize = 8;
 impl<H: Clone> Sequences<H> {
     /// Makes a place for a client of which nothing is known.
     pub(super) fn admit(&mut self, number: &Number, now: Instant) -> Result<(), Refusal> {
-        if number.sequence != 1 && !number.resume {
+        let owner = number.name.owner;
+        if owner != Owner::Kafka && number.sequence != 1 && !number.resume {
             return Err(Refusal::Resync {
                 sequence: number.sequence,
             });
         }
-        let owner = number.name.owner;
         while self.clients.len() >= self.bounds.clients {
             let share = (self.bounds.clients / self.owners_with(owner)).max(1);
             let has_less = self.owners.get(&owner).map_or(0, |owned| owned.clients) < share;
@@ -29,7 +29,12 @@ impl<H: Clone> Sequences<H> {
                 return Err(Refusal::TooManyClients);
             }
         }
-        let client = Client::new(self.bounds.window, now);
+        let mut client = Client::new(self.bounds.window, now);
+        if owner == Owner::Kafka {
+            // As with Kafka's brokers (KIP-360), any sequence begins. Producers send the oldest first, and the next ones before its
+            // answer: those must not begin in its place when it is refused.
+            client.begin_with(number);
+        }
         self.clients.insert(number.name.clone(), client);
         self.owned(owner).clients += 1;
         Ok(())

@@ -40,9 +40,18 @@ impl<H: Clone> Client<H> {
             return self.look_at_repeat(request, number, content);
         }
         let expected = self.next(epoch);
-        if current.is_some_and(|standing| sequence < standing.expected) {
+        if let Some(standing) = current
+            && sequence < standing.expected
+        {
             return Err(if self.is_inside(epoch, sequence) {
                 Refusal::Mismatch {
+                    sequence,
+                    expected,
+                    epoch,
+                }
+            } else if sequence < standing.first {
+                // Whether it was ever taken is not known here, so nobody may believe that it was.
+                Refusal::Gap {
                     sequence,
                     expected,
                     epoch,

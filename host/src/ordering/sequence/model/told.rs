@@ -10,7 +10,9 @@ use crate::base::outcome::Kind;
 pub(super) struct Told {
     /// The epoch of the last request that was taken.
     pub(super) epoch: u64,
-    /// The next new sequence of the epoch. None until something was taken.
+    /// The first sequence of the epoch. None until something was taken, or the client may only begin with one.
+    pub(super) first: Option<u64>,
+    /// The next new sequence of the epoch. None as `first` is.
     pub(super) expected: Option<u64>,
     /// The requests of the epoch, by sequence.
     pub(super) requests: HashMap<u64, Sent>,
@@ -56,8 +58,12 @@ impl Told {
                 assert_eq!(known.kinds.as_ref(), Some(&kinds_of(settled)));
                 assert_eq!(known.span, number.span);
             }
-            Err(Refusal::Gap { expected, .. }) => assert!(number.sequence > *expected),
-            Err(Refusal::Forgotten { .. }) => assert!(here && Some(number.sequence) < self.expected),
+            Err(Refusal::Gap { expected, .. }) => {
+                assert!(number.sequence > *expected || here && Some(number.sequence) < self.first);
+            }
+            Err(Refusal::Forgotten { .. }) => {
+                assert!(here && Some(number.sequence) < self.expected && Some(number.sequence) >= self.first);
+            }
             Err(Refusal::Blocked { expected, .. }) => {
                 assert_eq!(blocked, Some(*expected));
                 assert!(*expected < number.sequence);

@@ -169,10 +169,20 @@ impl World {
         self.sequences.forget_idle(self.now);
         self.forget();
         let before = self.other_owners(number.name.owner);
+        let was_known = self.sequences.clients.contains_key(&number.name);
         let answer = self.sequences.ask(number, content, self.now);
         self.only_who_had_more_gave_way(number.name.owner, &before);
         self.forget();
         let told = self.told.entry(number.name.clone()).or_default();
+        if number.name.owner == Owner::Kafka && !was_known && self.sequences.clients.contains_key(&number.name) {
+            // It begins with this one, even if this one is refused.
+            *told = Told {
+                epoch: number.epoch,
+                first: Some(number.sequence),
+                expected: Some(number.sequence),
+                ..Told::default()
+            };
+        }
         told.check(number, &answer);
         match &answer {
             Ok(Answer::Send(before)) => {
@@ -213,6 +223,7 @@ impl World {
                     };
                 }
                 if job.before.is_none() {
+                    told.first.get_or_insert(number.sequence);
                     told.expected = Some(number.next_sequence());
                 }
                 let sent = Sent {
@@ -347,10 +358,13 @@ impl World {
             }
         }
         assert!(self.waiting.is_empty(), "left waiting: {:?}", self.waiting);
+        self.sequences.forget_idle(self.now);
         for (number, is_blocked) in self.next_numbers() {
+            let is_known = self.sequences.clients.contains_key(&number.name);
             let answer = self.sequences.ask(&number, content(1), self.now);
             let fine = match &answer {
-                Ok(Answer::Send(None)) => !is_blocked,
+                // One that was forgotten begins anew.
+                Ok(Answer::Send(None)) => !is_blocked || !is_known,
                 Err(Refusal::Blocked { .. }) => is_blocked,
                 // Enough time has passed that the client was forgotten.
                 Err(Refusal::Resync { .. }) => true,

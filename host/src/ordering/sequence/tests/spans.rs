@@ -114,7 +114,7 @@ fn who_waits_in_the_middle_of_another_request_is_refused_once_that_is_taken() {
 #[test]
 fn what_comes_next_is_known_from_the_first_request_on_and_only_in_its_epoch() {
     let mut one = One::new();
-    let first = of(Owner::Kafka, "p", 3, 1);
+    let first = of(Owner::Tcp, "p", 3, 1);
     let resumed = Number {
         sequence: 100,
         span: 7,
@@ -130,8 +130,27 @@ fn what_comes_next_is_known_from_the_first_request_on_and_only_in_its_epoch() {
     for (epoch, expected) in [(2, None), (3, Some(107)), (4, None)] {
         assert_eq!(one.sequences.expected(&first.name, epoch), expected);
     }
-    let other_owner = Name::new(Owner::Tcp, "p");
+    let other_owner = Name::new(Owner::Kafka, "p");
     assert_eq!(one.sequences.expected(&other_owner, 3), None);
+}
+
+#[test]
+fn a_kafka_producer_that_nothing_is_known_of_goes_on_with_its_oldest_batch_even_if_that_is_refused_at_first() {
+    let mut one = One::new();
+    let [oldest, next] = [101, 102].map(|sequence| of(Owner::Kafka, "p", 3, sequence));
+    assert!(one.has_turn(&oldest));
+    one.sequences.end_turn(&oldest.name);
+    assert!(
+        matches!(one.refusal(&next), Refusal::Gap { expected: 101, .. }),
+        "it would overtake"
+    );
+    one.take(&oldest);
+    one.take(&next);
+    // Nobody may believe that what came before was taken here.
+    let before = of(Owner::Kafka, "p", 3, 100);
+    assert!(matches!(one.refusal(&before), Refusal::Gap { expected: 103, .. }));
+    one.take(&of(Owner::Kafka, "p", 4, 1));
+    assert!(matches!(one.refusal(&next), Refusal::StaleEpoch { .. }));
 }
 
 #[test]
