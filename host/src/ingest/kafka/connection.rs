@@ -9,7 +9,7 @@ use kafka_protocol::ResponseError as Kafka;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
@@ -32,7 +32,7 @@ use crate::{
 /// Requests of one connection that are under way at once. Java and librdkafka keep 5 under way when they are idempotent; a librdkafka
 /// that is not has no limit of its own.
 const UNDER_WAY: usize = 128;
-/// How long a connection that is closed for a mistake is still read, so that its client sees the last answers.
+/// How long a connection that is closed for a mistake or a drain is still read after the last answer, so that its client sees it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The longest that an answer to a consumer is held back.
 const MOST_CALM: Duration = Duration::from_secs(1);
@@ -117,19 +117,30 @@ impl KafkaApi {
             counted: None,
             drain,
         };
+        let (end, all_written) = oneshot::channel::<()>();
         let reading = async {
             let ended = client.serve(&mut frames, &send).await;
             drop(send);
             match ended {
-                Closing::Frame(NoFrame::Over) => {}
+                Closing::Frame(NoFrame::Over) => return,
+                Closing::Frame(NoFrame::Drain) => {}
                 closing => {
                     let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
                     tracing::warn!(client, reason = %closing, "a connection of the Kafka listener is closed");
-                    frames.discard(LAST_WORDS).await;
                 }
             }
+            let last_words = async {
+                let _ = all_written.await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            frames.discard(last_words).await;
         };
-        tokio::join!(reading, self.write(Timed::new(writing, phase), answers));
+        let writing = async {
+            // The last answer tells the client that no more come: the writing half is closed with it.
+            self.write(Timed::new(writing, phase), answers).await;
+            drop(end);
+        };
+        tokio::join!(reading, writing);
     }
 
     /// Writes the answers, in the order of their requests.

@@ -1,7 +1,5 @@
 //! Reads frames: a length, then so many bytes. Room is taken as the bytes come.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -34,9 +32,12 @@ pub(super) struct Frame {
 /// Why no frame comes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoFrame {
-    /// The client is gone, the connection was idle for too long, or the process ends: nothing to tell.
+    /// The client is gone, or the connection was idle for too long: nothing to tell.
     #[error("the connection has ended")]
     Over,
+    /// The process drains, and takes no new request.
+    #[error("the process ends")]
+    Drain,
     /// The length cannot be that of a request.
     #[error("a request announces {length} bytes, expected {SHORTEST} to limits.max_body_bytes ({most}){hint}")]
     Length {
@@ -98,7 +99,7 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
             tokio::select! {
                 biased;
                 () = answers.closed() => return Err(NoFrame::Over),
-                _ = self.drain.wait_for(|drain| *drain) => return Err(NoFrame::Over),
+                _ = self.drain.wait_for(|drain| *drain) => return Err(NoFrame::Drain),
                 read = self.stream.read(&mut length[have..]) => match read {
                     Ok(0) | Err(_) => return Err(NoFrame::Over),
                     Ok(read) => have += read,
@@ -133,7 +134,7 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
                 biased;
                 read = rest.read_buf(&mut bytes) => read,
                 () = room.gives_way() => return Err(NoFrame::Still),
-                _ = self.drain.wait_for(|drain| *drain) => return Err(NoFrame::Over),
+                _ = self.drain.wait_for(|drain| *drain) => return Err(NoFrame::Drain),
             };
             match read {
                 Ok(0) | Err(_) => return Err(NoFrame::Over),
@@ -143,12 +144,15 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
         Ok((Bytes::from(bytes), room.whole()))
     }
 
-    /// Reads and forgets what still comes, for at most this long: closing a connection with unread bytes would take back the
-    /// answers that its client has not read yet.
-    pub(super) async fn discard(&mut self, time: Duration) {
+    /// Reads and forgets what still comes, until the client closes or `end` comes. Closing a connection with unread bytes would reset
+    /// it, and answers that its client has not read yet would be lost.
+    pub(super) async fn discard(&mut self, end: impl Future<Output = ()>) {
         let mut unread = [0; 1 << 10];
         let reading = async { while matches!(self.stream.read(&mut unread).await, Ok(read) if read > 0) {} };
-        let _ = timeout(time, reading).await;
+        tokio::select! {
+            () = reading => {}
+            () = end => {}
+        }
     }
 }
 
