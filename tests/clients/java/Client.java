@@ -1,8 +1,12 @@
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -11,6 +15,7 @@ import java.util.Properties;
 import java.util.TreeMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -67,7 +72,8 @@ public final class Client {
         topic = take("topic", null);
         mode = take("mode", "send");
         records = Integer.parseInt(take("records", "20000"));
-        report = new Report(out, mode, records, Double.parseDouble(take("deadline_s", "60")));
+        boolean times = take("times", "no").equals("yes");
+        report = new Report(out, mode, records, Double.parseDouble(take("deadline_s", "60")), times);
     }
 
     private String take(String name, String fallback) {
@@ -86,8 +92,12 @@ public final class Client {
 
     private void send(boolean one) {
         String rate = take("rate", null);
+        AtomicBoolean ended = new AtomicBoolean();
+        if (take("until", "").equals("stdin")) {
+            onEndOfInput(() -> ended.set(true));
+        }
         KafkaProducer<byte[], byte[]> producer = producer(new Properties());
-        for (int n = 0; n < records; n++) {
+        for (int n = 0; n < records && !ended.get(); n++) {
             if (rate != null) {
                 report.waitUntilDue(n, Long.parseLong(rate));
             }
@@ -115,6 +125,20 @@ public final class Client {
         // The deadline's own thread ends a flush that lasts too long.
         producer.flush();
         report.finish("");
+    }
+
+    /** Acts once standard input has ended. */
+    private static void onEndOfInput(Runnable act) {
+        Thread reader = new Thread(() -> {
+            try {
+                System.in.transferTo(OutputStream.nullOutputStream());
+            } catch (IOException e) {
+                // It has ended, too.
+            }
+            act.run();
+        });
+        reader.setDaemon(true);
+        reader.start();
     }
 
     private static void waitFor(CountDownLatch latch) {
@@ -274,6 +298,8 @@ public final class Client {
         /** When each record was handed over, and 0 once it has its answer. */
         private final long[] handedOverAt;
         private final long[] latenciesNs;
+        /** When each record was handed over and answered, in microseconds since 1970; null unless that is asked for. */
+        private final long[][] timesUs;
         private final List<String> failed = new ArrayList<>();
         private int sent;
         private int acked;
@@ -284,12 +310,13 @@ public final class Client {
         private String error = "null";
         private boolean printed;
 
-        Report(PrintStream out, String mode, int records, double deadlineS) {
+        Report(PrintStream out, String mode, int records, double deadlineS, boolean times) {
             this.out = out;
             this.mode = mode;
             this.deadlineNs = (long) (deadlineS * 1e9);
             this.handedOverAt = new long[records];
             this.latenciesNs = new long[records];
+            this.timesUs = times ? new long[records][2] : null;
             Thread watch = new Thread(this::watch);
             watch.setDaemon(true);
             watch.start();
@@ -313,6 +340,7 @@ public final class Client {
 
         synchronized void handOver(int n) {
             handedOverAt[n] = System.nanoTime();
+            noteTime(n, 0);
             sent++;
         }
 
@@ -357,7 +385,14 @@ public final class Client {
             }
             latenciesNs[acked + failures] = System.nanoTime() - handedOverAt[n];
             handedOverAt[n] = 0;
+            noteTime(n, 1);
             return true;
+        }
+
+        private void noteTime(int n, int which) {
+            if (timesUs != null) {
+                timesUs[n][which] = ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
+            }
         }
 
         synchronized void clientError(Throwable why) {
@@ -402,7 +437,17 @@ public final class Client {
                     + ",\"failed\":[" + String.join(",", failed) + "]"
                     + ",\"unanswered\":" + (sent - answered)
                     + ",\"offsets\":{\"none\":0,\"negative\":" + negative + ",\"other\":" + other + "}"
-                    + ",\"took_ms\":" + (System.nanoTime() - begun) / 1_000_000 + percentiles;
+                    + ",\"took_ms\":" + (System.nanoTime() - begun) / 1_000_000 + percentiles + times();
+        }
+
+        private String times() {
+            if (timesUs == null) {
+                return "";
+            }
+            // One without an answer has one time.
+            return Arrays.stream(timesUs, 0, sent)
+                    .map(pair -> pair[1] == 0 ? "[" + pair[0] + "]" : "[" + pair[0] + "," + pair[1] + "]")
+                    .collect(Collectors.joining(",", ",\"times\":[", "]"));
         }
 
         static String quoted(String text) {

@@ -45,7 +45,7 @@ async def send(options, report, *, one):
         else:
             report.fail_with(n, error)
 
-    for n in range(options.records):
+    for n in options.numbers():
         # A sleep that is not the loop's would stop the client, too.
         if (wait := report.until_due_s(n)) > 0:
             await asyncio.sleep(wait)

@@ -35,10 +35,27 @@ class Options:
         self.delivery_timeout_ms = _number(given.pop("delivery_timeout_ms", None))
         self.rate = _number(given.pop("rate", None))
         self.deadline_s = float(given.pop("deadline_s", 60))
+        self.until = {None: None, "stdin": "stdin"}[given.pop("until", None)]
+        self.times = _yes_or_no(given.pop("times", None))
         self.by = given.pop("by", "group")
         self.config = {name[7:]: given.pop(name) for name in list(given) if name.startswith("config.")}
         if given:
             sys.exit(f"unknown arguments: {', '.join(given)}. tests/clients/README.md has those that are known")
+
+    def numbers(self):
+        """The numbers of the records to send; with `until=stdin` there are no more once standard input has ended."""
+        ended = threading.Event()
+
+        def read():
+            sys.stdin.buffer.read()
+            ended.set()
+
+        if self.until:
+            threading.Thread(target=read, daemon=True).start()
+        for n in range(self.records):
+            if ended.is_set():
+                return
+            yield n
 
     def security_protocol(self):
         """The protocol that user and ca come to, as all clients in Python name it; None for the client's default."""
@@ -107,6 +124,8 @@ class Report:
         self.begun = self.progress = time.monotonic()
         self.sent = self.acked = self.failures = 0
         self.handed_over_at = {}
+        # When each record was handed over and answered, in microseconds since 1970.
+        self.times = {}
         self.failed = []
         self.offsets = {"none": 0, "negative": 0, "other": 0}
         self.latencies = []
@@ -126,6 +145,7 @@ class Report:
         time.sleep(self.until_due_s(n))
         with self.lock:
             self.handed_over_at[n] = time.perf_counter()
+            self._note_time(n)
             self.sent += 1
 
     def handed_over(self, n):
@@ -166,9 +186,14 @@ class Report:
             self.error = {"code": "answered_twice", "message": f"record {n} was answered again, or was never sent"}
             return False
         self.latencies.append(time.perf_counter() - at)
+        self._note_time(n)
         if not self.handed_over_at:
             self.all_answered.notify_all()
         return True
+
+    def _note_time(self, n):
+        if self.options.times:
+            self.times.setdefault(n, []).append(time.time_ns() // 1_000)
 
     def at_end(self, act):
         """Names what is to be done just before the process ends."""
@@ -208,6 +233,7 @@ class Report:
 
     def _of_records(self):
         percentiles = {}
+        times = {"times": list(self.times.values())} if self.options.times else {}
         if self.latencies:
             unit, factor, digits = ("us", 1e6, 1) if self.options.mode == "one" else ("ms", 1e3, 3)
             self.latencies.sort()
@@ -223,4 +249,5 @@ class Report:
             "offsets": self.offsets,
             "took_ms": round((time.monotonic() - self.begun) * 1e3),
             **percentiles,
+            **times,
         }

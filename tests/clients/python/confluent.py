@@ -65,7 +65,7 @@ def send(options, report, *, one):
                 report.fail(n, refused.args[0].name(), refused.args[0].str())
                 return
 
-    for n in range(options.records):
+    for n in options.numbers():
         # Delivery reports are served only in calls such as this one.
         while (wait := report.until_due_s(n)) > 0:
             producer.poll(wait)

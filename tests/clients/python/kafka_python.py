@@ -51,7 +51,7 @@ def send(options, report, *, one):
         sent.add_errback(lambda error: report.fail_with(n, error))
         report.handed_over(n)
 
-    for n in range(options.records):
+    for n in options.numbers():
         hand_over(n)
         if one:
             report.wait()

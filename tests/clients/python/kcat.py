@@ -55,7 +55,7 @@ def main():
 
     def give():
         try:
-            for n in range(options.records):
+            for n in options.numbers():
                 report.hand_over(n)
                 kcat.stdin.write(line(n))
                 report.handed_over(n)
