@@ -42,12 +42,14 @@ mod tenants;
 mod trials;
 
 mod support {
+    pub(crate) mod client_proxy;
     pub(crate) mod components;
     pub(crate) mod consumer;
     pub(crate) mod files;
     pub(crate) mod http;
     pub(crate) mod http2;
     pub(crate) mod kafka;
+    pub(crate) mod kafka_client;
     pub(crate) mod kafka_proxy;
     pub(crate) mod kafka_wire;
     pub(crate) mod numbered;

@@ -14,6 +14,7 @@ mod checker;
 mod clients;
 mod cluster;
 mod held_tenants;
+mod kafka_clients;
 mod killed_sidecar;
 mod moved_leaders;
 mod overload;

@@ -1,15 +1,14 @@
 //! Real Kafka clients, with nothing but `bootstrap.servers` changed, through the sidecar to a real Kafka of three nodes. The programs are
 //! in tests/clients; every record that they send is known in advance.
 
-use std::process::{Child, Command, Output, Stdio};
-
 use pointsman_routing::murmur2::partition_for_key;
 use serde_json::Value;
 
 use crate::support::{
     consumer::{Read, read},
     kafka::Kafka,
-    sidecar::{Builder, Sidecar, root},
+    kafka_client::{Running, installed, key, need},
+    sidecar::{Builder, Sidecar},
 };
 
 const PARTITIONS: u32 = 12;
@@ -24,57 +23,10 @@ struct LeavesOut {
     tombstone: bool,
 }
 
-/// A client that was started.
-pub(super) struct Running(Child);
-
-impl Running {
-    /// What it reports at its end.
-    pub(super) fn report(self) -> Value {
-        let output = self.0.wait_with_output().expect("its end");
-        report(&output)
-    }
-}
-
 /// Starts a client that sends to this sidecar.
-pub(super) fn start(client: &str, sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Running {
+fn start(client: &str, sidecar: &Sidecar, topic: &str, arguments: &[&str]) -> Running {
     let address = sidecar.kafka.expect("a listener for Kafka clients");
-    let child = Command::new(root().join("tests/clients/run"))
-        .arg(client)
-        .arg(format!("bootstrap={address}"))
-        .arg(format!("topic={topic}"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("tests/clients/run");
-    Running(child)
-}
-
-/// Makes sure that what these clients need is installed.
-pub(super) fn need(what: &[&str]) {
-    installed(what).unwrap_or_else(|said| panic!("{said}"));
-}
-
-fn installed(what: &[&str]) -> Result<(), String> {
-    let output = Command::new(root().join(".ci/need"))
-        .args(what)
-        .output()
-        .expect(".ci/need");
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
-
-fn report(output: &Output) -> Value {
-    let (told, said) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{told}\n{said}");
-    let line = told.lines().last().unwrap_or_else(|| panic!("no report: {said}"));
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    Running::start(client, address, topic, arguments)
 }
 
 /// With a plugin that decides by the key.
@@ -146,14 +98,6 @@ fn number(record: &Read) -> usize {
     }
     let value: Value = serde_json::from_str(record.text()).expect("a value");
     value["n"].as_u64().expect("a number") as usize
-}
-
-fn key(n: usize) -> Option<String> {
-    match n {
-        _ if n % 50 == 49 => None,
-        _ if n % 51 == 50 => Some(String::new()),
-        _ => Some(format!("k{}", n % 97)),
-    }
 }
 
 fn value(n: usize) -> String {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::way::{Direction, Way};
 
-const PRODUCE: i16 = 0;
+pub(super) const PRODUCE: i16 = 0;
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 /// The first version with tagged fields and compact lengths.
 const FLEXIBLE: i16 = 9;
@@ -146,7 +146,7 @@ impl KafkaProxy {
 }
 
 /// The unanswered requests of one connection: API and version by correlation id.
-type Asked = Mutex<HashMap<i32, (i16, i16)>>;
+pub(super) type Asked = Mutex<HashMap<i32, (i16, i16)>>;
 
 /// A frame, and when to write it.
 type Due = (Instant, Vec<u8>);
@@ -251,7 +251,7 @@ impl Harm {
 }
 
 /// A whole frame, with its length in front.
-fn read_frame(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+pub(super) fn read_frame(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let size = u32::from_be_bytes(length) as usize;
@@ -298,11 +298,11 @@ fn bytes<const N: usize>(frame: &[u8], at: usize) -> io::Result<[u8; N]> {
     bytes.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-fn int16(frame: &[u8], at: usize) -> io::Result<i16> {
+pub(super) fn int16(frame: &[u8], at: usize) -> io::Result<i16> {
     bytes(frame, at).map(i16::from_be_bytes)
 }
 
-fn int32(frame: &[u8], at: usize) -> io::Result<i32> {
+pub(super) fn int32(frame: &[u8], at: usize) -> io::Result<i32> {
     bytes(frame, at).map(i32::from_be_bytes)
 }
 

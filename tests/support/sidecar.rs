@@ -189,6 +189,11 @@ impl Sidecar {
         self.child.kill().expect("a process that runs");
         self.child.wait().expect("its end");
         between();
+        self.start_again();
+    }
+
+    /// Starts the process again, which has ended, with its configuration.
+    pub(crate) fn start_again(&mut self) {
         (self.child, self.log) = self.process.spawn(&self.config);
         self.wait_until_started();
     }
