@@ -12,6 +12,8 @@ use super::{
 #[derive(Debug)]
 pub struct Room {
     reservation: Reservation,
+    /// Whether the whole body is known to be large: then it takes nothing of the share of small bodies, not even at its beginning.
+    is_large: bool,
     /// Watches the progress; `None` until somebody waits for more of the body.
     standing: Option<Standing>,
 }
@@ -20,8 +22,14 @@ impl Room {
     pub(super) fn new(reservation: Reservation) -> Self {
         Self {
             reservation,
+            is_large: false,
             standing: None,
         }
+    }
+
+    /// Notes that the whole body will have this many bytes. Nothing is taken for them yet.
+    pub fn announce(&mut self, bytes: usize) {
+        self.is_large = bytes > SMALL;
     }
 
     /// How many bytes are reserved.
@@ -35,7 +43,7 @@ impl Room {
         if more == 0 {
             return Ok(());
         }
-        let wants = Wants::body(more, bytes <= SMALL);
+        let wants = Wants::body(more, bytes <= SMALL && !self.is_large);
         // While it waits for room, a lack of progress is not the client's fault.
         let _waits = self.waits();
         self.reservation

@@ -76,6 +76,12 @@ async fn large_bodies_never_take_the_room_of_small_ones() {
         rooms.push(room);
     }
     assert_eq!(rooms.len(), (1 << 20) / SMALL, "an eighth");
+    rooms.pop();
+    let mut begins = admission.body();
+    begins.announce(SMALL + 1);
+    assert!(begins.grow(1).await.is_err(), "nor do large ones that only begin");
+    admission.reading(1).await.expect("there was room for a small one");
+    drop(begins);
     drop(rooms);
     assert_eq!(admission.buffered(), 4 << 20);
 }

@@ -31,7 +31,11 @@ pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admis
         Some(_) => return Err(too_large(limits)),
         None => None,
     };
-    let reading = collect(body, length, limits, admission.body());
+    let mut room = admission.body();
+    if let Some(length) = length {
+        room.announce(length);
+    }
+    let reading = collect(body, length, limits, room);
     match tokio::time::timeout(limits.body_timeout(), reading).await {
         Ok(whole) => whole,
         Err(_) => Err(timeout(format!(
