@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod limits;
 mod order;
 mod password;
 

@@ -22,6 +22,7 @@ pub(crate) struct Contender {
     running: Running,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Running {
     Sidecar(Sidecar),
     Apart(Apart),

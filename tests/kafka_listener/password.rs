@@ -26,7 +26,7 @@ fn error(wire: &mut Wire) -> i16 {
     i16::from_be_bytes([answer[0], answer[1]])
 }
 
-fn authenticate(wire: &mut Wire, message: &[u8]) -> i16 {
+pub(super) fn authenticate(wire: &mut Wire, message: &[u8]) -> i16 {
     wire.send(HANDSHAKE, &text("PLAIN"));
     assert_eq!(error(wire), NONE);
     wire.send(

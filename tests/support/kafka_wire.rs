@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// How long to wait for an answer on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
-const PRODUCE: (i16, i16) = (0, 8);
-const METADATA: (i16, i16) = (3, 4);
+pub(crate) const PRODUCE: (i16, i16) = (0, 8);
+pub(crate) const METADATA: (i16, i16) = (3, 4);
 pub(crate) const INIT_PRODUCER_ID: (i16, i16) = (22, 1);
 
 /// Kafka's codes.
@@ -49,15 +49,10 @@ impl Wire {
     }
 
     /// Sends a request of this kind and version.
-    pub(crate) fn send(&mut self, (key, version): (i16, i16), body: &[u8]) {
+    pub(crate) fn send(&mut self, kind: (i16, i16), body: &[u8]) {
         self.correlation += 1;
-        let mut request = Vec::new();
-        request.extend(key.to_be_bytes());
-        request.extend(version.to_be_bytes());
-        request.extend(self.correlation.to_be_bytes());
-        request.extend(text("tests"));
-        request.extend(body);
-        assert!(self.bytes(&framed(&request)), "the connection is closed");
+        let request = request(kind, self.correlation, body);
+        assert!(self.bytes(&request), "the connection is closed");
     }
 
     /// The next answer without its correlation id; None if the connection is closed.
@@ -83,6 +78,16 @@ impl Wire {
     /// Sends one batch, without waiting for its answer.
     pub(crate) fn send_batch(&mut self, topic: &str, partition: i32, acks: i16, batch: &[u8]) {
         self.send(PRODUCE, &produce(acks, 30_000, &[(topic, partition, batch)]));
+    }
+
+    /// The same for partition 0 and acks=all. False: the other side has closed.
+    pub(crate) fn try_send_batch(&mut self, topic: &str, batch: &[u8]) -> bool {
+        self.correlation += 1;
+        self.bytes(&request(
+            PRODUCE,
+            self.correlation,
+            &produce(-1, 30_000, &[(topic, 0, batch)]),
+        ))
     }
 
     /// The answer to the oldest batch that has none yet.
@@ -115,16 +120,7 @@ impl Wire {
 
     /// The topics with their errors and numbers of partitions; `None` asks for all.
     pub(crate) fn metadata(&mut self, topics: Option<&[&str]>) -> Vec<(String, i16, i32)> {
-        let mut body = Vec::new();
-        match topics {
-            None => body.extend((-1_i32).to_be_bytes()),
-            Some(topics) => {
-                body.extend((topics.len() as i32).to_be_bytes());
-                body.extend(topics.iter().flat_map(|topic| text(topic)));
-            }
-        }
-        body.push(1);
-        self.send(METADATA, &body);
+        self.send(METADATA, &metadata(topics));
         let answer = self.answer().expect("an answer");
         let mut rest = Rest(&answer);
         rest.i32();
@@ -286,6 +282,20 @@ pub(crate) fn varint(to: &mut Vec<u8>, value: i64) {
     to.push(left as u8);
 }
 
+/// The body of a Metadata request.
+pub(crate) fn metadata(topics: Option<&[&str]>) -> Vec<u8> {
+    let mut body = Vec::new();
+    match topics {
+        None => body.extend((-1_i32).to_be_bytes()),
+        Some(topics) => {
+            body.extend((topics.len() as i32).to_be_bytes());
+            body.extend(topics.iter().flat_map(|topic| text(topic)));
+        }
+    }
+    body.push(1);
+    body
+}
+
 /// The body of a Produce request.
 pub(crate) fn produce(acks: i16, timeout_ms: i32, batches: &[(&str, i32, &[u8])]) -> Vec<u8> {
     let mut body = vec![0xff, 0xff];
@@ -324,6 +334,17 @@ pub(crate) fn told(answer: &[u8]) -> Vec<Told> {
         }
     }
     all
+}
+
+/// A whole request of this kind and version.
+pub(crate) fn request((key, version): (i16, i16), correlation: i32, body: &[u8]) -> Vec<u8> {
+    let mut request = Vec::new();
+    request.extend(key.to_be_bytes());
+    request.extend(version.to_be_bytes());
+    request.extend(correlation.to_be_bytes());
+    request.extend(text("tests"));
+    request.extend(body);
+    framed(&request)
 }
 
 /// The length before these bytes.

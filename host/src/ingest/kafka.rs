@@ -5,7 +5,7 @@
 //!
 //! [`connection`] reads [`frames`] and takes the requests in them ([`request`], of the kinds in [`api`], by the fields of [`wire`]) in the order in which they
 //! come. A Produce request ([`produce`]) has a [`batch`] for each partition. A batch is decided
-//! as a whole, handed to the [pipeline](crate::pipeline), and its [`outcomes`] become one [`answer`]; [`told`] is the one place that
+//! as a whole, handed to the [pipeline](crate::pipeline), and its [`outcomes`] become one [`answer`] (in [`writing`]); [`told`] is the one place that
 //! says which error code stands for what. Batches of idempotent [`producers`] go through [`crate::ordering::numbered`].
 
 mod answer;
@@ -21,6 +21,7 @@ mod request;
 mod sasl;
 mod told;
 mod wire;
+mod writing;
 
 use std::sync::Arc;
 

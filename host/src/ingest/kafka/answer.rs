@@ -56,12 +56,21 @@ fn frame<A: Encodable + HeaderVersion>(to: AnswerTo, answer: &A) -> anyhow::Resu
 }
 
 fn frame_in<A: Encodable + HeaderVersion>(to: AnswerTo, version: i16, answer: &A) -> anyhow::Result<Bytes> {
+    framed(to, A::header_version(version), |frame| answer.encode(frame, version))
+}
+
+/// A frame with what `body` puts there after the answer's head.
+fn framed(
+    to: AnswerTo,
+    header_version: i16,
+    body: impl FnOnce(&mut BytesMut) -> anyhow::Result<()>,
+) -> anyhow::Result<Bytes> {
     let mut frame = BytesMut::new();
     frame.put_i32(0);
     ResponseHeader::default()
         .with_correlation_id(to.correlation)
-        .encode(&mut frame, A::header_version(version))
-        .and_then(|()| answer.encode(&mut frame, version))
+        .encode(&mut frame, header_version)
+        .and_then(|()| body(&mut frame))
         .with_context(|| format!("the answer to {} cannot be written", to.api.as_str()))?;
     let length = i32::try_from(frame.len() - LENGTH).context("the answer is over 2 GiB")?;
     frame[..LENGTH].copy_from_slice(&length.to_be_bytes());
@@ -83,37 +92,76 @@ pub(super) fn api_versions(to: AnswerTo, apis: impl Iterator<Item = Api>, newer:
     frame_in(to, if newer { 0 } else { to.version }, &answer)
 }
 
-/// This process leads `partitions` partitions of each topic that has no error, at this address.
+/// This process leads `partitions` partitions of each topic that has no error, at this address. The topics are encoded one after the
+/// other, since the fields of all partitions together take several times the bytes of the answer.
 pub(super) fn metadata(
     to: AnswerTo,
     (host, port): (String, u16),
-    topics: Vec<FoundTopic>,
+    topics: &[FoundTopic],
     partitions: i32,
 ) -> anyhow::Result<Bytes> {
+    let answer = told_by(host, port);
+    framed(to, MetadataResponse::header_version(to.version), |frame| {
+        let begins = frame.len();
+        answer.encode(frame, to.version)?;
+        // The list of topics is empty so far, and stands before these fields.
+        let (count, after) = match to.version {
+            ..=7 => (4, 0),
+            8 => (4, 4),
+            9..=10 => (1, 5),
+            11.. => (1, 1),
+        };
+        let after = frame.split_off((frame.len() - after).max(begins));
+        frame.truncate((frame.len() - count).max(begins));
+        put_count(frame, topics.len(), to.version)?;
+        for topic in topics {
+            found(topic, partitions).encode(frame, to.version)?;
+        }
+        frame.extend_from_slice(&after);
+        Ok(())
+    })
+}
+
+/// An answer without topics.
+fn told_by(host: String, port: u16) -> MetadataResponse {
     let broker = MetadataResponseBroker::default()
         .with_node_id(NODE)
         .with_host(text(host))
         .with_port(port.into());
-    let topics = topics.into_iter().map(|topic| {
-        let count = if topic.error.is_some() { 0 } else { partitions };
-        let partitions = (0..count).map(|partition| {
-            MetadataResponsePartition::default()
-                .with_partition_index(partition)
-                .with_leader_id(NODE)
-                .with_replica_nodes(vec![NODE])
-                .with_isr_nodes(vec![NODE])
-        });
-        MetadataResponseTopic::default()
-            .with_name(Some(TopicName(text(topic.name))))
-            .with_error_code(code(topic.error))
-            .with_partitions(partitions.collect())
-    });
-    let answer = MetadataResponse::default()
+    MetadataResponse::default()
         .with_brokers(vec![broker])
         .with_cluster_id(Some(text("pointsman")))
         .with_controller_id(NODE)
-        .with_topics(topics.collect());
-    frame(to, &answer)
+}
+
+/// The length of a list of Metadata's, whose flexible form begins with version 9.
+fn put_count(frame: &mut BytesMut, count: usize, version: i16) -> anyhow::Result<()> {
+    if version < 9 {
+        frame.put_i32(i32::try_from(count)?);
+        return Ok(());
+    }
+    let mut left = u32::try_from(count + 1)?;
+    while left >= 0x80 {
+        frame.put_u8(left as u8 | 0x80);
+        left >>= 7;
+    }
+    frame.put_u8(left as u8);
+    Ok(())
+}
+
+fn found(topic: &FoundTopic, partitions: i32) -> MetadataResponseTopic {
+    let count = if topic.error.is_some() { 0 } else { partitions };
+    let partitions = (0..count).map(|partition| {
+        MetadataResponsePartition::default()
+            .with_partition_index(partition)
+            .with_leader_id(NODE)
+            .with_replica_nodes(vec![NODE])
+            .with_isr_nodes(vec![NODE])
+    });
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(text(topic.name.as_str()))))
+        .with_error_code(code(topic.error))
+        .with_partitions(partitions.collect())
 }
 
 /// `no_offset`: what stands where an offset would be.
@@ -194,4 +242,36 @@ pub(super) fn sasl_authenticate(to: AnswerTo, error: Option<(Kafka, &str)>) -> a
         .with_error_code(code(error.map(|(error, _)| error)))
         .with_error_message(error.map(|(_, message)| text(message)));
     frame(to, &answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_that_are_encoded_one_by_one_stand_where_every_version_of_metadata_has_them() {
+        let (first, last) = Api::Metadata.versions();
+        for version in first..=last {
+            let to = AnswerTo {
+                api: Api::Metadata,
+                version,
+                correlation: 7,
+            };
+            for count in [0, 1, 2, 126, 127, 128, 300] {
+                let topic = |n| FoundTopic {
+                    name: format!("topic-{n}"),
+                    error: (n == 1).then_some(Kafka::UnknownTopicOrPartition),
+                };
+                let topics: Vec<_> = (0..count).map(topic).collect();
+                let whole = told_by("127.0.0.1".to_owned(), 9092)
+                    .with_topics(topics.iter().map(|topic| found(topic, 3)).collect());
+                let one_by_one = metadata(to, ("127.0.0.1".to_owned(), 9092), &topics, 3).expect("an answer");
+                assert_eq!(
+                    one_by_one,
+                    frame(to, &whole).expect("an answer"),
+                    "version {version}, {count} topics"
+                );
+            }
+        }
+    }
 }

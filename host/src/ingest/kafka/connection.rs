@@ -7,10 +7,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use kafka_protocol::ResponseError as Kafka;
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::{mpsc, oneshot, watch},
-    time::timeout,
 };
 
 use super::{
@@ -22,11 +20,12 @@ use super::{
     producers,
     request::{self, AnswerTo, Request, Software, Unreadable},
     sasl,
-    told::Told,
+    writing::{Entry, Pending},
 };
 use crate::{
+    admission::Reservation,
     base::metrics::KafkaClient,
-    ingest::timed::{InRequest, Phase, Timed},
+    ingest::timed::{Phase, Timed},
 };
 
 /// Requests of one connection that are under way at once. Java and librdkafka keep 5 under way when they are idempotent; a librdkafka
@@ -36,12 +35,12 @@ const UNDER_WAY: usize = 128;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The longest that an answer to a consumer is held back.
 const MOST_CALM: Duration = Duration::from_secs(1);
-/// What counts for each topic and partition that a request names, bytes: twice what is kept of it.
-const PART_BYTES: usize = 256;
+/// What counts for each topic and partition that a request names, bytes: what is kept of it until its answer is made.
+const PART_BYTES: usize = 1 << 10;
 
 /// Why a connection is closed.
 #[derive(Debug, thiserror::Error)]
-enum Closing {
+pub(super) enum Closing {
     #[error(transparent)]
     Frame(#[from] NoFrame),
     #[error("a request is not answered: {0}")]
@@ -60,20 +59,6 @@ enum Closing {
     NoRoom(String),
     #[error("an answer cannot be written: {0:#}")]
     Answer(#[from] anyhow::Error),
-}
-
-/// What its client waits for next.
-enum Pending {
-    Now(Bytes),
-    Produce(AnswerTo, Taken),
-}
-
-/// An answer in the making. The connection counts as being in a request until it is written.
-struct Entry {
-    pending: Pending,
-    /// What stands where an offset would be.
-    no_offset: i64,
-    _in_request: InRequest,
 }
 
 /// What is known of the client at the other end.
@@ -142,54 +127,6 @@ impl KafkaApi {
         };
         tokio::join!(reading, writing);
     }
-
-    /// Writes the answers, in the order of their requests.
-    async fn write(&self, mut stream: Timed<impl AsyncWrite + Unpin>, mut answers: mpsc::Receiver<Entry>) {
-        while let Some(Entry {
-            pending,
-            no_offset,
-            _in_request,
-        }) = answers.recv().await
-        {
-            let frame = match pending {
-                Pending::Now(frame) => Ok(frame),
-                Pending::Produce(to, taken) => {
-                    let topics = outcomes::of(taken.topics, taken.deadline, &self.numbered).await;
-                    for (_, told) in topics.iter().flat_map(|topic| &topic.partitions) {
-                        self.count(told);
-                    }
-                    answer::produce(to, topics, no_offset)
-                }
-            };
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => {
-                    tracing::error!(%error, "a connection of the Kafka listener is closed: an answer cannot be written");
-                    break;
-                }
-            };
-            let writing = async {
-                stream.write_all(&frame).await?;
-                stream.flush().await
-            };
-            match timeout(self.limits.write_timeout(), writing).await {
-                Ok(Ok(())) => {}
-                // The client is gone, or does not read.
-                Ok(Err(_)) | Err(_) => break,
-            }
-        }
-        answers.close();
-        while let Some(entry) = answers.recv().await {
-            if let Pending::Produce(_, taken) = entry.pending {
-                let partitions = taken.topics.into_iter().flat_map(|topic| topic.partitions);
-                partitions.for_each(|(_, waiting)| waiting.forsake());
-            }
-        }
-    }
-
-    fn count(&self, told: &Told) {
-        self.pipeline.metrics.kafka.batch(&told.name());
-    }
 }
 
 impl Client<'_> {
@@ -200,7 +137,7 @@ impl Client<'_> {
         answers: &mpsc::Sender<Entry>,
     ) -> Closing {
         loop {
-            let taken = match frames.next(answers).await {
+            let taken = match frames.next(answers, !self.is_authenticated).await {
                 Ok(frame) => self.take(frame, answers).await,
                 Err(error) => Err(error.into()),
             };
@@ -218,8 +155,9 @@ impl Client<'_> {
         } = frame;
         let (to, request) = request::read(bytes)?;
         self.api.pipeline.metrics.kafka.request(to.api.as_str());
-        let parts = room.bytes() + request.parts() * PART_BYTES;
-        room.grow(parts)
+        let parts = request.parts() * PART_BYTES;
+        let whole = room.bytes() + parts;
+        room.grow(whole)
             .await
             .map_err(|busy| Closing::NoRoom(busy.to_string()))?;
         if !self.is_authenticated && !is_open(to.api) {
@@ -229,7 +167,8 @@ impl Client<'_> {
         let pending = match request {
             Request::Produce(request) => {
                 let unheard = request.acks == 0;
-                let taken = self.api.take(request, room, &self.drain).await;
+                let answer = room.split(parts);
+                let taken = self.api.take(request, room, answer, &self.drain).await;
                 if unheard {
                     return self.unheard(taken);
                 }
@@ -238,28 +177,30 @@ impl Client<'_> {
             Request::SaslAuthenticate(message) => {
                 let (frame, closing) = self.authenticate(to, &message)?;
                 failed = closing;
-                Pending::Now(frame)
+                room.set(frame.len());
+                Pending::Now(frame, room)
             }
-            other => Pending::Now(self.answer(to, other).await?),
+            other => {
+                let frame = self.answer(to, other, &mut room).await?;
+                room.set(frame.len());
+                Pending::Now(frame, room)
+            }
         };
         let entry = Entry {
             pending,
             no_offset: self.no_offset,
-            _in_request: in_request,
+            in_request,
         };
         // If nobody takes answers any more, the next look for a request ends the connection.
-        if let Err(unsent) = answers.send(entry).await
-            && let Pending::Produce(_, taken) = unsent.0.pending
-        {
-            let partitions = taken.topics.into_iter().flat_map(|topic| topic.partitions);
-            partitions.for_each(|(_, waiting)| waiting.forsake());
+        if let Err(unsent) = answers.send(entry).await {
+            unsent.0.forsake();
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Answers a request that has no batches.
-    async fn answer(&mut self, to: AnswerTo, request: Request) -> anyhow::Result<Bytes> {
-        match request {
+    /// Answers a request that has no batches. `room` is for the answer.
+    async fn answer(&mut self, to: AnswerTo, request: Request, room: &mut Reservation) -> Result<Bytes, Closing> {
+        let frame = match request {
             Request::ApiVersions(software) => {
                 if let Some(software) = software {
                     self.meet(&software);
@@ -268,9 +209,8 @@ impl Client<'_> {
             }
             Request::NewerApiVersions => answer::api_versions(to, self.listed(), true),
             Request::Metadata(request) => {
-                let topics = self.api.topics(request).await;
                 let address = (self.address.ip().to_canonical().to_string(), self.address.port());
-                answer::metadata(to, address, topics, self.api.partitions)
+                return self.api.metadata(to, request, address, room).await;
             }
             Request::InitProducerId { transactional: false } => answer::init_producer_id(to, Ok(producers::new_id())),
             Request::InitProducerId { transactional: true } => {
@@ -291,8 +231,9 @@ impl Client<'_> {
                 let (error, message) = self.why_no_coordinator(transactional);
                 answer::no_coordinator(to, error, message)
             }
-            Request::Produce(_) | Request::SaslAuthenticate(_) => anyhow::bail!("it is answered elsewhere"),
-        }
+            Request::Produce(_) | Request::SaslAuthenticate(_) => Err(anyhow::anyhow!("it is answered elsewhere")),
+        };
+        Ok(frame?)
     }
 
     /// What this client may ask for.
@@ -351,9 +292,9 @@ impl Client<'_> {
     /// The client waits for no answer: an error can only end its connection.
     fn unheard(&self, taken: Taken) -> Result<(), Closing> {
         let mut refused = None;
-        for (_, waiting) in taken.topics.into_iter().flat_map(|topic| topic.partitions) {
+        for waiting in taken.waiting() {
             match waiting {
-                outcomes::Waiting::Told(told, _) => {
+                outcomes::Waiting::Told(told) => {
                     self.api.count(&told);
                     refused.get_or_insert(told.message);
                 }

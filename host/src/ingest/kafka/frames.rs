@@ -21,6 +21,10 @@ use crate::{
 const LENGTH: usize = 4;
 /// The shortest request: its api key, version and correlation id.
 const SHORTEST: usize = 8;
+/// What is taken for a request of which nothing but the length has come, bytes.
+const FIRST: usize = 4 << 10;
+/// The longest request of a client that has not shown the password: what comes before is short.
+const LONGEST_OF_STRANGER: usize = 16 << 10;
 
 /// A whole request, and what it holds.
 pub(super) struct Frame {
@@ -39,10 +43,12 @@ pub(super) enum NoFrame {
     #[error("the process ends")]
     Drain,
     /// The length cannot be that of a request.
-    #[error("a request announces {length} bytes, expected {SHORTEST} to limits.max_body_bytes ({most}){hint}")]
+    #[error("a request announces {length} bytes, expected {SHORTEST} to {most} ({bound}){hint}")]
     Length {
         length: i32,
         most: usize,
+        /// Where the limit comes from.
+        bound: &'static str,
         hint: &'static str,
     },
     /// The bytes of a request did not come in time.
@@ -67,17 +73,25 @@ pub(super) struct Frames<'a, S> {
 
 impl<S: AsyncRead + Unpin> Frames<'_, S> {
     /// The next request. `answers`: where its answer will go; once nobody takes answers any more, the connection is over.
-    pub(super) async fn next<A>(&mut self, answers: &mpsc::Sender<A>) -> Result<Frame, NoFrame> {
+    /// `is_stranger`: the client has not shown the password yet.
+    pub(super) async fn next<A>(&mut self, answers: &mpsc::Sender<A>, is_stranger: bool) -> Result<Frame, NoFrame> {
         let length = self.length(answers).await?;
-        let most = self.limits.max_body_bytes;
+        let (most, bound) = match is_stranger {
+            true => (LONGEST_OF_STRANGER, "before authentication"),
+            false => (self.limits.max_body_bytes, "limits.max_body_bytes"),
+        };
         let size = usize::try_from(length)
             .ok()
             .filter(|size| (SHORTEST..=most).contains(size));
         let Some(size) = size else {
             let hint = hint(length);
-            return Err(NoFrame::Length { length, most, hint });
+            return Err(NoFrame::Length {
+                length,
+                most,
+                bound,
+                hint,
+            });
         };
-        let in_request = self.phase.request(false);
         let within = self.limits.body_timeout();
         let (bytes, room) = match timeout(within, self.body(size)).await {
             Ok(body) => body?,
@@ -86,6 +100,8 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
                 return Err(NoFrame::Slow { ms });
             }
         };
+        // Only now: a few bytes would otherwise keep a connection's place, and a client with some hundred of them all places.
+        let in_request = self.phase.request(false);
         Ok(Frame {
             bytes,
             room,
@@ -107,10 +123,7 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
                 () = look_again(&self.phase) => if self.phase.is_over() {
                     return Err(NoFrame::Over);
                 },
-                () = self.phase.evicted() => match self.phase.silent_since() {
-                    Some(_) => return Err(NoFrame::Over),
-                    None => self.phase.stays(),
-                },
+                () = self.phase.evicted() => give_place(&self.phase)?,
             }
         }
         Ok(i32::from_be_bytes(length))
@@ -118,11 +131,15 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
 
     async fn body(&mut self, size: usize) -> Result<(Bytes, Reservation), NoFrame> {
         let mut room: Room = self.admission.body();
+        room.announce(size);
         let mut bytes = Vec::new();
         while bytes.len() < size {
             if bytes.len() == bytes.capacity() {
                 // An announced length proves nothing, so a large request grows as it comes.
-                let more = capacity(bytes.len() + 1, bytes.capacity(), Some(size), size);
+                let more = match bytes.len() {
+                    0 => size.min(FIRST),
+                    here => capacity(here + 1, bytes.capacity(), Some(size), size),
+                };
                 room.grow(more)
                     .await
                     .map_err(|busy| NoFrame::NoRoom(busy.to_string()))?;
@@ -133,6 +150,10 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
             let read = tokio::select! {
                 biased;
                 read = rest.read_buf(&mut bytes) => read,
+                () = self.phase.evicted() => {
+                    give_place(&self.phase)?;
+                    continue;
+                }
                 () = room.gives_way() => return Err(NoFrame::Still),
                 _ = self.drain.wait_for(|drain| *drain) => return Err(NoFrame::Drain),
             };
@@ -152,6 +173,17 @@ impl<S: AsyncRead + Unpin> Frames<'_, S> {
         tokio::select! {
             () = reading => {}
             () = end => {}
+        }
+    }
+}
+
+/// Another connection needs the place of this one, which keeps it only while a request is under way.
+fn give_place(phase: &Phase) -> Result<(), NoFrame> {
+    match phase.silent_since() {
+        Some(_) => Err(NoFrame::Over),
+        None => {
+            phase.stays();
+            Ok(())
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::time::timeout_at;
 
-use super::{answer::ToldTopic, told::Told};
+use super::{answer::ToldTopic, produce::Taken, told::Told};
 use crate::{
     admission::Reservation,
     ordering::{
@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// A batch that was handed over or refused, or that came before.
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the largest kind")]
 pub(super) enum Waiting {
-    /// It was refused. The room is for the answer.
-    Told(Told, Reservation),
-    /// A batch without a number.
-    Plain(Arc<Batch>),
+    /// It was refused.
+    Told(Told),
+    /// A batch without a number. The room is for the answer.
+    Plain(Arc<Batch>, Option<Reservation>),
     /// A batch with a number.
     Numbered(HandedOver, Number),
     /// It came before, and is under way.
@@ -34,46 +35,68 @@ pub(super) struct PendingTopic {
     pub(super) partitions: Vec<(i32, Waiting)>,
 }
 
-/// What clients are told of these batches. Waits no longer than until the deadline.
-pub(super) async fn of(topics: Vec<PendingTopic>, deadline: Instant, numbered: &Numbered) -> Vec<ToldTopic> {
-    let mut told = Vec::with_capacity(topics.len());
+/// What clients are told of these batches, and its room. Waits no longer than until the deadline.
+pub(super) async fn of(taken: Taken, numbered: &Numbered) -> (Vec<ToldTopic>, Reservation) {
+    let Taken {
+        topics,
+        deadline,
+        mut room,
+    } = taken;
+    let (mut told, mut bytes) = (Vec::with_capacity(topics.len()), room.bytes());
     for topic in topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (partition, waiting) in topic.partitions {
-            partitions.push((partition, waiting.told(deadline, numbered).await));
+            let told = match waiting {
+                // Its room is counted already.
+                Waiting::Told(told) => told,
+                waiting => {
+                    let (told, kept) = waiting.told(deadline, numbered).await;
+                    bytes += told.reasons_bytes();
+                    if let Some(kept) = kept {
+                        room.merge(kept);
+                    }
+                    room.set(bytes);
+                    told
+                }
+            };
+            partitions.push((partition, told));
         }
         told.push(ToldTopic {
             name: topic.name,
             partitions,
         });
     }
-    told
+    (told, room)
 }
 
 impl Waiting {
-    async fn told(self, deadline: Instant, numbered: &Numbered) -> Told {
+    /// What its client is told, and what is left of its room.
+    async fn told(self, deadline: Instant, numbered: &Numbered) -> (Told, Option<Reservation>) {
         match self {
-            Self::Told(told, _room) => told,
-            Self::Plain(batch) => match timeout_at(deadline.into(), batch.done()).await {
-                Ok(()) => Told::outcomes((0..batch.len()).map(|index| batch.outcome(index)), false),
-                Err(_) => Told::late(false),
+            Self::Told(told) => (told, None),
+            Self::Plain(batch, room) => match timeout_at(deadline.into(), batch.done()).await {
+                Ok(()) => (
+                    Told::outcomes((0..batch.len()).map(|index| batch.outcome(index)), false),
+                    room,
+                ),
+                Err(_) => (Told::late(false), room),
             },
             Self::Numbered(handed_over, number) => {
                 let mut outcomes = Box::pin(handed_over.outcomes());
                 match timeout_at(deadline.into(), &mut outcomes).await {
-                    Ok(produced) => told_in_order(&produced.settled, &number, numbered),
+                    Ok(produced) => (told_in_order(&produced.settled, &number, numbered), produced.reply),
                     Err(_) => {
                         // They must be remembered, whoever hears of them.
                         tokio::spawn(outcomes);
-                        Told::late(true)
+                        (Told::late(true), None)
                     }
                 }
             }
             Self::UnderWay(under_way, number) => match timeout_at(deadline.into(), under_way.outcomes()).await {
-                Ok(Some(settled)) => told_in_order(&settled, &number, numbered),
-                Ok(None) | Err(_) => Told::late(true),
+                Ok(Some(settled)) => (told_in_order(&settled, &number, numbered), None),
+                Ok(None) | Err(_) => (Told::late(true), None),
             },
-            Self::Settled(settled, number) => told_in_order(&settled, &number, numbered),
+            Self::Settled(settled, number) => (told_in_order(&settled, &number, numbered), None),
         }
     }
 

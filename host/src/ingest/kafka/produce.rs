@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError as Kafka;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::yield_now};
 
 use super::{
     KafkaApi,
@@ -28,16 +28,21 @@ use crate::{
 
 /// A batch larger than this takes so long to read that it waits for a turn of long work.
 const LARGE_BATCH: usize = 16 << 10;
+/// Batches of a request that are taken before others have their turn: thousands of short ones need not wait for anything.
+const BATCHES_BETWEEN_YIELDS: usize = 100;
 /// Pause between two attempts to get room while many wait for one partition.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
+/// The longest time in which the batches of a request are taken, however long its client would wait: until then, nobody notices that
+/// the client is gone. It is what Java's and librdkafka's producers give a request.
+const LONGEST_TAKING: Duration = Duration::from_secs(30);
 /// The longest time that a client can give a request, ms.
 const MAX_TIMEOUT_MS: u64 = 86_400_000;
 
 /// What holds for all batches of one request.
 struct Terms<'a> {
     ack: AckMode,
-    /// When the client must be told something.
-    deadline: Instant,
+    /// Until when batches are taken.
+    until: Instant,
     /// Becomes true when the process is about to end.
     drain: &'a watch::Receiver<bool>,
 }
@@ -53,18 +58,35 @@ struct Sent<'a> {
 pub(super) struct Taken {
     pub(super) topics: Vec<PendingTopic>,
     pub(super) deadline: Instant,
+    /// For all this, and for the answer.
+    pub(super) room: Reservation,
+}
+
+impl Taken {
+    /// Its batches.
+    pub(super) fn waiting(self) -> impl Iterator<Item = Waiting> {
+        let partitions = self.topics.into_iter().flat_map(|topic| topic.partitions);
+        partitions.map(|(_, waiting)| waiting)
+    }
 }
 
 impl KafkaApi {
-    /// Takes the batches in the order of the request. Must not be cancelled half-way.
-    pub(super) async fn take(&self, request: Produce, room: Reservation, drain: &watch::Receiver<bool>) -> Taken {
+    /// Takes the batches in the order of the request. `answer` is the room for what is told of them. Must not be cancelled half-way.
+    pub(super) async fn take(
+        &self,
+        request: Produce,
+        room: Reservation,
+        mut answer: Reservation,
+        drain: &watch::Receiver<bool>,
+    ) -> Taken {
+        let (now, patience) = (Instant::now(), patience(request.timeout_ms));
         let terms = Terms {
             ack: if request.acks == 0 {
                 AckMode::Unwaited
             } else {
                 AckMode::Waited
             },
-            deadline: Instant::now() + patience(request.timeout_ms),
+            until: now + patience.min(LONGEST_TAKING),
             drain,
         };
         let refusal = refusal_of_all(&request);
@@ -74,7 +96,7 @@ impl KafkaApi {
             1 => (Some(room), None),
             _ => (None, Some(room)),
         };
-        let mut topics = Vec::with_capacity(request.topics.len());
+        let (mut topics, mut taken) = (Vec::with_capacity(request.topics.len()), 0);
         for topic in request.topics {
             let name = topic.name.as_str();
             let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -86,9 +108,13 @@ impl KafkaApi {
                     bytes,
                 };
                 let waiting = match &refusal {
-                    Some(refusal) => Waiting::Told(refusal.clone(), room),
-                    None => self.batch(sent, room, &terms).await,
+                    Some(refusal) => Waiting::Told(refusal.clone()),
+                    None => self.batch(sent, room, &mut answer, &terms).await,
                 };
+                taken += 1;
+                if taken % BATCHES_BETWEEN_YIELDS == 0 {
+                    yield_now().await;
+                }
                 partitions.push((partition, waiting));
             }
             topics.push(PendingTopic {
@@ -98,15 +124,25 @@ impl KafkaApi {
         }
         Taken {
             topics,
-            deadline: terms.deadline,
+            deadline: now + patience,
+            room: answer,
         }
     }
 
-    /// Takes one batch. What it answers, or waits for, keeps what is left of the room.
-    async fn batch(&self, sent: Sent<'_>, mut room: Reservation, terms: &Terms<'_>) -> Waiting {
+    /// Takes one batch. If it is refused, its room becomes that of the answer, as far as the reasons need it.
+    async fn batch(
+        &self,
+        sent: Sent<'_>,
+        mut room: Reservation,
+        answer: &mut Reservation,
+        terms: &Terms<'_>,
+    ) -> Waiting {
         match self.try_batch(sent, &mut room, terms).await {
             Ok(waiting) => waiting,
-            Err(told) => Waiting::Told(told, room),
+            Err(told) => {
+                answer.merge(room.split(told.reasons_bytes()));
+                Waiting::Told(told)
+            }
         }
     }
 
@@ -119,7 +155,7 @@ impl KafkaApi {
             let records = records.into_iter().map(Ok).collect();
             let (routed, room) = self.decide(records, room, terms).await?;
             let submitted = self.pipeline.hand_over(routed, room, terms.ack).await;
-            return Ok(Waiting::Plain(submitted.batch));
+            return Ok(Waiting::Plain(submitted.batch, submitted.reply));
         };
         if terms.ack != AckMode::Waited {
             return Err(Told::new(
@@ -165,7 +201,7 @@ impl KafkaApi {
 
     /// Looks up the topic.
     async fn topic(&self, sent: &Sent<'_>, terms: &Terms<'_>) -> Result<Arc<str>, Told> {
-        if terms.deadline <= Instant::now() {
+        if terms.until <= Instant::now() {
             return Err(Told::later(
                 "the time of the request was over before the batch had its turn; send it again",
             ));
@@ -246,6 +282,12 @@ impl KafkaApi {
         Err(Told::refused(refused))
     }
 
+    /// Whether there is more in memory than the queue of a crowded partition, which has half at most, and those in line for it, which
+    /// have a quarter. Then other batches that wait for it must not keep their memory, or other requests would find none.
+    fn is_tight(&self) -> bool {
+        self.pipeline.admission.buffered() > self.limits.max_buffered_bytes / 4 * 3
+    }
+
     /// Waits for room until the client has to be told something: nothing else is read from its connection meanwhile.
     async fn room_for(
         &self,
@@ -263,11 +305,14 @@ impl KafkaApi {
                 NotTaken::TenantMoving { waited, .. } => *waited,
                 NotTaken::NoTable(_) | NotTaken::Unavailable(_) => return Err(not_taken.into()),
             };
-            if *terms.drain.borrow() || Instant::now() >= terms.deadline {
+            if *terms.drain.borrow() || Instant::now() >= terms.until {
                 return Err(not_taken.into());
             }
             // Many wait for one partition, so this one was sent away at once.
             if waited.is_zero() {
+                if self.is_tight() {
+                    return Err(not_taken.into());
+                }
                 tokio::time::sleep(CROWDED_PAUSE).await;
             }
         }

@@ -30,8 +30,10 @@ pub(super) struct Told {
     pub(super) records: Vec<(usize, String)>,
 }
 
-/// The most that is told of each refused record, bytes: less than what reading a record reserves, which the answer keeps.
+/// The most that is told of each refused record, bytes. Twice this is less than what reading a record reserves, which the answer keeps.
 const MOST_OF_RECORD: usize = 256;
+/// The most that is told of a batch, bytes: half of what counts for each partition that a request names.
+const MOST_OF_BATCH: usize = 512;
 
 impl Told {
     /// Every record is acknowledged.
@@ -44,9 +46,15 @@ impl Told {
     pub(super) fn new(error: Kafka, message: impl Into<String>) -> Self {
         Self {
             error: Some(error),
-            message: message.into(),
+            message: shortened(message.into(), MOST_OF_BATCH),
             records: Vec::new(),
         }
+    }
+
+    /// What the reasons of refused records take here and in an answer, bytes.
+    pub(super) fn reasons_bytes(&self) -> usize {
+        let each = |(_, reason): &(usize, String)| 2 * (size_of::<(usize, String)>() + reason.len());
+        self.records.iter().map(each).sum()
     }
 
     /// The name of the error in metrics: Kafka's own, in small letters.
@@ -81,18 +89,21 @@ impl Told {
         match class(first.code) {
             // For these, Kafka has a code that clients understand without a list of records.
             Some(code) if all_alike => Self::new(code, first.message.clone()),
-            _ => Self {
-                error: Some(Kafka::InvalidRecord),
-                message: format!(
+            _ => {
+                let message = format!(
                     "nothing of the batch was written, because {} of its records were refused; the first: {}",
                     refused.len(),
                     first.message
-                ),
-                records: refused
-                    .into_iter()
-                    .map(|(index, error)| (index, shortened(error.message.into_owned(), MOST_OF_RECORD)))
-                    .collect(),
-            },
+                );
+                let refused = refused.into_iter();
+                let told = |(index, error): (usize, RecordError)| {
+                    (index, shortened(error.message.into_owned(), MOST_OF_RECORD))
+                };
+                Self {
+                    records: refused.map(told).collect(),
+                    ..Self::new(Kafka::InvalidRecord, message)
+                }
+            }
         }
     }
 
