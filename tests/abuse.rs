@@ -2,13 +2,15 @@
 //!
 //! Each kind attacks a sidecar of its own, which may use no more memory than it promises: `max_buffered_bytes` and 128
 //! MiB. Meanwhile an honest client sends single records to the same sidecar, whose outcomes must be true and come in
-//! time. Another honest client sends to a sidecar that nobody attacks, which shows how fast the machine is.
+//! time; and an honest Kafka producer sends batches, of which nothing may be lost or doubled. Another honest client sends to a sidecar that nobody attacks, which shows how fast the machine is.
 //! `POINTSMAN_ABUSE=long` runs each kind for longer.
 
 mod cage;
 mod clients;
 mod framing;
 mod honest;
+mod honest_kafka;
+mod kafka;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,9 +20,11 @@ use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use self::cage::Cage;
 use self::clients::Target;
 use self::honest::{Honest, Quality};
+use self::honest_kafka::{AHEAD, HonestKafka, Served, TOPIC};
 use crate::support::{
+    consumer::read,
     routes_file::{RoutesFile, is_clear},
-    sidecar::{Builder, eventually},
+    sidecar::{Builder, Sidecar, eventually},
 };
 
 /// The memory that the sidecar may take on top of what clients send.
@@ -34,96 +38,119 @@ const FROZEN: i32 = 2;
 const SLOWER: u32 = 50;
 /// A request that takes no longer than this is quick enough, however quick the other sidecar was.
 const QUICK: Duration = Duration::from_millis(20);
+/// Until then, nothing may be left of clients that have gone.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A kind of client.
 struct Behaviour {
     name: &'static str,
     play: fn(&Target),
-    /// How many of a hundred honest requests may be refused with 503.
-    refused: u32,
+    /// Whether it needs a routing table.
+    has_tenants: bool,
+    /// Whether it is looked at that nothing is left soon after its clients have gone.
+    is_soon_over: bool,
+}
+
+/// A kind of client that speaks HTTP.
+const fn http(name: &'static str, play: fn(&Target)) -> Behaviour {
+    Behaviour {
+        name,
+        play,
+        has_tenants: true,
+        is_soon_over: false,
+    }
+}
+
+/// One that speaks Kafka's protocol, and sends to brokers that never answer: that is left for a while.
+const fn kafka_frozen(name: &'static str, play: fn(&Target)) -> Behaviour {
+    Behaviour {
+        name,
+        play,
+        has_tenants: false,
+        is_soon_over: false,
+    }
+}
+
+/// One that speaks Kafka's protocol, and of which nothing is left.
+const fn kafka(name: &'static str, play: fn(&Target)) -> Behaviour {
+    Behaviour {
+        name,
+        play,
+        has_tenants: false,
+        is_soon_over: true,
+    }
 }
 
 const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
-        name: "bodies of 8 MiB that stop before their last byte",
-        play: clients::stalled_bodies,
-        refused: 0,
-    },
-    Behaviour {
-        name: "bodies that are announced and never come, over both protocols",
-        play: clients::announced_bodies,
-        refused: 0,
-    },
-    Behaviour {
-        name: "bodies of 1 MiB whose records no broker answers",
-        play: clients::bodies_without_outcomes,
-        refused: 0,
-    },
-    Behaviour {
-        name: "bodies of records of three bytes",
-        play: clients::tiny_records,
-        refused: 0,
-    },
-    Behaviour {
-        name: "records with a thousand headers",
-        play: clients::tiny_headers,
-        refused: 0,
-    },
-    Behaviour {
-        name: "replies that nobody reads",
-        play: clients::unread_replies,
-        refused: 0,
-    },
-    Behaviour {
-        name: "replies that nobody reads over HTTP/2",
-        play: clients::unread_replies_over_http2,
-        refused: 0,
-    },
-    Behaviour {
-        name: "HTTP/2 connections whose bodies wait for room",
-        play: clients::many_http2_bodies,
-        refused: 0,
-    },
-    Behaviour {
-        name: "HTTP/2 connections whose requests have large heads and wait",
-        play: clients::many_http2_heads,
-        refused: 0,
-    },
-    Behaviour {
-        name: "HTTP/2 streams of frames of one byte",
-        play: clients::frames_of_a_byte,
-        refused: 0,
-    },
-    Behaviour {
-        name: "streams with a line that does not end, a byte now and then",
-        play: clients::endless_lines,
-        refused: 0,
-    },
-    Behaviour {
-        name: "streams with a long line in small pieces",
-        play: clients::pieces_of_lines,
-        refused: 0,
-    },
-    Behaviour {
-        name: "streams whose outcomes nobody reads",
-        play: clients::unread_outcomes,
-        refused: 0,
-    },
-    Behaviour {
-        name: "connections that say nothing",
-        play: clients::silent_connections,
-        refused: 0,
-    },
-    Behaviour {
-        name: "tenants without end, each with the longest name",
-        play: clients::endless_tenants,
-        refused: 0,
-    },
-    Behaviour {
-        name: "requests of a tenant that is held for ever",
-        play: clients::held_tenants,
-        refused: 0,
-    },
+    http(
+        "bodies of 8 MiB that stop before their last byte",
+        clients::stalled_bodies,
+    ),
+    http(
+        "bodies that are announced and never come, over both protocols",
+        clients::announced_bodies,
+    ),
+    http(
+        "bodies of 1 MiB whose records no broker answers",
+        clients::bodies_without_outcomes,
+    ),
+    http("bodies of records of three bytes", clients::tiny_records),
+    http("records with a thousand headers", clients::tiny_headers),
+    http("replies that nobody reads", clients::unread_replies),
+    http(
+        "replies that nobody reads over HTTP/2",
+        clients::unread_replies_over_http2,
+    ),
+    http(
+        "HTTP/2 connections whose bodies wait for room",
+        clients::many_http2_bodies,
+    ),
+    http(
+        "HTTP/2 connections whose requests have large heads and wait",
+        clients::many_http2_heads,
+    ),
+    http("HTTP/2 streams of frames of one byte", clients::frames_of_a_byte),
+    http(
+        "streams with a line that does not end, a byte now and then",
+        clients::endless_lines,
+    ),
+    http("streams with a long line in small pieces", clients::pieces_of_lines),
+    http("streams whose outcomes nobody reads", clients::unread_outcomes),
+    http("connections that say nothing", clients::silent_connections),
+    http(
+        "tenants without end, each with the longest name",
+        clients::endless_tenants,
+    ),
+    http("requests of a tenant that is held for ever", clients::held_tenants),
+    kafka(
+        "Kafka connections that send nothing, half a length, a length or half a request",
+        kafka::half_requests,
+    ),
+    kafka(
+        "Kafka answers about ten thousand topics that nobody reads",
+        kafka::unread_metadata,
+    ),
+    kafka(
+        "Kafka refusals of thousands of batches and records that nobody reads",
+        kafka::unread_refusals,
+    ),
+    kafka_frozen(
+        "Kafka batches of one record by hundreds of thousands, with and without answers",
+        kafka::tiny_batches,
+    ),
+    kafka_frozen(
+        "Kafka batches as large as they may be, and compressed ones that become so or larger",
+        kafka::bombs,
+    ),
+    kafka_frozen(
+        "Kafka batches to brokers that never answer, from clients that wait for ever",
+        kafka::patient_batches,
+    ),
+    kafka_frozen(
+        "Kafka producers by tens of thousands, whose sequences are in no order",
+        kafka::many_producers,
+    ),
+    kafka("Kafka requests that name topics without end", kafka::many_topics),
 ];
 
 fn is_long() -> bool {
@@ -132,7 +159,7 @@ fn is_long() -> bool {
 
 fn brokers() -> MockCluster<'static, DefaultProducerContext> {
     let brokers = MockCluster::new(2).unwrap();
-    for (topic, leader) in [("t", 1), ("tenants", 1), ("frozen", FROZEN)] {
+    for (topic, leader) in [("t", 1), (TOPIC, 1), ("busy", 1), ("tenants", 1), ("frozen", FROZEN)] {
         brokers.create_topic(topic, 4, 1).unwrap();
         for partition in 0..4 {
             brokers.partition_leader(topic, partition, Some(leader)).unwrap();
@@ -158,59 +185,109 @@ struct Played {
     /// How the honest client of the other sidecar was served.
     alone: Quality,
     meanwhile: Quality,
-    refused: u32,
+    /// How the honest Kafka client was served.
+    kafka: Served,
+    /// What the honest Kafka client lost, and what was left of the attack.
+    harm: Vec<String>,
 }
 
 fn play(behaviour: &Behaviour, control: &Honest) -> Played {
-    let (brokers, tenants) = (brokers(), tenants());
-    let mut sidecar = Builder::kafka(&brokers.bootstrap_servers())
-        .route("tenants", "tenant", "config = { tenant = \"header:tenant-id\" }")
-        .config("[[route]]\ntopics = [\"*\"]")
-        .config(&format!("[routing]\nstore = \"{}\"", tenants.url()))
-        .start();
-    eventually("the tenant is held", || is_clear(&sidecar, "held"));
+    let (brokers, tenants) = (brokers(), behaviour.has_tenants.then(tenants));
+    let mut builder = Builder::kafka(&brokers.bootstrap_servers()).listen("kafka = \"127.0.0.1:0\"");
+    if let Some(tenants) = &tenants {
+        builder = builder
+            .route("tenants", "tenant", "config = { tenant = \"header:tenant-id\" }")
+            .config(&format!("[routing]\nstore = \"{}\"", tenants.url()));
+    }
+    let mut sidecar = builder.config("[[route]]\ntopics = [\"*\"]").start();
+    if behaviour.has_tenants {
+        eventually("the tenant is held", || is_clear(&sidecar, "held"));
+    }
     let cage = Cage::around(sidecar.id(), BUFFERED + CONSTANT);
     let honest = Honest::of(&sidecar);
     honest.send(Duration::from_millis(200));
     honest.warm_up("frozen");
+    honest.warm_up("busy");
+    let mut honest_kafka = HonestKafka::of(&sidecar);
+    honest_kafka.round();
     brokers
         .broker_round_trip_time(FROZEN, Duration::from_secs(3_600))
         .unwrap();
     let quiet = honest.send(Duration::from_millis(800));
-    let length = Duration::from_secs(if is_long() { 60 } else { 4 });
+    let length = Duration::from_secs(match (is_long(), behaviour.has_tenants) {
+        (true, _) => 60,
+        (false, true) => 4,
+        (false, false) => 3,
+    });
     let target = Target::of(&sidecar, Instant::now() + length);
-    let (alone, meanwhile) = thread::scope(|scope| {
+    let (alone, kafka, meanwhile) = thread::scope(|scope| {
         scope.spawn(|| (behaviour.play)(&target));
         let alone = scope.spawn(|| control.send_seldom(length));
+        let kafka = scope.spawn(|| honest_kafka.send(length));
         let meanwhile = honest.send(length);
-        (alone.join().expect("no panic"), meanwhile)
+        (
+            alone.join().expect("no panic"),
+            kafka.join().expect("no panic"),
+            meanwhile,
+        )
     });
     drop(cage);
-    let resident = match sidecar.is_alive() {
-        true => sidecar.most_resident_bytes(),
-        false => u64::MAX,
-    };
+    let is_alive = sidecar.is_alive();
+    let mut harm = Vec::new();
+    if is_alive {
+        brokers.broker_round_trip_time(FROZEN, Duration::ZERO).unwrap();
+        let read = read(&brokers.bootstrap_servers(), TOPIC, kafka.acked);
+        harm.extend(honest_kafka::harm(&read, kafka.acked));
+        if behaviour.is_soon_over {
+            harm.extend(left(&sidecar));
+        }
+    }
     Played {
         name: behaviour.name,
-        resident,
+        resident: if is_alive {
+            sidecar.most_resident_bytes()
+        } else {
+            u64::MAX
+        },
         quiet,
         alone,
         meanwhile,
-        refused: behaviour.refused,
+        kafka,
+        harm,
+    }
+}
+
+/// What is still open or held some time after all clients have gone. None: nothing.
+fn left(sidecar: &Sidecar) -> Option<String> {
+    let lines = ["pointsman_connections", "pointsman_buffered_bytes"];
+    let begun = Instant::now();
+    loop {
+        let values = lines.map(|line| sidecar.metric(line));
+        if values == [0.0; 2] {
+            return None;
+        }
+        if begun.elapsed() > SOON {
+            return Some(format!("after all clients had gone, {lines:?} were {values:?}"));
+        }
+        thread::sleep(QUICK);
     }
 }
 
 impl Played {
     fn tell(&self) {
         eprintln!(
-            "abuse: {}: resident {} MiB; honest p99 {:.1?} before, {:.1?} elsewhere, {:.1?} here over {} requests, {} told to come back",
+            "abuse: {}: resident {} MiB; honest p99 {:.1?} before, {:.1?} elsewhere, {:.1?} here over {} requests, {} told to come \
+             back; Kafka's {:.1?} over {} records, {} times again",
             self.name,
             self.resident >> 20,
             self.quiet.p99,
             self.alone.p99,
             self.meanwhile.p99,
             self.meanwhile.answered,
-            self.meanwhile.refused
+            self.meanwhile.refused,
+            self.kafka.p99(),
+            self.kafka.acked,
+            self.kafka.again
         );
     }
 
@@ -227,12 +304,18 @@ impl Played {
         if self.meanwhile.p99 > slowest {
             broken.push(format!("honest p99 {:?}, at most {slowest:?}", self.meanwhile.p99));
         }
-        if u64::from(self.refused) * self.meanwhile.answered < 100 * self.meanwhile.refused {
+        if self.meanwhile.refused > 0 {
             broken.push(format!(
                 "{} honest requests were told to come back",
                 self.meanwhile.refused
             ));
         }
+        // A round has some batches, each of which may take as long as a request.
+        let slowest = slowest * AHEAD as u32;
+        if self.kafka.p99() > slowest {
+            broken.push(format!("honest Kafka p99 {:?}, at most {slowest:?}", self.kafka.p99()));
+        }
+        broken.extend(self.kafka.wrong.iter().chain(&self.harm).cloned());
         broken.extend(self.meanwhile.wrong.iter().cloned());
         broken
     }

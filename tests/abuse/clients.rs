@@ -15,12 +15,14 @@ use tokio::task::JoinSet;
 
 use crate::support::{http2::send, sidecar::Sidecar};
 
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 
 /// The sidecar that the clients attack, and until when.
 #[derive(Clone)]
 pub(super) struct Target {
     http: SocketAddr,
+    /// The listener of Kafka's protocol.
+    pub(super) kafka: Option<SocketAddr>,
     unix: PathBuf,
     until: Instant,
 }
@@ -29,13 +31,18 @@ impl Target {
     pub(super) fn of(sidecar: &Sidecar, until: Instant) -> Self {
         Self {
             http: sidecar.http,
+            kafka: sidecar.kafka,
             unix: sidecar.unix.clone(),
             until,
         }
     }
 
     /// Runs `count` clients of one kind at once. A client that ends, because it was refused or cut off, begins again.
-    fn each<F: Future<Output = Option<()>> + Send + 'static>(&self, count: usize, client: impl Fn(Self, usize) -> F) {
+    pub(super) fn each<F: Future<Output = Option<()>> + Send + 'static>(
+        &self,
+        count: usize,
+        client: impl Fn(Self, usize) -> F,
+    ) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -86,7 +93,7 @@ async fn rest<T>(held: T) -> Option<()> {
 }
 
 /// Reads and ignores what comes, until the other side closes.
-async fn until_closed(socket: &mut TcpStream) -> Option<()> {
+pub(super) async fn until_closed(socket: &mut TcpStream) -> Option<()> {
     let mut answer = vec![0; 16 << 10];
     while socket.read(&mut answer).await.ok()? > 0 {}
     None

@@ -1,6 +1,7 @@
 //! A client that does nothing wrong.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{http::Http, sidecar::Sidecar};
@@ -8,6 +9,8 @@ use crate::support::{http::Http, sidecar::Sidecar};
 /// A client that does nothing wrong, and measures how it is served.
 pub(super) struct Honest {
     socket: PathBuf,
+    /// The epoch of the numbers of its next requests.
+    epoch: AtomicU64,
 }
 
 /// How an honest client was served.
@@ -24,6 +27,7 @@ impl Honest {
     pub(super) fn of(sidecar: &Sidecar) -> Self {
         Self {
             socket: sidecar.unix.clone(),
+            epoch: AtomicU64::new(0),
         }
     }
 
@@ -33,7 +37,7 @@ impl Honest {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
 
-    /// Sends one record a request, one request after the other, now and then over a new connection.
+    /// Sends one record a request, one numbered request after the other, now and then over a new connection.
     pub(super) fn send(&self, length: Duration) -> Quality {
         self.send_each(length, Duration::ZERO)
     }
@@ -47,12 +51,12 @@ impl Honest {
         let begun = Instant::now();
         let (mut times, mut refused, mut wrong) = (Vec::new(), 0, Vec::new());
         let mut connection = Http::unix(&self.socket);
-        let mut number = 0_u64;
+        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).to_string();
+        let mut number = 1_u64;
         while begun.elapsed() < length {
-            if number.is_multiple_of(64) {
+            if times.len().is_multiple_of(64) {
                 connection = Http::unix(&self.socket);
             }
-            number += 1;
             // This sleep paces the client; it waits for no condition.
             std::thread::sleep(pause);
             let asked = Instant::now();
@@ -63,7 +67,12 @@ impl Honest {
             connection.send(
                 "POST",
                 "/v1/topics/t/records",
-                &[("content-type", "application/json")],
+                &[
+                    ("content-type", "application/json"),
+                    ("pointsman-client", "honest"),
+                    ("pointsman-epoch", &epoch),
+                    ("pointsman-sequence", &number.to_string()),
+                ],
                 body.as_bytes(),
             );
             let Some(reply) = connection.reply() else {
@@ -72,7 +81,7 @@ impl Honest {
             };
             times.push(asked.elapsed());
             match reply.status {
-                200 => {}
+                200 => number += 1,
                 503 => refused += 1,
                 other => wrong.push(format!("an honest request was told {other}: {}", reply.text())),
             }
