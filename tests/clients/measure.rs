@@ -29,6 +29,7 @@ mod support {
     pub(crate) mod kafka;
     pub(crate) mod kafka_proxy;
     pub(crate) mod sidecar;
+    pub(crate) mod way;
 }
 
 const TOPIC: &str = "clients";
