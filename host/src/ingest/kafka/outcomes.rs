@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::time::timeout_at;
 
-use super::{answer::ToldTopic, produce::Taken, told::Told};
+use super::{answer::ToldTopic, told::Told};
 use crate::{
     admission::Reservation,
     ordering::{
@@ -33,6 +33,22 @@ pub(super) enum Waiting {
 pub(super) struct PendingTopic {
     pub(super) name: String,
     pub(super) partitions: Vec<(i32, Waiting)>,
+}
+
+/// A request whose batches were handed over or refused.
+pub(super) struct Taken {
+    pub(super) topics: Vec<PendingTopic>,
+    pub(super) deadline: Instant,
+    /// For all this, and for the answer.
+    pub(super) room: Reservation,
+}
+
+impl Taken {
+    /// Its batches.
+    pub(super) fn waiting(self) -> impl Iterator<Item = Waiting> {
+        let partitions = self.topics.into_iter().flat_map(|topic| topic.partitions);
+        partitions.map(|(_, waiting)| waiting)
+    }
 }
 
 /// What clients are told of these batches, and its room. Waits no longer than until the deadline.

@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::yield_now};
 use super::{
     KafkaApi,
     batch::{self, BatchError},
-    outcomes::{PendingTopic, Waiting},
+    outcomes::{PendingTopic, Taken, Waiting},
     producers,
     request::Produce,
     told::Told,
@@ -52,22 +52,6 @@ struct Sent<'a> {
     topic: &'a str,
     partition: i32,
     bytes: Bytes,
-}
-
-/// A request whose batches were handed over or refused.
-pub(super) struct Taken {
-    pub(super) topics: Vec<PendingTopic>,
-    pub(super) deadline: Instant,
-    /// For all this, and for the answer.
-    pub(super) room: Reservation,
-}
-
-impl Taken {
-    /// Its batches.
-    pub(super) fn waiting(self) -> impl Iterator<Item = Waiting> {
-        let partitions = self.topics.into_iter().flat_map(|topic| topic.partitions);
-        partitions.map(|(_, waiting)| waiting)
-    }
 }
 
 impl KafkaApi {

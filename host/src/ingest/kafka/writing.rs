@@ -9,7 +9,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{KafkaApi, answer, outcomes, produce::Taken, request::AnswerTo, told::Told};
+use super::{
+    KafkaApi, answer,
+    outcomes::{self, Taken},
+    request::AnswerTo,
+    told::Told,
+};
 use crate::{
     admission::{Reservation, Standing},
     ingest::timed::InRequest,
