@@ -2,7 +2,8 @@
 //!
 //! Each kind attacks a sidecar of its own, which may use no more memory than it promises: `max_buffered_bytes` and 128
 //! MiB. Meanwhile an honest client sends single records to the same sidecar, whose outcomes must be true and come in
-//! time; and an honest Kafka producer sends batches, of which nothing may be lost or doubled. Another honest client sends to a sidecar that nobody attacks, which shows how fast the machine is.
+//! time; and an honest Kafka producer sends batches, of which nothing may be lost or doubled. Another honest client sends
+//! to a sidecar that nobody attacks, which shows how fast the machine is.
 //! `POINTSMAN_ABUSE=long` runs each kind for longer.
 
 mod cage;
@@ -61,8 +62,8 @@ const fn http(name: &'static str, play: fn(&Target)) -> Behaviour {
     }
 }
 
-/// One that speaks Kafka's protocol, and sends to brokers that never answer: that is left for a while.
-const fn kafka_frozen(name: &'static str, play: fn(&Target)) -> Behaviour {
+/// One that speaks Kafka's protocol, and sends what brokers never answer, or asks for what takes long: that is left for a while.
+const fn kafka_lasting(name: &'static str, play: fn(&Target)) -> Behaviour {
     Behaviour {
         name,
         play,
@@ -127,41 +128,44 @@ const BEHAVIOURS: &[Behaviour] = &[
         kafka::half_requests,
     ),
     kafka(
-        "Kafka answers about ten thousand topics that nobody reads",
+        "Kafka answers about thousands of topics that nobody reads",
         kafka::unread_metadata,
     ),
     kafka(
         "Kafka refusals of thousands of batches and records that nobody reads",
         kafka::unread_refusals,
     ),
-    kafka_frozen(
+    kafka_lasting(
         "Kafka batches of one record by hundreds of thousands, with and without answers",
         kafka::tiny_batches,
     ),
-    kafka_frozen(
+    kafka_lasting(
         "Kafka batches as large as they may be, and compressed ones that become so or larger",
         kafka::bombs,
     ),
-    kafka_frozen(
+    kafka_lasting(
         "Kafka batches to brokers that never answer, from clients that wait for ever",
         kafka::patient_batches,
     ),
-    kafka_frozen(
+    kafka_lasting(
         "Kafka producers by tens of thousands, whose sequences are in no order",
         kafka::many_producers,
     ),
-    kafka("Kafka requests that name topics without end", kafka::many_topics),
+    kafka_lasting("Kafka requests that name topics without end", kafka::many_topics),
 ];
 
 fn is_long() -> bool {
     std::env::var("POINTSMAN_ABUSE").is_ok_and(|form| form == "long")
 }
 
-fn brokers() -> MockCluster<'static, DefaultProducerContext> {
+/// Each topic and partition takes these brokers a moment, so there are only those that are needed.
+fn brokers(has_tenants: bool) -> MockCluster<'static, DefaultProducerContext> {
     let brokers = MockCluster::new(2).unwrap();
-    for (topic, leader) in [("t", 1), (TOPIC, 1), ("busy", 1), ("tenants", 1), ("frozen", FROZEN)] {
-        brokers.create_topic(topic, 4, 1).unwrap();
-        for partition in 0..4 {
+    let tenants = has_tenants.then_some(("tenants", 1, 4));
+    let topics = [("t", 1, 4), ("frozen", FROZEN, 4), (TOPIC, 1, 2), ("busy", 1, 1)];
+    for (topic, leader, partitions) in topics.into_iter().chain(tenants) {
+        brokers.create_topic(topic, partitions, 1).unwrap();
+        for partition in 0..partitions {
             brokers.partition_leader(topic, partition, Some(leader)).unwrap();
         }
     }
@@ -192,7 +196,8 @@ struct Played {
 }
 
 fn play(behaviour: &Behaviour, control: &Honest) -> Played {
-    let (brokers, tenants) = (brokers(), behaviour.has_tenants.then(tenants));
+    let brokers = brokers(behaviour.has_tenants);
+    let tenants = behaviour.has_tenants.then(tenants);
     let mut builder = Builder::kafka(&brokers.bootstrap_servers()).listen("kafka = \"127.0.0.1:0\"");
     if let Some(tenants) = &tenants {
         builder = builder
@@ -205,11 +210,16 @@ fn play(behaviour: &Behaviour, control: &Honest) -> Played {
     }
     let cage = Cage::around(sidecar.id(), BUFFERED + CONSTANT);
     let honest = Honest::of(&sidecar);
-    honest.send(Duration::from_millis(200));
-    honest.warm_up("frozen");
-    honest.warm_up("busy");
     let mut honest_kafka = HonestKafka::of(&sidecar);
-    honest_kafka.round();
+    // All at once: the settings of a topic are waited for, and these brokers do not tell them.
+    thread::scope(|scope| {
+        for topic in ["t", "frozen", "busy"] {
+            let honest = &honest;
+            scope.spawn(move || honest.warm_up(topic));
+        }
+        honest_kafka.round();
+    });
+    honest.send(Duration::from_millis(200));
     brokers
         .broker_round_trip_time(FROZEN, Duration::from_secs(3_600))
         .unwrap();
@@ -217,7 +227,7 @@ fn play(behaviour: &Behaviour, control: &Honest) -> Played {
     let length = Duration::from_secs(match (is_long(), behaviour.has_tenants) {
         (true, _) => 60,
         (false, true) => 4,
-        (false, false) => 3,
+        (false, false) => 2,
     });
     let target = Target::of(&sidecar, Instant::now() + length);
     let (alone, kafka, meanwhile) = thread::scope(|scope| {

@@ -9,6 +9,7 @@ use kafka_protocol::ResponseError as Kafka;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, oneshot, watch},
+    task::yield_now,
 };
 
 use super::{
@@ -30,6 +31,10 @@ use crate::{
 /// Requests of one connection that are under way at once. Java and librdkafka keep 5 under way when they are idempotent; a librdkafka
 /// that is not has no limit of its own.
 const UNDER_WAY: usize = 128;
+/// Requests of so many bytes in all are taken before other connections have their turn: hundreds may have come at once.
+const WORK_BETWEEN_YIELDS: usize = 4 << 10;
+/// A shorter request takes as much work as one of so many bytes.
+const LEAST_WORK: usize = 1 << 10;
 /// How long a connection that is closed for a mistake or a drain is still read after the last answer, so that its client sees it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The longest that an answer to a consumer is held back.
@@ -135,13 +140,19 @@ impl Client<'_> {
         frames: &mut Frames<'_, tokio::net::tcp::OwnedReadHalf>,
         answers: &mpsc::Sender<Entry>,
     ) -> Closing {
+        let mut since_yield = 0;
         loop {
-            let taken = match frames.next(answers, !self.is_authenticated).await {
-                Ok(frame) => self.take(frame, answers).await,
-                Err(error) => Err(error.into()),
+            let frame = match frames.next(answers, !self.is_authenticated).await {
+                Ok(frame) => frame,
+                Err(error) => return error.into(),
             };
-            if let Err(closing) = taken {
+            since_yield += frame.bytes.len().max(LEAST_WORK);
+            if let Err(closing) = self.take(frame, answers).await {
                 return closing;
+            }
+            if since_yield >= WORK_BETWEEN_YIELDS {
+                since_yield = 0;
+                yield_now().await;
             }
         }
     }

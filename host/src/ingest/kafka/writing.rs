@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
+    task::yield_now,
     time::timeout,
 };
 
@@ -19,6 +20,9 @@ use crate::{
     admission::{Reservation, Standing},
     ingest::timed::InRequest,
 };
+
+/// Answers that are written before other connections have their turn.
+const ANSWERS_BETWEEN_YIELDS: usize = 4;
 
 /// What its client waits for next.
 pub(super) enum Pending {
@@ -47,7 +51,12 @@ impl Entry {
 impl KafkaApi {
     /// Writes the answers, until there are no more or the client does not read them.
     pub(super) async fn write(&self, mut stream: impl AsyncWrite + Unpin, mut answers: mpsc::Receiver<Entry>) {
+        let mut written = 0_usize;
         while let Some(entry) = answers.recv().await {
+            written += 1;
+            if written.is_multiple_of(ANSWERS_BETWEEN_YIELDS) {
+                yield_now().await;
+            }
             let _in_request = entry.in_request;
             let (frame, _room) = match entry.pending {
                 Pending::Now(frame, room) => (frame, room),
