@@ -206,6 +206,7 @@ fn one(client: &str, bootstrap: &str, records: usize) -> f64 {
         .args([
             client,
             "mode=one",
+            "linger_ms=0",
             &format!("records={records}"),
             &format!("topic={TOPIC}"),
         ])
