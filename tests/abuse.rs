@@ -55,20 +55,16 @@ struct Behaviour {
 /// A kind of client that speaks HTTP.
 const fn http(name: &'static str, play: fn(&Target)) -> Behaviour {
     Behaviour {
-        name,
-        play,
         has_tenants: true,
-        is_soon_over: false,
+        ..kafka_lasting(name, play)
     }
 }
 
 /// One that speaks Kafka's protocol, and sends what brokers never answer, or asks for what takes long: that is left for a while.
 const fn kafka_lasting(name: &'static str, play: fn(&Target)) -> Behaviour {
     Behaviour {
-        name,
-        play,
-        has_tenants: false,
         is_soon_over: false,
+        ..kafka(name, play)
     }
 }
 

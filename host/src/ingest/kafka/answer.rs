@@ -177,8 +177,7 @@ pub(super) fn produce(to: AnswerTo, topics: Vec<ToldTopic>, no_offset: i64) -> a
                 .with_index(partition)
                 .with_error_code(code(told.error))
                 .with_base_offset(no_offset)
-                // A log that begins later than what a producer had acknowledged makes Java's begin a new epoch when its id is
-                // not known; without a beginning it would send the same batch for ever.
+                // As of a log from whose beginning nothing was removed.
                 .with_log_start_offset(0)
                 .with_record_errors(records.collect())
                 .with_error_message(told.error.map(|_| text(told.message)))
