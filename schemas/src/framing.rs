@@ -1,0 +1,1 @@
+//! The id of a schema, in a value or in a header.
