@@ -57,6 +57,7 @@ mod support {
     pub(crate) mod proxy;
     pub(crate) mod records;
     pub(crate) mod redis;
+    pub(crate) mod registry;
     pub(crate) mod routes_file;
     pub(crate) mod server;
     pub(crate) mod sidecar;
