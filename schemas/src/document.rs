@@ -25,8 +25,14 @@ enum Node<'j> {
     Unsigned(u64),
     Float(f64),
     Text(Cow<'j, str>),
-    Array { items: usize, end: usize },
-    Object { entries: usize, end: usize },
+    Array {
+        items: usize,
+        end: usize,
+    },
+    Object {
+        entries: usize,
+        end: usize,
+    },
 }
 
 /// A value in a document.

@@ -25,8 +25,7 @@ impl Invalid {
     /// Says that the mistake lies in the field of this name.
     #[must_use]
     pub fn in_field(mut self, name: &str) -> Self {
-        self.steps
-            .push(shortened(name.replace('~', "~0").replace('/', "~1")));
+        self.steps.push(shortened(name.replace('~', "~0").replace('/', "~1")));
         self
     }
 
