@@ -2,7 +2,9 @@
 
 mod decoding;
 mod encoding;
+mod properties;
 mod schemas;
+mod shapes;
 mod unions;
 
 use super::AvroSchema;
