@@ -3,11 +3,13 @@
 //! - [`framing`] reads and writes the id of a schema, before a value's bytes or in a header.
 //! - [`avro`], [`protobuf`] and [`json_schema`] each compile a schema's text once and then check and encode values with it. What is wrong
 //!   with a value is an [`Invalid`]: a path inside the value, and a reason.
+//! - [`compiled`] is a schema of any of these formats.
 //! - [`registry`] asks a schema registry, and remembers.
 //!
 //! Nothing in a schema or a value makes this crate panic, recurse without bound, or take memory that the bytes at hand do not pay for.
 
 pub mod avro;
+pub mod compiled;
 mod document;
 pub mod framing;
 mod invalid;
@@ -15,7 +17,7 @@ pub mod json_schema;
 pub mod protobuf;
 pub mod registry;
 
-pub use self::invalid::Invalid;
+pub use self::{compiled::Compiled, invalid::Invalid};
 
 /// A schema's text and, for each reference in it, the name that the text uses and the text that it refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
