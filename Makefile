@@ -56,7 +56,7 @@ bench: ## Measure: one record's way by itself, reloads and failing plugins, then
 	@.ci/need peer || echo "the benchmark goes on without the peer" >&2
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --no-run
-	cargo bench --locked -p pointsman --bench route --bench parse --bench reload --bench throughput --bench placing --bench distance --bench clients --bench growth
+	cargo bench --locked -p pointsman --bench route --bench parse --bench schemas --bench reload --bench throughput --bench placing --bench distance --bench clients --bench growth
 
 soak: ## Half of the peak for half an hour: memory and latency must stay where they are (POINTSMAN_SOAK_MINUTES)
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka

@@ -32,6 +32,7 @@ mod plugins;
 mod real_kafka;
 mod reload;
 mod round_trip;
+mod schemas;
 mod shadow;
 mod slow_broker;
 mod stores;

@@ -10,7 +10,7 @@ use crate::support::{files::files_below, sidecar::root};
 
 /// Each folder with those that it may use. They stand in the order of a record's way, so each may only name folders behind it. To let a
 /// folder use one more, write it here; one that is used no more has to go.
-const FOLDERS: [(&str, &[&str]); 16] = [
+const FOLDERS: [(&str, &[&str]); 17] = [
     (
         "run",
         &[
@@ -18,6 +18,7 @@ const FOLDERS: [(&str, &[&str]); 16] = [
             "reload",
             "follow",
             "pipeline",
+            "schemas",
             "routing",
             "plugin",
             "produce",
@@ -34,6 +35,7 @@ const FOLDERS: [(&str, &[&str]); 16] = [
         &[
             "ingest",
             "reload",
+            "schemas",
             "plugin",
             "tenants",
             "topic",
@@ -47,6 +49,7 @@ const FOLDERS: [(&str, &[&str]); 16] = [
         &[
             "ordering",
             "pipeline",
+            "schemas",
             "routing",
             "plugin",
             "produce",
@@ -60,6 +63,7 @@ const FOLDERS: [(&str, &[&str]); 16] = [
     (
         "pipeline",
         &[
+            "schemas",
             "routing",
             "plugin",
             "produce",
@@ -71,6 +75,7 @@ const FOLDERS: [(&str, &[&str]); 16] = [
         ],
     ),
     ("reload", &["routing", "plugin", "config", "base"]),
+    ("schemas", &["config", "base"]),
     (
         "routing",
         &["plugin", "produce", "tenants", "topic", "admission", "config", "base"],

@@ -17,6 +17,7 @@ mod raw_properties;
 mod route;
 mod routing;
 mod schema;
+mod schemas;
 mod shown;
 mod source;
 
@@ -31,6 +32,7 @@ pub use self::{
     route::{OnError, Route, Shadow},
     routing::{Routing, password},
     schema::schema,
+    schemas::{IdPlace, PartSchema, SchemaFormat, SchemaMode, SchemaRegistry, SchemaVersion, SubjectName, Urls},
     shown::{REDACTED, redacted},
     source::{ConfigError, Source},
 };
@@ -53,6 +55,9 @@ pub struct Config {
     /// The routing table of tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routing: Option<Routing>,
+    /// Where schemas come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_registry: Option<SchemaRegistry>,
     /// How the sidecar ends.
     pub shutdown: Shutdown,
     /// What the sidecar logs.

@@ -1,6 +1,5 @@
-//! What is fuzzed: one function for each part that reads what clients send, one for numbered requests, and one for the routing
-//! table of tenants. Each takes
-//! any bytes and panics where a promise is broken. So it checks more than that the code does not panic.
+//! What is fuzzed: one function for each part that reads what clients send, one for numbered requests, one for the routing
+//! table of tenants, and one for schemas. Each takes any bytes and panics where a promise is broken. So it checks more than that the code does not panic.
 //!
 //! `tests/fuzz` feeds them what a fuzzer makes up; a test below feeds them the corpus. This module exists only for
 //! tests and fuzzing.
@@ -18,6 +17,7 @@ mod path;
 /// The reference client's code for packed records.
 #[path = "../../examples/clients/rust/packed.rs"]
 pub(crate) mod reference;
+mod schema;
 mod sequence;
 mod table;
 
@@ -28,6 +28,7 @@ pub use self::{
     octets::octets,
     packed::packed,
     path::path,
+    schema::schema,
     sequence::sequence,
     table::table,
 };
@@ -36,7 +37,7 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// All targets. A target's name is also that of its corpus folder, and of its program in `tests/fuzz/targets`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("json", json),
     ("kafka_batch", kafka_batch),
     ("ndjson", ndjson),
@@ -44,6 +45,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("octets", octets),
     ("packed", packed),
     ("path", path),
+    ("schema", schema),
     ("sequence", sequence),
     ("table", table),
 ];

@@ -12,6 +12,7 @@
 //!    Others skip this stage.
 //! 3. [`pipeline`]: looks up the request's topics in [`routing::topics`], has each record decided, takes room for all
 //!    of them, and hands them over, in their order.
+//!    A route with a schema checks or encodes its records first ([`schemas`]).
 //! 4. [`routing`]: the first `[[route]]` that matches the topic names the plugin; its decision becomes a partition, or
 //!    a refusal.
 //! 5. [`plugin`]: the team's component in its sandbox. An instance is leased, called, and given back.
@@ -58,6 +59,7 @@ pub mod produce;
 pub mod reload;
 pub mod routing;
 pub mod run;
+pub mod schemas;
 #[cfg(test)]
 mod simulation;
 pub mod tenants;

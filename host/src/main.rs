@@ -11,6 +11,7 @@ use pointsman::{
     plugin::compile::{self, child},
     reload::ConfigFile,
     run::{self, logging},
+    schemas::Incompatible,
     tools::{
         cli::{Cli, Command, Run},
         commands,
@@ -38,9 +39,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             logging::last_words(format!("pointsman: {error:#}"));
-            match error.downcast_ref::<ConfigError>() {
-                Some(_) => ExitCode::from(commands::BAD_CONFIGURATION),
-                None => ExitCode::FAILURE,
+            match error.is::<ConfigError>() || error.is::<Incompatible>() {
+                true => ExitCode::from(commands::BAD_CONFIGURATION),
+                false => ExitCode::FAILURE,
             }
         }
     }

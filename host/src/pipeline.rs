@@ -11,6 +11,7 @@ mod placed;
 mod plugin_session;
 mod request_topics;
 mod routed_request;
+mod schemed;
 mod stamp;
 mod tenant_records;
 mod trace;
@@ -34,7 +35,8 @@ use self::{
     placed::{Placed, Refused, too_large},
     plugin_session::PluginSession,
     request_topics::{RequestTopics, Sendable},
-    routed_request::OpenRequest,
+    routed_request::{By, OpenRequest},
+    schemed::RequestSchemas,
 };
 use crate::{
     admission::{self, Admission, ByTable, Queued, Reservation},
@@ -45,12 +47,16 @@ use crate::{
         batch::{AckMode, Batch, Purpose, Ticket},
     },
     routing::topics::{TopicError, Topics},
+    schemas::Schemas,
     tenants::Tenants,
     topic::Destination,
 };
 /// Records that are decided or handed over before the task lets others run; plugins make it do so earlier. In tests,
 /// others run after nearly every record.
 const RECORDS_BETWEEN_YIELDS: usize = if cfg!(test) { 3 } else { 512 };
+
+/// So many bytes that are encoded take about the time of a record that is not.
+const ENCODED_AS_A_RECORD: usize = 256;
 
 /// Memory for a record beside its bytes, once its partition is known.
 pub const DECIDED_BYTES: usize = size_of::<Result<Placed, Refused>>();
@@ -73,6 +79,8 @@ pub struct Pipeline {
     pub observer: Option<Arc<Observer>>,
     /// `routing.stamp`: whether tenants' records get the header [`STAMP`].
     pub stamps: bool,
+    /// The schemas that records are checked and encoded by.
+    pub schemas: Schemas,
     /// Room for bodies and records.
     pub admission: Arc<Admission>,
     /// Counters.
@@ -154,21 +162,23 @@ impl Pipeline {
                         .to_owned(),
                 ))
             })?;
+        let schemas = self.schemas_of(&records, &request_topics).await;
         let stamps = self.stamps.then_some(self.max_record_bytes);
         let mut routed = RoutedRequest::new(records.len(), trace, stamps, open);
         let mut session = PluginSession::new(self.topics.routes(), self.max_plugin_ms);
-        let mut since_yield = 0;
+        let (mut since_yield, mut encoded) = (0, 0);
         let mut records = records
             .into_iter()
-            .map(|parsed| self.sendable(parsed, &request_topics))
+            .map(|parsed| self.sendable(parsed, &request_topics, &schemas))
             .peekable();
         while let Some(sendable) = records.next() {
             let before = routed.records.len();
             match sendable {
-                Err(refused) => routed.push(Err(refused), None),
+                Err(refused) => routed.push(Err(refused), By::default()),
                 Ok(first) => deciding::decide(first, &mut records, &mut session, &mut routed).await,
             }
-            since_yield += routed.records.len() - before;
+            since_yield += routed.records.len() - before + (routed.encoded_bytes - encoded) / ENCODED_AS_A_RECORD;
+            encoded = routed.encoded_bytes;
             if session.is_over() || since_yield >= RECORDS_BETWEEN_YIELDS {
                 session.pause();
                 tokio::task::yield_now().await;
@@ -220,7 +230,7 @@ impl Pipeline {
         let (slots, reply) = (routed.slot_bytes(), routed.reply_bytes());
         if let Some(body) = body {
             // Reading has already taken memory for everything but refusals.
-            body.grow(slots + reply).await?;
+            body.grow(slots + reply + routed.encoded_bytes).await?;
         }
         let mut part = |bytes| body.as_mut().map(|body| body.split(bytes));
         let (slots, reply) = (part(slots), part(reply));
@@ -246,7 +256,7 @@ impl Pipeline {
             records,
             topics,
             tenants,
-            asked,
+            by,
             rows,
             stamp,
             _open,
@@ -293,7 +303,7 @@ impl Pipeline {
         Submitted {
             batch,
             reply: room.reply,
-            trace: Trace::new(asked, tenants, rows),
+            trace: Trace::new(by, tenants, rows),
         }
     }
 
@@ -323,25 +333,34 @@ impl Pipeline {
     }
 
     /// A record with its topic and size; or why it is refused, and the topic that the refusal counts for.
-    fn sendable<'t>(&self, parsed: Parsed, request_topics: &'t RequestTopics) -> Result<Sendable<'t>, Refused> {
-        let record = parsed.map_err(|error| Refused { topic: None, error })?;
+    fn sendable<'t>(
+        &self,
+        parsed: Parsed,
+        request_topics: &'t RequestTopics,
+        schemas: &RequestSchemas,
+    ) -> Result<Sendable<'t>, Refused> {
+        let mut record = parsed.map_err(|error| Refused { topic: None, error })?;
         let topic = request_topics
             .find(&record.topic)
             .map_err(|error| Refused { topic: None, error })?;
         let view = &request_topics.views[topic as usize];
-        let bytes = record.wire_size();
+        let refuse = |error| Refused {
+            topic: Some(Arc::clone(&view.topic)),
+            error,
+        };
+        let applied = schemas
+            .apply(topic, &mut record, self.max_record_bytes)
+            .map_err(refuse)?;
+        let (bytes, queue_bytes) = applied.sizes(&record);
         if bytes > self.max_record_bytes {
-            return Err(Refused {
-                topic: Some(Arc::clone(&view.topic)),
-                error: too_large("", bytes, self.max_record_bytes),
-            });
+            return Err(refuse(too_large("", bytes, self.max_record_bytes)));
         }
         let destination = Destination {
             topic,
             partition: 0,
             // librdkafka's own bound for this size is far below.
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            held: u32::try_from(record.queue_bytes()).unwrap_or(u32::MAX),
+            held: u32::try_from(queue_bytes).unwrap_or(u32::MAX),
             keyed: record.key.is_some(),
             timestamp: record.timestamp,
         };
@@ -349,6 +368,7 @@ impl Pipeline {
             record,
             destination,
             view,
+            applied,
         })
     }
 }

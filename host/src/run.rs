@@ -37,6 +37,7 @@ pub fn run(loaded: Loaded, config_file: ConfigFile, log: &Log) -> anyhow::Result
         .build()?;
     let broker = start_broker(&loaded.config)?;
     let (sidecar, mailbox) = Sidecar::build(loaded, config_file, broker.as_ref(), log.clone())?;
+    runtime.block_on(sidecar.pipeline.schemas.register(&sidecar.config.routes))?;
     let workers = Workers::start().context("cannot start the worker threads")?;
     let code = runtime.block_on(sidecar.serve(mailbox, &workers))?;
     workers.stop(LAST_WORDS);

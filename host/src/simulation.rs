@@ -99,6 +99,7 @@ impl Sidecar {
             producer,
             tenants: Arc::new(tenants),
             observer: None,
+            schemas: Default::default(),
             stamps: false,
             admission: Arc::new(Admission::new(&limits)),
             metrics: Arc::clone(&metrics),

@@ -17,7 +17,10 @@ pub mod json_schema;
 pub mod protobuf;
 pub mod registry;
 
-pub use self::{compiled::Compiled, invalid::Invalid};
+pub use self::{
+    compiled::{Compiled, Writer},
+    invalid::Invalid,
+};
 
 /// A schema's text and, for each reference in it, the name that the text uses and the text that it refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

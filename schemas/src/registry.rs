@@ -102,6 +102,9 @@ pub enum LookUp {
     /// The registry refuses what was asked for, or its answer or schema cannot be used.
     #[error("{0}")]
     Bad(String),
+    /// The subject's rules do not allow the schema as its next version.
+    #[error("{0}")]
+    Incompatible(String),
 }
 
 impl LookUp {
@@ -192,6 +195,16 @@ impl Registry {
     /// What happened since the start.
     pub fn counts(&self) -> &Counts {
         &self.0.counts
+    }
+
+    /// How many schemas are kept.
+    pub fn schemas(&self) -> usize {
+        self.0.schemas.len()
+    }
+
+    /// Why the registry did not answer, if it has not since.
+    pub fn problem(&self) -> Option<LookUp> {
+        self.0.api.problem()
     }
 
     /// A schema that was asked for before. Never waits.

@@ -8,7 +8,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -53,6 +53,12 @@ impl Registry {
             |port, _| is_up(port),
         );
         Self { server }
+    }
+
+    /// One for all tests that do it no harm; each uses subjects of its own. It ends with the process of the tests.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Registry> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
     }
 
     /// The URL of Confluent's API, to which paths such as `/subjects` are added.

@@ -7,6 +7,7 @@ mod pause;
 mod plugin;
 mod registrar;
 mod routing;
+mod schemas;
 mod topic;
 
 use std::{
@@ -25,6 +26,7 @@ pub use self::{
     pause::Pause,
     plugin::{PluginMetrics, ShadowMetrics},
     routing::RoutingMetrics,
+    schemas::SchemaMetrics,
     topic::TopicCounters,
 };
 use self::{plugin::PluginVectors, registrar::Registrar, topic::TopicMetrics};
@@ -50,6 +52,8 @@ pub struct Metrics {
     pub load: LoadMetrics,
     /// The listener that speaks Kafka's protocol.
     pub kafka: KafkaMetrics,
+    /// The schema registry.
+    pub schemas: SchemaMetrics,
     config_reloads: IntCounterVec,
     sequence_conflicts: IntCounterVec,
     log_lines_dropped: IntCounterVec,
@@ -108,6 +112,7 @@ impl Metrics {
             routing: RoutingMetrics::new(&registrar)?,
             load: LoadMetrics::new(&registrar)?,
             kafka: KafkaMetrics::new(&registrar)?,
+            schemas: SchemaMetrics::new(&registrar)?,
             unwaited: registrar.counters(
                 "pointsman_unwaited_records_total",
                 "Records sent with ack=none, by the outcome that nobody waited for",

@@ -52,6 +52,17 @@ impl RecordError {
     }
 }
 
+impl From<RecordError> for Outcome {
+    /// The outcome of a record that is not handed over because of this error.
+    fn from(error: RecordError) -> Self {
+        match error.code {
+            // The same record may pass in a moment.
+            Code::SchemaUnavailable => Self::Failed(error),
+            _ => Self::Rejected(error),
+        }
+    }
+}
+
 /// The four kinds: a reply's `outcome`, a label of metrics, and an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -148,6 +159,14 @@ codes! {
     PluginUnavailable = "plugin_unavailable",
     /// rejected: the plugin kept failing and is left alone for a while.
     PluginSuspended = "plugin_suspended",
+    /// rejected: the key or the value does not follow its schema, or names none; the message says where and why.
+    SchemaInvalid = "schema_invalid",
+    /// rejected: the registry does not know the schema, or its subject does not have it.
+    SchemaUnknown = "schema_unknown",
+    /// failed: the schema could not be had from the registry in time; nothing was handed over.
+    SchemaUnavailable = "schema_unavailable",
+    /// rejected: the registry does not take the route's schema, since readers of older versions could not go on.
+    SchemaIncompatible = "schema_incompatible",
     /// rejected or failed: the principal may not write to the topic; rejected while it is closed for a while because of
     /// that.
     TopicUnauthorized = "topic_unauthorized",

@@ -41,17 +41,20 @@ pub const fn header_wire_size(name: usize, value: usize) -> usize {
     HEADER_OVERHEAD + name + value
 }
 
+impl Header {
+    /// Its part of [`Record::wire_size`].
+    pub fn wire_size(&self) -> usize {
+        header_wire_size(self.name.len(), self.value.as_ref().map_or(0, Bytes::len))
+    }
+}
+
 /// A batch's own header, in Kafka's format (`RecordBatch`, magic 2).
 pub const BATCH_HEADER: usize = 61;
 
 impl Record {
     /// The size that `message.max.bytes` bounds, bytes.
     pub fn wire_size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| header_wire_size(header.name.len(), header.value.as_ref().map_or(0, Bytes::len)))
-            .sum();
+        let headers: usize = self.headers.iter().map(Header::wire_size).sum();
         OVERHEAD + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
     }
 

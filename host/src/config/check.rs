@@ -33,6 +33,9 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
     if let Some(routing) = &config.routing {
         super::routing::check(routing, found);
     }
+    if let Some(registry) = &config.schema_registry {
+        super::schemas::check(registry, found);
+    }
     if config.routes.is_empty() {
         config.routes.push(Route::everything());
     }
@@ -42,6 +45,7 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
     }
     for (index, route) in config.routes.iter().enumerate() {
         self::route(index, route, found);
+        super::schemas::check_route(&index.to_string(), route, config.schema_registry.is_some(), found);
     }
     pins(&config.routes, found);
     if super::log_level::targets(&config.log.level).is_none() {

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schemas::PartSchema;
+
 /// `[[route]]`: which plugin decides for which topics.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,12 @@ pub struct Route {
     pub sha256: Option<String>,
     /// A candidate plugin that decides too. Its decisions are compared and never used. Default: none.
     pub shadow: Option<Shadow>,
+    /// The schema that records' keys follow. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PartSchema>,
+    /// The schema that records' values follow. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<PartSchema>,
 }
 
 /// `shadow = { … }` of a route.
@@ -45,7 +53,14 @@ impl Route {
             on_error: OnError::Reject,
             sha256: None,
             shadow: None,
+            key: None,
+            value: None,
         }
+    }
+
+    /// Whether its records' keys or values follow a schema.
+    pub fn has_schemas(&self) -> bool {
+        self.key.is_some() || self.value.is_some()
     }
 
     /// The plugins that the route names, including its shadow.

@@ -10,6 +10,7 @@ use hyper::{
     HeaderMap, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
+use pointsman_schemas::framing::SchemaId;
 
 use self::told::Told;
 use super::{outgoing::counted, parse::PACKED};
@@ -19,6 +20,7 @@ use crate::{
     ordering::sequence::Settled,
     pipeline::{Submitted, Trace, Traced, TracedTenant},
     plugin::Pool,
+    schemas::WrittenBy,
 };
 
 /// Bytes in a reply for a record that was `acked`.
@@ -232,6 +234,9 @@ pub(super) fn write_traced(body: &mut Vec<u8>, traced: Traced<'_>) {
     if let Some(tenant) = traced.tenant {
         write_tenant(body, tenant);
     }
+    if let Some(written) = traced.schema {
+        write_schema(body, written);
+    }
 }
 
 fn write_plugin(body: &mut Vec<u8>, plugin: &Pool) {
@@ -242,6 +247,18 @@ fn write_plugin(body: &mut Vec<u8>, plugin: &Pool) {
         plugin.name(),
         plugin.digest()
     );
+}
+
+fn write_schema(body: &mut Vec<u8>, written: &WrittenBy) {
+    body.extend_from_slice(b",\"schema\":{\"subject\":");
+    let _ = serde_json::to_writer(&mut *body, &written.subject);
+    if let Some(version) = written.version {
+        let _ = write!(body, ",\"version\":{version}");
+    }
+    let _ = match written.id {
+        SchemaId::Number(id) => write!(body, ",\"id\":{id}}}"),
+        guid => write!(body, ",\"id\":\"{guid}\"}}"),
+    };
 }
 
 fn write_tenant(body: &mut Vec<u8>, tenant: TracedTenant<'_>) {

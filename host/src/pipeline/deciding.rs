@@ -2,7 +2,12 @@
 
 use std::iter::Peekable;
 
-use super::{placed::Refused, plugin_session::PluginSession, request_topics::Sendable, routed_request::RoutedRequest};
+use super::{
+    placed::Refused,
+    plugin_session::PluginSession,
+    request_topics::Sendable,
+    routed_request::{By, RoutedRequest},
+};
 use crate::{
     base::{outcome::RecordError, record::Record},
     routing::route::{self, Decided},
@@ -27,36 +32,45 @@ pub(super) async fn decide<'t>(
         None => session.batch_size(topic),
     };
     if most == 1 {
-        let (record, decided) = decide_one(first.record, view, session);
-        return routed.decided(record, first.destination, decided, topic, asked);
+        let (mut record, mut applied) = (first.record, first.applied);
+        if session.asks(&record, topic).is_none() {
+            // No plugin wants to see what the application sent, and Java's producer hashes keys as they are written.
+            applied.put(&mut record);
+        }
+        let (mut record, decided) = decide_one(record, view, session);
+        applied.put(&mut record);
+        return routed.decided(record, first.destination, decided, topic, By::new(asked, applied));
     }
     let (mut batch, mut destinations) = (Vec::with_capacity(most), Vec::with_capacity(most));
     let destination = first.destination;
     batch.push(first.record);
-    destinations.push(destination);
+    destinations.push((destination, first.applied));
     while batch.len() < most
         && let Some(Ok(next)) = records.next_if(|next| next.as_ref().is_ok_and(|next| next.continues(&destination)))
     {
         batch.push(next.record);
-        destinations.push(next.destination);
+        destinations.push((next.destination, next.applied));
     }
     let (batch, partitioned) = match batch.len() {
         1 => (batch, None),
         _ => session.decide_batch(batch, view),
     };
     if let Some(partitioned) = partitioned {
-        for ((record, destination), decided) in batch.into_iter().zip(destinations).zip(partitioned) {
-            routed.decided(record, destination, decided, topic, asked.clone());
+        for ((mut record, (destination, mut applied)), decided) in batch.into_iter().zip(destinations).zip(partitioned)
+        {
+            applied.put(&mut record);
+            routed.decided(record, destination, decided, topic, By::new(asked.clone(), applied));
         }
         return;
     }
     // Either the batch is a single record, or one of its records made the plugin fail: only that record must suffer.
-    for (record, destination) in batch.into_iter().zip(destinations) {
+    for (record, (destination, mut applied)) in batch.into_iter().zip(destinations) {
         if let Some(pool) = session.wants_lease(&record, topic) {
             session.lease(pool).await;
         }
-        let (record, decided) = decide_one(record, view, session);
-        routed.decided(record, destination, decided, topic, asked.clone());
+        let (mut record, decided) = decide_one(record, view, session);
+        applied.put(&mut record);
+        routed.decided(record, destination, decided, topic, By::new(asked.clone(), applied));
         // One record may use up all plugin time until the next yield.
         if session.is_over() {
             session.pause();

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     base::{outcome::RecordError, record::Record},
+    schemas::Applied,
     topic::{Destination, Topic, TopicView},
 };
 
@@ -53,6 +54,8 @@ pub(super) struct Sendable<'t> {
     /// As far as it is known: without the partition.
     pub(super) destination: Destination,
     pub(super) view: &'t TopicView,
+    /// What its schemas make of it, once it is decided.
+    pub(super) applied: Applied,
 }
 
 impl Sendable<'_> {

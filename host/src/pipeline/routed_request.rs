@@ -27,6 +27,7 @@ use crate::{
     plugin::Pool,
     produce::batch::{Batch, SLOT_BYTES},
     routing::route::Decided,
+    schemas::{Applied, WrittenBy},
     tenants::{NoTable, Now, Tenants},
     topic::{Destination, Topic, TopicView},
 };
@@ -34,14 +35,37 @@ use crate::{
 /// Bytes of a reply around its records.
 const REPLY_BYTES: usize = 256;
 
+/// How one record came to be what it is.
+#[derive(Debug, Default)]
+pub(super) struct By {
+    /// The plugin that was asked, if the client wants a trace.
+    pub(super) asked: Option<Arc<Pool>>,
+    /// What its value was written by.
+    pub(super) written: Option<Arc<WrittenBy>>,
+    /// The memory of what was encoded.
+    encoded_bytes: usize,
+}
+
+impl By {
+    pub(super) fn new(asked: Option<Arc<Pool>>, applied: Applied) -> Self {
+        Self {
+            asked,
+            written: applied.written,
+            encoded_bytes: applied.bytes,
+        }
+    }
+}
+
 /// A request whose partitions are known; see the [module](self).
 pub struct RoutedRequest<'a> {
     pub(super) records: Vec<Result<Placed, Refused>>,
     pub(super) topics: Vec<TopicView>,
     /// The records that go where the routing table has their tenants.
     pub(super) tenants: TenantRecords,
-    /// For each record, the plugin that was asked. Empty unless the client wants a trace.
-    pub(super) asked: Vec<Option<Arc<Pool>>>,
+    /// For each record, what decided and what it was written by. Empty unless the client wants a trace.
+    pub(super) by: Vec<By>,
+    /// The memory of what was encoded.
+    pub(super) encoded_bytes: usize,
     /// For each of `tenants`, what the routing table said. Empty unless the client wants a trace.
     pub(super) rows: Vec<Option<TracedRow>>,
     /// Whether the client wants a trace.
@@ -62,16 +86,18 @@ impl<'a> RoutedRequest<'a> {
             traces: trace,
             stamps,
             stamp: None,
-            asked: Vec::with_capacity(if trace { records } else { 0 }),
+            by: Vec::with_capacity(if trace { records } else { 0 }),
+            encoded_bytes: 0,
             rows: Vec::new(),
             _open: open,
         }
     }
 
-    /// Adds the next record, and the plugin that was asked about it.
-    pub(super) fn push(&mut self, record: Result<Placed, Refused>, asked: Option<Arc<Pool>>) {
+    /// Adds the next record.
+    pub(super) fn push(&mut self, record: Result<Placed, Refused>, by: By) {
+        self.encoded_bytes += by.encoded_bytes;
         if self.traces {
-            self.asked.push(asked);
+            self.by.push(by);
         }
         self.records.push(record);
     }
@@ -83,7 +109,7 @@ impl<'a> RoutedRequest<'a> {
         destination: Destination,
         decided: Result<Decided, RecordError>,
         topic: &Arc<Topic>,
-        asked: Option<Arc<Pool>>,
+        by: By,
     ) {
         let placed = decided.and_then(|decided| match decided {
             Decided::Partition(partition) => Ok(Destination {
@@ -99,7 +125,7 @@ impl<'a> RoutedRequest<'a> {
         });
         let topic = || Some(Arc::clone(topic));
         let placed = placed.map(|destination| Placed { record, destination });
-        self.push(placed.map_err(|error| Refused { topic: topic(), error }), asked);
+        self.push(placed.map_err(|error| Refused { topic: topic(), error }), by);
     }
 
     /// The destination of a tenant's record, as far as it is known: with its stamp, if it gets one.
@@ -130,7 +156,7 @@ impl<'a> RoutedRequest<'a> {
         // Twice, since each character may need an escape.
         let refused = self.refused().map(|refused| 2 * refused.error.message.len());
         let traced = match self.traces {
-            true => trace::bytes(&self.asked, &self.tenants),
+            true => trace::bytes(&self.by, &self.tenants),
             false => 0,
         };
         REPLY_BYTES + self.records.len() * REPLY_BYTES_A_RECORD + traced + refused.sum::<usize>()

@@ -68,6 +68,7 @@ pub(crate) fn pipeline(producer: &Arc<MemoryProducer>, limits: &Limits) -> Arc<P
         producer,
         tenants: Arc::new(Tenants::off()),
         observer: None,
+        schemas: Default::default(),
         stamps: false,
         admission: Arc::new(Admission::new(limits)),
         metrics,

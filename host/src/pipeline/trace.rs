@@ -1,22 +1,22 @@
 //! What a reply tells of how its records were decided, if its client wants a trace.
 
-use std::sync::Arc;
-
-use super::tenant_records::TenantRecords;
-use crate::{plugin::Pool, tenants::Now, topic::TopicView};
+use super::{routed_request::By, tenant_records::TenantRecords};
+use crate::{plugin::Pool, schemas::WrittenBy, tenants::Now, topic::TopicView};
 
 /// Bytes of a record's plugin in a reply: names of fields, and a digest.
 const PLUGIN_BYTES: usize = 112;
 /// Bytes of a record's tenant in a reply: names of fields, a version and a status.
 const TENANT_BYTES: usize = 80;
+/// Bytes of a record's schema in a reply: names of fields, a version and an id.
+const SCHEMA_BYTES: usize = 96;
 /// The most bytes that JSON makes of one.
 const ESCAPED: usize = 6;
 
 /// How each record of a request was decided; see the [module](self).
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// For each record, the plugin that was asked. Empty unless the client wants a trace.
-    plugins: Vec<Option<Arc<Pool>>>,
+    /// For each record, what decided and what it was written by. Empty unless the client wants a trace.
+    by: Vec<By>,
     /// The records that went where the routing table has their tenants.
     tenants: TenantRecords,
     /// For each of `tenants`, what the table said.
@@ -30,6 +30,8 @@ pub struct Traced<'t> {
     pub plugin: Option<&'t Pool>,
     /// The tenant that was decided for.
     pub tenant: Option<TracedTenant<'t>>,
+    /// What its value was written by.
+    pub schema: Option<&'t WrittenBy>,
 }
 
 /// The tenant of a record.
@@ -51,13 +53,9 @@ pub struct TracedRow {
 }
 
 impl Trace {
-    /// What remains of a request that was handed over. `plugins` is empty if its client wants no trace.
-    pub(super) fn new(
-        plugins: Vec<Option<Arc<Pool>>>,
-        tenants: TenantRecords,
-        rows: Vec<Option<TracedRow>>,
-    ) -> Option<Self> {
-        (!plugins.is_empty()).then_some(Self { plugins, tenants, rows })
+    /// What remains of a request that was handed over. `by` is empty if its client wants no trace.
+    pub(super) fn new(by: Vec<By>, tenants: TenantRecords, rows: Vec<Option<TracedRow>>) -> Option<Self> {
+        (!by.is_empty()).then_some(Self { by, tenants, rows })
     }
 
     /// How the record with this index was decided.
@@ -66,9 +64,11 @@ impl Trace {
             name,
             row: self.rows.get(place).copied().flatten(),
         });
+        let by = self.by.get(index);
         Traced {
-            plugin: self.plugins.get(index).and_then(Option::as_deref),
+            plugin: by.and_then(|by| by.asked.as_deref()),
             tenant,
+            schema: by.and_then(|by| by.written.as_deref()),
         }
     }
 }
@@ -111,9 +111,13 @@ pub(super) fn rows<'t>(
 }
 
 /// The most memory that the trace and its part of the reply take.
-pub(super) fn bytes(plugins: &[Option<Arc<Pool>>], tenants: &TenantRecords) -> usize {
-    let asked = plugins.iter().flatten().map(|pool| PLUGIN_BYTES + pool.name().len());
+pub(super) fn bytes(by: &[By], tenants: &TenantRecords) -> usize {
+    let asked = by.iter().filter_map(|by| by.asked.as_ref());
+    let asked = asked.map(|pool| PLUGIN_BYTES + pool.name().len());
+    let written = by.iter().filter_map(|by| by.written.as_ref());
+    let written = written.map(|written| SCHEMA_BYTES + ESCAPED * written.subject.len());
     let told = tenants.names().map(|(_, name)| TracedTenant::most_bytes(name));
     let told = told.map(|bytes| bytes + size_of::<Option<TracedRow>>());
-    size_of_val(plugins) + tenants.bytes() + asked.sum::<usize>() + told.sum::<usize>()
+    let said = asked.sum::<usize>() + written.sum::<usize>() + told.sum::<usize>();
+    size_of_val(by) + tenants.bytes() + said
 }

@@ -158,7 +158,7 @@ impl Batch {
 
     /// Refuses a record that never got a ticket. It counts for `topic`, if that is known.
     pub fn refuse(&self, index: usize, topic: Option<&Topic>, error: RecordError) {
-        let outcome = Outcome::Rejected(error);
+        let outcome = Outcome::from(error);
         match topic {
             Some(topic) => topic.count(outcome.kind()),
             None => self.purpose.metrics.count_without_topic(outcome.kind()),

@@ -71,10 +71,19 @@ impl Reloader {
 fn differing_parts(old: &Config, new: &Config) -> Vec<&'static str> {
     let json = |config: &Config| serde_json::to_value(config).unwrap_or_default();
     let (old, new) = (json(old), json(new));
-    ["listen", "limits", "kafka", "plugins", "shutdown", "log"]
-        .into_iter()
-        .filter(|part| old[part] != new[part])
-        .collect()
+    [
+        "listen",
+        "limits",
+        "kafka",
+        "plugins",
+        "routing",
+        "schema_registry",
+        "shutdown",
+        "log",
+    ]
+    .into_iter()
+    .filter(|part| old[part] != new[part])
+    .collect()
 }
 
 #[cfg(test)]

@@ -213,13 +213,24 @@ pub struct Table {
     /// Changes when any topic may have another route than before.
     shape: u64,
     routes: Vec<Arc<Route>>,
+    has_schemas: bool,
 }
 
 impl Table {
     /// A table of these routes, in this order. `shape` must differ from the shape of any table whose routes match other
     /// topics.
     pub fn new(shape: u64, routes: Vec<Arc<Route>>) -> Self {
-        Self { shape, routes }
+        let has_schemas = routes.iter().any(|route| route.config.has_schemas());
+        Self {
+            shape,
+            routes,
+            has_schemas,
+        }
+    }
+
+    /// Whether the records of any route follow a schema.
+    pub fn has_schemas(&self) -> bool {
+        self.has_schemas
     }
 
     /// The shape that was given to [`Table::new`].

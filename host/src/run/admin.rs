@@ -189,6 +189,9 @@ impl Admin {
         if !routing.is_null() {
             told["routing"] = routing;
         }
+        if let Some(schemas) = self.pipeline.schemas.shown() {
+            told["schemas"] = schemas;
+        }
         document(status, &told)
     }
 
@@ -209,6 +212,7 @@ impl Admin {
             gauge.set(now.cast_signed() as i64);
         }
         self.follower.gauge();
+        pipeline.schemas.gauge(&metrics.schemas);
         metrics.log_lines_dropped(self.log.unread(), self.log.repeated());
         let mut response = Response::new(Full::from(metrics.render()));
         response.headers_mut().insert(

@@ -25,6 +25,7 @@ use crate::{
         route::Routes,
         topics::{TopicLimits, Topics},
     },
+    schemas::{self, Schemas},
     tenants::Tenants,
     topic::Rules,
 };
@@ -80,14 +81,18 @@ impl Sidecar {
         let properties = Properties::of(kafka.properties, &config, broker);
         let (producer, effective) = producer(&properties, &config, broker.is_some())?;
         shown["kafka"]["effective_properties"] = effective;
-        let pipeline = Arc::new(pipeline(
+        let mut pipeline = pipeline(
             producer,
             reloader.routes(),
             metrics,
             &config,
             &properties,
             follower.tenants(),
-        ));
+        );
+        if let Some(registry) = &config.schema_registry {
+            pipeline.schemas = Schemas::new(schemas::registry_of(registry)?);
+        }
+        let pipeline = Arc::new(pipeline);
         if let Some(routing) = &config.routing {
             follow::start(&follower, routing, &properties.all, &pipeline)?;
         }
@@ -209,6 +214,7 @@ fn pipeline(
             let observer = Observer::new(tenants.hashing(), routing.metrics_tenants);
             Arc::new(observer)
         }),
+        schemas: Default::default(),
         stamps: config.routing.as_ref().is_some_and(|routing| routing.stamp),
         admission: Arc::new(Admission::new(limits)),
         metrics,

@@ -4,6 +4,7 @@ mod admin;
 pub mod config;
 pub mod reference;
 pub mod routes;
+pub mod schema;
 
 use std::path::PathBuf;
 
@@ -54,6 +55,9 @@ pub enum Other {
     /// Look at the routing table of tenants, and change it.
     #[command(subcommand)]
     Routes(routes::Routes),
+    /// Check, encode or decode a value by a schema of a registry.
+    #[command(subcommand)]
+    Schema(schema::Schema),
     /// Check a configuration file or print its schema, without starting anything.
     #[command(subcommand)]
     Config(config::Config),

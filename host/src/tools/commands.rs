@@ -20,8 +20,8 @@ use self::surroundings::admin;
 pub use self::surroundings::{config_file, environment};
 use crate::tools::{
     admin_client,
-    cli::{self, Admin, Load, Other, Probe, Probed, routes::Routes},
-    load, routes,
+    cli::{self, Admin, Load, Other, Probe, Probed, routes::Routes, schema::Schema},
+    load, routes, schema,
 };
 
 /// The exit code for a wrong configuration.
@@ -39,6 +39,7 @@ pub fn run(command: Other) -> anyhow::Result<ExitCode> {
         Other::Load(options) => send(&options),
         Other::Plugin(plugin) => plugin::run(plugin),
         Other::Routes(asked) => routes(asked),
+        Other::Schema(asked) => schema(asked),
         Other::Config(asked) => config(&asked),
         Other::Completions(options) => succeeded(cli::reference::completions(&options, &mut io::stdout())),
         Other::Man(options) => succeeded(cli::reference::man(&options, &mut io::stdout())),
@@ -95,7 +96,18 @@ fn routes(mut asked: Routes) -> anyhow::Result<ExitCode> {
         partitions: &routes::ask_brokers,
         admin: &admin,
     };
-    match routes::run(&asked, around) {
+    ended(routes::run(&asked, around))
+}
+
+fn schema(mut asked: Schema) -> anyhow::Result<ExitCode> {
+    let at = asked.asked_mut();
+    at.config = config_file(at.config.as_ref());
+    ended(schema::run(&asked, environment(), &mut io::stdout()))
+}
+
+/// The exit code of a command that says whether all was well.
+fn ended(run: anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
+    match run {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),

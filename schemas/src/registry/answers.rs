@@ -12,7 +12,7 @@ use super::{
     BadSettings, Counts, Format, LookUp, Settings, Wanted,
     client::{Answer, Client, shown},
 };
-use crate::{Source, framing::SchemaId};
+use crate::{Source, framing::SchemaId, invalid::shortened};
 
 /// The most messages about an incompatible schema. Each is as short as in an error.
 const MOST_MESSAGES: usize = 16;
@@ -117,6 +117,11 @@ impl Api {
     /// Why nobody is asked, for a while.
     pub(super) fn is_away(&self) -> Option<LookUp> {
         self.client.is_away()
+    }
+
+    /// Why no server answered, if none has since.
+    pub(super) fn problem(&self) -> Option<LookUp> {
+        self.client.problem()
     }
 
     /// A schema by its id, with all that it refers to.
@@ -289,7 +294,7 @@ fn refusal(answer: &Answer, what: &str) -> LookUp {
             "{server} does not know how to answer about {what} ({status}); does its url lack the path of the API?{told}"
         )),
         (401 | 403, _) => LookUp::unavailable(format!("{server} does not allow to ask for {what} ({status}){told}")),
-        (409, _) => LookUp::bad(format!("{what} is not compatible with the last one{told}")),
+        (409, _) => LookUp::Incompatible(shortened(format!("{what} is not compatible with the last one{told}"))),
         (422, _) => LookUp::bad(format!("{server} refuses {what} as invalid{told}")),
         (429 | 500..=599, _) => {
             LookUp::unavailable(format!("{server} cannot answer about {what} now ({status}){told}"))

@@ -148,7 +148,7 @@ where
         let now = Instant::now();
         let until = match error {
             LookUp::Unknown(_) => now + UNKNOWN_FOR,
-            LookUp::Bad(_) => now + BAD_FOR,
+            LookUp::Bad(_) | LookUp::Incompatible(_) => now + BAD_FOR,
             LookUp::Unavailable(_) => pause.until(),
         };
         if entries.failed.len() >= MOST_FAILURES {

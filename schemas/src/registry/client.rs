@@ -151,6 +151,12 @@ impl Client {
         (Instant::now() < *until).then(|| why.clone())
     }
 
+    /// Why no server answered, if none has since.
+    pub(super) fn problem(&self) -> Option<LookUp> {
+        let away = self.away();
+        away.why.as_ref().map(|(why, _)| why.clone())
+    }
+
     fn away(&self) -> MutexGuard<'_, Away> {
         // No code that may panic holds the lock.
         self.away.lock().unwrap_or_else(PoisonError::into_inner)

@@ -49,6 +49,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Kept<K, V> {
         Some(entry.value.clone())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn put(&self, key: K, value: V) {
         let used = AtomicU64::new(self.clock.fetch_add(2, Ordering::Relaxed) + 1);
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     admission::Reservation,
-    base::record::{Record, valid_topic},
+    base::{
+        outcome::Code,
+        record::{Record, valid_topic},
+    },
     ingest::parse::{Context, Memory},
     ordering::{numbered::Begun, sequence::Content},
     pipeline::{NotTaken, Parsed, RequestRoom, RoutedRequest},
@@ -261,6 +264,9 @@ impl KafkaApi {
         let refused: Vec<_> = routed.refusals().collect();
         if refused.is_empty() {
             return Ok(());
+        }
+        if let Some((_, error)) = refused.iter().find(|(_, error)| error.code == Code::SchemaUnavailable) {
+            return Err(Told::later(error.message.clone()));
         }
         routed.count_refused(&self.pipeline.metrics);
         Err(Told::refused(refused))

@@ -78,6 +78,7 @@ impl Bench {
             producer,
             tenants: Arc::new(Tenants::off()),
             observer: None,
+            schemas: Default::default(),
             stamps: false,
             admission: Arc::new(Admission::new(&limits)),
             metrics,

@@ -1,0 +1,60 @@
+//! The schemas of a request's records.
+
+use std::sync::Arc;
+
+use super::{Parsed, Pipeline, request_topics::RequestTopics};
+use crate::{
+    base::{outcome::RecordError, record::Record},
+    schemas::{Applied, Most, TopicSchemas},
+};
+
+/// For each topic of a request, its schemas. Empty if no route has any.
+#[derive(Default)]
+pub(super) struct RequestSchemas(Vec<Option<TopicSchemas>>);
+
+impl RequestSchemas {
+    /// Checks or encodes a record of the topic with this index.
+    pub(super) fn apply(
+        &self,
+        topic: u32,
+        record: &mut Record,
+        max_record_bytes: usize,
+    ) -> Result<Applied, RecordError> {
+        match self.0.get(topic as usize) {
+            Some(Some(schemas)) => schemas.apply(
+                record,
+                Most {
+                    record_bytes: max_record_bytes,
+                },
+            ),
+            _ => Ok(Applied::default()),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Gets the schemas of all topics of a request.
+    pub(super) async fn schemas_of(&self, records: &[Parsed], request_topics: &RequestTopics) -> RequestSchemas {
+        let table = self.topics.routes().table();
+        if !table.has_schemas() {
+            return RequestSchemas::default();
+        }
+        let views = &request_topics.views;
+        let mut by_topic: Vec<Vec<&Record>> = vec![Vec::new(); views.len()];
+        for record in records.iter().flatten() {
+            if let Ok(topic) = request_topics.find(&record.topic) {
+                by_topic[topic as usize].push(record);
+            }
+        }
+        let mut found = Vec::with_capacity(views.len());
+        for (view, records) in views.iter().zip(by_topic) {
+            let route = table.place_of(&view.topic).and_then(|place| table.routes().get(place));
+            let route = route.map(Arc::clone).filter(|route| route.config.has_schemas());
+            found.push(match route {
+                Some(route) => Some(self.schemas.of_topic(&view.topic.name, &route.config, &records).await),
+                None => None,
+            });
+        }
+        RequestSchemas(found)
+    }
+}

@@ -1,0 +1,238 @@
+//! Looks whether bytes that are encoded already name a schema that their subject has, and follow it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use pointsman_schemas::{
+    framing::{self, SchemaId},
+    registry::{LookUp, Registered, Registry},
+};
+use tokio::task::JoinSet;
+
+use super::{Schemas, Side, WrittenBy, encode::format_of, error, subject};
+use crate::{
+    base::{
+        outcome::{Code, RecordError},
+        record::Record,
+    },
+    config::{IdPlace, PartSchema, SubjectName},
+};
+
+/// How many ids that are not known yet one request may ask the registry for. A client that makes up ids makes one question of each.
+const MOST_NEW_IDS: usize = 64;
+
+/// Checks the keys or values of a topic.
+pub(super) struct Check {
+    side: Side,
+    topic: Arc<str>,
+    config: PartSchema,
+    /// The schemas that the request's records name.
+    found: HashMap<SchemaId, Result<Found, RecordError>>,
+}
+
+/// A schema that records name.
+#[derive(Debug, Clone)]
+struct Found {
+    registered: Arc<Registered>,
+    /// For each full name of what records hold, whether the subject has the schema. One entry, without a name, unless subjects are named
+    /// by records.
+    belongs: Vec<(Option<Box<str>>, Result<Arc<WrittenBy>, RecordError>)>,
+}
+
+impl Check {
+    pub(super) async fn new(
+        schemas: &Schemas,
+        topic: &str,
+        side: Side,
+        config: &PartSchema,
+        records: &[&Record],
+    ) -> Self {
+        let mut check = Self {
+            side,
+            topic: Arc::from(topic),
+            config: config.clone(),
+            found: HashMap::new(),
+        };
+        // The schema of each, and the names of what is written by it.
+        let mut named: HashMap<SchemaId, Vec<&Record>> = HashMap::new();
+        let by_record = config.subject != SubjectName::Topic;
+        for &record in records {
+            if let Some(Ok((id, _))) = check.id(record) {
+                let holders = named.entry(id).or_default();
+                // Only names of messages need more than one record to be looked at.
+                if holders.is_empty() || by_record {
+                    holders.push(record);
+                }
+            }
+        }
+        match schemas.registry() {
+            Ok(registry) => check.look_up(registry, named).await,
+            Err(error) => {
+                let error = error::of_look_up(error, topic, side);
+                check.found = named.into_keys().map(|id| (id, Err(error.clone()))).collect();
+            }
+        }
+        check
+    }
+
+    /// Asks for all schemas at once.
+    async fn look_up(&mut self, registry: &Registry, named: HashMap<SchemaId, Vec<&Record>>) {
+        let mut asked = JoinSet::new();
+        for id in named.keys().copied() {
+            if let Some(registered) = registry.known(&id) {
+                self.found.insert(id, Ok(Found::new(registered)));
+            } else if asked.len() < MOST_NEW_IDS {
+                let registry = registry.clone();
+                asked.spawn(async move { (id, registry.get(id).await) });
+            }
+        }
+        while let Some(answer) = asked.join_next().await {
+            if let Ok((id, answer)) = answer {
+                let found = answer.map(Found::new);
+                self.found.insert(
+                    id,
+                    found.map_err(|error| error::of_look_up(error, &self.topic, self.side)),
+                );
+            }
+        }
+        for (id, records) in named {
+            let names = self.names(&id, &records);
+            for name in names {
+                let belongs = self.belongs(registry, id, name.as_deref()).await;
+                if let Some(Ok(found)) = self.found.get_mut(&id) {
+                    found.belongs.push((name, belongs));
+                }
+            }
+        }
+    }
+
+    /// The names of what these records hold, each once.
+    fn names(&self, id: &SchemaId, records: &[&Record]) -> Vec<Option<Box<str>>> {
+        let Some(Ok(found)) = self.found.get(id) else {
+            return Vec::new();
+        };
+        let mut names: Vec<Option<Box<str>>> = Vec::new();
+        for record in records {
+            let name = self.name(found, record);
+            if names.len() < MOST_NEW_IDS && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The full name of what a record holds, if subjects are named by it.
+    fn name(&self, found: &Found, record: &Record) -> Option<Box<str>> {
+        if self.config.subject == SubjectName::Topic {
+            return None;
+        }
+        let Some(Ok((_, head))) = self.id(record) else {
+            return None;
+        };
+        found
+            .registered
+            .compiled
+            .name(head)
+            .map(|name| name.into_owned().into_boxed_str())
+    }
+
+    /// Whether the subject has this schema.
+    async fn belongs(
+        &self,
+        registry: &Registry,
+        id: SchemaId,
+        name: Option<&str>,
+    ) -> Result<Arc<WrittenBy>, RecordError> {
+        let told = |error| error::of_look_up(error, &self.topic, self.side);
+        let subject = subject::name(self.config.subject, &self.topic, self.side, name)
+            .map_err(|subject::NoName| told(LookUp::Bad(format!("schema {id} has no name, which its subject has"))))?;
+        match registry.belongs(id, &subject).await {
+            Ok(true) => Ok(Arc::new(WrittenBy {
+                subject: Arc::from(subject),
+                version: None,
+                id,
+            })),
+            Ok(false) => Err(told(LookUp::Unknown(format!(
+                "schema {id} is none of subject \"{subject}\"; register it there, or write by one that is"
+            )))),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    /// The id of the schema that a record names, and what comes behind the id; `None` where there is nothing to be checked.
+    #[expect(clippy::type_complexity, reason = "it is a pair")]
+    fn id<'r>(&self, record: &'r Record) -> Option<Result<(SchemaId, &'r [u8]), RecordError>> {
+        let bytes = self.side.of(record)?;
+        let read = match self.config.id {
+            IdPlace::Prefix => framing::read_prefix(bytes).map(|(id, length)| (id, &bytes[length..])),
+            IdPlace::Header => {
+                let name = self.side.header();
+                let header = record.headers.iter().rfind(|header| &*header.name == name);
+                match header.and_then(|header| header.value.as_ref()) {
+                    Some(value) => framing::read_header(value).map(|(id, length)| (id, &value[length..])),
+                    None => Err(pointsman_schemas::Invalid::new(format!(
+                        "the record has no header {name} with the id of a schema"
+                    ))),
+                }
+            }
+        };
+        Some(read.map_err(|invalid| error::of_invalid(&invalid, self.side)))
+    }
+
+    pub(super) fn apply(&self, record: &Record) -> Result<Option<Arc<WrittenBy>>, RecordError> {
+        let Some(named) = self.id(record) else {
+            return Ok(None);
+        };
+        let (id, head) = named?;
+        let found = match self.found.get(&id) {
+            Some(found) => found.as_ref().map_err(RecordError::clone)?,
+            None => return Err(self.too_many()),
+        };
+        let compiled = &found.registered.compiled;
+        if self.config.format.is_some() && format_of(self.config.format) != found.registered.format {
+            return Err(RecordError::new(
+                Code::SchemaInvalid,
+                format!(
+                    "schema {id} is one in {}, topic \"{}\" takes {} only",
+                    found.registered.format,
+                    self.topic,
+                    format_of(self.config.format)
+                ),
+            ));
+        }
+        let name = match found.belongs.as_slice() {
+            [(None, _)] => None,
+            _ => self.name(found, record),
+        };
+        let belongs = found.belongs.iter().find(|(known, _)| *known == name);
+        let written = match belongs {
+            Some((_, written)) => Arc::clone(written.as_ref().map_err(RecordError::clone)?),
+            None => return Err(self.too_many()),
+        };
+        if self.config.validate {
+            let checked = match (self.config.id, self.side.of(record)) {
+                // The message's index is in the header.
+                (IdPlace::Header, Some(bytes)) => compiled.check_apart(head, bytes),
+                _ => compiled.check(head),
+            };
+            checked.map_err(|invalid| error::of_invalid(&invalid, self.side))?;
+        }
+        // RECORD.SCHEMA
+        Ok(Some(written))
+    }
+
+    fn too_many(&self) -> RecordError {
+        let told = format!(
+            "the request names over {MOST_NEW_IDS} schemas that are not known yet; send fewer records in a request until they are"
+        );
+        error::of_look_up(LookUp::Unavailable(told), &self.topic, self.side)
+    }
+}
+
+impl Found {
+    fn new(registered: Arc<Registered>) -> Self {
+        Self {
+            registered,
+            belongs: Vec::new(),
+        }
+    }
+}
