@@ -182,7 +182,7 @@ impl<'d> Compiler<'d> {
         if union.branches.is_empty() {
             return Err(Invalid::new("a union without branches has no values"));
         }
-        self.push(Kind::Union(union), Logical::None)
+        self.push(Kind::Union(union.into()), Logical::None)
     }
 
     fn record(&mut self, attributes: &Attributes<'d>, space: &str) -> Result<Id, Invalid> {

@@ -251,7 +251,7 @@ impl<'s, 'p, S: Sink> Decoder<'s, 'p, S> {
 
     fn long(&mut self) -> Result<i64, Invalid> {
         let number = self.varint(10)?;
-        Ok((number >> 1).cast_signed() ^ -((number & 1).cast_signed()))
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
     /// Seven bits a byte, in so many bytes at most.

@@ -207,7 +207,7 @@ pub(super) fn uuid(text: &str) -> Option<[u8; 16]> {
             (8 | 13 | 18 | 23, _) => return None,
             _ => {
                 let digit = char::from(*letter).to_digit(16)?;
-                uuid = uuid << 4 | u128::from(digit);
+                uuid = (uuid << 4) | u128::from(digit);
                 digits += 1;
             }
         }

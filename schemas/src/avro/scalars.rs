@@ -15,7 +15,7 @@ pub(super) fn expected(what: &str, got: Json<'_>) -> Invalid {
 
 /// Zigzag, then seven bits a byte.
 pub(super) fn put_long(number: i64, out: &mut Vec<u8>) {
-    let mut left = (number << 1 ^ number >> 63).cast_unsigned();
+    let mut left = ((number << 1) ^ (number >> 63)).cast_unsigned();
     while left >= 0x80 {
         out.push(left as u8 | 0x80);
         left >>= 7;

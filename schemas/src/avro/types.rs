@@ -45,7 +45,8 @@ pub(super) enum Kind {
     Array(Id),
     /// Of values of this type.
     Map(Id),
-    Union(Union),
+    /// Far larger than the others.
+    Union(Box<Union>),
     Fixed(Fixed),
 }
 
