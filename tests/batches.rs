@@ -102,6 +102,7 @@ fn record() -> impl Strategy<Value = Record> {
         headers,
         partition: None,
         timestamp,
+        schema: None,
     })
 }
 

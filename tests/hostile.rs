@@ -74,12 +74,12 @@ fn a_hostile_file_never_comes_into_service_and_the_old_version_goes_on() {
         (
             "a world of its own",
             components::wrong_world(),
-            "does not export pointsman:partitioner/partitioner@1.0.0, only other:thing",
+            "does not export pointsman:partitioner/partitioner@1.1.0, only other:thing",
         ),
         (
             "another version",
-            components::wrong_version(),
-            "it imports pointsman:partitioner/types@2.0.0; this host has version 1.0.0",
+            components::of_version("2.0.0"),
+            "it imports pointsman:partitioner/types@2.0.0; this host has versions 1.0.0 and 1.1.0",
         ),
         (
             "sockets",

@@ -1,5 +1,6 @@
 //! What the author of a plugin sees of `pointsman plugin check`, `test` and `bench`.
 
+mod by_schema;
 mod by_table;
 
 use std::fs;
@@ -35,8 +36,8 @@ fn a_plugin_that_check_likes_is_one_that_the_sidecar_takes_and_the_others_are_to
     assert!(good.status.success(), "{text}");
     for part in [
         &*digest(&key_hash),
-        "partitioner@1.0.0, batch@1.0.0\n",
-        "log@1.0.0, and no WASI",
+        "partitioner@1.1.0, batch@1.1.0\n",
+        "log@1.1.0, and no WASI",
         "KiB an instance: memories ",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
@@ -48,9 +49,17 @@ fn a_plugin_that_check_likes_is_one_that_the_sidecar_takes_and_the_others_are_to
     for (bytes, says) in [
         (
             components::wrong_world(),
-            "does not export pointsman:partitioner/partitioner@1.0.0",
+            "does not export pointsman:partitioner/partitioner@1.1.0",
         ),
-        (components::wrong_version(), "this host has version 1.0.0"),
+        (
+            components::of_version("2.0.0"),
+            "this host has versions 1.0.0 and 1.1.0",
+        ),
+        // The engine would take it for the same as 1.1.0.
+        (
+            components::of_version("1.2.0"),
+            "imports pointsman:partitioner/types@1.2.0",
+        ),
         (components::with_sockets(), "it imports wasi:sockets/tcp@0.2.0"),
         (
             components::truncated(&key_hash).into_owned(),
@@ -74,7 +83,7 @@ fn a_plugin_that_check_likes_is_one_that_the_sidecar_takes_and_the_others_are_to
         (json["ok"].as_bool(), json["sha256"].as_str()),
         (Some(true), Some(&*digest(&built("header"))))
     );
-    assert_eq!(json["exports"][1], "pointsman:partitioner/batch@1.0.0", "{json}");
+    assert_eq!(json["exports"][1], "pointsman:partitioner/batch@1.1.0", "{json}");
     let parts = ["memory_bytes", "table_bytes", "engine_bytes"].map(|part| json["instance"][part].as_u64().unwrap());
     assert!(parts.iter().all(|part| *part > 0), "{json}");
     assert_eq!(json["memory_bytes"], parts.iter().sum::<u64>());

@@ -1,6 +1,8 @@
 //! A plugin decides, and a bad plugin hurts only its own records.
 
+mod fields;
 mod start;
+mod versions;
 
 use crate::support::{
     consumer::read,

@@ -41,6 +41,7 @@ fn record() -> Record {
         }],
         partition: None,
         timestamp: None,
+        schema: None,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod core_module;
 mod decision;
 mod engine;
 mod events;
+mod field;
 pub mod file;
 mod functions;
 mod imports;
@@ -41,6 +42,7 @@ pub use self::{
     compile::{CompileError, CompileLimits, Compiler},
     decision::{Decision, Placement},
     engine::Engine,
+    field::StatedValue,
     limits::{Footprint, Limits},
     pool::{InstancePermit, Lease, Pool, SMOKE_PARTITIONS, smoke_records},
     shadow::{Shadow, Worker as ShadowWorker},

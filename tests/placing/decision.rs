@@ -105,6 +105,7 @@ fn record(index: usize, tenants: usize) -> Record {
         }],
         partition: None,
         timestamp: None,
+        schema: None,
     }
 }
 

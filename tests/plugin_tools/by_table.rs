@@ -88,7 +88,7 @@ fn the_cases_of_the_tenant_plugin_hold_for_each_place_of_a_name() {
             tables += 1;
         }
     }
-    assert_eq!(tables, 4);
+    assert_eq!(tables, 5);
 }
 
 #[test]

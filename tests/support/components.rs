@@ -11,6 +11,10 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 const WIT: &str = include_str!("../../wit/partitioner.wit");
+/// The interface's version in [`WIT`].
+const VERSION: &str = "1.1.0";
+/// The interface as it was before.
+const WIT_1_0_0: &str = include_str!("../../wit/1.0.0/partitioner.wit");
 
 /// A minimal partitioner in the text format: it puts everything on partition 0. `more` comes before its functions.
 fn partitioner(more: &str, partition: &str, version: &str) -> String {
@@ -46,20 +50,20 @@ fn encode(mut module: Vec<u8>, wit: &str, world: &str) -> Vec<u8> {
 /// A partitioner whose start never ends.
 pub(crate) fn endless_start() -> Vec<u8> {
     let more = "(func $endless (loop (br 0))) (start $endless)";
-    component(&partitioner(more, "", "1.0.0"), WIT, "plugin")
+    component(&partitioner(more, "", VERSION), WIT, "plugin")
 }
 
 /// A partitioner that grows a table at each call, and traps when it may not.
 pub(crate) fn table_hog() -> Vec<u8> {
     let more = "(table $t 1 funcref)";
     let grow = "(if (i32.lt_s (table.grow $t (ref.null func) (i32.const 100000)) (i32.const 0)) (then unreachable))";
-    component(&partitioner(more, grow, "1.0.0"), WIT, "plugin")
+    component(&partitioner(more, grow, VERSION), WIT, "plugin")
 }
 
 /// A partitioner that traps on a record without a key.
 pub(crate) fn needs_a_key() -> Vec<u8> {
     let trap = "(if (i32.eqz (local.get 0)) (then unreachable))";
-    component(&partitioner("", trap, "1.0.0"), WIT, "plugin")
+    component(&partitioner("", trap, VERSION), WIT, "plugin")
 }
 
 /// A partitioner that hands 30 MiB to the host at once when a record's key has five bytes, without any work of its own:
@@ -71,7 +75,7 @@ pub(crate) fn giant(what: &str) -> Vec<u8> {
         format!(r#"(data (i32.const 64) "\{decision:02x}\00\00\00\00\01\00\00{length}")"#)
     };
     let import = |interface: &str, function: &str, types: &str| {
-        format!(r#"(import "pointsman:partitioner/{interface}@1.0.0" "{function}" (func $call (param {types})))"#)
+        format!(r#"(import "pointsman:partitioner/{interface}@{VERSION}" "{function}" (func $call (param {types})))"#)
     };
     let (import, data, call) = match what {
         "hash" => (String::new(), answer(1), "(return (i32.const 64))".to_owned()),
@@ -88,7 +92,7 @@ pub(crate) fn giant(what: &str) -> Vec<u8> {
         other => panic!("no way to hand over {other}"),
     };
     let on_five = format!("(if (i32.eq (local.get 2) (i32.const 5)) (then {call}))");
-    let module = partitioner(&import, &on_five, "1.0.0");
+    let module = partitioner(&import, &on_five, VERSION);
     let module = module.replace(
         "(memory (export \"memory\") 1)",
         &format!("(memory (export \"memory\") 490) {data}"),
@@ -103,13 +107,37 @@ pub(crate) fn wrong_world() -> Vec<u8> {
     component(module, wit, "w")
 }
 
-/// A partitioner for a version of the interface that this host does not have.
-pub(crate) fn wrong_version() -> Vec<u8> {
+/// A partitioner for a version of the interface that this host does not have, compatible or not.
+pub(crate) fn of_version(version: &str) -> Vec<u8> {
     let wit = WIT.replace(
-        "package pointsman:partitioner@1.0.0",
-        "package pointsman:partitioner@2.0.0",
+        &format!("package pointsman:partitioner@{VERSION}"),
+        &format!("package pointsman:partitioner@{version}"),
     );
-    component(&partitioner("", "", "2.0.0"), &wit, "plugin")
+    component(&partitioner("", "", version), &wit, "plugin")
+}
+
+/// A partitioner for version 1.0.0 of the interface, with all that it had: it decides by a record's timestamp, which it asks for, record
+/// by record or in batches.
+pub(crate) fn of_1_0_0() -> Vec<u8> {
+    let more = r#"
+        (import "pointsman:partitioner/message@1.0.0" "timestamp" (func $timestamp (param i32)))
+        (import "pointsman:partitioner/selection@1.0.0" "select" (func $select (param i32)))
+        (func $by_time (result i32)
+            (call $timestamp (i32.const 512))
+            (i32.wrap_i64 (i64.load (i32.const 520))))
+        (func (export "pointsman:partitioner/batch@1.0.0#partition-batch") (param i32 i32 i32 i32 i32) (result i32)
+            (local $place i32)
+            (loop $next
+                (call $select (local.get $place))
+                (i32.store (i32.add (i32.const 32768) (i32.mul (i32.const 4) (local.get $place))) (call $by_time))
+                (local.set $place (i32.add (i32.const 1) (local.get $place)))
+                (br_if $next (i32.lt_u (local.get $place) (local.get 3))))
+            (i32.store (i32.const 256) (i32.const 32768))
+            (i32.store (i32.const 260) (local.get 3))
+            (i32.store (i32.const 264) (i32.const 1024))
+            (i32.const 256))"#;
+    let decide = "(i32.store (i32.const 68) (call $by_time)) (return (i32.const 64))";
+    component(&partitioner(more, decide, "1.0.0"), WIT_1_0_0, "plugin-batch")
 }
 
 /// A partitioner that wants the network.
@@ -119,7 +147,7 @@ pub(crate) fn with_sockets() -> Vec<u8> {
          package wasi:sockets@0.2.0 {{ interface tcp {{ connect: func(); }} }}"
     );
     let more = r#"(import "wasi:sockets/tcp@0.2.0" "connect" (func))"#;
-    component(&partitioner(more, "", "1.0.0"), &wit, "networked")
+    component(&partitioner(more, "", VERSION), &wit, "networked")
 }
 
 /// A partitioner with this much extra code: `functions` of about `instructions` each, which are never called. One huge
@@ -153,7 +181,7 @@ pub(crate) fn much_code(functions: u32, instructions: u32) -> Vec<u8> {
     exports.export("cabi_realloc", ExportKind::Func, 0);
     for (index, name) in (1..).zip(["configure", "partition"]) {
         exports.export(
-            &format!("pointsman:partitioner/partitioner@1.0.0#{name}"),
+            &format!("pointsman:partitioner/partitioner@{VERSION}#{name}"),
             ExportKind::Func,
             index,
         );
@@ -196,7 +224,7 @@ pub(crate) fn truncated(component: &[u8]) -> Cow<'_, [u8]> {
 
 /// A partitioner without any fault.
 fn plain() -> Vec<u8> {
-    component(&partitioner("", "", "1.0.0"), WIT, "plugin")
+    component(&partitioner("", "", VERSION), WIT, "plugin")
 }
 
 /// A partitioner with extra core instances: this many of a module with this many globals.
@@ -257,9 +285,11 @@ pub(crate) fn long_error(bytes: usize) -> Vec<u8> {
 
 /// A partitioner whose call about several records never ends; it does decide about a single record.
 pub(crate) fn endless_batch() -> Vec<u8> {
-    let batch = r#"(func (export "pointsman:partitioner/batch@1.0.0#partition-batch")
-        (param i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable)"#;
-    let module = partitioner("", "", "1.0.0");
+    let batch = format!(
+        r#"(func (export "pointsman:partitioner/batch@{VERSION}#partition-batch")
+        (param i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable)"#
+    );
+    let module = partitioner("", "", VERSION);
     let module = format!("{}{batch})", module.strip_suffix(')').expect("a module"));
     component(&module, WIT, "plugin-batch")
 }

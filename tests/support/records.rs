@@ -14,5 +14,6 @@ pub(crate) fn keyed(key: &'static str) -> Record {
         headers: Vec::new(),
         partition: None,
         timestamp: None,
+        schema: None,
     }
 }

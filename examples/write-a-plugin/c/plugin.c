@@ -3,44 +3,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `pointsman:partitioner/message@1.0.0`
+// Imported Functions from `pointsman:partitioner/message@1.1.0`
 
-__attribute__((__import_module__("pointsman:partitioner/message@1.0.0"), __import_name__("topic")))
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("topic")))
 extern void __wasm_import_pointsman_partitioner_message_topic(uint8_t *);
 
-__attribute__((__import_module__("pointsman:partitioner/message@1.0.0"), __import_name__("value")))
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("value")))
 extern void __wasm_import_pointsman_partitioner_message_value(uint8_t *);
 
-__attribute__((__import_module__("pointsman:partitioner/message@1.0.0"), __import_name__("timestamp")))
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("timestamp")))
 extern void __wasm_import_pointsman_partitioner_message_timestamp(uint8_t *);
 
-__attribute__((__import_module__("pointsman:partitioner/message@1.0.0"), __import_name__("header")))
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("header")))
 extern void __wasm_import_pointsman_partitioner_message_header(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("pointsman:partitioner/message@1.0.0"), __import_name__("headers")))
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("headers")))
 extern void __wasm_import_pointsman_partitioner_message_headers(uint8_t *);
 
-// Imported Functions from `pointsman:partitioner/topology@1.0.0`
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("schema-id")))
+extern void __wasm_import_pointsman_partitioner_message_schema_id(uint8_t *);
 
-__attribute__((__import_module__("pointsman:partitioner/topology@1.0.0"), __import_name__("leaderless")))
+__attribute__((__import_module__("pointsman:partitioner/message@1.1.0"), __import_name__("field")))
+extern void __wasm_import_pointsman_partitioner_message_field(uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `pointsman:partitioner/topology@1.1.0`
+
+__attribute__((__import_module__("pointsman:partitioner/topology@1.1.0"), __import_name__("leaderless")))
 extern void __wasm_import_pointsman_partitioner_topology_leaderless(uint8_t *);
 
-__attribute__((__import_module__("pointsman:partitioner/topology@1.0.0"), __import_name__("queued-bytes")))
+__attribute__((__import_module__("pointsman:partitioner/topology@1.1.0"), __import_name__("queued-bytes")))
 extern void __wasm_import_pointsman_partitioner_topology_queued_bytes(uint8_t *);
 
-// Imported Functions from `pointsman:partitioner/routes@1.0.0`
+// Imported Functions from `pointsman:partitioner/routes@1.1.0`
 
-__attribute__((__import_module__("pointsman:partitioner/routes@1.0.0"), __import_name__("lookup")))
+__attribute__((__import_module__("pointsman:partitioner/routes@1.1.0"), __import_name__("lookup")))
 extern void __wasm_import_pointsman_partitioner_routes_lookup(uint8_t *, size_t, uint8_t *);
 
-// Imported Functions from `pointsman:partitioner/log@1.0.0`
+// Imported Functions from `pointsman:partitioner/log@1.1.0`
 
-__attribute__((__import_module__("pointsman:partitioner/log@1.0.0"), __import_name__("log")))
+__attribute__((__import_module__("pointsman:partitioner/log@1.1.0"), __import_name__("log")))
 extern void __wasm_import_pointsman_partitioner_log_log(int32_t, uint8_t *, size_t);
 
-// Exported Functions from `pointsman:partitioner/partitioner@1.0.0`
+// Exported Functions from `pointsman:partitioner/partitioner@1.1.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_pointsman:partitioner/partitioner@1.0.0#configure")))
+__attribute__((__weak__, __export_name__("cabi_post_pointsman:partitioner/partitioner@1.1.0#configure")))
 void __wasm_export_exports_pointsman_partitioner_partitioner_configure_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -55,7 +61,7 @@ void __wasm_export_exports_pointsman_partitioner_partitioner_configure_post_retu
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_pointsman:partitioner/partitioner@1.0.0#partition")))
+__attribute__((__weak__, __export_name__("cabi_post_pointsman:partitioner/partitioner@1.1.0#partition")))
 void __wasm_export_exports_pointsman_partitioner_partitioner_partition_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -139,6 +145,18 @@ void pointsman_partitioner_types_record_header_free(pointsman_partitioner_types_
   plugin_list_u8_free(&ptr->value);
 }
 
+void pointsman_partitioner_types_registered_id_free(pointsman_partitioner_types_registered_id_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      plugin_string_free(&ptr->val.guid);
+      break;
+    }
+  }
+}
+
 void plugin_option_list_u8_free(plugin_option_list_u8_t *ptr) {
   if (ptr->is_some) {
     plugin_list_u8_free(&ptr->val);
@@ -174,6 +192,10 @@ void pointsman_partitioner_message_record_header_free(pointsman_partitioner_mess
   pointsman_partitioner_types_record_header_free(ptr);
 }
 
+void pointsman_partitioner_message_registered_id_free(pointsman_partitioner_message_registered_id_t *ptr) {
+  pointsman_partitioner_types_registered_id_free(ptr);
+}
+
 void plugin_option_s64_free(plugin_option_s64_t *ptr) {
   if (ptr->is_some) {
   }
@@ -187,6 +209,18 @@ void pointsman_partitioner_message_list_record_header_free(pointsman_partitioner
       pointsman_partitioner_message_record_header_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void pointsman_partitioner_message_option_registered_id_free(pointsman_partitioner_message_option_registered_id_t *ptr) {
+  if (ptr->is_some) {
+    pointsman_partitioner_message_registered_id_free(&ptr->val);
+  }
+}
+
+void plugin_option_string_free(plugin_option_string_t *ptr) {
+  if (ptr->is_some) {
+    plugin_string_free(&ptr->val);
   }
 }
 
@@ -337,6 +371,61 @@ void pointsman_partitioner_message_headers(pointsman_partitioner_message_list_re
   *ret = (pointsman_partitioner_message_list_record_header_t) { (pointsman_partitioner_message_record_header_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
+bool pointsman_partitioner_message_schema_id(pointsman_partitioner_message_registered_id_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_partitioner_message_schema_id(ptr);
+  pointsman_partitioner_message_option_registered_id_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      pointsman_partitioner_types_registered_id_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.number = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
+          break;
+        }
+        case 1: {
+          variant.val.guid = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      option.val = variant;
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool pointsman_partitioner_message_field(plugin_string_t *pointer, plugin_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_pointsman_partitioner_message_field((uint8_t *) (*pointer).ptr, (*pointer).len, ptr);
+  plugin_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
 void pointsman_partitioner_topology_leaderless(plugin_list_u32_t *ret) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(2*sizeof(void*))];
@@ -382,7 +471,7 @@ void pointsman_partitioner_log_log(pointsman_partitioner_log_level_t level, plug
   __wasm_import_pointsman_partitioner_log_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
 }
 
-__attribute__((__export_name__("pointsman:partitioner/partitioner@1.0.0#configure")))
+__attribute__((__export_name__("pointsman:partitioner/partitioner@1.1.0#configure")))
 uint8_t * __wasm_export_exports_pointsman_partitioner_partitioner_configure(uint8_t * arg, size_t arg0) {
   plugin_string_t arg1 = (plugin_string_t) { (uint8_t*)(arg), (arg0) };
   exports_pointsman_partitioner_partitioner_result_void_string_t ret;
@@ -402,7 +491,7 @@ uint8_t * __wasm_export_exports_pointsman_partitioner_partitioner_configure(uint
   return ptr;
 }
 
-__attribute__((__export_name__("pointsman:partitioner/partitioner@1.0.0#partition")))
+__attribute__((__export_name__("pointsman:partitioner/partitioner@1.1.0#partition")))
 uint8_t * __wasm_export_exports_pointsman_partitioner_partitioner_partition(int32_t arg, uint8_t * arg0, size_t arg1, int32_t arg2) {
   plugin_option_list_u8_t option;
   switch (arg) {

@@ -27,6 +27,20 @@ typedef struct pointsman_partitioner_types_record_header_t {
   plugin_list_u8_t   value;
 } pointsman_partitioner_types_record_header_t;
 
+// The id of a schema in a schema registry. Since 1.1.0.
+typedef struct pointsman_partitioner_types_registered_id_t {
+  uint8_t tag;
+  union {
+    uint32_t     number;
+    plugin_string_t     guid;
+  } val;
+} pointsman_partitioner_types_registered_id_t;
+
+// A number that the registry counts up.
+#define POINTSMAN_PARTITIONER_TYPES_REGISTERED_ID_NUMBER 0
+// A GUID in lower-case hexadecimal with hyphens, such as `89791762-2336-4186-9674-299b90a802e2`.
+#define POINTSMAN_PARTITIONER_TYPES_REGISTERED_ID_GUID 1
+
 typedef struct {
   bool is_some;
   plugin_list_u8_t val;
@@ -73,6 +87,8 @@ typedef struct pointsman_partitioner_types_decision_t {
 
 typedef pointsman_partitioner_types_record_header_t pointsman_partitioner_message_record_header_t;
 
+typedef pointsman_partitioner_types_registered_id_t pointsman_partitioner_message_registered_id_t;
+
 typedef struct {
   bool is_some;
   int64_t val;
@@ -82,6 +98,16 @@ typedef struct {
   pointsman_partitioner_message_record_header_t *ptr;
   size_t len;
 } pointsman_partitioner_message_list_record_header_t;
+
+typedef struct {
+  bool is_some;
+  pointsman_partitioner_message_registered_id_t val;
+} pointsman_partitioner_message_option_registered_id_t;
+
+typedef struct {
+  bool is_some;
+  plugin_string_t val;
+} plugin_option_string_t;
 
 typedef struct {
   uint32_t *ptr;
@@ -139,7 +165,7 @@ typedef struct {
   } val;
 } exports_pointsman_partitioner_partitioner_result_void_string_t;
 
-// Imported Functions from `pointsman:partitioner/message@1.0.0`
+// Imported Functions from `pointsman:partitioner/message@1.1.0`
 // The topic that the record is for. Always there.
 extern void pointsman_partitioner_message_topic(plugin_string_t *ret);
 // The record's value, byte for byte as it will be produced. Absent: the record is a tombstone.
@@ -152,8 +178,26 @@ extern bool pointsman_partitioner_message_timestamp(int64_t *ret);
 extern bool pointsman_partitioner_message_header(plugin_string_t *name, plugin_list_u8_t *ret);
 // All headers, in the order in which the application gave them. The empty list when there are none.
 extern void pointsman_partitioner_message_headers(pointsman_partitioner_message_list_record_header_t *ret);
+// The id of the schema that the value was written by, if the record's route checks that. Absent: the route has no
+// schema for values, or encodes values itself, after the decision; then `value` is the JSON that the application sent.
+// 
+// Since 1.1.0.
+extern bool pointsman_partitioner_message_schema_id(pointsman_partitioner_message_registered_id_t *ret);
+// The text of the scalar at a JSON pointer (RFC 6901) inside the value: `/customer/id`, `/items/0/sku`; in a name, `~1`
+// stands for `/` and `~0` for `~`. The empty pointer is the value as a whole. A value with a schema (Avro, Protobuf,
+// JSON Schema) is read by it, as its JSON form has it; any other value is read as JSON.
+// 
+// A string gives its text; a number and a boolean give their JSON text. Absent: the value is a tombstone, or cannot be
+// read, or has nothing at this place, or has null, an array or an object there. A value whose JSON text is over 1 MiB
+// cannot be read. If an object repeats a name, the last one counts.
+// 
+// A text that is no JSON pointer is a trap, as is one of more than 64 steps. Pointers and fields count as handed to the
+// host. A value with a schema is decoded when the first field of it is asked for, and not again in the same call.
+// 
+// Since 1.1.0.
+extern bool pointsman_partitioner_message_field(plugin_string_t *pointer, plugin_string_t *ret);
 
-// Imported Functions from `pointsman:partitioner/topology@1.0.0`
+// Imported Functions from `pointsman:partitioner/topology@1.1.0`
 // The partitions that have no leader at the moment, in rising order, counted from 0. Records sent there wait until
 // a leader is elected. The empty list is the normal case.
 extern void pointsman_partitioner_topology_leaderless(plugin_list_u32_t *ret);
@@ -161,7 +205,7 @@ extern void pointsman_partitioner_topology_leaderless(plugin_list_u32_t *ret);
 // the call; 0 where nothing waits or where nothing is known yet.
 extern void pointsman_partitioner_topology_queued_bytes(plugin_list_u64_t *ret);
 
-// Imported Functions from `pointsman:partitioner/routes@1.0.0`
+// Imported Functions from `pointsman:partitioner/routes@1.1.0`
 // Where the tenant's records of this topic go. A tenant without a row of its own is placed by the topic's row for
 // tenant `*`. Absent: there is no routing table, or it has no rows of this topic. All look-ups of one call are
 // answered from one table.
@@ -170,13 +214,13 @@ extern void pointsman_partitioner_topology_queued_bytes(plugin_list_u64_t *ret);
 // stays. A plugin that looks a tenant up and answers a partition itself is not covered by moves.
 extern bool pointsman_partitioner_routes_lookup(plugin_string_t *tenant, pointsman_partitioner_routes_assignment_t *ret);
 
-// Imported Functions from `pointsman:partitioner/log@1.0.0`
+// Imported Functions from `pointsman:partitioner/log@1.1.0`
 // Writes one line, marked with the partitioner's name. Of a line longer than 1 KiB the middle is left out. The host
 // limits how many lines it writes, 20 a second unless a tool runs the partitioner for its author; the next line says
 // how many were not written.
 extern void pointsman_partitioner_log_log(pointsman_partitioner_log_level_t level, plugin_string_t *message);
 
-// Exported Functions from `pointsman:partitioner/partitioner@1.0.0`
+// Exported Functions from `pointsman:partitioner/partitioner@1.1.0`
 bool exports_pointsman_partitioner_partitioner_configure(plugin_string_t *config, plugin_string_t *err);
 void exports_pointsman_partitioner_partitioner_partition(plugin_list_u8_t *maybe_key, uint32_t partitions, exports_pointsman_partitioner_partitioner_decision_t *ret);
 
@@ -186,6 +230,8 @@ void plugin_list_u8_free(plugin_list_u8_t *ptr);
 
 void pointsman_partitioner_types_record_header_free(pointsman_partitioner_types_record_header_t *ptr);
 
+void pointsman_partitioner_types_registered_id_free(pointsman_partitioner_types_registered_id_t *ptr);
+
 void plugin_option_list_u8_free(plugin_option_list_u8_t *ptr);
 
 void pointsman_partitioner_types_tenant_key_free(pointsman_partitioner_types_tenant_key_t *ptr);
@@ -194,9 +240,15 @@ void pointsman_partitioner_types_decision_free(pointsman_partitioner_types_decis
 
 void pointsman_partitioner_message_record_header_free(pointsman_partitioner_message_record_header_t *ptr);
 
+void pointsman_partitioner_message_registered_id_free(pointsman_partitioner_message_registered_id_t *ptr);
+
 void plugin_option_s64_free(plugin_option_s64_t *ptr);
 
 void pointsman_partitioner_message_list_record_header_free(pointsman_partitioner_message_list_record_header_t *ptr);
+
+void pointsman_partitioner_message_option_registered_id_free(pointsman_partitioner_message_option_registered_id_t *ptr);
+
+void plugin_option_string_free(plugin_option_string_t *ptr);
 
 void plugin_list_u32_free(plugin_list_u32_t *ptr);
 

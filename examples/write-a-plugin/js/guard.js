@@ -1,7 +1,7 @@
 // Wraps the partitioner, so that a mistake is more than a trap: an exception goes to the host's log with its stack, an
 // invalid decision is reported, and `console` writes to the log. A new rule needs no change here.
 
-import { log } from "pointsman:partitioner/log@1.0.0";
+import { log } from "pointsman:partitioner/log@1.1.0";
 
 // Makes the functions that the host calls from the partitioner's two functions.
 export function guarded({ configure, partition }) {

@@ -11,7 +11,7 @@
 // The rule itself is in rule.js and knows nothing of Pointsman; this file connects the two. guard.js writes mistakes to
 // the host's log.
 
-import { header } from "pointsman:partitioner/message@1.0.0";
+import { header } from "pointsman:partitioner/message@1.1.0";
 import { guarded } from "./guard.js";
 import { place, readConfig } from "./rule.js";
 

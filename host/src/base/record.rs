@@ -1,11 +1,15 @@
 //! A record on its way. It is plain data, and its bytes are shared with the request's body.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
+use pointsman_schemas::{Registered, SchemaId};
 
 /// What an application wants to send.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Record {
     /// The topic; checked by [`valid_topic`].
     pub topic: Arc<str>,
@@ -19,6 +23,47 @@ pub struct Record {
     pub partition: Option<u32>,
     /// Milliseconds since 1970; none means that the producer's clock is used.
     pub timestamp: Option<i64>,
+    /// The schema that the value was written by, if the route checks that. Two records with the same id here are equal.
+    pub schema: Option<Arc<Registered>>,
+}
+
+/// All that makes a record equal to another one.
+type Compared<'r> = (
+    (&'r str, Option<&'r Bytes>, Option<&'r Bytes>, &'r [Header]),
+    (Option<u32>, Option<i64>, Option<SchemaId>),
+);
+
+impl Record {
+    fn compared(&self) -> Compared<'_> {
+        // Names all fields, so that a new one is not forgotten.
+        let Self {
+            topic,
+            key,
+            value,
+            headers,
+            partition,
+            timestamp,
+            schema,
+        } = self;
+        (
+            (topic, key.as_ref(), value.as_ref(), headers),
+            (*partition, *timestamp, schema.as_ref().map(|schema| schema.id)),
+        )
+    }
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.compared() == other.compared()
+    }
+}
+
+impl Eq for Record {}
+
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.compared().hash(state);
+    }
 }
 
 /// One header.

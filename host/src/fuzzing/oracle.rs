@@ -85,6 +85,7 @@ pub(super) fn record(text: &str, topic: Option<&str>, depth: usize) -> Option<Re
             Some(..=0) => return None,
             timestamp => timestamp,
         },
+        schema: None,
     })
 }
 

@@ -53,6 +53,7 @@ mod tests {
                 headers: Vec::new(),
                 partition: None,
                 timestamp: None,
+                schema: None,
             };
             let counted = counted(Destination {
                 topic: 0,

@@ -88,6 +88,7 @@ fn parsed(plan: &Plan, request: usize, index: usize) -> Parsed {
         headers: Vec::new(),
         partition: None,
         timestamp: None,
+        schema: None,
     };
     match plan {
         Plan::Key(key) => record.key = Some(Bytes::from(vec![*key])),

@@ -1,5 +1,6 @@
 //! The batch export of a plugin: one call decides about many records. The export is optional and is looked up by its name,
-//! so it is not part of the world that every plugin must fit.
+//! so it is not part of the world that every plugin must fit. As with all names of the interface, the engine takes the name in an
+//! older compatible version for the same.
 
 use wasmtime::{
     Store,
@@ -10,8 +11,8 @@ use super::{Decision, answer::bounded, bindings::exports::pointsman::partitioner
 use crate::base::record::Record;
 
 /// The interface that only a plugin with a batch export imports.
-pub(super) const SELECTION: &str = "pointsman:partitioner/selection@1.0.0";
-const INTERFACE: &str = "pointsman:partitioner/batch@1.0.0";
+const SELECTION: &str = "pointsman:partitioner/selection@1.1.0";
+const INTERFACE: &str = "pointsman:partitioner/batch@1.1.0";
 const FUNCTION: &str = "partition-batch";
 
 /// A flag in `ends`: the record has no key.

@@ -22,17 +22,16 @@ use crate::{
 /// The package of the interfaces that a plugin may import, without its version.
 pub const PACKAGE: &str = "pointsman:partitioner/";
 
+/// The versions of the package that a plugin may be built for. There is one implementation, of the newest: where an older compatible
+/// version of a name is imported or exported, the engine takes both for the same. A newer one it would take as well, so the names are
+/// checked first.
+const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
+/// The same, for messages.
+const VERSIONS_SHOWN: &str = "versions 1.0.0 and 1.1.0";
 /// The interfaces that a plugin may import. There are no others.
-const IMPORTS: [&str; 6] = [
-    "pointsman:partitioner/types@1.0.0",
-    "pointsman:partitioner/message@1.0.0",
-    batch::SELECTION,
-    "pointsman:partitioner/topology@1.0.0",
-    "pointsman:partitioner/routes@1.0.0",
-    "pointsman:partitioner/log@1.0.0",
-];
+const IMPORTS: [&str; 6] = ["types", "message", "selection", "topology", "routes", "log"];
 /// What a plugin must export.
-const EXPORT: &str = "pointsman:partitioner/partitioner@1.0.0";
+const EXPORT: &str = "partitioner";
 const EXPORT_OF_ANY_VERSION: &str = "pointsman:partitioner/partitioner@";
 /// A message lists at most this many of a component's names, each cut to so many bytes.
 const NAMES: usize = 16;
@@ -159,7 +158,7 @@ pub(super) fn link(engine: &wasmtime::Engine, component: &Component) -> Result<L
         .and_then(PluginPre::new)
         .map_err(|error| {
             CompileError::Component(format!(
-                "it does not fit the world pointsman:partitioner/plugin@1.0.0: {}; build it against the host's wit \
+                "it does not fit the world pointsman:partitioner/plugin@1.1.0: {}; build it against the host's wit \
                  folder",
                 one_line(&error)
             ))
@@ -192,28 +191,34 @@ fn check_world(engine: &wasmtime::Engine, component: &Component) -> Result<(Vec<
              wasm32-unknown-unknown; others: stub WASI out)"
         ));
     }
-    if let Some(other) = listed(imports().filter(|name| !IMPORTS.contains(name))) {
+    if let Some(other) = listed(imports().filter(|name| !is_interface(name, &IMPORTS))) {
         return Err(format!(
-            "it imports {other}; this host has version 1.0.0 of {PACKAGE}: build it against the host's wit folder"
+            "it imports {other}; this host has {VERSIONS_SHOWN} of {PACKAGE}: build it against the host's wit folder"
         ));
     }
     let exports = || world.exports(engine).map(|(name, _)| name);
-    if exports().any(|name| name == EXPORT) {
+    if exports().any(|name| is_interface(name, &[EXPORT])) {
         let told = exports().take(NAMES).map(|name| said(&shorten(name, NAME_BYTES)));
         return Ok((imports().map(str::to_owned).collect(), told.collect()));
     }
     match listed(exports().filter(|name| name.starts_with(EXPORT_OF_ANY_VERSION))) {
         Some(other) => Err(format!(
-            "it exports {other}, this host calls version 1.0.0: build it against the host's wit folder"
+            "it exports {other}, this host calls {VERSIONS_SHOWN}: build it against the host's wit folder"
         )),
         None => Err(format!(
-            "it is not a partitioner: it does not export {EXPORT}{}; build it for the world plugin of the host's wit folder \
+            "it is not a partitioner: it does not export {EXPORT_OF_ANY_VERSION}1.1.0{}; build it for the world plugin of the host's wit folder \
              (Rust: `pointsman_plugin::export!`)",
             listed(exports())
                 .map(|only| format!(", only {only}"))
                 .unwrap_or_default()
         )),
     }
+}
+
+/// Whether the name is that of one of these interfaces, in a version that this host has.
+fn is_interface(name: &str, interfaces: &[&str]) -> bool {
+    let name = name.strip_prefix(PACKAGE).and_then(|name| name.split_once('@'));
+    name.is_some_and(|(interface, version)| interfaces.contains(&interface) && VERSIONS.contains(&version))
 }
 
 fn one_line(error: &wasmtime::Error) -> String {

@@ -7,14 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
+use json_pointer::Pointer;
 use pointsman_routing::{Status, Table};
+use pointsman_schemas::SchemaId;
 
 use super::{
+    Engine, StatedValue,
     bindings::pointsman::partitioner::{
         log::{self, Level},
         message, routes, topology,
         types::{self, RecordHeader},
     },
+    field::{self, Decoded},
     limits::{CROSSING_BYTES, Memory, TEXT_BYTES, Time},
 };
 use crate::{
@@ -41,6 +45,8 @@ pub(super) struct State {
     pub(super) memory: Memory,
     /// How long the current call may take.
     pub(super) time: Time,
+    /// Has the clock that time is measured with.
+    engine: Engine,
     /// The routing table of tenants.
     tenants: Arc<Tenants>,
     /// The table that this call has looked into: all its look-ups are answered from one.
@@ -55,6 +61,10 @@ pub(super) struct State {
 pub(super) struct Current {
     pub(super) records: Records,
     pub(super) partitions: Arc<Partitions>,
+    /// What a test says about the value of the one record.
+    pub(super) stated: Option<StatedValue>,
+    /// The value of the record that is read, once a field of it has been asked for.
+    pub(super) decoded: Decoded,
 }
 
 /// The records that a call decides about.
@@ -67,6 +77,18 @@ pub(super) enum Records {
         /// Index of the record that is read.
         selected: Option<usize>,
     },
+}
+
+impl Records {
+    /// The record that is read. In a batch the plugin must have selected one.
+    fn read(&self) -> wasmtime::Result<&Record> {
+        match self {
+            Self::One(record) => Ok(record),
+            Self::Batch { records, selected } => selected
+                .and_then(|selected| records.get(selected))
+                .ok_or_else(|| wasmtime::format_err!("it asked for a record of a batch before it selected one")),
+        }
+    }
 }
 
 /// How much a plugin has logged in the current second.
@@ -85,6 +107,7 @@ pub(super) struct LogWindow {
 impl State {
     pub(super) fn new(
         plugin: &Arc<str>,
+        engine: &Engine,
         tenants: &Arc<Tenants>,
         log_window: &Arc<Mutex<LogWindow>>,
         memory: Memory,
@@ -92,6 +115,7 @@ impl State {
     ) -> Self {
         Self {
             plugin: Arc::clone(plugin),
+            engine: engine.clone(),
             tenants: Arc::clone(tenants),
             table: None,
             current: None,
@@ -124,21 +148,33 @@ impl State {
         self.current.as_ref().ok_or_else(outside)
     }
 
-    /// The record that the plugin reads. In a batch it must have selected one.
+    /// The record that the plugin reads.
     fn record(&self) -> wasmtime::Result<&Record> {
-        match &self.current()?.records {
-            Records::One(record) => Ok(record),
-            Records::Batch { records, selected } => selected
-                .and_then(|selected| records.get(selected))
-                .ok_or_else(|| wasmtime::format_err!("it asked for a record of a batch before it selected one")),
+        self.current()?.records.read()
+    }
+
+    /// The text of a field of the record's value. What takes long is measured as the plugin's own time.
+    fn field_text(&mut self, pointer: &Pointer) -> wasmtime::Result<Option<String>> {
+        let current = self.current.as_mut().ok_or_else(outside)?;
+        let record = current.records.read()?;
+        if field::is_quick(record, &current.decoded) {
+            return Ok(field::text_of(record, &mut current.decoded, pointer));
         }
+        self.time.check(self.engine.coarse_ms())?;
+        let text = field::text_of(record, &mut current.decoded, pointer);
+        self.time.check(self.engine.coarse_ms())?;
+        Ok(text)
     }
 
     /// Selects a record of the batch for reading.
     pub(super) fn select(&mut self, index: u32) -> wasmtime::Result<()> {
-        match &mut self.current.as_mut().ok_or_else(outside)?.records {
+        let current = self.current.as_mut().ok_or_else(outside)?;
+        match &mut current.records {
             Records::Batch { records, selected } if (index as usize) < records.len() => {
-                *selected = Some(index as usize);
+                if *selected != Some(index as usize) {
+                    *selected = Some(index as usize);
+                    current.decoded = Decoded::default();
+                }
                 Ok(())
             }
             Records::Batch { records, .. } => Err(wasmtime::format_err!(
@@ -155,7 +191,7 @@ impl State {
 /// The plugin handed too many bytes to the host in one call.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "it handed more than {CROSSING_BYTES} bytes to the host in one call; keep texts, hashed bytes and log lines short"
+    "it handed more than {CROSSING_BYTES} bytes to the host in one call; keep texts, hashed bytes, fields and log lines short"
 )]
 pub(super) struct TooMuch;
 
@@ -197,6 +233,30 @@ impl message::Host for State {
                 value: bytes(header.value.as_ref()),
             })
             .collect())
+    }
+
+    fn schema_id(&mut self) -> wasmtime::Result<Option<types::RegisteredId>> {
+        let stated = self.current()?.stated.as_ref().and_then(|stated| stated.schema_id);
+        let id = match &self.record()?.schema {
+            Some(schema) => Some(schema.id),
+            None => stated,
+        };
+        Ok(id.map(|id| match id {
+            SchemaId::Number(number) => types::RegisteredId::Number(number),
+            SchemaId::Guid(bytes) => types::RegisteredId::Guid(field::guid(bytes)),
+        }))
+    }
+
+    fn field(&mut self, pointer: String) -> wasmtime::Result<Option<String>> {
+        self.crossing(pointer.len())?;
+        let read = Pointer::parse(&pointer).map_err(|wrong| wasmtime::format_err!("it asked for a field: {wrong}"))?;
+        let stated = self.current()?.stated.as_ref();
+        let text = match stated.and_then(|stated| stated.fields.get(&pointer)) {
+            Some(text) => Some(text.clone()),
+            None => self.field_text(&read)?,
+        };
+        self.crossing(text.as_ref().map_or(0, String::len))?;
+        Ok(text)
     }
 }
 

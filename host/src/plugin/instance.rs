@@ -8,11 +8,12 @@ use std::{
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 
 use super::{
-    CallError, Decision, Footprint,
+    CallError, Decision, Footprint, StatedValue,
     answer::bounded,
     batch::{BatchExport, Choice},
     bindings::Plugin,
     code::Code,
+    field::Decoded,
     imports::{Current, Records, State, TooMuch},
     limits::{CROSSING_BYTES, Limits, Memory, OverTime, Time},
 };
@@ -53,7 +54,7 @@ impl Instance {
     pub(super) fn new(code: &Code, limits: &Limits, config: &str) -> Result<Self, CallError> {
         let time = Time::new(limits.configure, limits.configure * 10);
         let memory = Memory::new(limits.memory_bytes, code.engine_bytes);
-        let state = State::new(&code.name, &code.tenants, &code.log_window, memory, time);
+        let state = State::new(&code.name, &code.engine, &code.tenants, &code.log_window, memory, time);
         let mut store = Store::new(code.engine.wasm(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(CROSSING_BYTES);
@@ -93,13 +94,14 @@ impl Instance {
         }
     }
 
-    /// Asks the plugin about one record. After an error the instance must be dropped.
+    /// Asks the plugin about one record. `stated` is what a test says about its value. After an error the instance must be dropped.
     pub(super) fn partition(
         &mut self,
         code: &Code,
         limits: &Limits,
         metrics: &PluginMetrics,
         record: Record,
+        stated: Option<StatedValue>,
         partitions: &Arc<Partitions>,
     ) -> (Record, Result<Decision, CallError>) {
         // The clone only counts a reference. The record itself goes to the imports during the call.
@@ -107,6 +109,8 @@ impl Instance {
         let current = Current {
             records: Records::One(record),
             partitions: Arc::clone(partitions),
+            stated,
+            decoded: Decoded::default(),
         };
         let time = Time::new(limits.call_cpu, limits.call_wall);
         self.begin(code, current, time, key.as_deref().map_or(0, <[u8]>::len));
@@ -159,6 +163,8 @@ impl Instance {
                 selected: None,
             },
             partitions: Arc::clone(partitions),
+            stated: None,
+            decoded: Decoded::default(),
         };
         let calls = records_asked.clamp(1, CALLS_A_BATCH);
         let time = Time::new(limits.call_cpu * calls, limits.call_wall * calls);

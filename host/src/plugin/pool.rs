@@ -72,7 +72,7 @@ impl Pool {
         for record in smoke_records() {
             let partitions = Arc::new(Partitions::of(SMOKE_PARTITIONS));
             first
-                .partition(&pool.code, &pool.limits, &pool.metrics, record, &partitions)
+                .partition(&pool.code, &pool.limits, &pool.metrics, record, None, &partitions)
                 .1?;
         }
         pool.give_back(first);
@@ -262,6 +262,7 @@ pub fn smoke_records() -> [Record; 2] {
         headers: Vec::new(),
         partition: None,
         timestamp: Some(1),
+        schema: None,
     };
     let bare = Record {
         key: None,

@@ -243,5 +243,6 @@ fn detached(record: &Record) -> Record {
             .collect(),
         partition: None,
         timestamp: record.timestamp,
+        schema: record.schema.clone(),
     }
 }

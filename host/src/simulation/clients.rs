@@ -84,6 +84,7 @@ impl Plan {
             headers: Vec::new(),
             partition: self.wrong.then_some(PARTITIONS),
             timestamp: None,
+            schema: None,
         })
     }
 

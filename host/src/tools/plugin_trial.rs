@@ -23,7 +23,7 @@ use crate::{
     base::{metrics::Metrics, record::Record},
     config,
     plugin::{
-        CallError, Code, CompileLimits, Compiler, Decision, Engine, Lease, Limits, Pool, SMOKE_PARTITIONS,
+        CallError, Code, CompileLimits, Compiler, Decision, Engine, Lease, Limits, Pool, SMOKE_PARTITIONS, StatedValue,
         smoke_records,
     },
     reload,
@@ -68,7 +68,7 @@ fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> an
     };
     let partitions = Arc::new(Partitions::of(SMOKE_PARTITIONS));
     for (place, record) in ["first", "second"].into_iter().zip(smoke_records()) {
-        let (answer, more) = ask(&mut lease, &record, &partitions);
+        let (answer, more) = ask(&mut lease, &record, None, &partitions);
         said.and(more);
         if let Err(error) = answer {
             let call = format!("the {place} of the two records that a sidecar asks about before it takes a plugin");
@@ -79,10 +79,15 @@ fn configure(code: &Arc<Code>, limits: Limits, config: &serde_json::Value) -> an
     Ok((pool, said))
 }
 
-/// Asks about one record. Also returns what the plugin logs meanwhile.
-fn ask(lease: &mut Lease, record: &Record, partitions: &Arc<Partitions>) -> (Result<Decision, CallError>, Said) {
+/// Asks about one record, with what is stated about its value. Also returns what the plugin logs meanwhile.
+fn ask(
+    lease: &mut Lease,
+    record: &Record,
+    stated: Option<StatedValue>,
+    partitions: &Arc<Partitions>,
+) -> (Result<Decision, CallError>, Said) {
     lease.pool().code().watch_log();
-    Said::during(|| lease.partition(record.clone(), partitions).1)
+    Said::during(|| lease.partition_stated(record.clone(), stated, partitions).1)
 }
 
 /// Parses the text of `--config`: the route's config as JSON.

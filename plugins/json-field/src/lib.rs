@@ -1,4 +1,4 @@
-//! Lets a field of the record's JSON value decide: records with the same text there go to the same partition, the one
+//! Lets a field of the record's value decide: records with the same text there go to the same partition, the one
 //! that Java's default partitioner would give a key of this text.
 //!
 //! Configuration: `config = { pointer = "/customer/id", missing = "key" }`.
@@ -12,6 +12,9 @@
 //! sent, so `1` and `1.0` differ while `1` and `"1"` do not. The field is missing when the value is a tombstone or not
 //! JSON as a whole, when nothing is there, and when null, an array or an object is there. If an object repeats a name,
 //! the last one counts.
+//!
+//! A value that was written by a schema (Avro, Protobuf, JSON Schema) is read by it, if the route checks it: the sidecar decodes
+//! the value, and its JSON form has the field.
 
 use json_pointer::{Absent, Pointer};
 use pointsman_plugin::{Config, Decision, Partitioner, Record, export};
@@ -50,21 +53,30 @@ impl Partitioner for JsonField {
     }
 
     fn partition(&mut self, record: &Record<'_>, _partitions: u32) -> Decision {
-        let field = record
-            .value()
-            .ok_or(Absent::Tombstone)
-            .and_then(|value| self.pointer.text_in(value));
-        match (field, self.missing) {
+        match (self.field(record), self.missing) {
             (Ok(text), _) => Decision::key_hash(text),
             (Err(_), Missing::Key) => Decision::Key,
             (Err(_), Missing::Any) => Decision::Any,
             (Err(absent), Missing::Reject) => Decision::reject(format!(
-                "{absent}, but the partition of a record for topic `{}` comes from the field at `{}` of its value; send \
-                 JSON with a string, a number or a boolean there",
+                "{absent}, but the partition of a record for topic `{}` comes from the field at `{}` of its value; send {} \
+                 with a string, a number or a boolean there",
                 record.topic(),
                 self.pointer,
+                record.schema_id().map_or("JSON", |_| "a value"),
             )),
         }
+    }
+}
+
+impl JsonField {
+    /// The field's text, or why there is none.
+    fn field(&self, record: &Record<'_>) -> Result<Vec<u8>, Absent> {
+        if record.schema_id().is_some() {
+            let text = record.field(self.pointer.as_str());
+            return text.map(String::into_bytes).ok_or(Absent::BySchema);
+        }
+        let value = record.value().ok_or(Absent::Tombstone)?;
+        self.pointer.text_in(value)
     }
 }
 
@@ -72,6 +84,8 @@ export!(JsonField);
 
 #[cfg(test)]
 mod tests {
+    use pointsman_plugin::SchemaId;
+
     use super::*;
 
     fn configured(config: &str) -> Result<JsonField, String> {
@@ -115,6 +129,25 @@ mod tests {
             reason,
             "the record's value has no such field, but the partition of a record for topic `orders` comes from the \
              field at `/customer/id` of its value; send JSON with a string, a number or a boolean there"
+        );
+    }
+
+    #[test]
+    fn in_a_value_with_a_schema_the_field_decides_and_not_what_the_bytes_look_like() {
+        let mut partitioner = configured(r#"{"pointer": "/id", "missing": "reject"}"#).unwrap();
+        let encoded = || {
+            Record::builder("orders")
+                .value(b"\0\0\0\0\x07\x06c-1")
+                .schema_id(SchemaId::Number(7))
+        };
+        let record = encoded().field("/id", "c-1").build();
+        assert_eq!(partitioner.partition(&record, 8), Decision::key_hash("c-1"));
+        let Decision::Reject(reason) = partitioner.partition(&encoded().build(), 8) else {
+            panic!("not refused")
+        };
+        assert!(
+            reason.contains("as its schema has it") && reason.contains("send a value with a string"),
+            "{reason}"
         );
     }
 

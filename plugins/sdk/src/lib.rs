@@ -65,8 +65,8 @@
 //!
 //! # What it can see
 //!
-//! The [`Record`] and nothing else: its key, value, headers, timestamp and topic; what the host knows of the topic's
-//! partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket or environment: the parts
+//! The [`Record`] and nothing else: its key, value, headers, timestamp and topic; what is inside a value that was encoded by a
+//! schema ([`Record::field`]); what the host knows of the topic's partitions ([`Topology`]); the routing table ([`Routes`]). There is no clock, file, socket or environment: the parts
 //! of the standard library that need one fail or panic when they run, as `Instant::now` and `SystemTime::now` do. There
 //! is no randomness, either: the seed of a `HashMap` is the same in every instance, and crates that draw numbers
 //! (`getrandom`, `rand`) do not compile or need a seed of yours. Threads cannot be started. Lines for the operator go
@@ -74,7 +74,8 @@
 //!
 //! The key comes with the call. All else is fetched from the host when it is first asked for, and copied: a header or a
 //! short value costs a tenth of a microsecond, all headers or a long value more. So look at the key first, at a header
-//! next, and at the value only when you must.
+//! next, and at the value only when you must. [`Record::field`] copies one field instead of the value; with a schema, the host
+//! decodes the whole value for it, and that time counts.
 //!
 //! # What it must keep to
 //!
@@ -83,7 +84,7 @@
 //!   under a microsecond. [`Partitioner::configure`] has a second.
 //! - An instance takes at most 32 MiB: its memory, its tables, and what the host's engine holds for it. Its stack has
 //!   half a MiB. (The host's `[plugins]` may change this.)
-//! - One call hands at most 1 MiB to the host. Of that, the bytes of a hash or a shard key are at most 64 KiB (the
+//! - One call hands at most 1 MiB to the host, with the fields that it asks for. Of that, the bytes of a hash or a shard key are at most 64 KiB (the
 //!   record's own key may be longer), and a tenant's name at most 255 bytes. The host treats more as a panic. Of a
 //!   reason or a log line over 1 KiB, the middle is left out.
 //! - The host has one instance for each of its threads and may throw one away at any time. State is for things that
@@ -115,7 +116,7 @@ pub mod glue;
 pub use config::Config;
 pub use decision::Decision;
 pub use murmur2::{key_hash_partition, murmur2};
-pub use record::{Assignment, Header, Record, RecordBuilder, Routes, Status, Topology};
+pub use record::{Assignment, Header, Record, RecordBuilder, Routes, SchemaId, Status, Topology};
 
 /// Decides where records go. [`export!`] makes a type that implements this the component's partitioner.
 pub trait Partitioner: Sized {

@@ -2,7 +2,11 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 
-use crate::bindings::pointsman::partitioner::{message, routes, selection, topology};
+use crate::bindings::pointsman::partitioner::{message, routes, selection, topology, types};
+
+mod builder;
+
+pub use builder::RecordBuilder;
 
 /// The record that is being routed.
 ///
@@ -20,6 +24,9 @@ pub struct Record<'a> {
     value: OnceCell<Option<Vec<u8>>>,
     timestamp: OnceCell<Option<i64>>,
     headers: OnceCell<Vec<Header>>,
+    schema_id: OnceCell<Option<SchemaId>>,
+    /// What is inside the value of a built record; never filled from the host, which is asked field by field.
+    fields: OnceCell<BTreeMap<String, String>>,
     leaderless: OnceCell<Vec<u32>>,
     queued_bytes: OnceCell<Vec<u64>>,
     /// The assignments of a built record; never filled from the host, which is asked tenant by tenant.
@@ -37,6 +44,8 @@ impl<'a> Record<'a> {
                 value: None.into(),
                 timestamp: None.into(),
                 headers: Vec::new().into(),
+                schema_id: None.into(),
+                fields: BTreeMap::new().into(),
                 leaderless: Vec::new().into(),
                 queued_bytes: Vec::new().into(),
                 routes: BTreeMap::new().into(),
@@ -135,6 +144,44 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// The id of the schema that the value was written by, if the record's route checks that; `None` when the route has no
+    /// schema for values, or when the host encodes values itself, after the decision.
+    #[must_use]
+    pub fn schema_id(&self) -> Option<&SchemaId> {
+        let id = self.schema_id.get_or_init(|| {
+            self.select();
+            message::schema_id().map(SchemaId::from_host)
+        });
+        id.as_ref()
+    }
+
+    /// The text of the scalar at a JSON pointer (RFC 6901) inside the value, such as `/customer/id` or `/items/0/sku`. The host
+    /// reads the value by its schema if it has one (Avro, Protobuf, JSON Schema), and else as JSON. A string gives its text; a
+    /// number and a boolean give their JSON text.
+    ///
+    /// `None` when the value is a tombstone, or cannot be read, or has nothing at this place, or has null, an array or an object
+    /// there. A value of more than 1 MiB as JSON cannot be read.
+    ///
+    /// The host is asked each time. It decodes the value of a record only once.
+    ///
+    /// # Panics
+    ///
+    /// If the text is no JSON pointer, or one of more than 64 steps. In a component this is a trap.
+    ///
+    /// # In a test
+    ///
+    /// A built record has the fields that it was given. What it was not given is read from the value as JSON.
+    #[must_use]
+    pub fn field(&self, pointer: &str) -> Option<String> {
+        match self.fields.get() {
+            None => {
+                self.select();
+                message::field(pointer)
+            }
+            Some(fields) => builder::field(self, fields, pointer),
+        }
+    }
+
     /// What the host knows about the partitions of the record's topic.
     #[must_use]
     pub fn topology(&self) -> Topology<'_> {
@@ -155,6 +202,24 @@ pub struct Header {
     pub name: String,
     /// Its bytes; none when it has no value.
     pub value: Vec<u8>,
+}
+
+/// The id of a schema in a schema registry. [`Record::schema_id`] gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SchemaId {
+    /// A number that the registry counts up.
+    Number(u32),
+    /// A GUID in lower-case hexadecimal with hyphens.
+    Guid(String),
+}
+
+impl SchemaId {
+    fn from_host(id: types::RegisteredId) -> Self {
+        match id {
+            types::RegisteredId::Number(number) => Self::Number(number),
+            types::RegisteredId::Guid(guid) => Self::Guid(guid),
+        }
+    }
 }
 
 /// What the host knows about the partitions of the record's topic: from the producer's last metadata, so it may be some
@@ -241,138 +306,5 @@ impl Assignment {
             partitions: assignment.partitions,
             version: assignment.version,
         }
-    }
-}
-
-/// Puts together a [`Record`] for a test. Got by [`Record::builder`].
-///
-/// ```
-/// # use pointsman_plugin::{Assignment, Record, Status};
-/// let record = Record::builder("orders")
-///     .key("o-17")
-///     .value(r#"{"total": 3}"#)
-///     .header("region", "eu")
-///     .timestamp(1_700_000_000_000)
-///     .leaderless([2])
-///     .queued_bytes([0, 900, 0])
-///     .route("acme", Assignment { status: Status::Dedicated, partitions: vec![1], version: 4 })
-///     .build();
-/// assert_eq!(record.key(), Some("o-17".as_bytes()));
-/// assert_eq!(record.topology().leaderless(), [2]);
-/// ```
-#[derive(Debug)]
-#[must_use]
-pub struct RecordBuilder {
-    record: Record<'static>,
-}
-
-impl RecordBuilder {
-    /// Gives the record a key, as bytes or text.
-    pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.record.key = Some(Cow::Owned(key.into()));
-        self
-    }
-
-    /// Gives the record a value, as bytes or text. Without one it is a tombstone.
-    pub fn value(mut self, value: impl Into<Vec<u8>>) -> Self {
-        self.record.value = Some(value.into()).into();
-        self
-    }
-
-    /// Gives the record one more header, after those that it has.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        let header = Header {
-            name: name.into(),
-            value: value.into(),
-        };
-        let mut headers = self.record.headers.take().unwrap_or_default();
-        headers.push(header);
-        self.record.headers = headers.into();
-        self
-    }
-
-    /// Gives the record a time, in milliseconds since 1970-01-01T00:00:00Z.
-    pub fn timestamp(mut self, milliseconds: i64) -> Self {
-        self.record.timestamp = Some(milliseconds).into();
-        self
-    }
-
-    /// Says which partitions have no leader.
-    pub fn leaderless(mut self, partitions: impl Into<Vec<u32>>) -> Self {
-        self.record.leaderless = partitions.into().into();
-        self
-    }
-
-    /// Says how many bytes wait for each partition.
-    pub fn queued_bytes(mut self, by_partition: impl Into<Vec<u64>>) -> Self {
-        self.record.queued_bytes = by_partition.into().into();
-        self
-    }
-
-    /// Puts a tenant into the routing table.
-    pub fn route(mut self, tenant: impl Into<String>, assignment: Assignment) -> Self {
-        let mut routes = self.record.routes.take().unwrap_or_default();
-        routes.insert(tenant.into(), assignment);
-        self.record.routes = routes.into();
-        self
-    }
-
-    /// The record.
-    #[must_use]
-    pub fn build(self) -> Record<'static> {
-        self.record
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Here, asking the host ends the process, so this also shows that a built record never asks.
-    #[test]
-    fn a_built_record_holds_what_it_was_given_and_nothing_else() {
-        let bare = Record::builder("t").build();
-        assert_eq!(
-            (bare.topic(), bare.key(), bare.value(), bare.timestamp()),
-            ("t", None, None, None)
-        );
-        assert_eq!((bare.header("h"), bare.headers().len()), (None, 0));
-        assert!(bare.topology().leaderless().is_empty() && bare.topology().queued_bytes().is_empty());
-        assert_eq!(bare.routes().lookup("acme"), None);
-
-        let assignment = Assignment {
-            status: Status::Sharded,
-            partitions: vec![1, 2],
-            version: 9,
-        };
-        let full = Record::builder("t")
-            .key("")
-            .value(b"v")
-            .timestamp(-1)
-            .leaderless([0])
-            .queued_bytes([5])
-            .route("acme", assignment.clone())
-            .build();
-        assert_eq!(
-            (full.key(), full.value(), full.timestamp()),
-            (Some(&b""[..]), Some(&b"v"[..]), Some(-1))
-        );
-        assert_eq!(
-            (full.topology().leaderless(), full.topology().queued_bytes()),
-            (&[0][..], &[5][..])
-        );
-        assert_eq!(full.routes().lookup("acme"), Some(assignment));
-    }
-
-    #[test]
-    fn of_headers_with_one_name_the_last_is_given() {
-        let record = Record::builder("t")
-            .header("h", "1")
-            .header("H", "2")
-            .header("h", "3")
-            .build();
-        assert_eq!(record.header("h").as_deref(), Some(&b"3"[..]));
-        assert_eq!(record.header("H").as_deref(), Some(&b"2"[..]));
-        assert_eq!(record.headers().len(), 3);
     }
 }

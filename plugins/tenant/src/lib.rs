@@ -6,7 +6,8 @@
 //!   - `"header:NAME"`: the last header of this name.
 //!   - `"key-prefix:SEPARATOR"`: the part of the key before the first SEPARATOR, such as `key-prefix:/`.
 //!   - `"json:POINTER"`: the field of the JSON value at this JSON pointer, such as `json:/customer/id`; a string by its
-//!     text, a number or a boolean by its JSON text.
+//!     text, a number or a boolean by its JSON text. A value that was written by a schema (Avro, Protobuf, JSON Schema) is
+//!     read by it, if the route checks it.
 //!   - `"topic"`: the topic is the tenant.
 //! - `shard_key` (default: none): what spreads the records of a tenant that has several partitions: `"key"`, `"header:NAME"`
 //!   or `"json:POINTER"`. A record without it goes where the routing table sends such records of this tenant.
@@ -102,6 +103,8 @@ export!(ByTenant);
 
 #[cfg(test)]
 mod tests {
+    use pointsman_plugin::SchemaId;
+
     use super::*;
 
     fn configured(config: &str) -> Result<ByTenant, String> {
@@ -140,6 +143,25 @@ mod tests {
             let expected = Decision::tenant_shard("orders", expected);
             assert_eq!(decides(&config, &record), expected, "{shard_key}");
         }
+    }
+
+    #[test]
+    fn a_tenant_inside_a_value_with_a_schema_is_found_by_the_schema() {
+        let encoded = || {
+            Record::builder("orders")
+                .value(b"\x02\x06c-1")
+                .schema_id(SchemaId::Number(7))
+        };
+        let config = r#"{"tenant": "json:/customer/id", "shard_key": "json:/order"}"#;
+        let record = encoded().field("/customer/id", "acme").field("/order", "9").build();
+        assert_eq!(decides(config, &record), Decision::tenant_shard("acme", *b"9"));
+        let Decision::Reject(told) = decides(config, &encoded().build()) else {
+            panic!("not refused")
+        };
+        assert!(
+            told.contains("as its schema has it") && told.contains("the field at `/customer/id`"),
+            "{told}"
+        );
     }
 
     #[test]

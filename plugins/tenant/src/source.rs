@@ -70,6 +70,10 @@ impl Source {
                     None => Err(format!("the record's key has no `{separator}`")),
                 }
             }
+            Self::Json(pointer) if record.schema_id().is_some() => match record.field(pointer.as_str()) {
+                Some(text) => Ok(Cow::Owned(text.into_bytes())),
+                None => Err(Absent::BySchema.to_string()),
+            },
             Self::Json(pointer) => {
                 let value = record.value().ok_or_else(|| Absent::Tombstone.to_string())?;
                 let text = pointer.text_in(value).map_err(|absent| absent.to_string())?;

@@ -112,7 +112,7 @@ func plugin() Plugin {
 	return exported
 }
 
-//go:wasmexport pointsman:partitioner/partitioner@1.0.0#configure
+//go:wasmexport pointsman:partitioner/partitioner@1.1.0#configure
 func configure(address unsafe.Pointer, length uint32) unsafe.Pointer {
 	config := unsafe.String((*byte)(address), length)
 	taken()
@@ -125,7 +125,7 @@ func configure(address unsafe.Pointer, length uint32) unsafe.Pointer {
 	return unsafe.Pointer(&answer)
 }
 
-//go:wasmexport pointsman:partitioner/partitioner@1.0.0#partition
+//go:wasmexport pointsman:partitioner/partitioner@1.1.0#partition
 func partition(present uint32, address unsafe.Pointer, length, partitions uint32) unsafe.Pointer {
 	var key []byte
 	if present != 0 {
@@ -158,31 +158,37 @@ var told struct {
 	words [8]uint32
 }
 
-//go:wasmimport pointsman:partitioner/message@1.0.0 topic
+//go:wasmimport pointsman:partitioner/message@1.1.0 topic
 func messageTopic(told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/message@1.0.0 value
+//go:wasmimport pointsman:partitioner/message@1.1.0 value
 func messageValue(told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/message@1.0.0 timestamp
+//go:wasmimport pointsman:partitioner/message@1.1.0 timestamp
 func messageTimestamp(told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/message@1.0.0 header
+//go:wasmimport pointsman:partitioner/message@1.1.0 header
 func messageHeader(name string, told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/message@1.0.0 headers
+//go:wasmimport pointsman:partitioner/message@1.1.0 headers
 func messageHeaders(told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/topology@1.0.0 leaderless
+//go:wasmimport pointsman:partitioner/message@1.1.0 schema-id
+func messageSchemaID(told unsafe.Pointer)
+
+//go:wasmimport pointsman:partitioner/message@1.1.0 field
+func messageField(pointer string, told unsafe.Pointer)
+
+//go:wasmimport pointsman:partitioner/topology@1.1.0 leaderless
 func topologyLeaderless(told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/topology@1.0.0 queued-bytes
+//go:wasmimport pointsman:partitioner/topology@1.1.0 queued-bytes
 func topologyQueuedBytes(told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/routes@1.0.0 lookup
+//go:wasmimport pointsman:partitioner/routes@1.1.0 lookup
 func routesLookup(tenant string, told unsafe.Pointer)
 
-//go:wasmimport pointsman:partitioner/log@1.0.0 log
+//go:wasmimport pointsman:partitioner/log@1.1.0 log
 func logLog(level uint32, message string)
 
 func topic() string {
@@ -236,6 +242,31 @@ func headers() []RecordHeader {
 	}
 	runtime.KeepAlive(mine)
 	return headers
+}
+
+func schemaID() (SchemaID, bool) {
+	mayCall()
+	messageSchemaID(unsafe.Pointer(&told))
+	switch {
+	case told.words[0]&0xff == 0:
+		return SchemaID{}, false
+	case told.words[1]&0xff == 0:
+		return SchemaID{Number: told.words[2]}, true
+	}
+	id := SchemaID{GUID: str(told.words[2], told.words[3])}
+	taken()
+	return id, true
+}
+
+func field(pointer string) (string, bool) {
+	mayCall()
+	messageField(strings.ToValidUTF8(pointer, "\ufffd"), unsafe.Pointer(&told))
+	if told.words[0]&0xff == 0 {
+		return "", false
+	}
+	text := str(told.words[1], told.words[2])
+	taken()
+	return text, true
 }
 
 func leaderless() []uint32 {

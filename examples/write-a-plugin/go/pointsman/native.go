@@ -10,6 +10,8 @@ func value() []byte                    { panic(noHost) }
 func timestamp() (int64, bool)         { panic(noHost) }
 func header(string) []byte             { panic(noHost) }
 func headers() []RecordHeader          { panic(noHost) }
+func schemaID() (SchemaID, bool)       { panic(noHost) }
+func field(string) (string, bool)      { panic(noHost) }
 func leaderless() []uint32             { panic(noHost) }
 func queuedBytes() []uint64            { panic(noHost) }
 func lookup(string) (Assignment, bool) { panic(noHost) }

@@ -1,4 +1,4 @@
-// Package pointsman is the interface between a partitioner in Go and its host: pointsman:partitioner@1.0.0, whose own
+// Package pointsman is the interface between a partitioner in Go and its host: pointsman:partitioner@1.1.0, whose own
 // description decides what each thing means.
 //
 // A plugin calls [Export] in an init function. The functions that read the record, [Topic] to [Lookup], may only be
@@ -63,6 +63,12 @@ type RecordHeader struct {
 	Value []byte
 }
 
+// A SchemaID is the id of a schema in a schema registry: a GUID in lower-case hexadecimal with hyphens, or a number if that is empty.
+type SchemaID struct {
+	Number uint32
+	GUID   string
+}
+
 // A Status is how a tenant is placed.
 type Status uint8
 
@@ -120,6 +126,15 @@ func Header(name string) []byte { return header(name) }
 
 // Headers are all headers, in the order in which the application gave them.
 func Headers() []RecordHeader { return headers() }
+
+// Schema is the id of the schema that the value was written by, if the record's route checks that; false when the route has no schema
+// for values, or when the host encodes values itself, after the decision.
+func Schema() (SchemaID, bool) { return schemaID() }
+
+// Field is the text of the scalar at a JSON pointer (RFC 6901) inside the value, such as `/customer/id`: a string's text, the JSON text of
+// a number or a boolean. A value with a schema is read by it, any other as JSON. It is false when there is no such text, or when
+// the value cannot be read. A text that is no JSON pointer is a trap.
+func Field(pointer string) (string, bool) { return field(pointer) }
 
 // Leaderless are the topic's partitions that have no leader at the moment.
 func Leaderless() []uint32 { return leaderless() }

@@ -261,6 +261,7 @@ fn record(
             headers,
             partition: None,
             timestamp,
+            schema: None,
         }),
         left => Err(BatchError::invalid(format!(
             "its parts are {left} bytes shorter than its length"

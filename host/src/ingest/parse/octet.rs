@@ -50,6 +50,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
         headers,
         partition,
         timestamp: None,
+        schema: None,
     });
     context.memory.take_record(&parsed).map_err(|_| no_memory())?;
     Ok(vec![parsed])

@@ -137,6 +137,7 @@ fn record(inside: &[u8], body: &Bytes, topics: &mut Topics<'_>) -> Result<Record
         headers,
         partition,
         timestamp,
+        schema: None,
     })
 }
 

@@ -118,6 +118,7 @@ impl Wire<'_> {
             headers: read,
             partition: self.partition.map(|Whole(partition)| partition),
             timestamp,
+            schema: None,
         })
     }
 }

@@ -78,6 +78,7 @@ fn records(number: &Number, count: usize) -> Vec<Parsed> {
             headers: Vec::new(),
             partition: Some(index as u32 % PARTITIONS),
             timestamp: None,
+            schema: None,
         })
     };
     (0..count).map(record).collect()

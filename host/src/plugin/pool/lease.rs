@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Pool;
 use crate::{
     base::{back_off::Permission, record::Record},
-    plugin::{CallError, Choice, Decision, Footprint, instance::Instance},
+    plugin::{CallError, Choice, Decision, Footprint, StatedValue, instance::Instance},
     topic::Partitions,
 };
 
@@ -161,6 +161,16 @@ impl Lease {
 
     /// Asks the plugin about one record, which comes back with the decision.
     pub fn partition(&mut self, record: Record, partitions: &Arc<Partitions>) -> (Record, Result<Decision, CallError>) {
+        self.partition_stated(record, None, partitions)
+    }
+
+    /// [`Lease::partition`] for tests: what is stated about the record's value stands in place of a schema.
+    pub fn partition_stated(
+        &mut self,
+        record: Record,
+        stated: Option<StatedValue>,
+        partitions: &Arc<Partitions>,
+    ) -> (Record, Result<Decision, CallError>) {
         let pool = &self.pool;
         let Some(instance) = &mut self.instance else {
             let error = CallError::Unavailable {
@@ -169,7 +179,7 @@ impl Lease {
             };
             return (record, Err(error));
         };
-        let (record, answer) = instance.partition(&pool.code, &pool.limits, &pool.metrics, record, partitions);
+        let (record, answer) = instance.partition(&pool.code, &pool.limits, &pool.metrics, record, stated, partitions);
         match &answer {
             Ok(_) if self.probe => {
                 self.probe = false;

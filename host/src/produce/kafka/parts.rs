@@ -178,6 +178,7 @@ mod tests {
             headers: vec![header(Some(body.slice(5..6))), header(None), header(Some(Bytes::new()))],
             partition: None,
             timestamp: Some(1),
+            schema: None,
         };
         let tombstone = Record {
             key: Some(Bytes::new()),

@@ -103,6 +103,7 @@ impl Bench {
             headers: Vec::new(),
             partition: None,
             timestamp: None,
+            schema: None,
         };
         let mode = Mode {
             ack: AckMode::Waited,
@@ -215,6 +216,7 @@ async fn a_record_of_an_earlier_generation_is_failed_and_not_sent() {
         headers: Vec::new(),
         partition: None,
         timestamp: None,
+        schema: None,
     };
     producer.sender(batch.generation()).send(record, 0, ticket);
     let outcome = batch.outcome(0).expect("answered at once");
@@ -293,6 +295,7 @@ async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back()
                     headers,
                     partition: None,
                     timestamp,
+                    schema: None,
                 }));
             }
         }
@@ -304,6 +307,7 @@ async fn whatever_a_record_holds_it_is_taken_as_it_is_or_its_ticket_comes_back()
         headers,
         partition: None,
         timestamp: None,
+        schema: None,
     }));
     let count = records.len();
     let mode = Mode {

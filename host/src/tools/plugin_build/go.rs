@@ -31,7 +31,8 @@ const SYSTEM: &str = "wasi_snapshot_preview1";
 /// The stand-in for the system: `go/system.wat`, compiled.
 pub(super) const STAND_IN: &[u8] = include_bytes!("go/system.wasm");
 
-/// The world of the stand-in: what it imports itself.
+/// The world of the stand-in: what it imports itself. It is of the oldest version of the interface, so that it fits to projects of each
+/// version; in the component, all imports become those of the newest version in it.
 const STAND_IN_WORLD: &str = "package pointsman:go; world system { import pointsman:partitioner/log@1.0.0; }";
 
 pub(super) fn build(tools: &Programs, dir: &Path, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Component> {
@@ -189,6 +190,13 @@ fn encode(mut module: Vec<u8>, dir: &Path, scratch: &Path) -> anyhow::Result<Vec
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
 
     let mut stand_in = STAND_IN.to_vec();
+    let oldest = resolve
+        .package_names
+        .keys()
+        .any(|name| name.to_string() == interface::OLDEST_PACKAGE);
+    if !oldest {
+        resolve.push_str("oldest.wit", interface::OLDEST)?;
+    }
     let package = resolve.push_str("system.wit", STAND_IN_WORLD)?;
     let world = resolve.select_world(&[package], None)?;
     wit_component::embed_component_metadata(&mut stand_in, &resolve, world, StringEncoding::UTF8)?;

@@ -10,6 +10,12 @@ pub(super) const WORLD: &str = "plugin";
 
 const WIT: &str = include_str!("../../../../wit/partitioner.wit");
 
+/// The interface in its oldest version.
+pub(super) const OLDEST: &str = include_str!("../../../../wit/1.0.0/partitioner.wit");
+
+/// The package of [`OLDEST`].
+pub(super) const OLDEST_PACKAGE: &str = "pointsman:partitioner@1.0.0";
+
 /// The folder with the interface. It is the project's own `wit`, so that a newer host still builds the project against
 /// the interface it was written for; else this host's, written to `scratch`.
 pub(super) fn folder(project: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {

@@ -42,7 +42,11 @@ pub(super) const GO: &[File] = files!("examples/write-a-plugin/go" => "":
 /// The SDK. No registry has it, so a new plugin gets a copy; the example uses the one in this repository.
 pub(super) const SDK: &[File] = files!("plugins/sdk" => "vendor/pointsman-plugin/":
     "Cargo.toml", "src/bindings.rs", "src/config.rs", "src/decision.rs", "src/glue.rs", "src/lib.rs", "src/log.rs",
-    "src/murmur2.rs", "src/record.rs");
+    "src/murmur2.rs", "src/record.rs", "src/record/builder.rs");
+
+/// What the SDK reads JSON with in tests. It wants it beside itself.
+pub(super) const JSON_POINTER: &[File] = files!("plugins/json-pointer" => "vendor/json-pointer/":
+    "Cargo.toml", "src/lib.rs", "src/tests.rs");
 
 /// The interface: the SDK wants it two folders up, and `plugin build` builds against it in all languages.
 const WIT: &[File] = files!("wit" => "wit/": "partitioner.wit");
@@ -64,7 +68,7 @@ const OF_RUST: [&str; 5] = ["alloc", "core", "proc-macro", "std", "test"];
 /// The files of a new plugin.
 pub(super) fn of(language: Language) -> Vec<File> {
     let lists: &[&[File]] = match language {
-        Language::Rust => &[RUST, SDK, WIT, CASES],
+        Language::Rust => &[RUST, SDK, JSON_POINTER, WIT, CASES],
         Language::C => &[C, WIT, CASES],
         Language::Js => &[JS, WIT, CASES],
         Language::Python => &[PYTHON, WIT, CASES],

@@ -66,6 +66,7 @@ fn no_file_of_an_example_or_of_the_sdk_is_forgotten() -> anyhow::Result<()> {
         ("examples/write-a-plugin/python", templates::PYTHON, ""),
         ("examples/write-a-plugin/go", templates::GO, ""),
         ("plugins/sdk", templates::SDK, "vendor/pointsman-plugin/"),
+        ("plugins/json-pointer", templates::JSON_POINTER, "vendor/json-pointer/"),
     ];
     for (folder, list, place) in lists {
         let listed: BTreeSet<_> = list

@@ -127,7 +127,7 @@ fn spread(
         said: Said::default(),
     };
     for (number, record) in (1..).zip(records) {
-        let (answer, said) = ask(lease, record, partitions);
+        let (answer, said) = ask(lease, record, None, partitions);
         let decision = match answer {
             Ok(decision) => decision,
             Err(error) => {

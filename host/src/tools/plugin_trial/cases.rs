@@ -2,6 +2,7 @@
 //! line. [`HELP`] describes a case in short, and `examples/write-a-plugin/CASES.md` at length.
 
 mod expect;
+mod stated;
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
@@ -19,6 +20,7 @@ pub use self::expect::Expect;
 use crate::{
     admission::PartitionQuota,
     base::record::{Header, Record},
+    plugin::StatedValue,
     topic::Partitions,
 };
 
@@ -38,6 +40,8 @@ pub const HELP: &str = r#"The table of cases, as TOML:
   headers = { region = "eu" }       # none by default
   topic = "test"                    # "test" by default
   timestamp = 1700000000000         # ms since 1970; none by default
+  schema_id = 7                     # by which the value was written, or a GUID as text; none by default
+  fields = { "/customer/id" = "c" } # what its schema finds in the value, by JSON pointer; all else is read as JSON
   leaderless = [3]                  # partitions without a leader; none by default
   queued_bytes = [0, 4096]          # that wait for each partition; 0 by default
   expect = { key-hash = "eu" }      # required; one of:
@@ -78,6 +82,9 @@ pub struct Case {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     timestamp: Option<i64>,
+    schema_id: Option<stated::Id>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
     #[serde(default)]
     leaderless: Vec<u32>,
     #[serde(default)]
@@ -234,7 +241,17 @@ impl Case {
             self.value.is_none() || self.value_base64.is_none(),
             "value and value_base64: keep one"
         );
+        stated::check(self)?;
         self.record().map(|_| ())
+    }
+
+    /// What the case says about the record's value; `None` if nothing.
+    pub fn stated(&self) -> Option<StatedValue> {
+        let stated = StatedValue {
+            schema_id: self.schema_id.map(|stated::Id(id)| id),
+            fields: self.fields.clone(),
+        };
+        (stated != StatedValue::default()).then_some(stated)
     }
 
     /// The record that the plugin is asked about.
@@ -263,6 +280,7 @@ impl Case {
                 .collect(),
             partition: None,
             timestamp: self.timestamp,
+            schema: None,
         })
     }
 

@@ -132,7 +132,7 @@ mod tests {
         let names = [
             "function 7",
             "rule::place\u{1b}",
-            "pointsman:partitioner/partitioner@1.0.0#partition",
+            "pointsman:partitioner/partitioner@1.1.0#partition",
         ];
         let error = CallError::Trapped {
             plugin: "x".to_owned(),

@@ -133,6 +133,7 @@ mod tests {
             headers: (0..headers).map(header).collect(),
             partition: None,
             timestamp: Some(5),
+            schema: None,
         }
     }
 

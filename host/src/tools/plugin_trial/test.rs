@@ -87,7 +87,7 @@ fn run(pool: &Arc<Pool>, case: &Case, table: Option<&Table>) -> anyhow::Result<O
     let mut lease =
         lease.map_err(|error| Failed::new(error, format!("configure, before case {:?}", case.name), said))?;
     let record = case.record()?;
-    let (answer, said) = ask(&mut lease, &record, &Arc::new(case.topology()));
+    let (answer, said) = ask(&mut lease, &record, case.stated(), &Arc::new(case.topology()));
     let by_table = ByTable {
         table,
         topic: &record.topic,

@@ -28,6 +28,7 @@ fn record(key: bool, value: usize, ahead_ms: Option<i64>) -> Record {
         headers: Vec::new(),
         partition: None,
         timestamp: ahead_ms.map(|ms| now_ms() + ms),
+        schema: None,
     }
 }
 

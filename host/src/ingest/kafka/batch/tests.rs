@@ -52,6 +52,7 @@ fn samples() -> Vec<Record> {
         headers: Vec::new(),
         partition: None,
         timestamp: Some(1_700_000_000_000),
+        schema: None,
     };
     let with_headers = Record {
         headers: vec![
@@ -102,6 +103,7 @@ fn record() -> impl Strategy<Value = Record> {
             headers,
             partition: None,
             timestamp,
+            schema: None,
         },
     )
 }
@@ -324,6 +326,7 @@ fn batches_of_java_and_librdkafka_are_read_as_they_were_meant() {
                     true => Some(1_700_000_000_000 + index as i64),
                     false => record.timestamp.filter(|&time| time > 1_700_000_000_000),
                 },
+                schema: None,
             };
             assert_eq!(record, sent, "{name}");
         }

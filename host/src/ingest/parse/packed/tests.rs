@@ -61,6 +61,7 @@ fn record() -> impl Strategy<Value = Record> {
             headers,
             partition,
             timestamp,
+            schema: None,
         })
 }
 

@@ -30,6 +30,7 @@ impl Bench {
                 headers: Vec::new(),
                 partition: Some(partition(number)),
                 timestamp: None,
+                schema: None,
             })
         };
         let mode = Mode {

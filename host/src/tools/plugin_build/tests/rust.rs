@@ -137,8 +137,8 @@ fn the_plugins_of_this_repository_build_and_import_nothing_but_their_own_interfa
             "{name}: {imports:?}"
         );
         let both = [
-            "pointsman:partitioner/partitioner@1.0.0",
-            "pointsman:partitioner/batch@1.0.0",
+            "pointsman:partitioner/partitioner@1.1.0",
+            "pointsman:partitioner/batch@1.1.0",
         ];
         assert_eq!(exports, both, "{name}");
     }

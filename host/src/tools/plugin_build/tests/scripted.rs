@@ -91,7 +91,7 @@ fn the_tools_get_the_projects_own_interface_and_else_the_hosts() -> anyhow::Resu
     let shows_wit = r#"while [ "$1" != --wit ]; do shift; done; grep -h ^package "$2"/*.wit; exit 1"#;
     let mut bench = js()?;
     bench.tools.node = bench.program("node.sh", shows_wit)?;
-    assert!(bench.refusal()?.contains("package pointsman:partitioner@1.0.0;"));
+    assert!(bench.refusal()?.contains("package pointsman:partitioner@1.1.0;"));
     bench.write("wit/old.wit", b"package pointsman:partitioner@0.9.0;")?;
     let refusal = bench.refusal()?;
     assert!(

@@ -78,6 +78,7 @@ pub(super) fn made_up(topic: &str) -> Vec<Record> {
             ],
             partition: None,
             timestamp: None,
+            schema: None,
         }
     };
     (0..RECORDS).map(record).collect()

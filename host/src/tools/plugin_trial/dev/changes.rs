@@ -262,6 +262,7 @@ mod tests {
             headers: Vec::new(),
             partition: None,
             timestamp: None,
+            schema: None,
         }
     }
 
