@@ -16,10 +16,13 @@ mod invalid;
 pub mod json_schema;
 pub mod protobuf;
 pub mod registry;
+mod value_schema;
 
 pub use self::{
     compiled::{Compiled, Writer},
+    framing::SchemaId,
     invalid::Invalid,
+    value_schema::ValueSchema,
 };
 
 /// A schema's text and, for each reference in it, the name that the text uses and the text that it refers to.

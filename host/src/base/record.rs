@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pointsman_schemas::{Registered, SchemaId};
+use pointsman_schemas::{SchemaId, ValueSchema};
 
 /// What an application wants to send.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct Record {
     /// Milliseconds since 1970; none means that the producer's clock is used.
     pub timestamp: Option<i64>,
     /// The schema that the value was written by, if the route checks that. Two records with the same id here are equal.
-    pub schema: Option<Arc<Registered>>,
+    pub schema: Option<Arc<ValueSchema>>,
 }
 
 /// All that makes a record equal to another one.
@@ -47,7 +47,7 @@ impl Record {
         } = self;
         (
             (topic, key.as_ref(), value.as_ref(), headers),
-            (*partition, *timestamp, schema.as_ref().map(|schema| schema.id)),
+            (*partition, *timestamp, schema.as_ref().map(|schema| schema.id())),
         )
     }
 }

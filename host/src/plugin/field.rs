@@ -59,12 +59,6 @@ pub(super) fn is_quick(record: &Record, decoded: &Decoded) -> bool {
     bytes <= QUICK_BYTES
 }
 
-/// A GUID's 16 bytes as text.
-pub(super) fn guid(bytes: [u8; 16]) -> String {
-    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -139,13 +133,6 @@ mod tests {
     fn a_long_value_is_never_looked_into_without_a_clock() {
         let is_quick = |bytes: usize| is_quick(&record(Some(vec![b' '; bytes].into())), &Decoded::default());
         assert!(is_quick(0) && is_quick(QUICK_BYTES) && !is_quick(QUICK_BYTES + 1));
-    }
-
-    #[test]
-    fn a_guid_is_written_as_everybody_writes_it() {
-        let bytes = 0x8979_1762_2336_4186_9674_299b_90a8_02e2_u128.to_be_bytes();
-        assert_eq!(guid(bytes), "89791762-2336-4186-9674-299b90a802e2");
-        assert_eq!(guid([0; 16]), "00000000-0000-0000-0000-000000000000");
     }
 
     proptest! {

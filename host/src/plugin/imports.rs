@@ -238,12 +238,12 @@ impl message::Host for State {
     fn schema_id(&mut self) -> wasmtime::Result<Option<types::RegisteredId>> {
         let stated = self.current()?.stated.as_ref().and_then(|stated| stated.schema_id);
         let id = match &self.record()?.schema {
-            Some(schema) => Some(schema.id),
+            Some(schema) => Some(schema.id()),
             None => stated,
         };
         Ok(id.map(|id| match id {
             SchemaId::Number(number) => types::RegisteredId::Number(number),
-            SchemaId::Guid(bytes) => types::RegisteredId::Guid(field::guid(bytes)),
+            guid @ SchemaId::Guid(_) => types::RegisteredId::Guid(guid.to_string()),
         }))
     }
 

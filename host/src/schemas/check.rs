@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use pointsman_schemas::{
+    ValueSchema,
     framing::{self, SchemaId},
     registry::{LookUp, Registered, Registry},
 };
@@ -33,6 +34,8 @@ pub(super) struct Check {
 #[derive(Debug, Clone)]
 struct Found {
     registered: Arc<Registered>,
+    /// For plugins that look inside. In a header, another message of a Protobuf schema has another one.
+    value: Arc<ValueSchema>,
     /// For each full name of what records hold, whether the subject has the schema. One entry, without a name, unless subjects are named
     /// by records.
     belongs: Vec<(Option<Box<str>>, Result<Arc<WrittenBy>, RecordError>)>,
@@ -79,7 +82,7 @@ impl Check {
         let mut asked = JoinSet::new();
         for id in named.keys().copied() {
             if let Some(registered) = registry.known(&id) {
-                self.found.insert(id, Ok(Found::new(registered)));
+                self.found.insert(id, Ok(Found::new(registered, self.config.id)));
             } else if asked.len() < MOST_NEW_IDS {
                 let registry = registry.clone();
                 asked.spawn(async move { (id, registry.get(id).await) });
@@ -87,7 +90,7 @@ impl Check {
         }
         while let Some(answer) = asked.join_next().await {
             if let Ok((id, answer)) = answer {
-                let found = answer.map(Found::new);
+                let found = answer.map(|registered| Found::new(registered, self.config.id));
                 self.found.insert(
                     id,
                     found.map_err(|error| error::of_look_up(error, &self.topic, self.side)),
@@ -178,7 +181,7 @@ impl Check {
         Some(read.map_err(|invalid| error::of_invalid(&invalid, self.side)))
     }
 
-    pub(super) fn apply(&self, record: &Record) -> Result<Option<Arc<WrittenBy>>, RecordError> {
+    pub(super) fn apply(&self, record: &mut Record) -> Result<Option<Arc<WrittenBy>>, RecordError> {
         let Some(named) = self.id(record) else {
             return Ok(None);
         };
@@ -216,7 +219,9 @@ impl Check {
             };
             checked.map_err(|invalid| error::of_invalid(&invalid, self.side))?;
         }
-        // RECORD.SCHEMA
+        if self.side == Side::Value {
+            record.schema = Some(found.describes(head, self.config.id));
+        }
         Ok(Some(written))
     }
 
@@ -229,10 +234,26 @@ impl Check {
 }
 
 impl Found {
-    fn new(registered: Arc<Registered>) -> Self {
+    fn new(registered: Arc<Registered>, place: IdPlace) -> Self {
+        let schema = Arc::clone(&registered);
+        let value = match place {
+            IdPlace::Prefix => ValueSchema::behind(schema, framing::header_value(registered.id).len()),
+            IdPlace::Header => ValueSchema::apart(schema, &[]),
+        };
         Self {
             registered,
+            value: Arc::new(value),
             belongs: Vec::new(),
+        }
+    }
+
+    /// What describes a value that has `head` behind its schema's id.
+    fn describes(&self, head: &[u8], place: IdPlace) -> Arc<ValueSchema> {
+        match place {
+            IdPlace::Header if !self.value.is_apart_with(head) => {
+                Arc::new(ValueSchema::apart(Arc::clone(&self.registered), head))
+            }
+            _ => Arc::clone(&self.value),
         }
     }
 }
