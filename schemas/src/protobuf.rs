@@ -53,7 +53,8 @@ pub struct Message {
 
 impl ProtobufSchema {
     /// Compiles the text of a `.proto` file (proto2 or proto3) with the texts that it imports. `google/protobuf/*.proto` are there
-    /// without a reference.
+    /// without a reference, and so is what Confluent's converters import: its `meta.proto` and `type/decimal.proto`, and Google's
+    /// `type/date.proto` and `type/timeofday.proto`.
     ///
     /// # Errors
     ///

@@ -1,9 +1,7 @@
 //! From texts to descriptors.
 //!
 //! `protox` parses. Its compiler is not used: it follows imports by recursion, and with many `import public` in time that doubles with
-//! each. What it parsed is reduced to what the bytes of a message depend on. Options (but `packed` and `allow_alias`), services,
-//! extensions, reserved numbers, defaults of proto2 and source positions are left out: whoever registered the schema had them
-//! checked, and what the library does with them takes quadratic time or recurses without bound.
+//! each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,26 +11,19 @@ use std::{
 use prost_reflect::{
     DescriptorPool,
     prost_types::{
-        DescriptorProto, EnumDescriptorProto, EnumOptions, EnumValueDescriptorProto, FieldDescriptorProto,
-        FieldOptions, FileDescriptorProto, MessageOptions, OneofDescriptorProto, UninterpretedOption,
-        field_descriptor_proto::Type,
+        DescriptorProto, FieldDescriptorProto, FileDescriptorProto, MessageOptions, field_descriptor_proto::Type,
     },
 };
 use protox::file::{File, FileResolver as _, GoogleFileResolver};
 
+use self::reduce::{Budget, dots, each};
 use super::text;
 use crate::{BadSchema, Source};
 
+mod reduce;
+
 /// The most files of a schema, with all that it imports.
 const MOST_FILES: usize = 256;
-/// The most messages, fields, oneofs, enums and their values, in all files. Each takes some kilobytes.
-const MOST_THINGS: usize = 60_000;
-/// The most values of one enum: the library keeps them sorted by insertion.
-const MOST_ENUM_VALUES: usize = 10_000;
-/// The most bytes of all full names, and of what is looked up to find the types that they mean.
-const MOST_NAMES: usize = 32 << 20;
-/// The types that belong to Protobuf itself.
-const GOOGLE: &str = "google.protobuf.";
 
 /// A schema's descriptors, and what its text itself declares.
 pub(super) struct Compiled {
@@ -41,8 +32,9 @@ pub(super) struct Compiled {
     pub(super) declared: Vec<Declared>,
 }
 
-/// A message that the text declares, with those inside of it in their order. Entries of maps and groups are none of them: clients of
-/// Confluent's registry for Java, whose rule this is, count the `message` statements of the text (`ProtobufSchema.toMessageIndexes`).
+/// A message that the text declares, with those inside of it in their order. What the parser makes of maps and groups is none of them:
+/// clients of Confluent's registry for Java, whose rule this is, count the `message` statements of the text
+/// (`ProtobufSchema.toMessageIndexes`).
 pub(super) struct Declared {
     pub(super) name: String,
     pub(super) nested: Vec<Declared>,
@@ -113,16 +105,40 @@ fn link(root: FileDescriptorProto, texts: &HashMap<&str, &str>) -> Result<Descri
         let bundled = GoogleFileResolver::new().open_file(import).ok();
         let next = Open {
             bundled: bundled.is_some(),
-            file: match (bundled, texts.get(import.as_str())) {
-                (Some(file), _) => file.into(),
-                (None, Some(text)) => parse(import, text)?,
-                (None, None) => return Err(missing(open.file.name(), import)),
+            file: match bundled {
+                Some(file) => file.into(),
+                None => match texts.get(import.as_str()).copied().or_else(|| known(import)) {
+                    Some(text) => parse(import, text)?,
+                    None => return Err(missing(open.file.name(), import)),
+                },
             },
             next_import: 0,
         };
         stack.push(next);
     }
     Ok(pool)
+}
+
+/// Files that Confluent's converters import without a reference, without what is not looked at.
+fn known(import: &str) -> Option<&'static str> {
+    Some(match import {
+        "confluent/meta.proto" => {
+            "syntax = 'proto3'; package confluent; message Meta {
+               string doc = 1; map<string, string> params = 2; repeated string tags = 3; }"
+        }
+        "confluent/type/decimal.proto" => {
+            "syntax = 'proto3'; package confluent.type; message Decimal {
+               bytes value = 1; uint32 precision = 2; int32 scale = 3; }"
+        }
+        "google/type/date.proto" => {
+            "syntax = 'proto3'; package google.type; message Date { int32 year = 1; int32 month = 2; int32 day = 3; }"
+        }
+        "google/type/timeofday.proto" => {
+            "syntax = 'proto3'; package google.type; message TimeOfDay {
+               int32 hours = 1; int32 minutes = 2; int32 seconds = 3; int32 nanos = 4; }"
+        }
+        _ => return None,
+    })
 }
 
 fn missing(file: &str, import: &str) -> BadSchema {
@@ -205,156 +221,6 @@ fn add(
         .map_err(|error| BadSchema::new(format!("{name}: {error}")))?;
     linked.insert(name, passed_on);
     Ok(())
-}
-
-fn each<T>(all: Vec<T>, reduce: impl FnMut(T) -> Result<T, BadSchema>) -> Result<Vec<T>, BadSchema> {
-    all.into_iter().map(reduce).collect()
-}
-
-fn dots(name: &str) -> usize {
-    name.bytes().filter(|&byte| byte == b'.').count()
-}
-
-/// What all files have taken so far.
-#[derive(Default)]
-struct Budget {
-    things: usize,
-    names: usize,
-    /// Whether the file at hand is one of Protobuf's own.
-    bundled: bool,
-}
-
-impl Budget {
-    fn names(&mut self, bytes: usize) -> Result<(), BadSchema> {
-        self.names = self.names.saturating_add(bytes);
-        if self.names > MOST_NAMES {
-            return Err(BadSchema::new(format!(
-                "the full names of what the schema declares have over {MOST_NAMES} bytes; shorten or divide it"
-            )));
-        }
-        Ok(())
-    }
-
-    /// Counts a thing that is declared in a scope; gives its full name.
-    fn thing(&mut self, scope: &str, name: &str) -> Result<String, BadSchema> {
-        self.things += 1;
-        if self.things > MOST_THINGS {
-            return Err(BadSchema::new(format!(
-                "the schema declares over {MOST_THINGS} messages, fields and enum values; divide it"
-            )));
-        }
-        let full_name = match scope {
-            "" => name.to_owned(),
-            _ => format!("{scope}.{name}"),
-        };
-        self.names(full_name.len())?;
-        if full_name.starts_with(GOOGLE) && !self.bundled {
-            return Err(BadSchema::new(format!(
-                "it declares `{full_name}`; the package `google.protobuf` is Protobuf's own"
-            )));
-        }
-        Ok(full_name)
-    }
-
-    /// Reduces a message. The parser has refused what nests deeper than 31.
-    fn message(&mut self, message: DescriptorProto, scope: &str) -> Result<DescriptorProto, BadSchema> {
-        let full_name = self.thing(scope, message.name())?;
-        let options = message.options.unwrap_or_default();
-        for refused in ["map_entry", "message_set_wire_format"] {
-            if is_set(&options.uninterpreted_option, refused) {
-                return Err(BadSchema::new(format!(
-                    "`{full_name}` has the option `{refused}`, which cannot be used"
-                )));
-            }
-        }
-        Ok(DescriptorProto {
-            field: each(message.field, |field| self.field(field, &full_name))?,
-            nested_type: each(message.nested_type, |nested| self.message(nested, &full_name))?,
-            enum_type: each(message.enum_type, |it| self.enumeration(it, &full_name))?,
-            oneof_decl: each(message.oneof_decl, |oneof| {
-                self.thing(&full_name, oneof.name())?;
-                Ok(OneofDescriptorProto {
-                    name: oneof.name,
-                    options: None,
-                })
-            })?,
-            options: options.map_entry.map(|entry| MessageOptions {
-                map_entry: Some(entry),
-                ..MessageOptions::default()
-            }),
-            name: message.name,
-            ..DescriptorProto::default()
-        })
-    }
-
-    fn field(&mut self, field: FieldDescriptorProto, scope: &str) -> Result<FieldDescriptorProto, BadSchema> {
-        self.thing(scope, field.name())?;
-        let type_name = field.type_name().len();
-        if type_name > 0 {
-            // It is looked for in each of the scopes around.
-            self.names((2 + dots(scope)) * (scope.len() + type_name))?;
-        }
-        let options = field.options.unwrap_or_default();
-        let packed = options
-            .packed
-            .or_else(|| value_of(&options.uninterpreted_option, "packed"));
-        Ok(FieldDescriptorProto {
-            options: packed.map(|packed| FieldOptions {
-                packed: Some(packed),
-                ..FieldOptions::default()
-            }),
-            default_value: None,
-            extendee: None,
-            ..field
-        })
-    }
-
-    fn enumeration(&mut self, it: EnumDescriptorProto, scope: &str) -> Result<EnumDescriptorProto, BadSchema> {
-        let full_name = self.thing(scope, it.name())?;
-        if it.value.len() > MOST_ENUM_VALUES {
-            return Err(BadSchema::new(format!(
-                "the enum `{full_name}` has over {MOST_ENUM_VALUES} values; divide it"
-            )));
-        }
-        let options = it.options.unwrap_or_default();
-        let allow_alias = options
-            .allow_alias
-            .or_else(|| value_of(&options.uninterpreted_option, "allow_alias"));
-        Ok(EnumDescriptorProto {
-            value: each(it.value, |value| {
-                self.thing(scope, value.name())?;
-                Ok(EnumValueDescriptorProto {
-                    name: value.name,
-                    number: value.number,
-                    options: None,
-                })
-            })?,
-            options: allow_alias.map(|allow_alias| EnumOptions {
-                allow_alias: Some(allow_alias),
-                ..EnumOptions::default()
-            }),
-            name: it.name,
-            ..EnumDescriptorProto::default()
-        })
-    }
-}
-
-/// The options of this name, in the text.
-fn options<'o>(all: &'o [UninterpretedOption], name: &str) -> impl Iterator<Item = &'o UninterpretedOption> {
-    all.iter().filter(move |option| match option.name.as_slice() {
-        [part] => !part.is_extension && part.name_part == name,
-        _ => false,
-    })
-}
-
-fn value_of(all: &[UninterpretedOption], name: &str) -> Option<bool> {
-    options(all, name)
-        .next()
-        .map(|option| option.identifier_value() == "true")
-}
-
-fn is_set(all: &[UninterpretedOption], name: &str) -> bool {
-    value_of(all, name) == Some(true)
 }
 
 /// The messages in a scope, without what the parser made of the maps and groups there.

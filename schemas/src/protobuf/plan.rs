@@ -23,7 +23,7 @@ pub(super) struct Plan {
     pub(super) full_name: Box<str>,
     /// By number.
     pub(super) fields: Vec<Field>,
-    /// JSON names and, where they differ and mean no other field, original ones; sorted. With the place in `fields`.
+    /// JSON names and original ones, sorted, with the place in `fields`.
     names: Vec<(Box<str>, u32)>,
     /// How many fields are required.
     pub(super) required: u32,
@@ -51,6 +51,8 @@ pub(super) enum Special {
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) json_name: Box<str>,
+    /// The original name, unless it is another field's JSON name.
+    original: Option<Box<str>>,
     pub(super) tag: Tag,
     pub(super) kind: Kind,
     pub(super) shape: Shape,
@@ -178,10 +180,16 @@ impl Enumeration {
     }
 }
 
+impl Field {
+    fn is_called(&self, name: &str) -> bool {
+        *self.json_name == *name || self.original.as_deref() == Some(name)
+    }
+}
+
 impl Plan {
     /// The place of the field of this name. `guess` is tried first: values mostly list fields in the schema's order.
     pub(super) fn find(&self, name: &str, guess: usize) -> Option<usize> {
-        if self.fields.get(guess).is_some_and(|field| *field.json_name == *name) {
+        if self.fields.get(guess).is_some_and(|field| field.is_called(name)) {
             return Some(guess);
         }
         let at = self.names.binary_search_by(|(it, _)| (**it).cmp(name)).ok()?;
@@ -260,18 +268,19 @@ impl Builder<'_> {
             oneof_at.insert(oneof.name().to_owned(), (oneofs.len() as u32, oneof.fields().len()));
             oneofs.push(oneof.name().into());
         }
+        let json_names: HashSet<String> = message.fields().map(|field| field.json_name().to_owned()).collect();
         let mut fields = Vec::with_capacity(message.fields().len());
-        let mut original = Vec::new();
         for field in message.fields() {
             let oneof = field
                 .containing_oneof()
                 .and_then(|oneof| oneof_at.get(oneof.name()).copied());
-            original.push(field.name().to_owned());
-            fields.push(self.field(&field, oneof)?);
+            let mut planned = self.field(&field, oneof)?;
+            planned.original = (!json_names.contains(field.name())).then(|| field.name().into());
+            fields.push(planned);
         }
         Some(Plan {
             full_name: message.full_name().into(),
-            names: names(&fields, &original),
+            names: names(&fields),
             required: fields.iter().map(|field| u32::from(field.required)).sum(),
             special: special(message.full_name()),
             fields,
@@ -303,6 +312,7 @@ impl Builder<'_> {
         Some(Field {
             number: field.number(),
             json_name: field.json_name().into(),
+            original: None,
             tag: Tag::new(field.number(), wire_type),
             kind,
             shape,
@@ -343,15 +353,13 @@ impl Builder<'_> {
 }
 
 /// The names by which JSON may call these fields.
-fn names(fields: &[Field], original: &[String]) -> Vec<(Box<str>, u32)> {
-    let json: HashSet<&str> = fields.iter().map(|field| &*field.json_name).collect();
-    let mut names = Vec::with_capacity(fields.len());
-    for ((field, original), at) in fields.iter().zip(original).zip(0..) {
-        names.push((field.json_name.clone(), at));
-        if !json.contains(original.as_str()) {
-            names.push((original.as_str().into(), at));
-        }
-    }
+fn names(fields: &[Field]) -> Vec<(Box<str>, u32)> {
+    let json = fields.iter().zip(0..).map(|(field, at)| (field.json_name.clone(), at));
+    let original = fields
+        .iter()
+        .zip(0..)
+        .filter_map(|(field, at)| Some((field.original.clone()?, at)));
+    let mut names: Vec<_> = json.chain(original).collect();
     names.sort_unstable();
     names
 }

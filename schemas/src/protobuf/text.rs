@@ -11,6 +11,8 @@ pub(super) const MOST_TEXT: usize = 1 << 20;
 pub(super) const MOST_NAME: usize = 512;
 /// The most words and signs. A field has five.
 const MOST_TOKENS: usize = 300_000;
+/// The most numbers with an exponent: each may be written out again with its hundreds of digits.
+const MOST_EXPONENTS: usize = 1_000;
 /// The most ranges of an `extensions` that has options.
 const MOST_RANGES: usize = 64;
 
@@ -23,6 +25,7 @@ pub(super) fn check(file: &str, text: &str) -> Result<(), BadSchema> {
         )));
     }
     let mut tokens = 0;
+    let mut exponents = 0;
     let mut name = 0;
     // Of the `extensions` that has begun, how many ranges there were.
     let mut ranges = None;
@@ -31,6 +34,7 @@ pub(super) fn check(file: &str, text: &str) -> Result<(), BadSchema> {
     while let Some((token, after)) = next(rest) {
         rest = after;
         tokens += 1;
+        exponents += usize::from(token.has_exponent());
         name = match token {
             Token::Word(word) if before == Token::Sign(b'.') => name + word.len(),
             Token::Word(word) => word.len(),
@@ -53,6 +57,11 @@ pub(super) fn check(file: &str, text: &str) -> Result<(), BadSchema> {
                 "{file}: a name in it has over {MOST_NAME} bytes; shorten it"
             )));
         }
+        if exponents > MOST_EXPONENTS {
+            return Err(BadSchema::new(format!(
+                "{file}: it has over {MOST_EXPONENTS} numbers with an exponent; take some out of its options"
+            )));
+        }
         if tokens > MOST_TOKENS {
             return Err(BadSchema::new(format!(
                 "{file}: it has over {MOST_TOKENS} words and signs; divide it into files that import each other"
@@ -70,6 +79,17 @@ enum Token<'t> {
     Sign(u8),
     /// A string.
     Other,
+}
+
+impl Token<'_> {
+    /// Whether it is a decimal number with an exponent, or the end of one.
+    fn has_exponent(self) -> bool {
+        match self {
+            Token::Word([b'0', b'x' | b'X', ..]) => false,
+            Token::Word(word @ [b'0'..=b'9', ..]) => word.iter().any(|byte| matches!(byte, b'e' | b'E')),
+            _ => false,
+        }
+    }
 }
 
 /// The next token, without comments before it, and what follows it.
@@ -151,6 +171,9 @@ mod tests {
 
     #[test]
     fn a_text_of_nothing_but_signs_is_refused_before_it_is_parsed() {
+        let numbers = "a: 9e307 b: 1.5E-300 c: 0xe ".repeat(400);
+        assert!(check("x.proto", &numbers).is_ok());
+        assert!(check("x.proto", &numbers.repeat(2)).is_err());
         assert!(check("x.proto", &";".repeat(MOST_TOKENS + 1)).is_err());
         assert!(check("x.proto", &" ".repeat(MOST_TEXT + 1)).is_err());
     }

@@ -57,6 +57,21 @@ fn a_message_is_found_by_the_bytes_that_confluents_clients_for_java_write() {
 }
 
 #[test]
+fn a_map_in_the_form_that_confluents_clients_make_from_descriptors_is_a_map() {
+    let schema = compiled(
+        r#"syntax = "proto3"; message A { repeated .A.TagsEntry tags = 1;
+           message TagsEntry { option map_entry = true; string key = 1; int32 value = 2; }
+           message B {} }"#,
+    );
+    let mut out = Vec::new();
+    schema.encode(br#"{"tags": {"a": 1}}"#, &mut out).expect("a message");
+    assert_eq!(out, [0, 10, 5, 10, 1, b'a', 16, 1]);
+    assert_eq!(schema.json(&out, 100).expect("JSON"), r#"{"tags":{"a":1}}"#);
+    // Where it is in the text, it counts.
+    assert_eq!(schema.message(Some("A.B")).expect("a message").index(), [4, 0, 2]);
+}
+
+#[test]
 fn groups_are_not_counted_among_messages() {
     let schema = compiled("message A { optional group G = 1 { message Deep {} } message B {} }");
     assert_eq!(schema.message(Some("A.B")).expect("a message").index(), [4, 0, 0]);
@@ -112,6 +127,12 @@ fn imports_come_from_references_and_from_protobuf_itself() {
         error.contains("\"a/b.proto\", which is not among the schema's references"),
         "{error}"
     );
+    // What Confluent's converters import without a reference.
+    let text = r#"import "confluent/meta.proto"; import "confluent/type/decimal.proto"; import "google/type/date.proto";
+        import "google/type/timeofday.proto";
+        message M { optional confluent.type.Decimal a = 1 [(confluent.field_meta) = { doc: "b" }]; optional google.type.Date d = 2; }"#;
+    assert!(with(text, &[]).is_ok());
+    let text = "import \"a/b.proto\"; import \"google/protobuf/timestamp.proto\"; message M {}";
     // A reference cannot change the types that the library knows.
     let shadow = ("google/protobuf/timestamp.proto", "nonsense");
     assert!(with(text, &[reference, shadow]).is_ok());
@@ -209,7 +230,14 @@ fn a_short_text_cannot_declare_names_of_gigabytes() {
 
 #[test]
 fn what_only_a_compiler_may_say_is_refused() {
-    assert!(refused("message A { option map_entry = true; }").contains("map_entry"));
+    for fields in [
+        "",
+        "optional bytes key = 1; optional int32 value = 2;",
+        "repeated int32 key = 1; optional int32 value = 2;",
+    ] {
+        let text = format!("message A {{ option map_entry = true; {fields} }} message B {{ repeated A a = 1; }}");
+        assert!(refused(&text).contains("map_entry"));
+    }
     assert!(refused("message A { option message_set_wire_format = true; }").contains("message_set"));
     assert!(refused("package google.protobuf; message FileOptions {}").contains("Protobuf's own"));
     assert!(refused("message google { message protobuf { message Any {} } }").contains("Protobuf's own"));
