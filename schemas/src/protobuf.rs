@@ -166,8 +166,8 @@ impl Message {
         Walk::new(&self.schema.plans, usize::MAX).message(self.plan(), payload, 0)
     }
 
-    /// The bytes of a message, without the index, as JSON text of at most `most` bytes. An `Any` of a type that the schema does not have
-    /// is shown as its bytes (`{"@type": …, "value": "<base64>"}`).
+    /// The bytes of a message, without the index, as JSON text of at most `most` bytes. An `Any` whose type the schema does not have, or
+    /// whose bytes are not of that type, is shown as bytes (`{"@type": …, "value": "<base64>"}`).
     ///
     /// # Errors
     ///

@@ -82,13 +82,6 @@ fn object(entries: impl Strategy<Value = Vec<(String, Value)>> + 'static) -> Box
 }
 
 fn scalars() -> Vec<(&'static str, BoxedStrategy<Value>)> {
-    let colour = || {
-        prop_oneof![
-            select(vec!["NONE", "RED", "GREEN", "BLUE"]).prop_map(|it| json!(it)),
-            whole::<i32>()
-        ]
-    };
-    let time = (-62_135_596_800i64..253_402_300_800, 0..1_000_000_000u32);
     vec![
         ("aDouble", double()),
         ("a_float", float()),
@@ -105,13 +98,19 @@ fn scalars() -> Vec<(&'static str, BoxedStrategy<Value>)> {
         ("aBool", any::<bool>().prop_map(|it| json!(it)).boxed()),
         ("aString", any::<String>().prop_map(|it| json!(it)).boxed()),
         ("someBytes", bytes()),
-        (
-            "aColour",
-            select(vec!["NONE", "RED", "GREEN", "BLUE"])
-                .prop_map(|it| json!(it))
-                .boxed(),
-        ),
+        ("aColour", colour()),
         ("maybe", whole::<i32>()),
+        ("renamed", whole::<i32>()),
+    ]
+}
+
+fn colour() -> BoxedStrategy<Value> {
+    let named = select(vec!["NONE", "RED", "GREEN", "BLUE"]).prop_map(|it| json!(it));
+    prop_oneof![named, any::<i32>().prop_map(|it| json!(it))].boxed()
+}
+
+fn many() -> Vec<(&'static str, BoxedStrategy<Value>)> {
+    vec![
         ("packed", vec(whole::<i32>(), 0..40).prop_map(Value::Array).boxed()),
         ("unpacked", vec(whole::<i64>(), 0..4).prop_map(Value::Array).boxed()),
         (
@@ -121,22 +120,18 @@ fn scalars() -> Vec<(&'static str, BoxedStrategy<Value>)> {
                 .boxed(),
         ),
         ("doubles", vec(double(), 0..4).prop_map(Value::Array).boxed()),
-        (
-            "colours",
-            vec(
-                colour().prop_filter("the library takes no floats", |it| {
-                    !it.is_f64() && it.as_str().is_none_or(|it| it.parse::<i64>().is_err())
-                }),
-                0..4,
-            )
-            .prop_map(Value::Array)
-            .boxed(),
-        ),
+        ("colours", vec(colour(), 0..4).prop_map(Value::Array).boxed()),
         ("byName", object(vec((any::<String>(), whole::<i64>()), 0..4))),
         (
             "byBool",
             object(vec((any::<bool>().prop_map(|it| it.to_string()), bytes()), 0..2)),
         ),
+    ]
+}
+
+fn well_known() -> Vec<(&'static str, BoxedStrategy<Value>)> {
+    let time = (-62_135_596_800i64..253_402_300_800, 0..1_000_000_000u32);
+    vec![
         (
             "at",
             time.prop_map(|(seconds, nanos)| {
@@ -176,13 +171,14 @@ fn scalars() -> Vec<(&'static str, BoxedStrategy<Value>)> {
             any::<i32>().prop_map(|it| json!(f64::from(it) / 4.0)).boxed(),
         ),
         ("nothing", Just(Value::Null).boxed()),
-        ("renamed", whole::<i32>()),
     ]
 }
 
 /// Some of the fields, each with a value or `null`, in any order.
 fn message(nested: Option<BoxedStrategy<Value>>) -> BoxedStrategy<Value> {
     let mut fields = scalars();
+    fields.extend(many());
+    fields.extend(well_known());
     if let Some(nested) = nested {
         fields.extend([
             ("child", nested.clone()),
@@ -247,20 +243,26 @@ proptest! {
     }
 
     #[test]
-    fn a_name_or_value_that_is_broken_anywhere_is_refused(json in any_message(), at in any::<prop::sample::Index>(), wrong in select(vec![json!({"x": 1}), json!([[]]), json!("\u{0}!")])) {
+    fn a_name_or_value_that_is_broken_is_refused_with_the_way_to_it(json in any_message(), at: prop::sample::Index) {
         let message = all();
         let mut unknown = json.clone();
-        unknown.as_object_mut().expect("an object").insert("unknown".to_owned(), Value::Null);
+        unknown["unknown"] = Value::Null;
         prop_assert!(encoded(&message, &unknown).is_err());
 
-        let Some((name, _)) = json.as_object().and_then(|it| it.iter().nth(at.index(it.len().max(1)))) else { return Ok(()) };
-        let mut out = vec![7];
-        let mut broken = json.clone();
-        broken[name] = wrong;
-        if let Err(wrong) = message.encode(broken.to_string().as_bytes(), &mut out) {
-            prop_assert!(wrong.path().starts_with(&format!("/{name}")), "{}", wrong);
-            prop_assert_eq!(out, vec![7]);
+        // Only these take the object that is put there.
+        let takes = ["byName", "structure", "value"];
+        let names = json.as_object().expect("an object").keys();
+        let names: Vec<_> = names.filter(|name| !takes.contains(&name.as_str())).collect();
+        if names.is_empty() {
+            return Ok(());
         }
+        let name = at.get(&names);
+        let mut broken = json.clone();
+        broken[name.as_str()] = json!({"x": 1});
+        let mut out = vec![7];
+        let wrong = message.encode(broken.to_string().as_bytes(), &mut out).expect_err("broken");
+        prop_assert!(wrong.path().starts_with(&format!("/{name}")), "{}", wrong);
+        prop_assert_eq!(out, vec![7]);
     }
 
     #[test]
