@@ -7,7 +7,7 @@ fn a_plugin_for_the_interface_as_it_was_before_still_decides_record_by_record_an
     let folder = PluginFolder::new();
     folder.put("old", &components::of_1_0_0());
     let sidecar = folder.sidecar().route("*", "old", "").start();
-    let timestamps: Vec<u64> = (0..40).map(|number| number % 4).collect();
+    let timestamps: Vec<u64> = (0..40).map(|number| 1 + number % 3).collect();
     let records: Vec<String> = timestamps
         .iter()
         .map(|timestamp| format!(r#"{{"key":"k","timestamp":{timestamp}}}"#))

@@ -241,7 +241,7 @@ impl Case {
             self.value.is_none() || self.value_base64.is_none(),
             "value and value_base64: keep one"
         );
-        stated::check(self)?;
+        stated::check(&self.fields, self.value.is_some() || self.value_base64.is_some())?;
         self.record().map(|_| ())
     }
 
