@@ -215,6 +215,7 @@ fn pipeline(pool: &Arc<Pool>) -> Pipeline {
         producer,
         tenants: Arc::new(Tenants::off()),
         observer: None,
+        schemas: Default::default(),
         stamps: false,
         admission: Arc::new(Admission::new(&limits)),
         metrics,

@@ -120,7 +120,8 @@ fn a_value_that_breaks_the_promise_is_refused_with_its_place_and_no_other_suffer
         ("protobuf", "PROTOBUF", "order.proto"),
         ("json", "JSON", "order.json"),
     ] {
-        registry.register("broken-value", kind, &schema(file), &[]);
+        let topic = format!("broken-{format}");
+        registry.register(&format!("{topic}-value"), kind, &schema(file), &[]);
         let sidecar = sidecar("embedded", &registry.url(), &encode(format));
         let mut wrong = order(1);
         wrong["customer"]["id"] = json!([1]);
@@ -128,7 +129,7 @@ fn a_value_that_breaks_the_promise_is_refused_with_its_place_and_no_other_suffer
         unknown["colour"] = "red".into();
         let reply = send(
             &sidecar,
-            "broken",
+            &topic,
             &[
                 json!({"value": order(0)}),
                 json!({"value": wrong}),
@@ -302,10 +303,12 @@ fn the_same_rule_finds_a_field_in_json_avro_and_protobuf() {
         ("avro", "AVRO", "order.avsc"),
         ("protobuf", "PROTOBUF", "order.proto"),
     ] {
-        registry.register("ruled-value", kind, &schema(file), &[]);
+        let topic = format!("ruled-{format}");
+        let subject = format!("{topic}-value");
+        registry.register(&subject, kind, &schema(file), &[]);
         let writer = sidecar("embedded", &registry.url(), &format!("{rule}{}", encode(format)));
         let records: Vec<Value> = (0..20).map(|number| json!({"value": order(number)})).collect();
-        let reply = send(&writer, "ruled", &records);
+        let reply = send(&writer, &topic, &records);
         assert_eq!(reply.outcomes(), vec!["acked"; 20], "{format}: {reply:?}");
         seen.push(reply.partitions());
         // The same records, encoded already.
@@ -317,11 +320,11 @@ fn the_same_rule_finds_a_field_in_json_avro_and_protobuf() {
                     ["rejected schema_unknown"],
                     "another topic has another subject"
                 );
-                bytes(&tools::encoded(&registry.url(), "ruled-value", &order(number)))
+                bytes(&tools::encoded(&registry.url(), &subject, &order(number)))
             })
             .collect();
         let guard = sidecar("embedded", &registry.url(), &format!("{rule}{CHECK}"));
-        let reply = send(&guard, "ruled", &encoded);
+        let reply = send(&guard, &topic, &encoded);
         assert_eq!(reply.outcomes(), vec!["acked"; 20], "{format}: {reply:?}");
         seen.push(reply.partitions());
     }

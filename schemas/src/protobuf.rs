@@ -6,8 +6,8 @@
 //! - [`Message::encode`] reads JSON as Protobuf defines it (<https://protobuf.dev/programming-guides/json/>), strictly: a name that the
 //!   schema does not have, or one that is there twice, is a mistake.
 //! - [`Message::check`] reads the whole message. Numbers of fields that the schema does not have are no mistake: newer writers have them.
-//! - [`Message::json`] writes JSON with the names in lowerCamelCase, as Protobuf's own libraries do, or those that the schema gives by
-//!   `json_name`. Fields that are not set are left out.
+//! - [`Message::json`] writes JSON with the names as the schema has them, so that one path finds a field in each format; Protobuf's own
+//!   libraries write them in lowerCamelCase. Fields that are not set are left out.
 //!
 //! Of a schema's text, extensions, services and options other than `packed`, `allow_alias` and `json_name` are not looked at; a field
 //! that is an extension is unknown. Editions are not supported, nor is `message_set_wire_format`.

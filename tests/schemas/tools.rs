@@ -40,9 +40,11 @@ fn a_value_is_checked_encoded_and_shown_without_a_sidecar() {
         ("PROTOBUF", "order.proto"),
         ("JSON", "order.json"),
     ] {
-        let id = registry.register("typed-value", kind, &schema(file), &[]);
+        // A registry may keep a subject to the format of its first version.
+        let subject = format!("typed-{}-value", kind.to_lowercase());
+        let id = registry.register(&subject, kind, &schema(file), &[]);
         let value = order(5);
-        let bytes = encoded(&url, "typed-value", &value);
+        let bytes = encoded(&url, &subject, &value);
         assert_eq!(bytes[..5], [&[0][..], &id.to_be_bytes()].concat());
         let shown = pointsman(&["schema", "decode", "-", "--registry", &url, "--json"], &bytes);
         let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
@@ -50,7 +52,7 @@ fn a_value_is_checked_encoded_and_shown_without_a_sidecar() {
         assert_eq!(shown["value"]["customer"], value["customer"]);
         let mut wrong = value.clone();
         wrong["customer"]["id"] = json!({});
-        let arguments = ["schema", "check", "-", "--registry", &url, "--subject", "typed-value"];
+        let arguments = ["schema", "check", "-", "--registry", &url, "--subject", &subject];
         let fine = pointsman(&arguments, value.to_string().as_bytes());
         assert!(
             fine.status.success() && fine.stdout.starts_with(b"it fits version "),
@@ -75,7 +77,7 @@ fn a_registry_that_is_not_there_is_named_and_nothing_is_guessed() {
         "--registry",
         "http://127.0.0.1:1",
         "--subject",
-        "typed-value",
+        "orders-value",
     ];
     let output = pointsman(&arguments, b"{}");
     assert_eq!(output.status.code(), Some(1));

@@ -117,7 +117,8 @@ impl Writer<'_> {
     /// The fields that are set, inside of an object that has begun.
     fn fields(&mut self, message: &DynamicMessage, depth: u32) -> Result<(), Invalid> {
         for (field, value) in message.fields() {
-            let name = field.json_name();
+            // As the schema writes it, so that a path finds it in each format alike.
+            let name = field.name();
             self.comma()?;
             self.text(name)?;
             self.put(":")?;
