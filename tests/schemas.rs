@@ -211,18 +211,18 @@ fn a_new_version_is_written_soon_and_no_record_is_lost_to_the_change() {
     let new = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b","type":"string","default":""}]}"#;
     registry.register("evolving-value", "AVRO", old, &[]);
     let sidecar = sidecar("embedded", &registry.url(), &encode("avro"));
-    let before = json!({"value": {"a": 1}});
-    assert_eq!(send(&sidecar, "evolving", &[before.clone()]).outcomes(), ["acked"]);
-    let after = json!({"value": {"a": 1, "b": "x"}});
+    let before = [json!({"value": {"a": 1}})];
+    assert_eq!(send(&sidecar, "evolving", &before).outcomes(), ["acked"]);
+    let after = [json!({"value": {"a": 1, "b": "x"}})];
     assert_eq!(
-        send(&sidecar, "evolving", &[after.clone()]).outcomes(),
+        send(&sidecar, "evolving", &after).outcomes(),
         ["rejected schema_invalid"]
     );
     registry.register("evolving-value", "AVRO", new, &[]);
     eventually("the new version is used", || {
         // Records of the old form go on all the time: the field that they do not have takes its default.
-        assert_eq!(send(&sidecar, "evolving", &[before.clone()]).outcomes(), ["acked"]);
-        send(&sidecar, "evolving", &[after.clone()]).outcomes() == ["acked"]
+        assert_eq!(send(&sidecar, "evolving", &before).outcomes(), ["acked"]);
+        send(&sidecar, "evolving", &after).outcomes() == ["acked"]
     });
 }
 

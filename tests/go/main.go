@@ -60,6 +60,7 @@ var habits = map[string]func() pointsman.Decision{
 	"shard":  func() pointsman.Decision { return pointsman.Tenant("acme", []byte{}) },
 	"lookup": func() pointsman.Decision { return pointsman.Reject(fmt.Sprint(pointsman.Lookup("acme"))) },
 	"record": record,
+	"fields": fields,
 	"print":  prints,
 	"sleep":  sleeps,
 	"many":   many,
@@ -76,6 +77,13 @@ func record() pointsman.Decision {
 	return pointsman.Reject(fmt.Sprint(pointsman.Topic(), " ", time.UnixMilli(), " ", given, " ", pointsman.Leaderless(),
 		" ", pointsman.QueuedBytes(), " ", pointsman.Value() == nil, " ", pointsman.Headers(), " ",
 		pointsman.Header("absent") == nil, " ", pointsman.Header("empty") == nil, " ", pointsman.Header("\xff") == nil))
+}
+
+func fields() pointsman.Decision {
+	id, hasSchema := pointsman.Schema()
+	name, hasName := pointsman.Field("/name")
+	_, hasOther := pointsman.Field("/other\xff")
+	return pointsman.Reject(fmt.Sprint(id.Number, " ", id.GUID, " ", hasSchema, " ", name, " ", hasName, " ", hasOther))
 }
 
 func prints() pointsman.Decision {

@@ -199,8 +199,8 @@ fn a_registry_that_does_harm_costs_its_own_records_only_and_neither_time_nor_mem
                 encode("avro")
             ))
             .start();
-        let record = json!({"value": super::order(1)});
-        let encoded = send(&sidecar, "encoded", &[record.clone()]);
+        let record = [json!({"value": super::order(1)})];
+        let encoded = send(&sidecar, "encoded", &record);
         assert_eq!(encoded.outcomes(), [expected], "{what}: {encoded:?}");
         assert!(!encoded.text().contains('\u{1b}'), "{what}: {encoded:?}");
         // Ids that are made up, many in a request and all unknown.
@@ -218,7 +218,7 @@ fn a_registry_that_does_harm_costs_its_own_records_only_and_neither_time_nor_mem
             "{what}: {:?}",
             begun.elapsed()
         );
-        assert_eq!(send(&sidecar, "plain", &[record]).outcomes(), ["acked"], "{what}");
+        assert_eq!(send(&sidecar, "plain", &record).outcomes(), ["acked"], "{what}");
         assert!(
             sidecar.most_resident_bytes() < 200 << 20,
             "{what}: {}",

@@ -36,9 +36,16 @@ struct Found {
     registered: Arc<Registered>,
     /// For plugins that look inside. In a header, another message of a Protobuf schema has another one.
     value: Arc<ValueSchema>,
-    /// For each full name of what records hold, whether the subject has the schema. One entry, without a name, unless subjects are named
-    /// by records.
-    belongs: Vec<(Option<Box<str>>, Result<Arc<WrittenBy>, RecordError>)>,
+    /// For each full name of what records hold.
+    belongs: Vec<Belongs>,
+}
+
+/// Whether the subject of what has this full name has a schema.
+#[derive(Debug, Clone)]
+struct Belongs {
+    /// None unless subjects are named by records.
+    name: Option<Box<str>>,
+    written: Result<Arc<WrittenBy>, RecordError>,
 }
 
 impl Check {
@@ -100,9 +107,9 @@ impl Check {
         for (id, records) in named {
             let names = self.names(&id, &records);
             for name in names {
-                let belongs = self.belongs(registry, id, name.as_deref()).await;
+                let written = self.belongs(registry, id, name.as_deref()).await;
                 if let Some(Ok(found)) = self.found.get_mut(&id) {
-                    found.belongs.push((name, belongs));
+                    found.belongs.push(Belongs { name, written });
                 }
             }
         }
@@ -162,7 +169,6 @@ impl Check {
     }
 
     /// The id of the schema that a record names, and what comes behind the id; `None` where there is nothing to be checked.
-    #[expect(clippy::type_complexity, reason = "it is a pair")]
     fn id<'r>(&self, record: &'r Record) -> Option<Result<(SchemaId, &'r [u8]), RecordError>> {
         let bytes = self.side.of(record)?;
         let read = match self.config.id {
@@ -203,12 +209,12 @@ impl Check {
             ));
         }
         let name = match found.belongs.as_slice() {
-            [(None, _)] => None,
+            [Belongs { name: None, .. }] => None,
             _ => self.name(found, record),
         };
-        let belongs = found.belongs.iter().find(|(known, _)| *known == name);
+        let belongs = found.belongs.iter().find(|belongs| belongs.name == name);
         let written = match belongs {
-            Some((_, written)) => Arc::clone(written.as_ref().map_err(RecordError::clone)?),
+            Some(belongs) => Arc::clone(belongs.written.as_ref().map_err(RecordError::clone)?),
             None => return Err(self.too_many()),
         };
         if self.config.validate {

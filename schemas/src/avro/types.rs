@@ -257,7 +257,7 @@ impl Union {
             _ => {}
         }
         let nulls = usize::from(self.null.is_some());
-        self.only = (self.branches.len() - nulls == 1).then(|| match self.null {
+        self.only = (self.branches.len() - nulls == 1).then_some(match self.null {
             Some(0) => 1,
             _ => 0,
         });

@@ -24,78 +24,80 @@ fn fields_may_come_in_any_order_and_missing_ones_take_their_default() {
     assert_eq!(there_and_back(&schema, short), filled);
 }
 
+/// What is replaced in a whole order, by what, and what is told of that.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (r#""id":"c""#, r#""id":5"#, "/customer/id: expected string, got 5"),
+    (
+        r#"5,"note""#,
+        r#""x","note""#,
+        "/amount_cents: expected long, got \"x\"",
+    ),
+    (r#"5,"note""#, r#"1.5,"note""#, "/amount_cents: expected long, got 1.5"),
+    (
+        r#"5,"note""#,
+        r#"9223372036854775808,"note""#,
+        "/amount_cents: expected long, got 9223372036854775808, which is more",
+    ),
+    (
+        r#""qty":2"#,
+        r#""qty":3000000000"#,
+        "/items/0/qty: expected int, got 3000000000, which is more than it holds",
+    ),
+    (r#""qty":2"#, r#""qty":null"#, "/items/0/qty: expected int, got null"),
+    (
+        r#""gold""#,
+        r#""silver""#,
+        "/customer/tier: expected a symbol of shop.Tier (basic, gold), got \"silver\"",
+    ),
+    (r#""note":"x""#, r#""note":5"#, "/note: expected string, got 5"),
+    (
+        r#""note":"x""#,
+        r#""note":{"string":5}"#,
+        "/note/string: expected string, got 5",
+    ),
+    (r#""note":"x""#, r#""nota":"x""#, "/nota: shop.Order has no such field"),
+    (
+        r#""id":"c""#,
+        r#""id":"c","i/d":1"#,
+        "/customer/i~1d: shop.Customer has no such field (it has id, tier)",
+    ),
+    (
+        r#""id":"c""#,
+        r#""id":"c","id":"d""#,
+        "/customer/id: the field is there twice",
+    ),
+    (
+        r#""note":"x""#,
+        r#""items":[],"note":"x""#,
+        "/items: the field is there twice",
+    ),
+    (
+        r#","coupon":null"#,
+        "",
+        "/coupon: missing, and its schema has no default: write null, or give the schema the default null",
+    ),
+    (
+        r#""order_id":"o-1","#,
+        "",
+        "/order_id: missing, and its schema has no default",
+    ),
+    (
+        r#"[{"sku":"s","qty":2}]"#,
+        r#"{"sku":"s","qty":2}"#,
+        "/items: expected an array, got an object",
+    ),
+    (
+        r#"{"sku":"s","qty":2}"#,
+        "[]",
+        "/items/0: expected shop.Item (an object), got an array",
+    ),
+];
+
 #[test]
 fn a_mistake_is_told_with_the_path_to_it() {
     let schema = schema(ORDER);
     let whole = r#"{"order_id":"o-1","customer":{"id":"c","tier":"gold"},"amount_cents":5,"note":"x","items":[{"sku":"s","qty":2}],"coupon":null}"#;
-    let cases = [
-        (r#""id":"c""#, r#""id":5"#, "/customer/id: expected string, got 5"),
-        (
-            r#"5,"note""#,
-            r#""x","note""#,
-            "/amount_cents: expected long, got \"x\"",
-        ),
-        (r#"5,"note""#, r#"1.5,"note""#, "/amount_cents: expected long, got 1.5"),
-        (
-            r#"5,"note""#,
-            r#"9223372036854775808,"note""#,
-            "/amount_cents: expected long, got 9223372036854775808, which is more",
-        ),
-        (
-            r#""qty":2"#,
-            r#""qty":3000000000"#,
-            "/items/0/qty: expected int, got 3000000000, which is more than it holds",
-        ),
-        (r#""qty":2"#, r#""qty":null"#, "/items/0/qty: expected int, got null"),
-        (
-            r#""gold""#,
-            r#""silver""#,
-            "/customer/tier: expected a symbol of shop.Tier (basic, gold), got \"silver\"",
-        ),
-        (r#""note":"x""#, r#""note":5"#, "/note: expected string, got 5"),
-        (
-            r#""note":"x""#,
-            r#""note":{"string":5}"#,
-            "/note/string: expected string, got 5",
-        ),
-        (r#""note":"x""#, r#""nota":"x""#, "/nota: shop.Order has no such field"),
-        (
-            r#""id":"c""#,
-            r#""id":"c","i/d":1"#,
-            "/customer/i~1d: shop.Customer has no such field (it has id, tier)",
-        ),
-        (
-            r#""id":"c""#,
-            r#""id":"c","id":"d""#,
-            "/customer/id: the field is there twice",
-        ),
-        (
-            r#""note":"x""#,
-            r#""items":[],"note":"x""#,
-            "/items: the field is there twice",
-        ),
-        (
-            r#","coupon":null"#,
-            "",
-            "/coupon: missing, and its schema has no default: write null, or give the schema the default null",
-        ),
-        (
-            r#""order_id":"o-1","#,
-            "",
-            "/order_id: missing, and its schema has no default",
-        ),
-        (
-            r#"[{"sku":"s","qty":2}]"#,
-            r#"{"sku":"s","qty":2}"#,
-            "/items: expected an array, got an object",
-        ),
-        (
-            r#"{"sku":"s","qty":2}"#,
-            "[]",
-            "/items/0: expected shop.Item (an object), got an array",
-        ),
-    ];
-    for (from, to, told) in cases {
+    for (from, to, told) in MISTAKES.iter().copied() {
         let json = whole.replacen(from, to, 1);
         assert_ne!(json, whole);
         let wrong = encoded(&schema, &json).expect_err(told);

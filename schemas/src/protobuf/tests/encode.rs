@@ -81,78 +81,80 @@ fn numbers_have_the_bytes_of_their_kinds() {
     assert_eq!(bytes(&all(), r#"{"otherName": 1}"#), bytes(&all(), r#"{"renamed": 1}"#));
 }
 
+/// JSON that does not fit, and what is told of it.
+const MISTAKES: &[(&str, &str)] = &[
+    ("[]", "expected an object, got an array"),
+    (r#"{"nope": 1}"#, "/nope: `test.All` has no field of this name"),
+    (
+        r#"{"child": {"anInt32": "x"}}"#,
+        "/child/anInt32: expected int32, got \"x\"",
+    ),
+    (
+        r#"{"children": [{}, {"aBool": 1}]}"#,
+        "/children/1/aBool: expected bool, got 1",
+    ),
+    (r#"{"children": {}}"#, "/children: expected an array, got an object"),
+    (r#"{"packed": [1, null]}"#, "/packed/1: expected int32, got null"),
+    (r#"{"packed": 1}"#, "/packed: expected an array, got 1"),
+    (
+        r#"{"an_int32": 2147483648}"#,
+        "/an_int32: 2147483648 is out of the range of int32",
+    ),
+    (r#"{"aUint32": -1}"#, "/aUint32: -1 is out of the range of uint32"),
+    (r#"{"anInt64": 1.5}"#, "/anInt64: expected int64, got 1.5"),
+    (
+        r#"{"someBytes": "!"}"#,
+        "/someBytes: expected bytes (base64), got \"!\"",
+    ),
+    (r#"{"aString": 5}"#, "/aString: expected string, got 5"),
+    (
+        r#"{"aColour": "PINK"}"#,
+        "/aColour: expected a value of the enum `test.Colour`, got \"PINK\"",
+    ),
+    (
+        r#"{"aBool": true, "anInt32": 1, "aBool": true}"#,
+        "/aBool: the field is there twice",
+    ),
+    (r#"{"a_bool": true, "aBool": true}"#, "/aBool: the field is there twice"),
+    (
+        r#"{"text": "a", "number": 1}"#,
+        "/number: another field of the oneof `choice` is set too; one at most may be",
+    ),
+    (
+        r#"{"byNumber": {"x": {}}}"#,
+        "/byNumber/x: the key of a map: expected int32, got \"x\"",
+    ),
+    (
+        r#"{"byNumber": {"1": {"nope": 1}}}"#,
+        "/byNumber/1/nope: `test.All` has no field of this name",
+    ),
+    (
+        r#"{"byName": {"a": 1, "b": 2, "a": 3}}"#,
+        "/byName/a: the key is there twice",
+    ),
+    (r#"{"byName": {"a": null}}"#, "/byName/a: expected int64, got null"),
+    (
+        r#"{"any": {"x": 1}}"#,
+        "/any: `@type` is missing, which says the type of what is here",
+    ),
+    (
+        r#"{"any": {"@type": "x/test.All", "nope": 1}}"#,
+        "/any/nope: `test.All` has no field of this name",
+    ),
+    (
+        r#"{"empty": {"a": 1}}"#,
+        "/empty/a: `google.protobuf.Empty` has no field of this name",
+    ),
+    (
+        r#"{"structure": {"a": 1, "a": 2}}"#,
+        "/structure/a: the name is there twice",
+    ),
+];
+
 #[test]
 fn what_the_schema_does_not_say_is_refused_with_the_way_to_it() {
-    let cases = [
-        ("[]", "expected an object, got an array"),
-        (r#"{"nope": 1}"#, "/nope: `test.All` has no field of this name"),
-        (
-            r#"{"child": {"anInt32": "x"}}"#,
-            "/child/anInt32: expected int32, got \"x\"",
-        ),
-        (
-            r#"{"children": [{}, {"aBool": 1}]}"#,
-            "/children/1/aBool: expected bool, got 1",
-        ),
-        (r#"{"children": {}}"#, "/children: expected an array, got an object"),
-        (r#"{"packed": [1, null]}"#, "/packed/1: expected int32, got null"),
-        (r#"{"packed": 1}"#, "/packed: expected an array, got 1"),
-        (
-            r#"{"an_int32": 2147483648}"#,
-            "/an_int32: 2147483648 is out of the range of int32",
-        ),
-        (r#"{"aUint32": -1}"#, "/aUint32: -1 is out of the range of uint32"),
-        (r#"{"anInt64": 1.5}"#, "/anInt64: expected int64, got 1.5"),
-        (
-            r#"{"someBytes": "!"}"#,
-            "/someBytes: expected bytes (base64), got \"!\"",
-        ),
-        (r#"{"aString": 5}"#, "/aString: expected string, got 5"),
-        (
-            r#"{"aColour": "PINK"}"#,
-            "/aColour: expected a value of the enum `test.Colour`, got \"PINK\"",
-        ),
-        (
-            r#"{"aBool": true, "anInt32": 1, "aBool": true}"#,
-            "/aBool: the field is there twice",
-        ),
-        (r#"{"a_bool": true, "aBool": true}"#, "/aBool: the field is there twice"),
-        (
-            r#"{"text": "a", "number": 1}"#,
-            "/number: another field of the oneof `choice` is set too; one at most may be",
-        ),
-        (
-            r#"{"byNumber": {"x": {}}}"#,
-            "/byNumber/x: the key of a map: expected int32, got \"x\"",
-        ),
-        (
-            r#"{"byNumber": {"1": {"nope": 1}}}"#,
-            "/byNumber/1/nope: `test.All` has no field of this name",
-        ),
-        (
-            r#"{"byName": {"a": 1, "b": 2, "a": 3}}"#,
-            "/byName/a: the key is there twice",
-        ),
-        (r#"{"byName": {"a": null}}"#, "/byName/a: expected int64, got null"),
-        (
-            r#"{"any": {"x": 1}}"#,
-            "/any: `@type` is missing, which says the type of what is here",
-        ),
-        (
-            r#"{"any": {"@type": "x/test.All", "nope": 1}}"#,
-            "/any/nope: `test.All` has no field of this name",
-        ),
-        (
-            r#"{"empty": {"a": 1}}"#,
-            "/empty/a: `google.protobuf.Empty` has no field of this name",
-        ),
-        (
-            r#"{"structure": {"a": 1, "a": 2}}"#,
-            "/structure/a: the name is there twice",
-        ),
-    ];
     let message = all();
-    for (json, expected) in cases {
+    for (json, expected) in MISTAKES.iter().copied() {
         assert_eq!(mistake(&message, json), expected);
     }
     assert!(

@@ -33,7 +33,7 @@ impl Api {
         let mut fetched: HashMap<(String, i64), (String, Vec<Reference>)> = HashMap::new();
         let (mut resolved, mut names) = (Vec::new(), HashSet::new());
         let mut path: Vec<Open> = Vec::new();
-        let mut top = references.to_vec().into_iter();
+        let mut top = Vec::from(references).into_iter();
         loop {
             let next = path.last_mut().map_or(&mut top, |open| &mut open.references).next();
             let Some(Reference { name, subject, version }) = next else {
