@@ -35,6 +35,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "pointsman plugin dev",
         "it serves until Ctrl-C, at fixed ports; plugin_dev tests it",
     ),
+    (
+        "docs/schemas.md",
+        "pointsman schema check",
+        "it asks a registry; schemas::tools tests these commands with one",
+    ),
     ("docs/write-a-plugin.md", "curl", "it asks the sidecar of `plugin dev`"),
     (
         "docs/write-a-plugin.md",

@@ -4,6 +4,7 @@
 //! Partitions come before room, since room depends on them ([`crate::admission`]). A request that finds one of its
 //! partitions full waits or is refused as a whole; until then nothing of it has been taken.
 
+mod by;
 mod deciding;
 mod long_work;
 mod not_taken;
@@ -24,19 +25,20 @@ use std::sync::{
 use pointsman_routing::rules;
 use tokio::{sync::Semaphore, time::Instant};
 
+use self::{
+    by::By,
+    placed::{Placed, Refused, too_large},
+    plugin_session::PluginSession,
+    request_topics::{RequestTopics, Sendable},
+    routed_request::OpenRequest,
+    schemed::RequestSchemas,
+};
 pub use self::{
     long_work::LongWork,
     not_taken::NotTaken,
     routed_request::RoutedRequest,
     stamp::STAMP,
     trace::{Trace, Traced, TracedRow, TracedTenant},
-};
-use self::{
-    placed::{Placed, Refused, too_large},
-    plugin_session::PluginSession,
-    request_topics::{RequestTopics, Sendable},
-    routed_request::{By, OpenRequest},
-    schemed::RequestSchemas,
 };
 use crate::{
     admission::{self, Admission, ByTable, Queued, Reservation},
@@ -162,7 +164,8 @@ impl Pipeline {
                         .to_owned(),
                 ))
             })?;
-        let schemas = self.schemas_of(&records, &request_topics).await;
+        let table = self.topics.routes().table();
+        let schemas = RequestSchemas::of(&self.schemas, &table, &records, &request_topics).await;
         let stamps = self.stamps.then_some(self.max_record_bytes);
         let mut routed = RoutedRequest::new(records.len(), trace, stamps, open);
         let mut session = PluginSession::new(self.topics.routes(), self.max_plugin_ms);

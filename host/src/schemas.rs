@@ -9,6 +9,7 @@ mod auto_register;
 mod check;
 mod encode;
 mod error;
+mod parts;
 mod settings;
 mod subject;
 
@@ -21,10 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pointsman_schemas::{
-    framing::SchemaId,
-    registry::{LookUp, Registry},
-};
+use pointsman_schemas::registry::{LookUp, Registry};
 use serde_json::{Value, json};
 
 use self::{auto_register::AutoRegister, check::Check, encode::Encode};
@@ -32,27 +30,22 @@ use crate::{
     base::{
         metrics::SchemaMetrics,
         outcome::RecordError,
-        record::{HEADER_MEMORY, Header, Record},
+        record::{Header, Record},
     },
     config::{self, PartSchema, SchemaMode},
 };
 
-pub use self::{auto_register::Incompatible, settings::registry_of};
+pub use self::{
+    auto_register::Incompatible,
+    parts::{Applied, Encoded, Most, Side, WrittenBy},
+    settings::registry_of,
+};
 
 /// The schemas that records are checked and encoded by. Built once.
 #[derive(Default)]
 pub struct Schemas {
     registry: Option<Registry>,
     auto_register: AutoRegister,
-}
-
-/// Key or value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The record's key.
-    Key,
-    /// The record's value.
-    Value,
 }
 
 /// The schemas of one topic, ready for the records of one request.
@@ -69,49 +62,54 @@ enum Part {
     Name(Header),
 }
 
-/// What a record's value was written by, for a trace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenBy {
-    /// The subject in the registry.
-    pub subject: Arc<str>,
-    /// The subject's version; none where only the id was looked at.
-    pub version: Option<u32>,
-    /// The schema's id.
-    pub id: SchemaId,
-}
-
-/// What a record becomes once it is decided. Until then plugins see what the application sent.
-#[derive(Debug, Default)]
-pub struct Encoded {
-    key: Option<Bytes>,
-    value: Option<Bytes>,
-    headers: Vec<Header>,
-}
-
-/// What was found of one record.
-#[derive(Debug, Default)]
-pub struct Applied {
-    /// Its new bytes, if they have to be others.
-    pub encoded: Option<Box<Encoded>>,
-    /// What its value was written by.
-    pub written: Option<Arc<WrittenBy>>,
-    /// The memory of its new bytes.
-    pub bytes: usize,
-}
-
-/// The bounds of what is made of records.
-#[derive(Debug, Clone, Copy)]
-pub struct Most {
-    /// The largest record, bytes.
-    pub record_bytes: usize,
-}
-
 impl Schemas {
     /// Schemas of this registry.
     pub fn new(registry: Registry) -> Self {
         Self {
             auto_register: AutoRegister::default(),
             registry: Some(registry),
+        }
+    }
+
+    /// Registers the schemas of all routes that name their topics without globs, so that one which readers could not follow is found
+    /// before the first record. A registry that is away is asked again by the first record.
+    pub async fn register(&self, routes: &[config::Route]) -> Result<(), Incompatible> {
+        for route in routes {
+            let topics = route
+                .topics
+                .iter()
+                .filter(|topic| !topic.contains(['*', '?', '[', '{']));
+            for topic in topics {
+                for (side, part) in [(Side::Key, &route.key), (Side::Value, &route.value)] {
+                    if let Some(part) = part {
+                        self.register_part(topic, side, part).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn register_part(&self, topic: &str, side: Side, part: &config::PartSchema) -> Result<(), Incompatible> {
+        let (Some(file), true) = (&part.schema_file, part.auto_register) else {
+            return Ok(());
+        };
+        // The configuration was checked: what is named by its record has a name.
+        let Ok(subject) = subject::name(part.subject, topic, side, part.record.as_deref()) else {
+            return Ok(());
+        };
+        let format = subject::format_of(part.format);
+        let registered = match self.registry() {
+            Ok(registry) => self.auto_register.version(registry, &subject, format, file).await,
+            Err(error) => Err(error),
+        };
+        match registered {
+            Err(LookUp::Incompatible(told)) => Err(Incompatible::new(file, subject, told)),
+            Err(error) => {
+                tracing::warn!(subject, %error, "the schema of a route is not registered yet; its records ask for it again");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
         }
     }
 
@@ -162,8 +160,10 @@ impl Schemas {
     async fn part(&self, topic: &str, side: Side, config: Option<&PartSchema>, records: &[&Record]) -> Option<Part> {
         let config = config?;
         Some(match config.mode {
-            SchemaMode::Check => Part::Check(Check::new(self, topic, side, config, records).await),
-            SchemaMode::Encode => Part::Encode(Encode::new(self, topic, side, config).await),
+            SchemaMode::Check => Part::Check(Check::new(self.registry(), topic, side, config, records).await),
+            SchemaMode::Encode => {
+                Part::Encode(Encode::new(self.registry(), &self.auto_register, topic, side, config).await)
+            }
             SchemaMode::Name => Part::Name(type_header(config)),
         })
     }
@@ -184,32 +184,6 @@ fn type_header(config: &PartSchema) -> Header {
     Header {
         name: config.type_header.as_deref().unwrap_or_default().into(),
         value: config.record.clone().map(Bytes::from),
-    }
-}
-
-impl Side {
-    /// The side's bytes.
-    fn of(self, record: &Record) -> Option<&Bytes> {
-        match self {
-            Self::Key => record.key.as_ref(),
-            Self::Value => record.value.as_ref(),
-        }
-    }
-
-    /// Its name in messages.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Value => "value",
-        }
-    }
-
-    /// The header that holds a schema's id, as Confluent's `HeaderSchemaIdSerializer` names it.
-    const fn header(self) -> &'static str {
-        match self {
-            Self::Key => "__key_schema_id",
-            Self::Value => "__value_schema_id",
-        }
     }
 }
 
@@ -254,43 +228,5 @@ impl Part {
                 Ok(None)
             }
         }
-    }
-}
-
-impl Applied {
-    /// The record's size on the wire and in the producer's queue, with its new bytes.
-    pub fn sizes(&self, record: &Record) -> (usize, usize) {
-        let (wire, queue) = (record.wire_size(), record.queue_bytes());
-        let Some(encoded) = &self.encoded else {
-            return (wire, queue);
-        };
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let mut sizes = [wire, queue + encoded.headers.len() * HEADER_MEMORY];
-        for size in &mut sizes {
-            *size += encoded.headers.iter().map(Header::wire_size).sum::<usize>();
-            for (new, old) in [(&encoded.key, &record.key), (&encoded.value, &record.value)] {
-                if new.is_some() {
-                    *size = *size - length(old) + length(new);
-                }
-            }
-        }
-        (sizes[0], sizes[1])
-    }
-
-    /// Puts the new bytes into the record.
-    pub fn put(&mut self, record: &mut Record) {
-        if let Some(encoded) = self.encoded.take() {
-            record.key = encoded.key.or(record.key.take());
-            record.value = encoded.value.or(record.value.take());
-            record.headers.extend(encoded.headers);
-        }
-    }
-}
-
-impl Encoded {
-    /// The memory that it takes, bytes.
-    fn bytes(&self) -> usize {
-        let part = |new: &Option<Bytes>| new.as_ref().map_or(0, Bytes::len);
-        size_of::<Self>() + part(&self.key) + part(&self.value) + self.headers.capacity() * size_of::<Header>()
     }
 }

@@ -337,22 +337,25 @@ impl Drop for Sidecar {
 
 /// Runs a command to its end. Panics if it takes too long.
 pub(crate) fn to_its_end(command: &mut Command) -> Output {
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("start");
     let deadline = Instant::now() + DEADLINE;
-    while child.try_wait().expect("its state").is_none() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let output = child.wait_with_output().expect("its output");
-            panic!("{command:?} did not end: {}", String::from_utf8_lossy(&output.stderr));
+    // Whoever has more to say than a pipe holds ends only once somebody reads it.
+    let id = child.id();
+    let (told, output) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(child.wait_with_output()));
+    match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(output) => output.expect("its output"),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
+            let said = output.recv().expect("its end").expect("its output");
+            panic!("{command:?} did not end: {}", String::from_utf8_lossy(&said.stderr));
         }
-        std::thread::sleep(Duration::from_millis(10));
     }
-    child.wait_with_output().expect("its output")
 }
 
 /// Polls until the condition is true. Panics after the deadline.

@@ -33,19 +33,19 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
     if let Some(routing) = &config.routing {
         super::routing::check(routing, found);
     }
-    if let Some(registry) = &config.schema_registry {
-        super::schemas::check(registry, found);
-    }
+    super::schemas::check(config.schema_registry.as_ref(), found);
     if config.routes.is_empty() {
         config.routes.push(Route::everything());
     }
     if config.routes.len() > MAX_ROUTES {
-        let routes = config.routes.len();
-        found.add(&["route"], format!("there are {routes}, expected at most {MAX_ROUTES}"));
+        found.add(
+            &["route"],
+            format!("there are more than {MAX_ROUTES}, which is the most"),
+        );
     }
     for (index, route) in config.routes.iter().enumerate() {
         self::route(index, route, found);
-        super::schemas::check_route(&index.to_string(), route, config.schema_registry.is_some(), found);
+        super::schemas::check_parts(index, route.parts(), &config.schema_registry, found);
     }
     pins(&config.routes, found);
     if super::log_level::targets(&config.log.level).is_none() {

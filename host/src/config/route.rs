@@ -63,6 +63,11 @@ impl Route {
         self.key.is_some() || self.value.is_some()
     }
 
+    /// Its schemas, by their keys.
+    pub(super) fn parts(&self) -> [(&'static str, &Option<PartSchema>); 2] {
+        [("key", &self.key), ("value", &self.value)]
+    }
+
     /// The plugins that the route names, including its shadow.
     pub fn plugins(&self) -> impl Iterator<Item = &str> {
         let shadow = self.shadow.as_ref().map(|shadow| shadow.plugin.as_str());

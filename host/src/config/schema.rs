@@ -38,6 +38,9 @@ fn as_toml_has_it(schema: &mut Schema) {
             schema.insert("type".to_owned(), only);
         }
     }
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
     if let Some(Value::Array(kinds)) = schema.get_mut("anyOf") {
         kinds.retain(|kind| kind["type"] != "null");
         if let [only] = kinds.as_slice()

@@ -5,7 +5,7 @@ use std::{fs, ops::RangeInclusive, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Route, findings::Findings};
+use super::findings::Findings;
 
 /// A registry is asked within a request's time.
 const TIMEOUT_MS: RangeInclusive<u64> = 10..=60_000;
@@ -227,7 +227,8 @@ impl SchemaRegistry {
     }
 }
 
-pub(super) fn check(registry: &SchemaRegistry, found: &mut Findings<'_>) {
+pub(super) fn check(registry: Option<&SchemaRegistry>, found: &mut Findings<'_>) {
+    let Some(registry) = registry else { return };
     let mut add = |key: &str, told: String| found.add(&["schema_registry", key], told);
     let urls = registry.url.all();
     if urls.is_empty() || urls.len() > MOST_URLS {
@@ -288,12 +289,18 @@ pub(super) fn check(registry: &SchemaRegistry, found: &mut Findings<'_>) {
     }
 }
 
-/// Checks `key` and `value` of a route.
-pub(super) fn check_route(index: &str, route: &Route, has_registry: bool, found: &mut Findings<'_>) {
-    for (part, schema) in [("key", &route.key), ("value", &route.value)] {
+/// Checks `key` and `value` of a route, each by its name.
+pub(super) fn check_parts(
+    index: usize,
+    parts: [(&str, &Option<PartSchema>); 2],
+    registry: &Option<SchemaRegistry>,
+    found: &mut Findings<'_>,
+) {
+    let index = &index.to_string();
+    for (part, schema) in parts {
         if let Some(schema) = schema {
             let wants_registry = schema.mode != SchemaMode::Name;
-            let told = (wants_registry && !has_registry)
+            let told = (wants_registry && registry.is_none())
                 .then_some("it needs a registry, expected [schema_registry] with its url");
             if let Some(told) = told.or_else(|| mistake(schema)) {
                 found.add(&["route", index, part], told);

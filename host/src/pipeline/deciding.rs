@@ -3,10 +3,7 @@
 use std::iter::Peekable;
 
 use super::{
-    placed::Refused,
-    plugin_session::PluginSession,
-    request_topics::Sendable,
-    routed_request::{By, RoutedRequest},
+    by::By, placed::Refused, plugin_session::PluginSession, request_topics::Sendable, routed_request::RoutedRequest,
 };
 use crate::{
     base::{outcome::RecordError, record::Record},

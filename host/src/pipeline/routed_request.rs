@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    by::By,
     placed::{Placed, Refused, too_large},
     stamp::{self, STAMP},
     tenant_records::TenantRecords,
@@ -27,34 +28,12 @@ use crate::{
     plugin::Pool,
     produce::batch::{Batch, SLOT_BYTES},
     routing::route::Decided,
-    schemas::{Applied, WrittenBy},
     tenants::{NoTable, Now, Tenants},
     topic::{Destination, Topic, TopicView},
 };
 
 /// Bytes of a reply around its records.
 const REPLY_BYTES: usize = 256;
-
-/// How one record came to be what it is.
-#[derive(Debug, Default)]
-pub(super) struct By {
-    /// The plugin that was asked, if the client wants a trace.
-    pub(super) asked: Option<Arc<Pool>>,
-    /// What its value was written by.
-    pub(super) written: Option<Arc<WrittenBy>>,
-    /// The memory of what was encoded.
-    encoded_bytes: usize,
-}
-
-impl By {
-    pub(super) fn new(asked: Option<Arc<Pool>>, applied: Applied) -> Self {
-        Self {
-            asked,
-            written: applied.written,
-            encoded_bytes: applied.bytes,
-        }
-    }
-}
 
 /// A request whose partitions are known; see the [module](self).
 pub struct RoutedRequest<'a> {

@@ -1,11 +1,10 @@
 //! The schemas of a request's records.
 
-use std::sync::Arc;
-
-use super::{Parsed, Pipeline, request_topics::RequestTopics};
+use super::request_topics::RequestTopics;
 use crate::{
     base::{outcome::RecordError, record::Record},
-    schemas::{Applied, Most, TopicSchemas},
+    routing::route::Table,
+    schemas::{Applied, Most, Schemas, TopicSchemas},
 };
 
 /// For each topic of a request, its schemas. Empty if no route has any.
@@ -13,6 +12,35 @@ use crate::{
 pub(super) struct RequestSchemas(Vec<Option<TopicSchemas>>);
 
 impl RequestSchemas {
+    /// Gets the schemas of all topics of a request.
+    pub(super) async fn of(
+        schemas: &Schemas,
+        table: &Table,
+        records: &[Result<Record, RecordError>],
+        request_topics: &RequestTopics,
+    ) -> Self {
+        if !table.has_schemas() {
+            return Self::default();
+        }
+        let views = &request_topics.views;
+        let mut by_topic: Vec<Vec<&Record>> = vec![Vec::new(); views.len()];
+        for record in records.iter().flatten() {
+            if let Ok(topic) = request_topics.find(&record.topic) {
+                by_topic[topic as usize].push(record);
+            }
+        }
+        let mut found = Vec::with_capacity(views.len());
+        for (view, records) in views.iter().zip(by_topic) {
+            let route = table.place_of(&view.topic).and_then(|place| table.routes().get(place));
+            let route = route.filter(|route| route.config.has_schemas());
+            found.push(match route {
+                Some(route) => Some(schemas.of_topic(&view.topic.name, &route.config, &records).await),
+                None => None,
+            });
+        }
+        Self(found)
+    }
+
     /// Checks or encodes a record of the topic with this index.
     pub(super) fn apply(
         &self,
@@ -29,32 +57,5 @@ impl RequestSchemas {
             ),
             _ => Ok(Applied::default()),
         }
-    }
-}
-
-impl Pipeline {
-    /// Gets the schemas of all topics of a request.
-    pub(super) async fn schemas_of(&self, records: &[Parsed], request_topics: &RequestTopics) -> RequestSchemas {
-        let table = self.topics.routes().table();
-        if !table.has_schemas() {
-            return RequestSchemas::default();
-        }
-        let views = &request_topics.views;
-        let mut by_topic: Vec<Vec<&Record>> = vec![Vec::new(); views.len()];
-        for record in records.iter().flatten() {
-            if let Ok(topic) = request_topics.find(&record.topic) {
-                by_topic[topic as usize].push(record);
-            }
-        }
-        let mut found = Vec::with_capacity(views.len());
-        for (view, records) in views.iter().zip(by_topic) {
-            let route = table.place_of(&view.topic).and_then(|place| table.routes().get(place));
-            let route = route.map(Arc::clone).filter(|route| route.config.has_schemas());
-            found.push(match route {
-                Some(route) => Some(self.schemas.of_topic(&view.topic.name, &route.config, &records).await),
-                None => None,
-            });
-        }
-        RequestSchemas(found)
     }
 }

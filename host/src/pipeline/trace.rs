@@ -1,6 +1,6 @@
 //! What a reply tells of how its records were decided, if its client wants a trace.
 
-use super::{routed_request::By, tenant_records::TenantRecords};
+use super::{by::By, tenant_records::TenantRecords};
 use crate::{plugin::Pool, schemas::WrittenBy, tenants::Now, topic::TopicView};
 
 /// Bytes of a record's plugin in a reply: names of fields, and a digest.

@@ -12,9 +12,6 @@ use pointsman_schemas::{
     registry::{Format, LookUp, Registry, Version},
 };
 
-use super::{Schemas, Side, encode::format_of, subject};
-use crate::config;
-
 /// Each topic of such a route has its own; with more of them, all are asked for again.
 const MOST_SUBJECTS: usize = 10_000;
 
@@ -31,6 +28,16 @@ pub struct Incompatible {
     file: PathBuf,
     subject: String,
     told: String,
+}
+
+impl Incompatible {
+    pub(super) fn new(file: &Path, subject: String, told: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            subject,
+            told,
+        }
+    }
 }
 
 impl AutoRegister {
@@ -72,53 +79,5 @@ impl AutoRegister {
 
     fn registered(&self) -> std::sync::MutexGuard<'_, HashMap<(String, PathBuf), Arc<Version>>> {
         self.registered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Schemas {
-    /// Registers the schemas of all routes that name their topics without globs, so that one which readers could not follow is found
-    /// before the first record. A registry that is away is asked again by the first record.
-    pub async fn register(&self, routes: &[config::Route]) -> Result<(), Incompatible> {
-        for route in routes {
-            let topics = route
-                .topics
-                .iter()
-                .filter(|topic| !topic.contains(['*', '?', '[', '{']));
-            for topic in topics {
-                for (side, part) in [(Side::Key, &route.key), (Side::Value, &route.value)] {
-                    if let Some(part) = part {
-                        self.register_part(topic, side, part).await?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn register_part(&self, topic: &str, side: Side, part: &config::PartSchema) -> Result<(), Incompatible> {
-        let (Some(file), true) = (&part.schema_file, part.auto_register) else {
-            return Ok(());
-        };
-        // The configuration was checked: what is named by its record has a name.
-        let Ok(subject) = subject::name(part.subject, topic, side, part.record.as_deref()) else {
-            return Ok(());
-        };
-        let format = format_of(part.format);
-        let registered = match self.registry() {
-            Ok(registry) => self.auto_register.version(registry, &subject, format, file).await,
-            Err(error) => Err(error),
-        };
-        match registered {
-            Err(LookUp::Incompatible(told)) => Err(Incompatible {
-                file: file.clone(),
-                subject,
-                told,
-            }),
-            Err(error) => {
-                tracing::warn!(subject, %error, "the schema of a route is not registered yet; its records ask for it again");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
     }
 }

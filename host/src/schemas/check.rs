@@ -9,7 +9,11 @@ use pointsman_schemas::{
 };
 use tokio::task::JoinSet;
 
-use super::{Schemas, Side, WrittenBy, encode::format_of, error, subject};
+use super::{
+    error,
+    parts::{Side, WrittenBy},
+    subject::{self, format_of},
+};
 use crate::{
     base::{
         outcome::{Code, RecordError},
@@ -50,7 +54,7 @@ struct Belongs {
 
 impl Check {
     pub(super) async fn new(
-        schemas: &Schemas,
+        registry: Result<&Registry, LookUp>,
         topic: &str,
         side: Side,
         config: &PartSchema,
@@ -74,7 +78,7 @@ impl Check {
                 }
             }
         }
-        match schemas.registry() {
+        match registry {
             Ok(registry) => check.look_up(registry, named).await,
             Err(error) => {
                 let error = error::of_look_up(error, topic, side);

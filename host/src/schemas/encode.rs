@@ -6,16 +6,21 @@ use bytes::Bytes;
 use pointsman_schemas::{
     Invalid, Writer,
     framing::{self, SchemaId},
-    registry::{Format, LookUp, Version, Wanted},
+    registry::{LookUp, Registry, Version, Wanted},
 };
 
-use super::{Encoded, Most, Schemas, Side, WrittenBy, error, subject};
+use super::{
+    auto_register::AutoRegister,
+    error,
+    parts::{Encoded, Most, Side, WrittenBy},
+    subject::{self, format_of},
+};
 use crate::{
     base::{
         outcome::{Code, RecordError},
         record::{Header, Record},
     },
-    config::{IdPlace, PartSchema, SchemaFormat, SchemaVersion},
+    config::{IdPlace, PartSchema, SchemaVersion},
 };
 
 /// Encodes the keys or values of a topic.
@@ -34,8 +39,18 @@ struct By {
 }
 
 impl Encode {
-    pub(super) async fn new(schemas: &Schemas, topic: &str, side: Side, config: &PartSchema) -> Self {
-        let by = match version(schemas, topic, side, config).await {
+    pub(super) async fn new(
+        registry: Result<&Registry, LookUp>,
+        auto_register: &AutoRegister,
+        topic: &str,
+        side: Side,
+        config: &PartSchema,
+    ) -> Self {
+        let version = match registry {
+            Ok(registry) => version(registry, auto_register, topic, side, config).await,
+            Err(error) => Err(error),
+        };
+        let by = match version {
             Ok(version) => By::new(&version, config).map_err(LookUp::Bad),
             Err(error) => Err(error),
         };
@@ -95,19 +110,22 @@ impl Encode {
 }
 
 /// The version that a topic's keys or values are written by.
-async fn version(schemas: &Schemas, topic: &str, side: Side, config: &PartSchema) -> Result<Arc<Version>, LookUp> {
+async fn version(
+    registry: &Registry,
+    auto_register: &AutoRegister,
+    topic: &str,
+    side: Side,
+    config: &PartSchema,
+) -> Result<Arc<Version>, LookUp> {
     let subject = subject::name(config.subject, topic, side, config.record.as_deref())
         .map_err(|subject::NoName| LookUp::Bad("its route names no `record`".to_owned()))?;
     let version = match (&config.schema_file, config.version) {
         (Some(file), _) if config.auto_register => {
             let format = format_of(config.format);
-            schemas
-                .auto_register
-                .version(schemas.registry()?, &subject, format, file)
-                .await
+            auto_register.version(registry, &subject, format, file).await
         }
-        (_, SchemaVersion::Latest) => schemas.registry()?.version(&subject, Wanted::Latest).await,
-        (_, SchemaVersion::Number(number)) => schemas.registry()?.version(&subject, Wanted::Number(number)).await,
+        (_, SchemaVersion::Latest) => registry.version(&subject, Wanted::Latest).await,
+        (_, SchemaVersion::Number(number)) => registry.version(&subject, Wanted::Number(number)).await,
     }?;
     let format = version.schema.format;
     if config.format.is_some() && format != format_of(config.format) {
@@ -117,15 +135,6 @@ async fn version(schemas: &Schemas, topic: &str, side: Side, config: &PartSchema
         )));
     }
     Ok(version)
-}
-
-/// The registry's name of a format.
-pub(super) fn format_of(format: Option<SchemaFormat>) -> Format {
-    match format {
-        Some(SchemaFormat::Json) => Format::Json,
-        Some(SchemaFormat::Protobuf) => Format::Protobuf,
-        Some(SchemaFormat::Avro) | None => Format::Avro,
-    }
 }
 
 impl By {

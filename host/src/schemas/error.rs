@@ -2,7 +2,7 @@
 
 use pointsman_schemas::{Invalid, registry::LookUp};
 
-use super::Side;
+use super::parts::Side;
 use crate::base::outcome::{Code, RecordError};
 
 /// The error of a look-up.

@@ -1,7 +1,9 @@
-//! The names of subjects, as Confluent's naming strategies make them (`TopicNameStrategy` and its two siblings).
+//! The names of subjects and formats at the registry. Those of subjects are as Confluent's naming strategies make them (`TopicNameStrategy` and its two siblings).
 
-use super::Side;
-use crate::config::SubjectName;
+use pointsman_schemas::registry::Format;
+
+use super::parts::Side;
+use crate::config::{SchemaFormat, SubjectName};
 
 /// The subject of a topic's keys or values. `record` is the full name of what they are; none where that is not known.
 pub(super) fn name(how: SubjectName, topic: &str, side: Side, record: Option<&str>) -> Result<String, NoName> {
@@ -10,6 +12,15 @@ pub(super) fn name(how: SubjectName, topic: &str, side: Side, record: Option<&st
         (SubjectName::Record, Some(record)) => Ok(record.to_owned()),
         (SubjectName::TopicRecord, Some(record)) => Ok(format!("{topic}-{record}")),
         (SubjectName::Record | SubjectName::TopicRecord, None) => Err(NoName),
+    }
+}
+
+/// The registry's name of a format.
+pub(super) fn format_of(format: Option<SchemaFormat>) -> Format {
+    match format {
+        Some(SchemaFormat::Json) => Format::Json,
+        Some(SchemaFormat::Protobuf) => Format::Protobuf,
+        Some(SchemaFormat::Avro) | None => Format::Avro,
     }
 }
 

@@ -209,8 +209,8 @@ fn lengths_are_right_where_they_take_more_than_a_byte() {
         let out = bytes(&message, &json);
         let back = message.json(&out, 1 << 20).expect("JSON");
         let json = json
-            .replace("by_number", "byNumber")
-            .replace(r#""aString": """#, "")
+            .replace("aString", "a_string")
+            .replace(r#""a_string": """#, "")
             .replace(' ', "");
         assert_eq!(back, json);
     }
@@ -248,7 +248,7 @@ fn messages_nest_a_hundred_deep_and_no_deeper() {
 fn an_any_has_the_fields_of_its_type_or_its_special_json() {
     let message = all();
     for json in [
-        r#"{"any":{"@type":"type.googleapis.com/test.All","anInt32":5,"strings":["a"]}}"#,
+        r#"{"any":{"@type":"type.googleapis.com/test.All","an_int32":5,"strings":["a"]}}"#,
         r#"{"any":{"@type":"x/google.protobuf.Duration","value":"1.500s"}}"#,
         r#"{"any":{"@type":"x/google.protobuf.Struct","value":{"a":[null,"b"]}}}"#,
         r#"{"any":{}}"#,

@@ -1,7 +1,7 @@
 //! Any message, both ways, against the library.
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
-use prost_reflect::{DynamicMessage, MessageDescriptor, prost::Message as _};
+use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions, prost::Message as _};
 use serde_json::{Map, Value, json};
 
 use super::{all, old};
@@ -14,8 +14,11 @@ fn descriptor(message: &Message) -> MessageDescriptor {
 
 /// What the library shows, by way of its text: floats are other numbers as a `Value`.
 fn as_json(message: &DynamicMessage) -> Value {
-    let text = serde_json::to_string(message).expect("JSON");
-    serde_json::from_str(&text).expect("JSON")
+    let mut text = Vec::new();
+    let options = SerializeOptions::new().use_proto_field_name(true);
+    let mut serializer = serde_json::Serializer::new(&mut text);
+    message.serialize_with_options(&mut serializer, &options).expect("JSON");
+    serde_json::from_slice(&text).expect("JSON")
 }
 
 /// A whole number in one of the spellings that JSON of Protobuf has.

@@ -59,9 +59,9 @@ fn fields_that_a_newer_schema_has_are_passed_over() {
         0xa0, 0x3f, 5, 0xa2, 0x3f, 1, 0xff, 0xa5, 0x3f, 1, 2, 3, 4, 0xa3, 0x3f, 0x0b, 0x0c, 0xa4, 0x3f, 0x18, 7,
     ];
     message.check(&bytes).expect("a message");
-    assert_eq!(message.json(&bytes, 100).expect("JSON"), r#"{"anInt32":7}"#);
+    assert_eq!(message.json(&bytes, 100).expect("JSON"), r#"{"an_int32":7}"#);
     // A number that the enum does not have.
-    assert_eq!(message.json(&[0x80, 1, 99], 100).expect("JSON"), r#"{"aColour":99}"#);
+    assert_eq!(message.json(&[0x80, 1, 99], 100).expect("JSON"), r#"{"a_colour":99}"#);
 }
 
 #[test]
@@ -160,9 +160,9 @@ fn a_message_of_very_many_values_is_not_unfolded() {
 fn json_is_not_longer_than_asked_for() {
     let message = all();
     let bytes = [0x18, 7];
-    assert_eq!(message.json(&bytes, 13).expect("JSON").len(), 13);
-    let error = message.json(&bytes, 12).expect_err("too long").to_string();
-    assert_eq!(error, "as JSON it has over 12 bytes");
+    assert_eq!(message.json(&bytes, 14).expect("JSON").len(), 14);
+    let error = message.json(&bytes, 13).expect_err("too long").to_string();
+    assert_eq!(error, "as JSON it has over 13 bytes");
 }
 
 #[test]

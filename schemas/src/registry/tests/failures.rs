@@ -37,7 +37,12 @@ async fn each_refusal_is_told_as_what_it_is() {
         (500, 50001, false, "cannot answer"),
     ] {
         let error = told(refused(status, code)).await;
-        assert_eq!(matches!(error, LookUp::Bad(_)), is_bad, "{error}");
+        assert_eq!(
+            matches!(error, LookUp::Bad(_) | LookUp::Incompatible(_)),
+            is_bad,
+            "{error}"
+        );
+        assert_eq!(matches!(error, LookUp::Incompatible(_)), status == 409, "{error}");
         assert!(error.to_string().contains(said), "{error}");
         assert!(error.to_string().contains(r"why\n\u{1b}"), "{error}");
     }
