@@ -346,7 +346,7 @@ pub(crate) fn to_its_end(command: &mut Command) -> Output {
     let deadline = Instant::now() + DEADLINE;
     // Whoever has more to say than a pipe holds ends only once somebody reads it.
     let id = child.id();
-    let (told, output) = std::sync::mpsc::channel();
+    let (told, output) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || told.send(child.wait_with_output()));
     match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         Ok(output) => output.expect("its output"),

@@ -38,25 +38,15 @@ pub(super) fn look_over(mut config: Config, found: &mut Findings<'_>) -> Loaded 
         config.routes.push(Route::everything());
     }
     if config.routes.len() > MAX_ROUTES {
-        found.add(
-            &["route"],
-            format!("there are more than {MAX_ROUTES}, which is the most"),
-        );
+        let routes = config.routes.len();
+        found.add(&["route"], format!("there are {routes}, expected at most {MAX_ROUTES}"));
     }
     for (index, route) in config.routes.iter().enumerate() {
         self::route(index, route, found);
         super::schemas::check_parts(index, route.parts(), &config.schema_registry, found);
     }
     pins(&config.routes, found);
-    if super::log_level::targets(&config.log.level).is_none() {
-        let level = &config.log.level;
-        found.add(
-            &["log", "level"],
-            format!(
-                "\"{level}\" is not a log level, expected error, warn, info, debug, trace, or target=level pairs after commas"
-            ),
-        );
-    }
+    super::log_level::check(&config.log.level, found);
     let token_file = config.listen.token_file.as_deref();
     let token = found.take(token(source, "token_file", token_file)).flatten();
     let admin_token = found.take(token_of_admin(source, &config)).flatten();

@@ -2,6 +2,8 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::findings::Findings;
+
 /// Reads `[log] level`; none if the text is not a level. A bare word must be a level: the filter would take it for a
 /// target.
 pub(crate) fn targets(level: &str) -> Option<Targets> {
@@ -14,6 +16,18 @@ pub(crate) fn targets(level: &str) -> Option<Targets> {
             .ok()?;
     }
     level.parse().ok()
+}
+
+/// Checks `log.level`.
+pub(super) fn check(level: &str, found: &mut Findings<'_>) {
+    if targets(level).is_none() {
+        found.add(
+            &["log", "level"],
+            format!(
+                "\"{level}\" is not a log level, expected error, warn, info, debug, trace, or target=level pairs after commas"
+            ),
+        );
+    }
 }
 
 #[cfg(test)]
