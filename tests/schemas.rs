@@ -2,6 +2,7 @@
 
 mod away;
 mod doubled;
+mod other_ways;
 mod tools;
 
 use std::fs;

@@ -15,10 +15,10 @@ use crate::support::{consumer::read, sidecar::Builder};
 const GUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 
 /// Answers a method and a path, on a connection for each; or does something else with it.
-type Answer = fn(&str, &str, &mut TcpStream);
+pub(super) type Answer = fn(&str, &str, &mut TcpStream);
 
 /// Starts a double. Its threads end with the process of the tests.
-fn double(answer: Answer) -> SocketAddr {
+pub(super) fn double(answer: Answer) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -51,7 +51,7 @@ fn serve(mut connection: TcpStream, answer: Answer) -> Option<()> {
 }
 
 /// What cannot be written any more has nobody who waits for it.
-fn reply(to: &mut TcpStream, status: &str, head: &str, body: &str) {
+pub(super) fn reply(to: &mut TcpStream, status: &str, head: &str, body: &str) {
     let length = body.len();
     let _ = write!(
         to,
@@ -60,7 +60,7 @@ fn reply(to: &mut TcpStream, status: &str, head: &str, body: &str) {
 }
 
 /// A registry with one schema, which has a GUID.
-fn with_guids(method: &str, path: &str, to: &mut TcpStream) {
+pub(super) fn with_guids(method: &str, path: &str, to: &mut TcpStream) {
     let text = schema("order.avsc");
     let mut told = json!({"schema": text, "schemaType": "AVRO", "guid": GUID, "id": 7});
     let path = path.split('?').next().unwrap_or_default();
