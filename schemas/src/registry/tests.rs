@@ -1,5 +1,6 @@
 mod double;
 mod failures;
+mod tls;
 
 use std::sync::atomic::Ordering;
 
