@@ -6,9 +6,22 @@
     reason = "criterion's macros, and a benchmark that panics has said it"
 )]
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hint::black_box,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pointsman::{
+    base::record::Record,
+    config::{Route, SchemaRegistry},
+    schemas::{Most, Schemas, TopicSchemas, registry_of},
+};
 use pointsman_schemas::{Compiled, Source, registry::Format};
 
 /// As in the sidecar.
@@ -60,6 +73,78 @@ fn schemas(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The URL of a registry with one schema, whatever it is asked for.
+fn registry() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let schema = serde_json::json!({
+        "schema": include_str!("../../tests/schemas/order.avsc"), "schemaType": "AVRO", "id": 1, "version": 1, "subject": "orders-value"
+    });
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut request = [0; 4_096];
+            let length = connection.read(&mut request).unwrap_or(0);
+            let body = match String::from_utf8_lossy(&request[..length]).contains("/versions ") {
+                true => r#"[{"subject":"orders-value","version":1}]"#.to_owned(),
+                false => schema.to_string(),
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = connection.write_all((head + &body).as_bytes());
+        }
+    });
+    url
+}
+
+fn record(value: impl Into<Bytes>) -> Record {
+    Record {
+        topic: Arc::from("orders"),
+        key: None,
+        value: Some(value.into()),
+        headers: Vec::new(),
+        partition: None,
+        timestamp: None,
+        schema: None,
+    }
+}
+
+/// What one record of a request costs by its route, once the request has its schemas.
+fn routes(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let schemas = Schemas::new(registry_of(&SchemaRegistry::at(&registry())).unwrap());
+    let of = |value: &str, record: &Record| -> TopicSchemas {
+        let route = Route {
+            value: Some(toml::from_str(value).unwrap()),
+            ..Route::everything()
+        };
+        runtime.block_on(schemas.of_topic("orders", &route, &[record]))
+    };
+    let most = Most { record_bytes: 1 << 20 };
+    let mut group = criterion.benchmark_group("a record by its route");
+    group
+        .measurement_time(Duration::from_secs(2))
+        .throughput(Throughput::Elements(1));
+    let mut json = record(VALUE);
+    let encode = of("mode = 'encode'\nformat = 'avro'", &json);
+    group.bench_function("encode, Avro", |bencher| {
+        bencher.iter(|| encode.apply(black_box(&mut json), most).unwrap())
+    });
+    let mut applied = encode.apply(&mut json, most).unwrap();
+    applied.put(&mut json);
+    for (name, config) in [
+        ("check", "mode = 'check'"),
+        ("check, validate", "mode = 'check'\nvalidate = true"),
+    ] {
+        let check = of(config, &json);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| check.apply(black_box(&mut json), most).unwrap())
+        });
+    }
+    group.finish();
+}
+
 /// Resident memory, bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -87,5 +172,5 @@ fn memory(_: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, memory, schemas);
+criterion_group!(benches, memory, schemas, routes);
 criterion_main!(benches);

@@ -22,8 +22,9 @@ use crate::{
     config::{IdPlace, PartSchema, SubjectName},
 };
 
-/// How many ids that are not known yet one request may ask the registry for. A client that makes up ids makes one question of each.
-const MOST_NEW_IDS: usize = 64;
+/// How many schemas the records of one request may name, and how many messages of each. A client that makes them up makes a question to
+/// the registry of each.
+const MOST_IDS: usize = 64;
 
 /// Checks the keys or values of a topic.
 pub(super) struct Check {
@@ -32,6 +33,8 @@ pub(super) struct Check {
     config: PartSchema,
     /// The schemas that the request's records name.
     found: HashMap<SchemaId, Result<Found, RecordError>>,
+    /// One of them: most requests have no other.
+    first: Option<(SchemaId, Found)>,
 }
 
 /// A schema that records name.
@@ -65,17 +68,23 @@ impl Check {
             topic: Arc::from(topic),
             config: config.clone(),
             found: HashMap::new(),
+            first: None,
         };
-        // The schema of each, and the names of what is written by it.
+        // The schema of each, and those that are written by it.
         let mut named: HashMap<SchemaId, Vec<&Record>> = HashMap::new();
         let by_record = config.subject != SubjectName::Topic;
+        let mut last = None;
         for &record in records {
-            if let Some(Ok((id, _))) = check.id(record) {
-                let holders = named.entry(id).or_default();
-                // Only names of messages need more than one record to be looked at.
-                if holders.is_empty() || by_record {
-                    holders.push(record);
-                }
+            let Some(Ok((id, _))) = check.id(record) else {
+                continue;
+            };
+            // Only names of messages need more than one record to be looked at.
+            if !by_record && last.replace(id) == Some(id) || named.len() >= MOST_IDS && !named.contains_key(&id) {
+                continue;
+            }
+            let holders = named.entry(id).or_default();
+            if holders.is_empty() || by_record {
+                holders.push(record);
             }
         }
         match registry {
@@ -85,6 +94,8 @@ impl Check {
                 check.found = named.into_keys().map(|id| (id, Err(error.clone()))).collect();
             }
         }
+        let usable = |(id, found): (&SchemaId, &Result<Found, RecordError>)| Some((*id, found.as_ref().ok()?.clone()));
+        check.first = check.found.iter().find_map(usable);
         check
     }
 
@@ -94,7 +105,7 @@ impl Check {
         for id in named.keys().copied() {
             if let Some(registered) = registry.known(&id) {
                 self.found.insert(id, Ok(Found::new(registered, self.config.id)));
-            } else if asked.len() < MOST_NEW_IDS {
+            } else {
                 let registry = registry.clone();
                 asked.spawn(async move { (id, registry.get(id).await) });
             }
@@ -127,7 +138,7 @@ impl Check {
         let mut names: Vec<Option<Box<str>>> = Vec::new();
         for record in records {
             let name = self.name(found, record);
-            if names.len() < MOST_NEW_IDS && !names.contains(&name) {
+            if names.len() < MOST_IDS && !names.contains(&name) {
                 names.push(name);
             }
         }
@@ -196,9 +207,12 @@ impl Check {
             return Ok(None);
         };
         let (id, head) = named?;
-        let found = match self.found.get(&id) {
-            Some(found) => found.as_ref().map_err(RecordError::clone)?,
-            None => return Err(self.too_many()),
+        let found = match &self.first {
+            Some((first, found)) if *first == id => found,
+            _ => match self.found.get(&id) {
+                Some(found) => found.as_ref().map_err(RecordError::clone)?,
+                None => return Err(self.too_many()),
+            },
         };
         let compiled = &found.registered.compiled;
         if self.config.format.is_some() && format_of(self.config.format) != found.registered.format {
@@ -237,7 +251,7 @@ impl Check {
 
     fn too_many(&self) -> RecordError {
         let told = format!(
-            "the request names over {MOST_NEW_IDS} schemas that are not known yet; send fewer records in a request until they are"
+            "the request names more than {MOST_IDS} schemas, or messages of one; send fewer records in a request"
         );
         error::of_look_up(LookUp::Unavailable(told), &self.topic, self.side)
     }
