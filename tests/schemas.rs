@@ -195,6 +195,23 @@ fn no_record_without_a_schema_of_its_subject_passes_the_guard() {
     );
 }
 
+#[test]
+fn a_guard_that_does_not_look_inside_needs_no_schema_that_it_understands() {
+    let registry = Registry::shared();
+    // What some serializers register: a descriptor in base64. The registry takes it for the schema's text.
+    let descriptor = "CgdhLnByb3RvIgMKAUFiBnByb3RvMw==";
+    let id = registry.register("foreign-value", "PROTOBUF", descriptor, &[]);
+    let value = [&[0][..], &id.to_be_bytes(), &[0]].concat();
+    for (route, expected) in [
+        ("value = { mode = \"check\" }", "acked"),
+        (CHECK, "rejected schema_unknown"),
+    ] {
+        let sidecar = sidecar("embedded", &registry.url(), route);
+        let reply = send(&sidecar, "foreign", &[bytes(&value)]);
+        assert_eq!(reply.outcomes(), [expected], "{reply:?}");
+    }
+}
+
 /// The values of an embedded broker's topic.
 fn read_back(sidecar: &Sidecar, topic: &str, count: usize) -> Vec<Vec<u8>> {
     let shown = sidecar.admin("/config").json();

@@ -30,6 +30,7 @@ enum Schema {
 /// Writes values by one schema, and one of its messages. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Writer {
+    /// It was compiled.
     registered: Arc<Registered>,
     /// Which message of a Protobuf schema.
     message: Option<Message>,
@@ -112,7 +113,9 @@ impl Writer {
     /// Writes by this schema. `record` is the full name of a Protobuf message, by default the file's first, and has to be the name of an
     /// Avro record or the title of a JSON Schema where it is given for those.
     pub fn new(registered: Arc<Registered>, record: Option<&str>) -> Result<Self, BadSchema> {
-        let compiled = &registered.compiled;
+        let compiled = registered
+            .compiled()
+            .map_err(|error| BadSchema::new(error.to_string()))?;
         let message = match &compiled.schema {
             Schema::Protobuf(schema) => Some(schema.message(record)?),
             Schema::Avro(_) | Schema::Json(_) => {
@@ -135,11 +138,12 @@ impl Writer {
 
     /// Checks the JSON and appends it in the schema's format. If it does not fit, `out` is as before.
     pub fn encode(&self, json: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
-        match (&self.registered.compiled.schema, &self.message) {
-            (_, Some(message)) => message.encode(json, out),
-            (Schema::Avro(schema), None) => schema.encode(json, out),
-            (Schema::Json(schema), None) => schema.encode(json, out),
-            (Schema::Protobuf(_), None) => unreachable!("a writer of Protobuf has its message"),
+        if let Some(message) = &self.message {
+            return message.encode(json, out);
+        }
+        match &self.registered.compiled {
+            Ok(compiled) => compiled.encode(json, out),
+            Err(bad) => Err(Invalid::new(bad.to_string())),
         }
     }
 }

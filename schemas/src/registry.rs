@@ -27,7 +27,7 @@ pub use self::{
     answers::{Compatible, Found, Reference},
     settings::{Auth, BadSettings, PrivateKey, Settings},
 };
-use crate::{Compiled, Source, framing::SchemaId, invalid::shortened};
+use crate::{BadSchema, Compiled, Source, framing::SchemaId, invalid::shortened};
 
 /// How a schema, and the values that follow it, are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,8 +64,16 @@ pub struct Registered {
     pub source: Source,
     /// What it refers to directly, as it was registered.
     pub references: Vec<Reference>,
+    /// What checks and encodes values, or why that cannot be: a schema in a form that is not understood here may still be named.
+    pub compiled: Result<Compiled, BadSchema>,
+}
+
+impl Registered {
     /// What checks and encodes values.
-    pub compiled: Compiled,
+    pub fn compiled(&self) -> Result<&Compiled, LookUp> {
+        let cannot = |error| LookUp::bad(format!("schema {} cannot be used: {error}", self.id));
+        self.compiled.as_ref().map_err(cannot)
+    }
 }
 
 /// A version of a subject.
@@ -345,7 +353,6 @@ impl Registry {
             let (schema, compiled) = compiling
                 .await
                 .map_err(|_| LookUp::bad(format!("schema {id} cannot be used: compiling it failed")))?;
-            let compiled = compiled.map_err(|error| LookUp::bad(format!("schema {id} cannot be used: {error}")))?;
             let registered = Arc::new(Registered {
                 id,
                 guid: schema.guid,

@@ -43,7 +43,8 @@ impl ValueSchema {
 
     /// A value as JSON text of at most `most` bytes.
     pub fn json(&self, value: &[u8], most: usize) -> Result<String, Invalid> {
-        let compiled = &self.registered.compiled;
+        let compiled = self.registered.compiled();
+        let compiled = compiled.map_err(|error| Invalid::new(error.to_string()))?;
         match &self.place {
             Place::Behind(bytes) => match value.get(*bytes..) {
                 Some(payload) => compiled.json(payload, most),

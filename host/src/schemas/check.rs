@@ -153,11 +153,8 @@ impl Check {
         let Some(Ok((_, head))) = self.id(record) else {
             return None;
         };
-        found
-            .registered
-            .compiled
-            .name(head)
-            .map(|name| name.into_owned().into_boxed_str())
+        let compiled = found.registered.compiled().ok()?;
+        compiled.name(head).map(|name| name.into_owned().into_boxed_str())
     }
 
     /// Whether the subject has this schema.
@@ -214,7 +211,6 @@ impl Check {
                 None => return Err(self.too_many()),
             },
         };
-        let compiled = &found.registered.compiled;
         if self.config.format.is_some() && format_of(self.config.format) != found.registered.format {
             return Err(RecordError::new(
                 Code::SchemaInvalid,
@@ -236,6 +232,8 @@ impl Check {
             None => return Err(self.too_many()),
         };
         if self.config.validate {
+            let compiled = found.registered.compiled();
+            let compiled = compiled.map_err(|error| error::of_look_up(error, &self.topic, self.side))?;
             let checked = match (self.config.id, self.side.of(record)) {
                 // The message's index is in the header.
                 (IdPlace::Header, Some(bytes)) => compiled.check_apart(head, bytes),

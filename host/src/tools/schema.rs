@@ -97,7 +97,7 @@ async fn decode(options: &Decode, environment: Vec<(String, String)>, out: &mut 
         bail!("schema {id} is none of subject \"{subject}\"");
     }
     let text = registered
-        .compiled
+        .compiled()?
         .json(&bytes[length..], MOST_BYTES)
         .with_context(|| options.file.display().to_string())?;
     if !options.asked.json {

@@ -112,12 +112,13 @@ async fn a_redirect_is_told_and_not_followed() {
 }
 
 #[tokio::test]
-async fn a_schema_that_cannot_be_used_is_not_asked_for_again_and_again() {
+async fn a_schema_that_cannot_be_used_is_named_as_such_and_not_asked_for_again_and_again() {
     let broken = json!({"schema": "{\"type\": \"nothing\"}", "schemaType": "JSON"});
     let double = Double::start(move |_| answer(&broken)).await;
     let registry = registry(&double);
     for _ in 0..10 {
-        let error = registry.get(ONE).await.expect_err("a bad schema");
+        let schema = registry.get(ONE).await.expect("it is there");
+        let error = schema.compiled().expect_err("a bad schema");
         assert!(
             matches!(&error, LookUp::Bad(told) if told.contains("schema 1")),
             "{error}"
