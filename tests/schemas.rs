@@ -40,8 +40,14 @@ fn sidecar(bootstrap: &str, registry: &str, route: &str) -> Sidecar {
 }
 
 fn builder(bootstrap: &str, registry: &str, route: &str) -> Builder {
+    // A registry that has just started takes seconds to answer on a busy machine.
+    within(30_000, bootstrap, registry, route)
+}
+
+/// The registry has to answer within so many ms.
+fn within(ms: u32, bootstrap: &str, registry: &str, route: &str) -> Builder {
     Builder::kafka(bootstrap).config(&format!(
-        "[schema_registry]\nurl = \"{registry}\"\nrefresh_ms = 100\ntimeout_ms = 2000\n[[route]]\ntopics = [\"*\"]\n{route}"
+        "[schema_registry]\nurl = \"{registry}\"\nrefresh_ms = 100\ntimeout_ms = {ms}\n[[route]]\ntopics = [\"*\"]\n{route}"
     ))
 }
 

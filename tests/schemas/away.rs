@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{builder, encode, order, schema, send, sidecar};
+use super::{builder, encode, order, schema, send, sidecar, within};
 use crate::support::{
     registry::Registry,
     sidecar::{eventually, root, to_its_end},
@@ -15,9 +15,11 @@ fn a_registry_that_is_killed_or_frozen_holds_up_only_what_was_not_seen_and_is_fo
     let mut registry = Registry::start();
     registry.register("orders-value", "AVRO", &schema("order.avsc"), &[]);
     registry.register("later-value", "AVRO", &schema("order.avsc"), &[]);
-    let sidecar = sidecar("embedded", &registry.url(), &encode("avro"));
+    let sidecar = within(1_000, "embedded", &registry.url(), &encode("avro")).start();
     let record = [json!({"value": order(1)})];
-    assert_eq!(send(&sidecar, "orders", &record).outcomes(), ["acked"]);
+    eventually("a first record passes", || {
+        send(&sidecar, "orders", &record).outcomes() == ["acked"]
+    });
     for harm in ["frozen", "killed"] {
         match harm {
             "frozen" => registry.server.freeze(),
