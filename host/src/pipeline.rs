@@ -205,6 +205,11 @@ impl Pipeline {
         body: &mut Option<Reservation>,
     ) -> Result<RequestRoom, NotTaken> {
         let begun = Instant::now();
+        if let Some(body) = body {
+            // What was encoded stands beside the body; a request that comes here again has it counted already.
+            body.grow(body.bytes() + routed.encoded_bytes).await?;
+            routed.encoded_bytes = 0;
+        }
         loop {
             let by_table = routed.resolve(&self.tenants)?;
             match self.try_room(routed, by_table, body, begun).await {
@@ -233,7 +238,7 @@ impl Pipeline {
         let (slots, reply) = (routed.slot_bytes(), routed.reply_bytes());
         if let Some(body) = body {
             // Reading has already taken memory for everything but refusals.
-            body.grow(slots + reply + routed.encoded_bytes).await?;
+            body.grow(slots + reply).await?;
         }
         let mut part = |bytes| body.as_mut().map(|body| body.split(bytes));
         let (slots, reply) = (part(slots), part(reply));
