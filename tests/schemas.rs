@@ -218,11 +218,13 @@ fn a_guard_that_does_not_look_inside_needs_no_schema_that_it_understands() {
     }
 }
 
+fn embedded(sidecar: &Sidecar) -> &str {
+    sidecar.embedded.as_deref().expect("embedded")
+}
+
 /// The values of an embedded broker's topic.
 fn read_back(sidecar: &Sidecar, topic: &str, count: usize) -> Vec<Vec<u8>> {
-    let shown = sidecar.admin("/config").json();
-    let bootstrap = shown["embedded"]["bootstrap_servers"].as_str().unwrap().to_owned();
-    let read = read(&bootstrap, topic, count);
+    let read = read(embedded(sidecar), topic, count);
     read.into_iter()
         .map(|record| record.value.unwrap_or_default())
         .collect()
@@ -302,11 +304,7 @@ fn a_key_that_is_plain_text_fits_a_schema_of_strings_and_a_field_inside_decides(
     let records: Vec<Value> = keys.iter().map(|key| json!({"key": key, "value": order(1)})).collect();
     let reply = send(&sidecar, "keyed", &records);
     assert_eq!(reply.outcomes(), vec!["acked"; keys.len()], "{reply:?}");
-    let bootstrap = sidecar.admin("/config").json()["embedded"]["bootstrap_servers"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let mut read: Vec<String> = read(&bootstrap, "keyed", keys.len())
+    let mut read: Vec<String> = read(embedded(&sidecar), "keyed", keys.len())
         .into_iter()
         // The id, and a length that fits one byte.
         .map(|record| String::from_utf8(record.key.unwrap()[6..].to_vec()).unwrap())

@@ -20,7 +20,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pointsman::{
     base::record::Record,
     config::{Route, SchemaRegistry},
-    schemas::{Most, Schemas, TopicSchemas, registry_of},
+    schemas::{Schemas, TopicSchemas, registry_of},
 };
 use pointsman_schemas::{Compiled, Source, registry::Format};
 
@@ -121,7 +121,6 @@ fn routes(criterion: &mut Criterion) {
         };
         runtime.block_on(schemas.of_topic("orders", &route, &[record]))
     };
-    let most = Most { record_bytes: 1 << 20 };
     let mut group = criterion.benchmark_group("a record by its route");
     group
         .measurement_time(Duration::from_secs(2))
@@ -129,9 +128,9 @@ fn routes(criterion: &mut Criterion) {
     let mut json = record(VALUE);
     let encode = of("mode = 'encode'\nformat = 'avro'", &json);
     group.bench_function("encode, Avro", |bencher| {
-        bencher.iter(|| encode.apply(black_box(&mut json), most).unwrap())
+        bencher.iter(|| encode.apply(black_box(&mut json)).unwrap())
     });
-    let mut applied = encode.apply(&mut json, most).unwrap();
+    let mut applied = encode.apply(&mut json).unwrap();
     applied.put(&mut json);
     for (name, config) in [
         ("check", "mode = 'check'"),
@@ -139,7 +138,7 @@ fn routes(criterion: &mut Criterion) {
     ] {
         let check = of(config, &json);
         group.bench_function(name, |bencher| {
-            bencher.iter(|| check.apply(black_box(&mut json), most).unwrap())
+            bencher.iter(|| check.apply(black_box(&mut json)).unwrap())
         });
     }
     group.finish();

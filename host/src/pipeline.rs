@@ -356,12 +356,15 @@ impl Pipeline {
             topic: Some(Arc::clone(&view.topic)),
             error,
         };
-        let applied = schemas
-            .apply(topic, &mut record, self.max_record_bytes)
-            .map_err(refuse)?;
+        let applied = schemas.apply(topic, &mut record).map_err(refuse)?;
         let (bytes, queue_bytes) = applied.sizes(&record);
         if bytes > self.max_record_bytes {
-            return Err(refuse(too_large("", bytes, self.max_record_bytes)));
+            let encoded = if applied.encoded.is_some() {
+                " as it is encoded"
+            } else {
+                ""
+            };
+            return Err(refuse(too_large(encoded, bytes, self.max_record_bytes)));
         }
         let destination = Destination {
             topic,

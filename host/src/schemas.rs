@@ -37,7 +37,7 @@ use crate::{
 
 pub use self::{
     auto_register::Incompatible,
-    parts::{Applied, Encoded, Most, Side, WrittenBy},
+    parts::{Applied, Encoded, Side, WrittenBy},
     settings::registry_of,
 };
 
@@ -189,13 +189,13 @@ fn type_header(config: &PartSchema) -> Header {
 
 impl TopicSchemas {
     /// Checks or encodes a record. What cannot pass is refused.
-    pub fn apply(&self, record: &mut Record, most: Most) -> Result<Applied, RecordError> {
+    pub fn apply(&self, record: &mut Record) -> Result<Applied, RecordError> {
         let mut encoded = Encoded::default();
         if let Some(key) = &self.key {
-            key.apply(record, most, &mut encoded)?;
+            key.apply(record, &mut encoded)?;
         }
         let written = match &self.value {
-            Some(value) => value.apply(record, most, &mut encoded)?,
+            Some(value) => value.apply(record, &mut encoded)?,
             None => None,
         };
         let is_same = encoded.key.is_none() && encoded.value.is_none() && encoded.headers.is_empty();
@@ -214,15 +214,10 @@ impl TopicSchemas {
 }
 
 impl Part {
-    fn apply(
-        &self,
-        record: &mut Record,
-        most: Most,
-        encoded: &mut Encoded,
-    ) -> Result<Option<Arc<WrittenBy>>, RecordError> {
+    fn apply(&self, record: &mut Record, encoded: &mut Encoded) -> Result<Option<Arc<WrittenBy>>, RecordError> {
         match self {
             Self::Check(check) => check.apply(record),
-            Self::Encode(encode) => encode.apply(record, most, encoded),
+            Self::Encode(encode) => encode.apply(record, encoded),
             Self::Name(header) => {
                 encoded.headers.push(header.clone());
                 Ok(None)

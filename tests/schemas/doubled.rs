@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{CHECK, encode, schema, send, sidecar};
+use super::{CHECK, embedded, encode, schema, send, sidecar};
 use crate::support::{consumer::read, sidecar::Builder};
 
 const GUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -92,11 +92,7 @@ fn a_guid_stands_in_a_header_as_other_serializers_write_and_read_it() {
     );
     assert_eq!(reply.outcomes(), ["acked"], "{reply:?}");
     assert_eq!(reply.json()["records"][0]["schema"]["id"], GUID);
-    let bootstrap = writer.admin("/config").json()["embedded"]["bootstrap_servers"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let record = read(&bootstrap, "orders", 1).remove(0);
+    let record = read(embedded(&writer), "orders", 1).remove(0);
     let guid: Vec<u8> = (0..32)
         .step_by(2)
         .map(|at| u8::from_str_radix(&GUID.replace('-', "")[at..at + 2], 16).unwrap())

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::{builder, doubled, encode, order, schema, sidecar};
+use super::{builder, doubled, embedded, encode, order, schema, sidecar};
 use crate::support::{
     consumer::read,
     http::Reply,
@@ -37,7 +37,7 @@ fn a_batch_of_a_kafka_client_is_encoded_or_refused_as_a_whole() {
         panic!("{told:?}")
     };
     assert!(reason.contains("/order_id: "), "{reason}");
-    let read = read(sidecar.embedded.as_deref().expect("embedded"), "wired", 2);
+    let read = read(embedded(&sidecar), "wired", 2);
     assert!(
         read.iter()
             .all(|record| record.value.as_deref().is_some_and(|value| value[0] == 0))

@@ -4,7 +4,7 @@ use super::request_topics::RequestTopics;
 use crate::{
     base::{outcome::RecordError, record::Record},
     routing::route::Table,
-    schemas::{Applied, Most, Schemas, TopicSchemas},
+    schemas::{Applied, Schemas, TopicSchemas},
 };
 
 /// For each topic of a request, its schemas. Empty if no route has any.
@@ -42,19 +42,9 @@ impl RequestSchemas {
     }
 
     /// Checks or encodes a record of the topic with this index.
-    pub(super) fn apply(
-        &self,
-        topic: u32,
-        record: &mut Record,
-        max_record_bytes: usize,
-    ) -> Result<Applied, RecordError> {
+    pub(super) fn apply(&self, topic: u32, record: &mut Record) -> Result<Applied, RecordError> {
         match self.0.get(topic as usize) {
-            Some(Some(schemas)) => schemas.apply(
-                record,
-                Most {
-                    record_bytes: max_record_bytes,
-                },
-            ),
+            Some(Some(schemas)) => schemas.apply(record),
             _ => Ok(Applied::default()),
         }
     }

@@ -12,12 +12,12 @@ use pointsman_schemas::{
 use super::{
     auto_register::AutoRegister,
     error,
-    parts::{Encoded, Most, Side, WrittenBy},
+    parts::{Encoded, Side, WrittenBy},
     subject::{self, format_of},
 };
 use crate::{
     base::{
-        outcome::{Code, RecordError},
+        outcome::RecordError,
         record::{Header, Record},
     },
     config::{IdPlace, PartSchema, SchemaVersion},
@@ -61,12 +61,7 @@ impl Encode {
         }
     }
 
-    pub(super) fn apply(
-        &self,
-        record: &Record,
-        most: Most,
-        encoded: &mut Encoded,
-    ) -> Result<Option<Arc<WrittenBy>>, RecordError> {
+    pub(super) fn apply(&self, record: &Record, encoded: &mut Encoded) -> Result<Option<Arc<WrittenBy>>, RecordError> {
         // A tombstone stays one, and so does an absent key: neither has anything that a schema could describe.
         let Some(json) = self.side.of(record) else {
             return Ok(None);
@@ -88,18 +83,6 @@ impl Encode {
             Side::Key => by.key(json, &mut bytes),
         };
         written.map_err(|invalid| error::of_invalid(&invalid, self.side))?;
-        if bytes.len() > most.record_bytes {
-            return Err(RecordError::new(
-                Code::RecordTooLarge,
-                format!(
-                    "the record's {} takes {} bytes once it is encoded, over message.max.bytes ({}); make it smaller, or \
-                     raise that",
-                    self.side.name(),
-                    bytes.len(),
-                    most.record_bytes
-                ),
-            ));
-        }
         let part = match self.side {
             Side::Key => &mut encoded.key,
             Side::Value => &mut encoded.value,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pointsman_schemas::framing::SchemaId;
+use pointsman_schemas::framing::{self, SchemaId};
 
 use crate::base::record::{HEADER_MEMORY, Header, Record};
 
@@ -46,13 +46,6 @@ pub struct Applied {
     pub bytes: usize,
 }
 
-/// The bounds of what is made of records.
-#[derive(Debug, Clone, Copy)]
-pub struct Most {
-    /// The largest record, bytes.
-    pub record_bytes: usize,
-}
-
 impl Side {
     /// The side's bytes.
     pub(super) fn of(self, record: &Record) -> Option<&Bytes> {
@@ -70,11 +63,11 @@ impl Side {
         }
     }
 
-    /// The header that holds a schema's id, as Confluent's `HeaderSchemaIdSerializer` names it.
+    /// The header that holds a schema's id.
     pub(super) const fn header(self) -> &'static str {
         match self {
-            Self::Key => "__key_schema_id",
-            Self::Value => "__value_schema_id",
+            Self::Key => framing::KEY_HEADER,
+            Self::Value => framing::VALUE_HEADER,
         }
     }
 }
