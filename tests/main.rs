@@ -10,6 +10,7 @@
 
 mod abuse;
 mod admin;
+mod apis;
 mod bad_input;
 mod batches;
 mod command_line;

@@ -5,6 +5,7 @@
 //! what was expected. [`kafka_properties`] translates and checks the raw Kafka block.
 
 mod all_mistakes;
+mod apis;
 mod check;
 pub mod env;
 mod findings;
@@ -27,6 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    apis::{Apis, ListenApi},
     limits::Limits,
     raw_properties::RawProperties,
     route::{OnError, Route, Shadow},
@@ -78,6 +80,9 @@ pub struct Listen {
     #[serde(with = "optional_address")]
     #[schemars(with = "String")]
     pub http: Option<SocketAddr>,
+    /// The protocols that are spoken at `unix` and `http`: any of `native`, `grpc`, `cloudevents`, `dapr`, `confluent-v2`. The
+    /// paths of the others are 404. Default `["native", "grpc", "cloudevents"]`.
+    pub apis: Apis,
     /// File that holds the bearer token which TCP clients must send; Kafka's clients send it as the password of SASL PLAIN. Required if
     /// `http` or `kafka` is not a loopback address.
     pub token_file: Option<PathBuf>,
@@ -102,6 +107,7 @@ impl Default for Listen {
             unix: None,
             allow_uids: None,
             http: Some(SocketAddr::from(([127, 0, 0, 1], 8644))),
+            apis: Apis::default(),
             token_file: None,
             kafka: None,
             kafka_partitions: 1,

@@ -26,6 +26,7 @@ pub mod reply;
 mod request;
 pub mod serve;
 pub(crate) mod stream;
+mod surface;
 pub(crate) mod target;
 mod timed;
 pub mod workers;

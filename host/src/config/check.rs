@@ -66,6 +66,12 @@ fn listen(config: &Config, found: &mut Findings<'_>) {
             "nothing to listen on, expected unix = \"<path>\", http = \"<ip:port>\" or kafka = \"<ip:port>\"",
         );
     }
+    if listen.apis.is_empty() {
+        found.add(
+            &["listen", "apis"],
+            "it names no protocol, expected one or more of native, grpc, cloudevents, dapr and confluent-v2",
+        );
+    }
     if listen.allow_uids.is_some() && listen.unix.is_none() {
         found.add(
             &["listen", "allow_uids"],

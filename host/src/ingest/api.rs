@@ -19,7 +19,7 @@ use super::{
     numbering,
     outgoing::Reply,
     stream::{self, Stream},
-    target,
+    surface::Surface,
     timed::{InRequest, Phase},
 };
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
         record::valid_topic,
         token,
     },
-    config::Limits,
+    config::{Apis, Limits},
     ingest::origin,
     ordering::{numbered::Numbered, sequence::Owner},
     pipeline::{NotTaken, Pipeline},
@@ -68,6 +68,8 @@ pub struct Api {
     pub(super) token: Option<String>,
     /// Whether the broker is the embedded one, so that replies must say that nothing is kept.
     embedded: bool,
+    /// The protocols that are spoken.
+    pub(super) apis: Apis,
     /// How long a request's outcomes are waited for, unless the request names a time.
     pub(super) timeout: Duration,
     /// The clients with numbered requests.
@@ -79,11 +81,11 @@ pub struct Api {
 }
 
 impl Api {
-    /// A handler that hands records to this pipeline. `timeout` is for requests that name none.
+    /// A handler that hands records to this pipeline, from clients of these protocols with this token. `timeout` is for requests that name none.
     pub fn new(
         pipeline: Arc<Pipeline>,
         limits: Limits,
-        token: Option<String>,
+        (apis, token): (Apis, Option<String>),
         embedded: bool,
         timeout: Duration,
     ) -> Self {
@@ -93,6 +95,7 @@ impl Api {
             numbered: Numbered::new((&limits).into(), limits.max_wait(), metrics),
             requests: Arc::new(Semaphore::new(limits.requests().min(Semaphore::MAX_PERMITS))),
             limits,
+            apis,
             token,
             embedded,
             timeout,
@@ -117,14 +120,18 @@ impl Api {
             return self.told(self.too_many().problem().document().map(Reply::Whole), begun);
         };
         let (head, mut body) = request.into_parts();
-        let answered = match target::stream_topic(head.uri.path()) {
-            Some(topic) => match self.stream(&head, topic, &from).await {
-                Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
-                Err(error) => Err((error, body)),
-            },
-            None => match self.produce(&head, &mut body, from.owner).await {
-                Ok(response) => Ok(response.map(Reply::Whole)),
-                Err(error) => Err((error, body)),
+        let surface = Surface::of(&head);
+        let answered = match self.admit(&head, surface, &from) {
+            Err(error) => Err((error, body)),
+            Ok(()) => match surface {
+                Surface::Stream(topic) => match self.stream(&head, topic, &from).await {
+                    Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
+                    Err(error) => Err((error, body)),
+                },
+                Surface::Records => match self.produce(&head, &mut body, from.owner).await {
+                    Ok(response) => Ok(response.map(Reply::Whole)),
+                    Err(error) => Err((error, body)),
+                },
             },
         };
         let response = match answered {
@@ -134,10 +141,22 @@ impl Api {
                 if !head.headers.contains_key(EXPECT) {
                     body::discard(&mut body, &self.limits).await;
                 }
-                error.problem().document().map(Reply::Whole)
+                surface.refusal(&error)
             }
         };
         self.told(response, begun)
+    }
+
+    /// What is checked of every request, by whatever protocol it comes.
+    fn admit(&self, head: &Parts, surface: Surface<'_>, from: &Connection) -> Result<(), IngestError> {
+        if from.owner.is_tcp() {
+            self.authorize(&head.headers)?;
+        }
+        self.check_header_size(head)?;
+        match self.apis.have(surface.api()) {
+            true => Ok(()),
+            false => Err(surface.is_off()),
+        }
     }
 
     /// Replies to a request of which nothing can be read.
@@ -168,10 +187,6 @@ impl Api {
 
     /// Opens a stream, after every check that is possible before its first record.
     async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, IngestError> {
-        if from.owner.is_tcp() {
-            self.authorize(&head.headers)?;
-        }
-        self.check_header_size(head)?;
         if head.method != Method::POST {
             return Err(IngestError::MethodNotAllowed("POST"));
         }

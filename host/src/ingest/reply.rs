@@ -1,9 +1,10 @@
 //! The reply to a request: one outcome for each record, in the order of the request.
 
+mod outcomes;
 mod packed;
 mod told;
 
-use std::{borrow::Cow, io::Write as _};
+use std::io::Write as _;
 
 use bytes::Bytes;
 use hyper::{
@@ -12,27 +13,21 @@ use hyper::{
 };
 use pointsman_schemas::framing::SchemaId;
 
-use self::told::Told;
+pub(super) use self::{
+    outcomes::{Outcomes, most_bytes},
+    told::Told,
+};
 use super::{outgoing::counted, parse::PACKED};
 use crate::{
     admission::Reservation,
-    base::outcome::{Ack, Code, Kind, Outcome, REPLY_BYTES_A_RECORD, RecordError},
-    ordering::sequence::Settled,
-    pipeline::{Submitted, Trace, Traced, TracedTenant},
+    base::outcome::{Ack, Kind, Outcome, REPLY_BYTES_A_RECORD, RecordError},
+    pipeline::{Traced, TracedTenant},
     plugin::Pool,
     schemas::WrittenBy,
 };
 
 /// Bytes in a reply for a record that was `acked`.
 const ACKED_BYTES: usize = 96;
-
-/// What the reply says of a record whose outcome is unknown when the request's time is up.
-static NOT_IN_TIME: Outcome = Outcome::Unknown(RecordError {
-    code: Code::RequestTimeout,
-    message: Cow::Borrowed(
-        "the record has no outcome within the request's time (Pointsman-Timeout-Ms); it may still be written, now or later",
-    ),
-});
 
 /// The form of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,53 +54,15 @@ impl Form {
 }
 
 /// The reply to `ack=all`: every outcome.
-pub fn outcomes(submitted: Submitted, form: Form) -> Response<Bytes> {
-    let batch = &submitted.batch;
-    let outcomes = (0..batch.len()).map(|index| (batch.outcome(index).unwrap_or(&NOT_IN_TIME), false));
-    let trace = submitted.trace.as_ref();
-    all(batch.generation(), outcomes, trace, form, submitted.reply)
-}
-
-/// The most memory that a reply with these outcomes takes.
-pub fn most_bytes(settled: &Settled) -> usize {
-    let told = settled.records().iter().map(|stored| {
-        // Twice, since each character may need an escape.
-        let message = stored.outcome.error().map_or(0, |error| 2 * error.message.len());
-        REPLY_BYTES_A_RECORD + message
-    });
-    told.sum()
-}
-
-/// The reply to a numbered request: every outcome, remembered or new. `held` is the memory for the reply.
-pub fn settled(settled: &Settled, trace: Option<&Trace>, form: Form, held: Option<Reservation>) -> Response<Bytes> {
-    let outcomes = settled.records().iter().map(|stored| (&stored.outcome, stored.late));
-    all(settled.generation, outcomes, trace, form, held)
-}
-
-/// A reply with these outcomes. Each comes with whether it is late.
-fn all<'o>(
-    generation: u32,
-    outcomes: impl ExactSizeIterator<Item = (&'o Outcome, bool)>,
-    trace: Option<&'o Trace>,
-    form: Form,
-    held: Option<Reservation>,
-) -> Response<Bytes> {
+pub(super) fn told(mut outcomes: Outcomes, form: Form) -> Response<Bytes> {
     let count = outcomes.len();
     let mut kinds = [0; 4];
-    let told = outcomes.enumerate().map(|(index, (outcome, late))| {
-        kinds[outcome.kind() as usize] += 1;
-        Told {
-            index,
-            outcome,
-            late,
-            traced: trace.map_or(Traced::default(), |trace| trace.of(index)),
-        }
-    });
+    let all = outcomes.all().inspect(|told| kinds[told.outcome.kind() as usize] += 1);
     let body = match form {
-        Form::Json => json_body(generation, told),
-        Form::Packed => packed::body(generation, 0, told),
+        Form::Json => json_body(outcomes.generation(), all),
+        Form::Packed => packed::body(outcomes.generation(), 0, all),
     };
-    response(status(kinds, count), body, form, held)
+    response(status(kinds, count), body, form, outcomes.take_held())
 }
 
 fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> Vec<u8> {
@@ -128,32 +85,22 @@ fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> V
 }
 
 /// The reply to `ack=none`: the records that were refused or failed so far. The others are under way.
-pub fn accepted(submitted: Submitted, form: Form) -> Response<Bytes> {
-    let batch = &submitted.batch;
-    let refused: Vec<Told<'_>> = (0..batch.len())
-        .filter_map(|index| Some((index, batch.outcome(index)?)))
-        .filter(|(_, outcome)| matches!(outcome.kind(), Kind::Rejected | Kind::Failed))
-        .map(|(index, outcome)| Told {
-            index,
-            outcome,
-            late: false,
-            traced: Traced::default(),
-        })
-        .collect();
+pub(super) fn accepted(mut outcomes: Outcomes, form: Form) -> Response<Bytes> {
+    let refused = outcomes.refused();
     let mut kinds = [0; 4];
     for told in &refused {
         kinds[told.outcome.kind() as usize] += 1;
     }
-    let accepted = batch.len() - refused.len();
+    let accepted = outcomes.len() - refused.len();
     let status = match accepted {
-        0 => status(kinds, batch.len()),
+        0 => status(kinds, outcomes.len()),
         _ => StatusCode::ACCEPTED,
     };
     let body = match form {
         Form::Json => json_accepted(accepted, &refused),
-        Form::Packed => packed::body(batch.generation(), accepted, refused.into_iter()),
+        Form::Packed => packed::body(outcomes.generation(), accepted, refused.into_iter()),
     };
-    response(status, body, form, submitted.reply)
+    response(status, body, form, outcomes.take_held())
 }
 
 fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {

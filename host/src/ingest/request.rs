@@ -19,7 +19,7 @@ use super::{
     numbering,
     parse::{Context, Format, Memory},
     records,
-    reply::{self, Form},
+    reply::{self, Form, Outcomes},
     target,
 };
 use crate::{
@@ -39,19 +39,19 @@ const MAX_TIMEOUT_MS: u64 = 86_400_000;
 const LONG_REPLY: usize = 512;
 
 /// What a request asks for, beside its records.
-struct Wishes {
-    ack: AckMode,
-    /// Whether the reply says which plugin was asked.
-    trace: bool,
-    form: Form,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    pub(super) ack: AckMode,
+    /// Whether the reply says how each record was decided.
+    pub(super) trace: bool,
     /// Time until which outcomes are waited for.
-    deadline: Instant,
+    pub(super) deadline: Instant,
 }
 
 /// The records of a request, and the room that they hold.
-struct Request {
-    records: Vec<Parsed>,
-    room: Reservation,
+pub(super) struct Request {
+    pub(super) records: Vec<Parsed>,
+    pub(super) room: Reservation,
 }
 
 impl Api {
@@ -62,10 +62,6 @@ impl Api {
         body: &mut Incoming,
         owner: Owner,
     ) -> Result<Response<Bytes>, IngestError> {
-        if owner.is_tcp() {
-            self.authorize(&head.headers)?;
-        }
-        self.check_header_size(head)?;
         let number = numbering::of(&head.headers, owner)?;
         let deadline = Instant::now() + self.timeout(&head.headers)?;
         let target = target::of(&head.method, head.uri.path(), head.uri.query())?;
@@ -73,24 +69,41 @@ impl Api {
             Some(topic) => Some(self.topic(topic).await?),
             None => None,
         };
-        if number.is_some() && target.ack == AckMode::Unwaited {
-            return Err(IngestError::BadQuery(
-                "a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; omit ack=none, \
-                 or the number"
-                    .to_owned(),
-            ));
-        }
         let wishes = Wishes {
             ack: target.ack,
             trace: wants_trace(&head.headers),
-            form: Form::of(&head.headers),
             deadline,
         };
+        let form = Form::of(&head.headers);
+        check_ack(number.as_ref(), wishes.ack)?;
         let request = self.read(head, body, topic).await?;
+        let outcomes = self.take(number, request, &wishes).await?;
+        let reply = match wishes.ack {
+            AckMode::Waited | AckMode::Streamed => reply::told,
+            AckMode::Unwaited => reply::accepted,
+        };
+        Ok(self.write(outcomes, |outcomes| reply(outcomes, form)).await)
+    }
+
+    /// Takes the records of a request, or nothing of it, and waits for their outcomes as it wishes.
+    pub(super) async fn take(
+        &self,
+        number: Option<Number>,
+        request: Request,
+        wishes: &Wishes,
+    ) -> Result<Outcomes, IngestError> {
         match number {
-            Some(number) => self.answer_numbered(number, request, &wishes).await,
-            None => self.answer(request, &wishes).await,
+            Some(number) => self.take_numbered(number, request, wishes).await,
+            None => self.take_at_once(request, wishes).await,
         }
+    }
+
+    /// Writes a reply by `write`, in a turn of its own if it is long.
+    pub(super) async fn write<T>(&self, outcomes: Outcomes, write: impl FnOnce(Outcomes) -> T) -> T {
+        let turn = self.pipeline.long_work.permit(outcomes.len() > LONG_REPLY).await;
+        let written = write(outcomes);
+        turn.end().await;
+        written
     }
 
     /// Reads the body and makes records of it.
@@ -106,10 +119,10 @@ impl Api {
         Ok(Request { records, room })
     }
 
-    /// Replies to a request without a number, which is handed over at once.
-    async fn answer(&self, request: Request, wishes: &Wishes) -> Result<Response<Bytes>, IngestError> {
+    /// Takes a request without a number, which is handed over at once.
+    async fn take_at_once(&self, request: Request, wishes: &Wishes) -> Result<Outcomes, IngestError> {
         let Request { records, room } = request;
-        let &Wishes { ack, trace, form, .. } = wishes;
+        let &Wishes { ack, trace, .. } = wishes;
         let pipeline = Arc::clone(&self.pipeline);
         let submitted = detached(async move {
             let submitting = pipeline.submit(records, Some(room), Mode { ack, trace });
@@ -117,25 +130,14 @@ impl Api {
         })
         .await?;
         if ack == AckMode::Waited {
-            // The reply calls an outcome that is missing then `unknown`.
+            // An outcome that is missing then is told as `unknown`.
             let _ = tokio::time::timeout_at(wishes.deadline.into(), submitted.batch.done()).await;
         }
-        let turn = self.pipeline.long_work.permit(submitted.batch.len() > LONG_REPLY).await;
-        let reply = match ack {
-            AckMode::Waited | AckMode::Streamed => reply::outcomes(submitted, form),
-            AckMode::Unwaited => reply::accepted(submitted, form),
-        };
-        turn.end().await;
-        Ok(reply)
+        Ok(submitted.into())
     }
 
-    /// Replies to a request with a number: hands it over in its turn, or replies from memory.
-    async fn answer_numbered(
-        &self,
-        number: Number,
-        request: Request,
-        wishes: &Wishes,
-    ) -> Result<Response<Bytes>, IngestError> {
+    /// Takes a request with a number in its turn, or has its outcomes from memory.
+    async fn take_numbered(&self, number: Number, request: Request, wishes: &Wishes) -> Result<Outcomes, IngestError> {
         let deadline = wishes.deadline.into();
         let turn = self.begin(number, &request.records);
         let Ok(begun) = tokio::time::timeout_at(deadline, turn).await else {
@@ -143,7 +145,7 @@ impl Api {
         };
         let outcomes = self.outcomes(begun?, request, wishes);
         match tokio::time::timeout_at(deadline, outcomes).await {
-            Ok(answered) => answered,
+            Ok(outcomes) => outcomes,
             Err(_) => Err(still_unknown()),
         }
     }
@@ -160,14 +162,14 @@ impl Api {
         })
     }
 
-    async fn outcomes(&self, begun: Begun, request: Request, wishes: &Wishes) -> Result<Response<Bytes>, IngestError> {
+    async fn outcomes(&self, begun: Begun, request: Request, wishes: &Wishes) -> Result<Outcomes, IngestError> {
         let Request { records, room } = request;
-        let &Wishes { trace, form, .. } = wishes;
+        let trace = wishes.trace;
         let permit = match begun {
             Begun::Send(permit) => permit,
             Begun::Settled(settled) => {
                 drop(records);
-                return Ok(reply::settled(&settled, None, form, Some(room)));
+                return Ok(Outcomes::remembered(settled, Some(room)));
             }
             Begun::UnderWay(under_way) => {
                 // The records will not be sent, so others may have their room.
@@ -175,7 +177,7 @@ impl Api {
                 let settled = under_way.outcomes().await.ok_or_else(lost)?;
                 let mut held = self.pipeline.admission.reservation();
                 held.grow(reply::most_bytes(&settled)).await?;
-                return Ok(reply::settled(&settled, None, form, Some(held)));
+                return Ok(Outcomes::remembered(settled, Some(held)));
             }
         };
         let pipeline = Arc::clone(&self.pipeline);
@@ -184,12 +186,7 @@ impl Api {
             Ok::<_, IngestError>(produced)
         })
         .await?;
-        Ok(reply::settled(
-            &produced.settled,
-            produced.trace.as_ref(),
-            form,
-            produced.reply,
-        ))
+        Ok(produced.into())
     }
 
     /// How long the outcomes of this request are waited for.
@@ -205,6 +202,18 @@ impl Api {
             ))),
         }
     }
+}
+
+/// A numbered request is always waited for.
+pub(super) fn check_ack(number: Option<&Number>, ack: AckMode) -> Result<(), IngestError> {
+    if number.is_some() && ack == AckMode::Unwaited {
+        return Err(IngestError::BadQuery(
+            "a numbered request cannot have ack=none: whether the next one may be taken depends on its outcomes; omit ack=none, \
+             or the number"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Runs the work to its end, whatever the client does: a client that goes away drops the future of its request, and

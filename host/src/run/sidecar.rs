@@ -113,7 +113,7 @@ impl Sidecar {
         let api = Arc::new(Api::new(
             Arc::clone(&pipeline),
             config.limits.clone(),
-            token,
+            (config.listen.apis.clone(), token),
             broker.is_some(),
             Duration::from_millis(properties.delivery_ms) + BEYOND_DELIVERY,
         ));

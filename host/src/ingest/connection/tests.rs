@@ -15,7 +15,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Limits, Listen},
+    config::{Apis, Limits, Listen},
     ingest::{api::Api, serve::Server, workers::Workers},
     pipeline,
     produce::memory::MemoryProducer,
@@ -67,7 +67,13 @@ impl Client {
         let (limits, producer) = (Limits::default(), Arc::new(MemoryProducer::default()));
         producer.create_topic("t", 1);
         let pipeline = pipeline::tests::pipeline(&producer, &limits);
-        let api = Api::new(pipeline, limits.clone(), None, false, Duration::from_secs(100));
+        let api = Api::new(
+            pipeline,
+            limits.clone(),
+            (Apis::default(), None),
+            false,
+            Duration::from_secs(100),
+        );
         let workers = Workers::start().unwrap();
         let server = Arc::new(Server::new(
             Arc::new(api),

@@ -3,12 +3,12 @@
 use crate::{base::outcome::Outcome, pipeline::Traced};
 
 /// What a reply says of one record.
-pub(super) struct Told<'o> {
+pub(in crate::ingest) struct Told<'o> {
     /// Index of the record in the request.
-    pub(super) index: usize,
-    pub(super) outcome: &'o Outcome,
+    pub(in crate::ingest) index: usize,
+    pub(in crate::ingest) outcome: &'o Outcome,
     /// Whether a repeat of the request handed the record over.
-    pub(super) late: bool,
+    pub(in crate::ingest) late: bool,
     /// How it was decided, as far as the client wants a trace.
-    pub(super) traced: Traced<'o>,
+    pub(in crate::ingest) traced: Traced<'o>,
 }

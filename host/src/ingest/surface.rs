@@ -1,0 +1,46 @@
+//! By which protocol a request comes, as its head says.
+
+use hyper::{Response, http::request::Parts};
+
+use super::{error::IngestError, outgoing::Reply, target};
+use crate::config::ListenApi;
+
+/// A protocol, and what of it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surface<'h> {
+    /// The sidecar's own: records, and their outcomes in the reply. Also for whatever no other protocol has.
+    Records,
+    /// The sidecar's own: a stream to this topic, which is not checked.
+    Stream(&'h str),
+}
+
+impl<'h> Surface<'h> {
+    pub(super) fn of(head: &'h Parts) -> Self {
+        match target::stream_topic(head.uri.path()) {
+            Some(topic) => Self::Stream(topic),
+            None => Self::Records,
+        }
+    }
+
+    /// What `listen.apis` must have.
+    pub(super) fn api(self) -> ListenApi {
+        match self {
+            Self::Records | Self::Stream(_) => ListenApi::Native,
+        }
+    }
+
+    /// 404: the protocol is not spoken here.
+    pub(super) fn is_off(self) -> IngestError {
+        let name = self.api().name();
+        IngestError::NotFound(format!(
+            "the sidecar does not speak this protocol; add \"{name}\" to apis of [listen] in its configuration"
+        ))
+    }
+
+    /// The reply to a request that is not taken, as clients of this protocol know it.
+    pub(super) fn refusal(self, error: &IngestError) -> Response<Reply> {
+        match self {
+            Self::Records | Self::Stream(_) => error.problem().document().map(Reply::Whole),
+        }
+    }
+}
