@@ -19,6 +19,7 @@ mod configuration_tools;
 mod documentation;
 mod drain;
 mod foreign_records;
+mod grpc;
 mod hostile;
 mod kafka_listener;
 mod limits;
@@ -48,6 +49,7 @@ mod support {
     pub(crate) mod components;
     pub(crate) mod consumer;
     pub(crate) mod files;
+    pub(crate) mod grpc;
     pub(crate) mod http;
     pub(crate) mod http2;
     pub(crate) mod kafka;

@@ -15,10 +15,11 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     body,
     error::IngestError,
+    grpc::{Readiness, services::Services},
     incoming::Incoming,
     numbering,
-    outgoing::Reply,
-    stream::{self, Stream},
+    outgoing::{CountedAs, Reply},
+    stream::{self, Framing, Stream},
     surface::Surface,
     timed::{InRequest, Phase},
 };
@@ -70,6 +71,8 @@ pub struct Api {
     embedded: bool,
     /// The protocols that are spoken.
     pub(super) apis: Apis,
+    /// What gRPC has beside records.
+    pub(super) services: Services,
     /// How long a request's outcomes are waited for, unless the request names a time.
     pub(super) timeout: Duration,
     /// The clients with numbered requests.
@@ -86,7 +89,7 @@ impl Api {
         pipeline: Arc<Pipeline>,
         limits: Limits,
         (apis, token): (Apis, Option<String>),
-        embedded: bool,
+        (embedded, readiness): (bool, Readiness),
         timeout: Duration,
     ) -> Self {
         let metrics = Arc::clone(&pipeline.metrics);
@@ -96,6 +99,7 @@ impl Api {
             requests: Arc::new(Semaphore::new(limits.requests().min(Semaphore::MAX_PERMITS))),
             limits,
             apis,
+            services: Services::new(readiness),
             token,
             embedded,
             timeout,
@@ -116,29 +120,33 @@ impl Api {
     /// Replies to any request.
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
-        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
-            return self.told(self.too_many().problem().document().map(Reply::Whole), begun);
-        };
         let (head, mut body) = request.into_parts();
+        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+            let refusal = Surface::of(&head).refusal(&self.too_many());
+            return self.told(refusal, begun);
+        };
         let surface = Surface::of(&head);
         let answered = match self.admit(&head, surface, &from) {
-            Err(error) => Err((error, body)),
+            Err(error) => Err((error, Some(body))),
             Ok(()) => match surface {
+                Surface::Grpc(method) => self.call(method, &head, body, from, permit).await,
                 Surface::Stream(topic) => match self.stream(&head, topic, &from).await {
                     Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
-                    Err(error) => Err((error, body)),
+                    Err(error) => Err((error, Some(body))),
                 },
                 Surface::Records => match self.produce(&head, &mut body, from.owner).await {
                     Ok(response) => Ok(response.map(Reply::Whole)),
-                    Err(error) => Err((error, body)),
+                    Err(error) => Err((error, Some(body))),
                 },
             },
         };
         let response = match answered {
             Ok(response) => response,
-            Err((error, mut body)) => {
+            Err((error, body)) => {
                 // A client that waits for 100 Continue has sent nothing yet, and reading would ask it to send.
-                if !head.headers.contains_key(EXPECT) {
+                if let Some(mut body) = body
+                    && !head.headers.contains_key(EXPECT)
+                {
                     body::discard(&mut body, &self.limits).await;
                 }
                 surface.refusal(&error)
@@ -172,9 +180,9 @@ impl Api {
                 .headers_mut()
                 .insert(EMBEDDED, HeaderValue::from_static("true"));
         }
-        self.pipeline
-            .metrics
-            .request(response.status().as_u16(), begun.elapsed());
+        let counted_as = response.extensions().get::<CountedAs>();
+        let status = counted_as.map_or(response.status(), |CountedAs(status)| *status);
+        self.pipeline.metrics.request(status.as_u16(), begun.elapsed());
         response
     }
 
@@ -205,9 +213,9 @@ impl Api {
         Ok(Stream {
             pipeline: Arc::clone(&self.pipeline),
             limits: self.limits.clone(),
-            topic,
             trace: wants_trace(&head.headers),
             drain: from.drain.clone(),
+            framing: Framing::Lines(topic),
         })
     }
 

@@ -26,6 +26,16 @@ pub(super) struct Whole {
 
 /// Reads a body. Errors: 413 over the limit, 503 without room, 408 for a slow body, 400 for one that breaks off.
 pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admission) -> Result<Whole, IngestError> {
+    read_by(body, limits, admission, |_| Ok(())).await
+}
+
+/// Like [`read`]; `look` is shown what has come, and may refuse the rest.
+pub(super) async fn read_by(
+    body: &mut Incoming,
+    limits: &Limits,
+    admission: &Admission,
+    look: impl Fn(&[u8]) -> Result<(), IngestError>,
+) -> Result<Whole, IngestError> {
     let length = match body.length().map(usize::try_from) {
         Some(Ok(length)) if length <= limits.max_body_bytes => Some(length),
         Some(_) => return Err(too_large(limits)),
@@ -35,7 +45,7 @@ pub(super) async fn read(body: &mut Incoming, limits: &Limits, admission: &Admis
     if let Some(length) = length {
         room.announce(length);
     }
-    let reading = collect(body, length, limits, room);
+    let reading = collect(body, length, (limits, look), room);
     match tokio::time::timeout(limits.body_timeout(), reading).await {
         Ok(whole) => whole,
         Err(_) => Err(timeout(format!(
@@ -64,7 +74,7 @@ pub(super) async fn discard(body: &mut Incoming, limits: &Limits) {
 async fn collect(
     body: &mut Incoming,
     length: Option<usize>,
-    limits: &Limits,
+    (limits, look): (&Limits, impl Fn(&[u8]) -> Result<(), IngestError>),
     mut room: Room,
 ) -> Result<Whole, IngestError> {
     let mut bytes = Vec::new();
@@ -90,6 +100,7 @@ async fn collect(
             bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&data);
+        look(&bytes)?;
         room.arrived(data.len());
         body.release(data.len());
     }

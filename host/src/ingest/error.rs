@@ -94,6 +94,12 @@ pub enum IngestError {
         /// The byte of the error, from 0.
         offset: usize,
     },
+    /// A message of gRPC cannot be read.
+    #[error("{0}")]
+    InvalidMessage(String),
+    /// No such method is there.
+    #[error("{0}")]
+    UnknownMethod(String),
     /// The number of the request does not fit, or its turn did not come in time.
     #[error("{}", not_begun(.0))]
     NotBegun(#[from] NotBegun),
@@ -167,6 +173,8 @@ impl IngestError {
                 let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid_packed", self.to_string());
                 return problem.at(Position::Byte(*offset));
             }
+            Self::InvalidMessage(_) => (StatusCode::BAD_REQUEST, "invalid_message"),
+            Self::UnknownMethod(_) => (StatusCode::NOT_IMPLEMENTED, "unknown_method"),
             Self::NotBegun(NotBegun::Refused(refusal)) => {
                 let status = match refusal {
                     refusal if refusal.is_conflict() => StatusCode::CONFLICT,

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use hyper::{
     HeaderMap, Request, Response,
+    body::Body as _,
     header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue},
     http::request::Parts,
 };
@@ -34,9 +35,10 @@ use self::bounds::Bounds;
 use super::{
     api::{Api, Connection},
     error::IngestError,
+    grpc::status,
     incoming::Incoming,
     life::{Life, Socket, look_again},
-    outgoing::Reply,
+    outgoing::{Reply, Served},
     stream,
     timed::Timed,
 };
@@ -181,6 +183,11 @@ async fn answer(
     };
     let written = match reply {
         Reply::Whole(bytes) => send(&mut stream, bytes, true, admission, Some(write)).await,
+        Reply::WithTrailers(bytes, trailers) => {
+            let sent = send(&mut stream, bytes, false, admission, Some(write)).await;
+            sent.and_then(|()| end(&mut stream, Some(trailers)))
+        }
+        Reply::Served(served) => send_served(&mut stream, served, admission, write).await,
         Reply::Stream(body) => send_stream(&mut stream, body, admission, write).await,
     };
     if written.is_err() {
@@ -288,7 +295,41 @@ async fn send_stream(
             () = unread(&body, write) => return Err(NotWritten),
         }
     }
-    stream.send_data(Bytes::new(), true).map_err(|_| NotWritten)
+    let trailers = body.trailers.take();
+    end(stream, trailers)
+}
+
+/// Sends what tonic answers, until it ends or the process does.
+async fn send_served(
+    stream: &mut SendStream<Bytes>,
+    mut served: Served,
+    admission: &Admission,
+    write: Duration,
+) -> Result<(), NotWritten> {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            _ = poll_fn(|context| stream.poll_reset(context)) => return Err(NotWritten),
+            frame = poll_fn(|context| Pin::new(&mut served.body).poll_frame(context)) => frame,
+            _ = served.drain.wait_for(|drain| *drain) => None,
+        };
+        let frame = match frame {
+            None => return end(stream, Some(status::draining())),
+            Some(frame) => frame.map_err(|_| NotWritten)?,
+        };
+        match frame.into_data() {
+            Ok(data) => send(stream, data, false, admission, Some(write)).await?,
+            Err(frame) => return end(stream, frame.into_trailers().ok()),
+        }
+    }
+}
+
+fn end(stream: &mut SendStream<Bytes>, trailers: Option<HeaderMap>) -> Result<(), NotWritten> {
+    let sent = match trailers {
+        None => stream.send_data(Bytes::new(), true),
+        Some(trailers) => stream.send_trailers(trailers),
+    };
+    sent.map_err(|_| NotWritten)
 }
 
 /// Waits until the stream has ended, and for `write` after that.

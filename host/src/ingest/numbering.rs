@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use pointsman_proto::v1;
 
 use super::error::IngestError;
-use crate::ordering::sequence::{Name, Number, Owner};
+use crate::{
+    base::metrics::Metrics,
+    ordering::{
+        numbered::NotBegun,
+        sequence::{Name, Number, Owner},
+    },
+};
 
 const CLIENT: &str = "pointsman-client";
 const EPOCH: &str = "pointsman-epoch";
@@ -51,6 +58,32 @@ pub(crate) fn of(headers: &HeaderMap, owner: Owner) -> Result<Option<Number>, In
     }))
 }
 
+/// The number that a message of gRPC has; 400 for what is no number.
+pub(super) fn of_message(given: &v1::Number, owner: Owner) -> Result<Number, IngestError> {
+    if !(1..=MAX_SEQUENCE).contains(&given.sequence) {
+        return Err(bad(format!(
+            "the number's sequence is {}; send one from 1 to {MAX_SEQUENCE}",
+            given.sequence
+        )));
+    }
+    Ok(Number {
+        name: Name::new(owner, client(given.client.as_bytes())?),
+        epoch: given.epoch,
+        sequence: given.sequence,
+        span: 1,
+        resume: given.resume,
+    })
+}
+
+/// Counts a request whose number did not fit.
+pub(super) fn count(error: &NotBegun, metrics: &Metrics) {
+    if let NotBegun::Refused(refusal) = error
+        && refusal.is_conflict()
+    {
+        metrics.sequence_conflict(refusal.code());
+    }
+}
+
 /// The only value of a header; 400 if it has more than one.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h [u8]>, IngestError> {
     let mut values = headers.get_all(name).iter();
@@ -66,7 +99,7 @@ fn client(given: &[u8]) -> Result<Arc<str>, IngestError> {
             Ok(Arc::from(name))
         }
         _ => Err(bad(format!(
-            "Pointsman-Client is not a client's name; send 1 to {MAX_CLIENT} visible ASCII characters"
+            "Pointsman-Client, or client of a number, is not a client's name; send 1 to {MAX_CLIENT} visible ASCII characters"
         ))),
     }
 }

@@ -3,20 +3,40 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::{
+    HeaderMap, StatusCode,
+    body::{Body, Frame, SizeHint},
+};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::stream::body::Body as StreamBody;
 use crate::admission::Reservation;
 
-/// A whole reply, or the reply of a stream.
+/// A whole reply, or one that is being made.
 pub(super) enum Reply {
     Whole(Bytes),
+    /// A whole reply, and what comes after it.
+    WithTrailers(Bytes, HeaderMap),
     Stream(StreamBody),
+    Served(Served),
 }
+
+/// What tonic answers, and what the call holds.
+pub(super) struct Served {
+    pub(super) body: tonic::body::Body,
+    /// Becomes true when the process is about to end.
+    pub(super) drain: watch::Receiver<bool>,
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _held: Reservation,
+}
+
+/// The status that a reply counts as in metrics, where its own says nothing. An extension of the response.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CountedAs(pub(super) StatusCode);
 
 /// The text of a reply, and its room until the last byte is written.
 struct Counted {
@@ -39,16 +59,21 @@ pub(super) fn counted(text: Vec<u8>, held: Option<Reservation>) -> Bytes {
     Bytes::from_owner(Counted { text, _held: held })
 }
 
-/// For hyper, which writes HTTP/1.1.
+/// For hyper, which writes HTTP/1.1. What gRPC answers comes here only where a caller has none of HTTP/2, which
+/// is refused without trailers.
 impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match self.get_mut() {
-            Self::Whole(bytes) if bytes.is_empty() => None,
-            Self::Whole(bytes) => Some(std::mem::take(bytes)),
-            Self::Stream(stream) => std::task::ready!(stream.poll_piece(context)),
+            Self::Whole(bytes) | Self::WithTrailers(bytes, _) if !bytes.is_empty() => Some(std::mem::take(bytes)),
+            Self::Whole(_) | Self::WithTrailers(..) => None,
+            Self::Stream(stream) => ready!(stream.poll_piece(context)),
+            Self::Served(served) => {
+                let frame = ready!(Pin::new(&mut served.body).poll_frame(context));
+                frame.and_then(|frame| frame.ok()?.into_data().ok())
+            }
         };
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
@@ -60,7 +85,7 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::WithTrailers(..) | Self::Stream(_) | Self::Served(_) => SizeHint::default(),
         }
     }
 }

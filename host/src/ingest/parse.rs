@@ -17,7 +17,11 @@ use hyper::{
 };
 
 pub use self::{context::Context, memory::Memory};
-pub(super) use self::{context::no_memory, memory::NoMemory, wire::MAX_HEADERS};
+pub(super) use self::{
+    context::{no_memory, too_many},
+    memory::NoMemory,
+    wire::{MAX_HEADERS, malformed, timestamp},
+};
 use super::error::IngestError;
 use crate::pipeline::Parsed;
 

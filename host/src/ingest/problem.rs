@@ -97,6 +97,21 @@ impl Problem {
         Self { expected, ..self }
     }
 
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// For programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The sequence that would be taken, and its epoch.
+    pub fn expected(&self) -> Option<(u64, u64)> {
+        self.expected
+    }
+
     /// What happened, and what to do.
     pub fn detail(&self) -> &str {
         &self.detail

@@ -116,6 +116,15 @@ fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {
     body
 }
 
+/// The status of a reply with all these outcomes.
+pub(super) fn status_of(outcomes: &Outcomes) -> StatusCode {
+    let mut kinds = [0; 4];
+    for told in outcomes.all() {
+        kinds[told.outcome.kind() as usize] += 1;
+    }
+    status(kinds, outcomes.len())
+}
+
 /// If all outcomes are of one kind, the kind has a status of its own; a mixture is 207.
 fn status(kinds: [usize; 4], all: usize) -> StatusCode {
     let only = |kind: Kind| kinds[kind as usize] == all;

@@ -153,13 +153,8 @@ impl Api {
     /// Waits for the turn of the request.
     async fn begin(&self, number: Number, records: &[Parsed]) -> Result<Begun, NotBegun> {
         let content = self.numbered.content(records);
-        self.numbered.begin(number, content).await.inspect_err(|error| {
-            if let NotBegun::Refused(refusal) = error
-                && refusal.is_conflict()
-            {
-                self.pipeline.metrics.sequence_conflict(refusal.code());
-            }
-        })
+        let begun = self.numbered.begin(number, content).await;
+        begun.inspect_err(|error| numbering::count(error, &self.pipeline.metrics))
     }
 
     async fn outcomes(&self, begun: Begun, request: Request, wishes: &Wishes) -> Result<Outcomes, IngestError> {
@@ -190,7 +185,7 @@ impl Api {
     }
 
     /// How long the outcomes of this request are waited for.
-    fn timeout(&self, headers: &HeaderMap) -> Result<Duration, IngestError> {
+    pub(super) fn timeout(&self, headers: &HeaderMap) -> Result<Duration, IngestError> {
         let Some(given) = headers.get(TIMEOUT) else {
             return Ok(self.timeout);
         };

@@ -1,16 +1,22 @@
-//! `POST /v1/topics/{topic}/stream`: records in and outcomes out at the same time, one on each line.
+//! Records in and outcomes out at the same time: `POST /v1/topics/{topic}/stream`, a record on each line; and `Stream` of
+//! gRPC, several in each message.
 //!
-//! Each stream has two tasks. The [reader] cuts the body into whole [lines] and hands their records over, in order, as
-//! far as the window has room. The [`outcome_writer`] writes the outcomes in the same order, each as soon as it and all
+//! Each stream has two tasks. The [reader] cuts the body into whole [pieces] and hands their records over, in order, as
+//! far as the window has room: [by_lines] or [by_messages]. The [`outcome_writer`] writes the outcomes in the same order, each as soon as it and all
 //! before it are known. An outcome gives back its room in the window when it has been written to the client. So a
-//! client that does not read is not read any more. The last line says how the stream ended and how many outcomes were
+//! client that does not read is not read any more. The last piece says how the stream ended and how many outcomes were
 //! written; no record after those was taken.
 
 pub(super) mod body;
-mod lines;
+mod by_lines;
+mod by_messages;
+mod end;
+mod framing;
 mod outcome_writer;
 mod parts;
+mod pieces;
 mod reader;
+mod taken;
 mod window;
 
 use std::sync::{
@@ -19,18 +25,19 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use hyper::{
-    HeaderMap, Response,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use hyper::{HeaderMap, Response};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    task::JoinHandle,
     time::timeout,
 };
 
+pub(crate) use self::framing::{Framing, Messages};
 use self::{
     body::Body,
+    end::{End, Form},
     outcome_writer::{NOBODY_READS, OutcomeWriter},
+    taken::Taken,
     window::{WINDOW, Window},
 };
 use super::{
@@ -40,11 +47,7 @@ use super::{
     parse::Format,
     timed::InRequest,
 };
-use crate::{
-    base::metrics::GaugeGuard,
-    config::Limits,
-    pipeline::{NotTaken, Pipeline, Submitted},
-};
+use crate::{base::metrics::GaugeGuard, config::Limits, pipeline::Pipeline};
 
 /// Pieces of the reply between the writer and the connection.
 const PIECES: usize = 16;
@@ -53,56 +56,23 @@ const PIECES: usize = 16;
 pub(crate) struct Stream {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) limits: Limits,
-    pub(crate) topic: Arc<str>,
     pub(crate) trace: bool,
     /// Becomes true when the process is about to end.
     pub(crate) drain: watch::Receiver<bool>,
-}
-
-/// How a stream ended.
-#[derive(Debug, Clone)]
-enum End {
-    /// The client has sent everything.
-    Complete,
-    /// The process is about to end.
-    Drain,
-    /// An error, as `code` and `message`.
-    Error(&'static str, String),
-    /// The client did not read the outcomes.
-    ClientNotReading,
-}
-
-impl End {
-    /// The end of a stream whose next records were not taken.
-    fn not_taken(error: &NotTaken) -> Self {
-        let code = match error {
-            NotTaken::Busy(_) => "busy",
-            NotTaken::TenantMoving { .. } => "tenant_moving",
-            NotTaken::NoTable(_) => "routing_unavailable",
-            NotTaken::Unavailable(_) => "kafka_unavailable",
-        };
-        Self::Error(code, error.to_string())
-    }
-}
-
-/// Records that the reader hands to the writer.
-struct Taken {
-    submitted: Submitted,
-    /// Room in the window, given back as outcomes are written.
-    room: OwnedSemaphorePermit,
+    pub(crate) framing: Framing,
 }
 
 impl Stream {
     /// Begins the stream. The head of the reply goes out at once.
     pub(super) fn begin(self, body: Incoming, in_request: InRequest, permit: OwnedSemaphorePermit) -> Response<Reply> {
+        let form = Form::of(&self.framing);
         let mut response = Response::new(Reply::Stream(Body {
             pieces: self.run(body),
+            trailers: form.trailers(),
             _in_request: in_request,
             _permit: permit,
         }));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        form.dress(response.headers_mut());
         response
     }
 
@@ -117,9 +87,10 @@ impl Stream {
             written: AtomicU64::new(0),
         });
         let open = GaugeGuard::begin(&self.pipeline.metrics.streams);
+        let form = Form::of(&self.framing);
         let reading = tokio::spawn(self.read(body, taken, Arc::clone(&window)));
         tokio::spawn(async move {
-            write(batches, pieces, reading, window).await;
+            write(form, batches, pieces, reading, window).await;
             drop(open);
         });
         answer
@@ -127,17 +98,18 @@ impl Stream {
 }
 
 async fn write(
+    form: Form,
     mut batches: mpsc::Receiver<Taken>,
     pieces: mpsc::Sender<Bytes>,
-    reading: tokio::task::JoinHandle<End>,
+    reading: JoinHandle<End>,
     window: Arc<Window>,
 ) {
     // The last line gets its place first, so that nothing else can block it.
     let Ok(last) = pieces.clone().reserve_owned().await else {
         return;
     };
-    let mut outcome_writer = OutcomeWriter::new(pieces, Arc::clone(&window));
-    let mut not_reading = false;
+    let mut outcome_writer = OutcomeWriter::new(form, pieces, Arc::clone(&window));
+    let mut ended = None;
     loop {
         let written = window.written.load(Ordering::Relaxed);
         let next = match timeout(NOBODY_READS, batches.recv()).await {
@@ -145,45 +117,23 @@ async fn write(
             Ok(None) => break,
             // All outcomes are written, and the window is full of those that the client has not read.
             Err(_) if window.is_full.load(Ordering::Relaxed) && written == window.written.load(Ordering::Relaxed) => {
-                not_reading = true;
+                ended = Some(End::ClientNotReading);
                 break;
             }
             Err(_) => continue,
         };
-        let Taken {
-            mut submitted,
-            mut room,
-        } = next;
-        if outcome_writer.tell(&mut submitted, &mut room).await.is_err() {
-            not_reading = true;
+        if let Err(end) = outcome_writer.tell(next).await {
+            ended = Some(end);
             break;
         }
     }
     // The reader notices this when it hands over the next batch.
     batches.close();
-    let end = match not_reading {
-        true => End::ClientNotReading,
-        false => reading
-            .await
-            .unwrap_or_else(|_| End::Error("internal_error", "the stream met a mistake in the sidecar".to_owned())),
+    let end = match ended {
+        Some(end) => end,
+        None => reading.await.unwrap_or_else(|_| End::lost()),
     };
-    last.send(end.line(outcome_writer.told));
-}
-
-impl End {
-    fn line(&self, told: u64) -> Bytes {
-        let (end, error) = match self {
-            Self::Complete => ("complete", None),
-            Self::Drain => ("drain", None),
-            Self::ClientNotReading => ("client_not_reading", None),
-            Self::Error(code, message) => ("error", Some(serde_json::json!({"code": code, "message": message}))),
-        };
-        let mut line = serde_json::json!({"end": end, "count": told});
-        if let Some(error) = error {
-            line["error"] = error;
-        }
-        Bytes::from(format!("{line}\n"))
-    }
+    last.send(form.end(&end, outcome_writer.told));
 }
 
 /// Only one format can be cut into records while it comes.
@@ -193,21 +143,5 @@ pub(super) fn check_format(headers: &HeaderMap) -> Result<(), IngestError> {
         Format::Json | Format::Octet | Format::Packed => Err(IngestError::UnsupportedContentType(
             "a stream takes application/x-ndjson only: one record a line".to_owned(),
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_line_says_how_it_ended() {
-        let line = |end: End| String::from_utf8(end.line(3).to_vec()).expect("text");
-        assert_eq!(line(End::Complete), "{\"count\":3,\"end\":\"complete\"}\n");
-        let error = line(End::Error("busy", "full".to_owned()));
-        assert!(
-            error.contains("\"end\":\"error\"") && error.contains("\"code\":\"busy\""),
-            "{error}"
-        );
     }
 }

@@ -2,7 +2,15 @@
 
 use hyper::{Response, http::request::Parts};
 
-use super::{error::IngestError, outgoing::Reply, target};
+use super::{
+    error::IngestError,
+    grpc::{
+        call::{self, Method},
+        status,
+    },
+    outgoing::Reply,
+    target,
+};
 use crate::config::ListenApi;
 
 /// A protocol, and what of it is asked for.
@@ -12,10 +20,15 @@ pub(super) enum Surface<'h> {
     Records,
     /// The sidecar's own: a stream to this topic, which is not checked.
     Stream(&'h str),
+    /// A call of gRPC.
+    Grpc(Method),
 }
 
 impl<'h> Surface<'h> {
     pub(super) fn of(head: &'h Parts) -> Self {
+        if call::is_grpc(&head.headers) {
+            return Self::Grpc(Method::of(head.uri.path()));
+        }
         match target::stream_topic(head.uri.path()) {
             Some(topic) => Self::Stream(topic),
             None => Self::Records,
@@ -26,6 +39,7 @@ impl<'h> Surface<'h> {
     pub(super) fn api(self) -> ListenApi {
         match self {
             Self::Records | Self::Stream(_) => ListenApi::Native,
+            Self::Grpc(_) => ListenApi::Grpc,
         }
     }
 
@@ -40,7 +54,9 @@ impl<'h> Surface<'h> {
     /// The reply to a request that is not taken, as clients of this protocol know it.
     pub(super) fn refusal(self, error: &IngestError) -> Response<Reply> {
         match self {
-            Self::Records | Self::Stream(_) => error.problem().document().map(Reply::Whole),
+            // A caller takes this status for a method that is not there.
+            Self::Grpc(_) if !matches!(error, IngestError::NotFound(_)) => status::refusal(error),
+            Self::Records | Self::Stream(_) | Self::Grpc(_) => error.problem().document().map(Reply::Whole),
         }
     }
 }

@@ -26,7 +26,7 @@ use self::{error::AdminError, places::AdminPlace};
 use crate::{
     base::token,
     follow::Follower,
-    ingest::origin,
+    ingest::{grpc::Readiness, origin},
     pipeline::Pipeline,
     produce::Health,
     reload::{CommandError, Done, Reloader},
@@ -160,6 +160,23 @@ impl Admin {
         document(StatusCode::OK, &json!({"live": true}))
     }
 
+    /// What `/ready` says, for who only wants to know yes or no.
+    pub(super) fn readiness(self: &Arc<Self>) -> Readiness {
+        let admin = Arc::clone(self);
+        Readiness::by(move || admin.is_ready())
+    }
+
+    fn is_ready(&self) -> bool {
+        let is_up = matches!(self.pipeline.producer.health(), Health::Up);
+        self.is_ready_with(is_up, self.reloader.readiness().0, self.follower.readiness().0)
+    }
+
+    /// With Kafka, plugins and a routing table, or without some of them.
+    fn is_ready_with(&self, kafka: bool, plugins: bool, routes: bool) -> bool {
+        let serving = self.serving.load(Ordering::Relaxed) && !self.draining.load(Ordering::Relaxed);
+        serving && (kafka || !self.ready_requires_kafka) && plugins && routes
+    }
+
     fn ready(&self) -> Response<Full<Bytes>> {
         let serving = self.serving.load(Ordering::Relaxed);
         let draining = self.draining.load(Ordering::Relaxed);
@@ -169,10 +186,9 @@ impl Admin {
             Health::Down(reason) => ("down", Some(reason)),
             Health::Renewing(reason) => ("renewing", Some(reason)),
         };
-        let kafka = state == "up" || !self.ready_requires_kafka;
         let (plugins, problems) = self.reloader.readiness();
         let (routes, routing) = self.follower.readiness();
-        let ready = serving && !draining && kafka && plugins && routes;
+        let ready = self.is_ready_with(state == "up", plugins, routes);
         let status = if ready {
             StatusCode::OK
         } else {

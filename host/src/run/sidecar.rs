@@ -114,7 +114,7 @@ impl Sidecar {
             Arc::clone(&pipeline),
             config.limits.clone(),
             (config.listen.apis.clone(), token),
-            broker.is_some(),
+            (broker.is_some(), admin.readiness()),
             Duration::from_millis(properties.delivery_ms) + BEYOND_DELIVERY,
         ));
         let sidecar = Self {

@@ -22,7 +22,11 @@ use super::{
 };
 use crate::{
     base::{outcome::Outcome, record::Record},
-    ingest::{incoming::Source, parse::memory::RECORD_BYTES, stream::Stream},
+    ingest::{
+        incoming::Source,
+        parse::memory::RECORD_BYTES,
+        stream::{Framing, Stream},
+    },
     ordering::{
         numbered::{Begun, NotBegun},
         sequence::{Name, Number, Owner, Refusal, Settled},
@@ -299,9 +303,9 @@ async fn stream(sidecar: Sidecar, client: u64, mut rng: Rng) -> Vec<Told> {
     let stream = Stream {
         pipeline: Arc::clone(&sidecar.pipeline),
         limits: sidecar.limits.clone(),
-        topic: Arc::from(TOPIC),
         trace: false,
         drain: sidecar.drain.clone(),
+        framing: Framing::Lines(Arc::from(TOPIC)),
     };
     let (body, parts) = mpsc::channel::<Bytes>(2);
     let mut answer = stream.run(Body(parts));

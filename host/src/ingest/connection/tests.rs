@@ -16,7 +16,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Apis, Limits, Listen},
-    ingest::{api::Api, serve::Server, workers::Workers},
+    ingest::{api::Api, grpc::Readiness, serve::Server, workers::Workers},
     pipeline,
     produce::memory::MemoryProducer,
 };
@@ -71,7 +71,7 @@ impl Client {
             pipeline,
             limits.clone(),
             (Apis::default(), None),
-            false,
+            (false, Readiness::by(|| true)),
             Duration::from_secs(100),
         );
         let workers = Workers::start().unwrap();

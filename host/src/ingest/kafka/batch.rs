@@ -14,8 +14,9 @@ use std::{array, sync::Arc};
 
 use bytes::Bytes;
 
+pub(in crate::ingest) use self::compression::Codec;
+use self::cursor::Cursor;
 pub use self::error::BatchError;
-use self::{compression::Codec, cursor::Cursor};
 use crate::{
     base::record::{BATCH_HEADER, Header, Record},
     config::Limits,

@@ -74,7 +74,7 @@ impl Memory {
     }
 
     /// Counts a record without its bytes.
-    pub(super) fn take_record(&self, parsed: &Parsed) -> Result<(), NoMemory> {
+    pub(in crate::ingest) fn take_record(&self, parsed: &Parsed) -> Result<(), NoMemory> {
         self.take(match parsed {
             Ok(record) => {
                 let names = record.headers.iter().map(|header| header.name.len());

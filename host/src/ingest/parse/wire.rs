@@ -124,7 +124,7 @@ impl Wire<'_> {
 }
 
 /// Checks a time: milliseconds since 1970, at least 1.
-pub(super) fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
+pub(in crate::ingest) fn timestamp(milliseconds: u64) -> Result<i64, RecordError> {
     // To librdkafka, 0 means "now".
     if milliseconds == 0 {
         return Err(malformed(
@@ -168,7 +168,7 @@ fn header(name: Text<'_>, value: HeaderValue<'_>, body: &Bytes, context: &Contex
     })
 }
 
-pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> RecordError {
+pub(in crate::ingest) fn malformed(message: impl Into<Cow<'static, str>>) -> RecordError {
     RecordError::new(Code::MalformedRecord, message)
 }
 

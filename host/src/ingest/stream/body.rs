@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::ingest::timed::InRequest;
@@ -10,6 +11,8 @@ use crate::ingest::timed::InRequest;
 /// The reply of a stream while it is being made.
 pub(in crate::ingest) struct Body {
     pub(super) pieces: mpsc::Receiver<Bytes>,
+    /// What comes after the last piece, if something does.
+    pub(in crate::ingest) trailers: Option<HeaderMap>,
     /// Keeps the connection in a request, and the process alive, until this is dropped.
     pub(super) _in_request: InRequest,
     /// The stream's permit among the requests that may be under way at once.

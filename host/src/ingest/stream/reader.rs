@@ -15,18 +15,16 @@ use tokio::{
 };
 
 use super::{
-    End, Stream, Taken,
-    lines::Lines,
-    parts::{halves, parts},
+    Stream,
+    end::{End, Form},
+    framing::Framing,
+    pieces::Pieces,
+    taken::{Taken, TakenRecords, tell},
     window::Window,
 };
 use crate::{
     admission::Reservation,
-    base::outcome::{Code, RecordError},
-    ingest::{
-        incoming::Source,
-        parse::{self, Memory, memory::RECORD_BYTES},
-    },
+    ingest::incoming::Source,
     pipeline::{NotTaken, Parsed, Pipeline, RequestRoom, RoutedRequest},
     produce::batch::AckMode,
 };
@@ -40,8 +38,6 @@ const LINE_FACTOR: usize = 6;
 const LINE_OVERHEAD: usize = 64 << 10;
 /// Pause between two attempts to get room while many wait for one partition.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
-/// More lines than this take so long to read that they wait for a turn of long work.
-const LONG: usize = 64;
 /// Bytes that are read ahead while records wait for their hand-over.
 const AHEAD: usize = 64 << 10;
 
@@ -51,7 +47,7 @@ impl Stream {
         let linger = match &end {
             End::Complete => Duration::ZERO,
             End::Drain => LINGER_AT_DRAIN,
-            End::Error(..) | End::ClientNotReading => LINGER,
+            End::Error(_) | End::ClientNotReading => LINGER,
         };
         // Closing with unread bytes would reset the connection, and the client might never see the last line.
         tokio::spawn(timeout(linger, async move {
@@ -64,9 +60,13 @@ impl Stream {
 
     async fn read_on<B: Source>(&mut self, body: &mut B, taken: mpsc::Sender<Taken>, window: &Window) -> End {
         let longest_line = self.pipeline.max_record_bytes * LINE_FACTOR + LINE_OVERHEAD;
-        let mut lines = Lines::new(&self.pipeline.admission);
+        let mut lines = Pieces::new(Form::of(&self.framing), &self.limits, &self.pipeline.admission);
         loop {
-            if let Some((whole, held)) = lines.cut() {
+            let whole = match lines.cut() {
+                Ok(whole) => whole,
+                Err(end) => return end,
+            };
+            if let Some((whole, held)) = whole {
                 let took = self.take_all(&whole, &taken, window, body, &mut lines).await;
                 drop(held);
                 if let Err(end) = took {
@@ -82,9 +82,9 @@ impl Stream {
             if lines.has_ended() {
                 return End::Complete;
             }
-            if lines.len() > longest_line {
+            if lines.len() > longest_line && Form::of(&self.framing) == Form::Lines {
                 let message = format!("a line is over {longest_line} bytes, which no record of message.max.bytes is");
-                return End::Error("body_too_large", message);
+                return End::error("body_too_large", message);
             }
             body.release(lines.released());
             let come = tokio::select! {
@@ -95,16 +95,16 @@ impl Stream {
                 come = timeout(self.limits.idle_timeout(), data(body)) => come,
                 () = lines.room().gives_way() => {
                     let message = "a line stood still while others needed its room (limits.max_buffered_bytes)";
-                    return End::Error("busy", message.to_owned());
+                    return End::error("busy", message);
                 }
             };
             match come {
                 Ok(Some(Ok(data))) => lines.add(data),
-                Ok(Some(Err(error))) => return End::Error("incomplete_body", format!("the body broke off: {error}")),
+                Ok(Some(Err(error))) => return End::error("incomplete_body", format!("the body broke off: {error}")),
                 Ok(None) => lines.end(),
                 Err(_) => {
                     let idle = self.limits.idle_timeout_ms;
-                    return End::Error(
+                    return End::error(
                         "stream_idle",
                         format!("nothing came for {idle} ms (limits.idle_timeout_ms)"),
                     );
@@ -113,15 +113,15 @@ impl Stream {
         }
     }
 
-    /// Hands over the records of whole lines, and reads ahead meanwhile: bytes that have come must not stay in the
-    /// connection.
+    /// Hands over the records of whole lines or messages, and reads ahead meanwhile: bytes that have come must not stay in
+    /// the connection.
     async fn take_all<B: Source>(
-        &self,
+        &mut self,
         whole: &Bytes,
         taken: &mpsc::Sender<Taken>,
         window: &Window,
         body: &mut B,
-        lines: &mut Lines,
+        lines: &mut Pieces,
     ) -> Result<(), End> {
         // Bytes that are read ahead wait for this process, so their client must not be blamed for standing still.
         let _waits = lines.room().waits();
@@ -135,7 +135,7 @@ impl Stream {
                     Some(Ok(data)) => lines.add(data),
                     Some(Err(error)) => {
                         taking.await?;
-                        return Err(End::Error("incomplete_body", format!("the body broke off: {error}")));
+                        return Err(End::error("incomplete_body", format!("the body broke off: {error}")));
                     }
                     None => lines.end(),
                 },
@@ -143,81 +143,15 @@ impl Stream {
         }
     }
 
-    async fn take(&self, whole: &Bytes, taken: &mpsc::Sender<Taken>, window: &Window) -> Result<(), End> {
-        let most = self.pipeline.admission.most_for_request();
-        let most_records = self.limits.max_records.min(most / 2 / RECORD_BYTES).max(1);
-        for part in parts(whole, most_records) {
-            self.take_part(part, most, taken, window).await?;
-        }
-        Ok(())
-    }
-
-    /// Hands over the records of some lines, at most as many as the window has room for.
-    async fn take_part(
-        &self,
-        part: Bytes,
-        most: usize,
-        taken: &mpsc::Sender<Taken>,
-        window: &Window,
-    ) -> Result<(), End> {
-        // Room in the window comes first: a stream that waits for a client that does not read must hold no memory.
-        let lines = count(&part);
-        let mut room = self.window_room(lines, taken, window).await?;
-        let mut rest = vec![(part, lines)];
-        while let Some((part, lines)) = rest.pop() {
-            let mut held = self.pipeline.admission.reservation();
-            let Some(records) = self.parse(&part, lines, most, &mut held).await? else {
-                // The records take more memory than may be held, so fewer are read at a time.
-                let (first, second) = halves(&part);
-                rest.extend([second, first].map(|half| {
-                    let lines = count(&half);
-                    (half, lines)
-                }));
-                continue;
-            };
-            // A line may have been blank, so there is enough room for all records.
-            let Some(room) = room.split(records.len()).filter(|_| !records.is_empty()) else {
-                continue;
-            };
-            self.hand_over(records, held, room, taken).await?;
-        }
-        Ok(())
-    }
-
-    /// The records of these lines. None if there are several lines and together they take more memory than may be held.
-    async fn parse(
-        &self,
-        part: &Bytes,
-        count: usize,
-        most: usize,
-        held: &mut Reservation,
-    ) -> Result<Option<Vec<Parsed>>, End> {
-        let mut may = (count * (RECORD_BYTES + SLACK)).min(most);
-        loop {
-            self.wait_for(held, may).await?;
-            let turn = self.pipeline.long_work.permit(count > LONG).await;
-            let context = parse::Context {
-                topic: Some(Arc::clone(&self.topic)),
-                limits: &self.limits,
-                memory: Memory::of(may),
-            };
-            let parsed = parse::lines(part, &context);
-            let used = context.memory.used();
-            drop(context);
-            turn.end().await;
-            if let Some(records) = parsed {
-                held.set(used);
-                return Ok(Some(records));
-            }
-            if may < most {
-                may = may.saturating_mul(4).min(most);
-                continue;
-            }
-            return Ok((count <= 1).then(|| vec![Err(too_large())]));
+    /// Takes whole lines or messages.
+    async fn take(&mut self, whole: &Bytes, taken: &mpsc::Sender<Taken>, window: &Window) -> Result<(), End> {
+        match &self.framing {
+            Framing::Lines(topic) => self.take_lines(topic, whole, taken, window).await,
+            Framing::Messages(_) => self.take_messages(whole, taken, window).await,
         }
     }
 
-    async fn window_room(
+    pub(super) async fn window_room(
         &self,
         records: usize,
         taken: &mpsc::Sender<Taken>,
@@ -233,7 +167,7 @@ impl Stream {
         }
     }
 
-    async fn hand_over(
+    pub(super) async fn hand_over(
         &self,
         records: Vec<Parsed>,
         held: Reservation,
@@ -247,15 +181,13 @@ impl Stream {
         };
         let place = self.make_room(pipeline, &mut decided, &mut Some(held)).await?;
         let submitted = pipeline.hand_over(decided, place, AckMode::Streamed).await;
-        match taken.send(Taken { submitted, room }).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(End::ClientNotReading),
-        }
+        let records = TakenRecords::Batch(submitted);
+        tell(taken, Taken { records, room }).await
     }
 
     /// Waits for room without a limit, since a stream has flow control where a request would be told to retry. But if
     /// many wait for one partition, their bodies must not take up the memory; then the wait is limited.
-    async fn make_room(
+    pub(super) async fn make_room(
         &self,
         pipeline: &Pipeline,
         decided: &mut RoutedRequest<'_>,
@@ -268,7 +200,7 @@ impl Stream {
                 Err(_) if *self.drain.borrow() => return Err(End::Drain),
                 Err(NotTaken::Busy(busy)) if busy.waited.is_zero() => {
                     if begun.elapsed() >= self.limits.max_wait() {
-                        return Err(End::Error("busy", busy.to_string()));
+                        return Err(End::error("busy", busy.to_string()));
                     }
                     tokio::time::sleep(CROWDED_PAUSE).await;
                 }
@@ -281,7 +213,7 @@ impl Stream {
         }
     }
 
-    async fn wait_for(&self, held: &mut Reservation, bytes: usize) -> Result<(), End> {
+    pub(super) async fn wait_for(&self, held: &mut Reservation, bytes: usize) -> Result<(), End> {
         while held.grow(bytes).await.is_err() {
             if *self.drain.borrow() {
                 return Err(End::Drain);
@@ -292,7 +224,7 @@ impl Stream {
 
     /// Waits for room for the pending bytes, without a limit. But if half a line is held meanwhile, the wait is
     /// limited: many such streams could wait for one another.
-    async fn hold<B: Source>(&self, lines: &mut Lines, body: &mut B) -> Result<(), End> {
+    async fn hold<B: Source>(&self, lines: &mut Pieces, body: &mut B) -> Result<(), End> {
         loop {
             let made = tokio::select! {
                 biased;
@@ -302,15 +234,12 @@ impl Stream {
             match made {
                 Ok(()) => return Ok(()),
                 Err(_) if *self.drain.borrow() => return Err(End::Drain),
-                Err(busy) if lines.room().bytes() > 0 => return Err(End::Error("busy", busy.to_string())),
+                Err(busy) if lines.room().bytes() > 0 => return Err(End::error("busy", busy.to_string())),
                 Err(_) => {}
             }
         }
     }
 }
-
-/// Bytes that each record may take beside [`RECORD_BYTES`] in the first attempt to read it.
-const SLACK: usize = 256;
 
 impl Window {
     /// Waits for room, and marks the window as full meanwhile.
@@ -326,12 +255,6 @@ async fn data<B: Source>(body: &mut B) -> Option<Result<Bytes, String>> {
     poll_fn(|context| body.poll_data(context)).await
 }
 
-/// The most records that these lines may have.
-fn count(lines: &[u8]) -> usize {
-    let lines = lines.split(|&byte| byte == b'\n');
-    lines.filter(|line| !line.is_empty()).count()
-}
-
 /// Takes what comes and keeps it for later, for as long as this is awaited. Never returns.
 async fn take_on<B: Source, T>(body: &mut B) -> T {
     poll_fn(|context| {
@@ -339,11 +262,4 @@ async fn take_on<B: Source, T>(body: &mut B) -> T {
         Poll::Pending
     })
     .await
-}
-
-fn too_large() -> RecordError {
-    RecordError::new(
-        Code::RecordTooLarge,
-        "the record and its headers take more memory than three quarters of limits.max_buffered_bytes; make it smaller, or raise that",
-    )
 }

@@ -40,7 +40,7 @@ const PIECE: usize = 16 << 10;
 
 /// How a batch is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Codec {
+pub(in crate::ingest) enum Codec {
     /// The gzip file format.
     Gzip,
     /// One block, or blocks in the framing of snappy-java.
@@ -53,7 +53,7 @@ pub(super) enum Codec {
 
 impl Codec {
     /// Decompresses the records of a batch to at most this many bytes.
-    pub(super) fn decompress(self, input: &[u8], most: usize, memory: &Memory) -> Result<Bytes, BatchError> {
+    pub(in crate::ingest) fn decompress(self, input: &[u8], most: usize, memory: &Memory) -> Result<Bytes, BatchError> {
         let mut output = Output::new(most, memory);
         memory.take(self.state())?;
         match self {

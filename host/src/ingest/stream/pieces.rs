@@ -1,21 +1,29 @@
-//! What has come of a stream's body, cut into whole lines.
+//! What has come of a stream's body, cut into whole lines or messages.
 
 use std::mem;
 
 use bytes::Bytes;
 
-use crate::admission::{Admission, Busy, Reservation, Room};
+use super::end::{End, Form};
+use crate::{
+    admission::{Admission, Busy, Reservation, Room},
+    config::Limits,
+    ingest::messages::frame::{HEAD, Head},
+};
 
 /// The smallest allocation, in bytes.
 const LEAST: usize = 1 << 10;
 
 /// What has come of a stream's body; see the [module](self).
-pub(super) struct Lines {
+pub(super) struct Pieces {
     bytes: Vec<u8>,
     /// The memory of `bytes`.
     room: Room,
     /// Length of the beginning of `bytes` that has no end of a line.
     searched: usize,
+    form: Form,
+    /// `limits.max_body_bytes` bounds a message.
+    limits: Limits,
     /// Bytes that have come and have no room yet.
     pending: Bytes,
     /// Whether the body has ended.
@@ -24,12 +32,14 @@ pub(super) struct Lines {
     unreleased: usize,
 }
 
-impl Lines {
-    pub(super) fn new(admission: &Admission) -> Self {
+impl Pieces {
+    pub(super) fn new(form: Form, limits: &Limits, admission: &Admission) -> Self {
         Self {
             bytes: Vec::new(),
             room: admission.body(),
             searched: 0,
+            form,
+            limits: limits.clone(),
             pending: Bytes::new(),
             has_ended: false,
             unreleased: 0,
@@ -93,28 +103,54 @@ impl Lines {
         self.room.arrived(data.len());
     }
 
-    /// All whole lines, and their memory. At the end of the body, the last line is whole as well.
-    pub(super) fn cut(&mut self) -> Option<(Bytes, Reservation)> {
-        let end = match self.has_ended {
-            true => self.bytes.len(),
-            false => {
-                let new = &self.bytes[self.searched..];
-                let found = new.iter().rposition(|&byte| byte == b'\n');
-                let end = found.map_or(0, |at| self.searched + at + 1);
-                self.searched = self.bytes.len();
-                end
-            }
+    /// All whole lines or messages, and their memory. The error is for a message that cannot be taken.
+    pub(super) fn cut(&mut self) -> Result<Option<(Bytes, Reservation)>, End> {
+        let end = match self.form {
+            Form::Lines => self.whole_lines(),
+            Form::Messages => self.whole_messages()?,
         };
-        if end == 0 {
-            return None;
+        Ok((end > 0).then(|| self.cut_at(end)))
+    }
+
+    /// At the end of the body, the last line is whole as well.
+    fn whole_lines(&mut self) -> usize {
+        if self.has_ended {
+            return self.bytes.len();
         }
+        let new = &self.bytes[self.searched..];
+        let found = new.iter().rposition(|&byte| byte == b'\n');
+        let end = found.map_or(0, |at| self.searched + at + 1);
+        self.searched = self.bytes.len();
+        end
+    }
+
+    /// The bytes begin with a message, since each cut ends with one.
+    fn whole_messages(&self) -> Result<usize, End> {
+        let mut end = 0;
+        while let Some(head) = Head::of(&self.bytes[end..], &self.limits)? {
+            let next = end + HEAD + head.length;
+            if next > self.bytes.len() {
+                break;
+            }
+            end = next;
+        }
+        if self.has_ended && end == 0 && !self.bytes.is_empty() {
+            return Err(End::error(
+                "incomplete_body",
+                "the stream ended within a message; that message was not taken",
+            ));
+        }
+        Ok(end)
+    }
+
+    fn cut_at(&mut self, end: usize) -> (Bytes, Reservation) {
         let rest = self.bytes[end..].to_vec();
         self.searched = rest.len();
         let mut whole = mem::replace(&mut self.bytes, rest);
         whole.truncate(end);
         whole.shrink_to_fit();
         let held = self.room.part(self.room.bytes() - self.bytes.capacity());
-        Some((Bytes::from(whole), held))
+        (Bytes::from(whole), held)
     }
 
     /// Bytes that the client may now send again.
@@ -128,12 +164,11 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::Index};
 
     use super::*;
-    use crate::config::Limits;
 
     /// The lines that are cut when the text comes in these pieces.
     async fn cut(text: &str, pieces: &[Index]) -> Vec<Bytes> {
         let admission = Admission::new(&Limits::default());
-        let mut lines = Lines::new(&admission);
+        let mut lines = Pieces::new(Form::Lines, &Limits::default(), &admission);
         let mut cuts: Vec<usize> = pieces.iter().map(|piece| piece.index(text.len() + 1)).collect();
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
@@ -144,10 +179,10 @@ mod tests {
                 lines.make_room().await.expect("room");
             }
             assert!(admission.buffered() >= lines.bytes.capacity());
-            whole.extend(lines.cut().map(|(whole, _)| whole));
+            whole.extend(lines.cut().expect("no error").map(|(whole, _)| whole));
         }
         lines.end();
-        whole.extend(lines.cut().map(|(whole, _)| whole));
+        whole.extend(lines.cut().expect("no error").map(|(whole, _)| whole));
         assert_eq!(lines.len(), 0);
         drop(lines);
         assert_eq!(admission.buffered(), 0, "what was held was given back");
