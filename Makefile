@@ -64,8 +64,8 @@ soak: ## Half of the peak for half an hour: memory and latency must stay where t
 	@$(STEP) "benchmarks" cargo bench --locked -p pointsman --bench soak --no-run
 	cargo bench --locked -p pointsman --bench soak
 
-lint: ## Formatting, clippy and documentation of both workspaces, a warning being an error; the Kubernetes manifests
-	@.ci/need cc make openssl rust wasm-target python
+lint: ## Formatting, clippy and documentation of both workspaces, a warning being an error; the Kubernetes manifests; the .proto files
+	@.ci/need cc make openssl rust wasm-target python node
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		$(STEP) "rustfmt and clippy" rustup component add rustfmt clippy
 	@$(STEP) "format" cargo fmt --all --check
@@ -81,6 +81,7 @@ lint: ## Formatting, clippy and documentation of both workspaces, a warning bein
 	@cd plugins && RUSTDOCFLAGS="-D warnings" ../$(STEP) "documentation of the plugins" \
 		cargo doc --locked --workspace --no-deps
 	@$(STEP) "manifests" examples/kubernetes/check
+	@$(STEP) "messages of gRPC" tests/proto/run
 
 plugins: ## Build the plugins into plugins/dist
 	@.ci/need cc make openssl rust wasm-target

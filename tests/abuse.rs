@@ -9,6 +9,7 @@
 mod cage;
 mod clients;
 mod framing;
+mod grpc;
 mod honest;
 mod honest_kafka;
 mod kafka;
@@ -56,12 +57,12 @@ struct Behaviour {
 const fn http(name: &'static str, play: fn(&Target)) -> Behaviour {
     Behaviour {
         has_tenants: true,
-        ..kafka_lasting(name, play)
+        ..lasting(name, play)
     }
 }
 
-/// One that speaks Kafka's protocol, and sends what brokers never answer, or asks for what takes long: that is left for a while.
-const fn kafka_lasting(name: &'static str, play: fn(&Target)) -> Behaviour {
+/// One that sends what brokers never answer, or asks for what takes long: that is left for a while.
+const fn lasting(name: &'static str, play: fn(&Target)) -> Behaviour {
     Behaviour {
         is_soon_over: false,
         ..kafka(name, play)
@@ -119,6 +120,27 @@ const BEHAVIOURS: &[Behaviour] = &[
         clients::endless_tenants,
     ),
     http("requests of a tenant that is held for ever", clients::held_tenants),
+    lasting(
+        "gRPC messages of which the head, half, or nothing more than an announcement of 2 GiB comes",
+        grpc::half_messages,
+    ),
+    lasting("gRPC messages that become a hundred times as large", grpc::bombs),
+    lasting("gRPC answers that nobody reads", grpc::unread_answers),
+    lasting("gRPC streams whose outcomes nobody reads", grpc::unread_outcomes),
+    lasting(
+        "gRPC streams by ten thousand that say nothing more",
+        grpc::silent_streams,
+    ),
+    lasting(
+        "gRPC requests of records of two bytes, and of headers",
+        grpc::tiny_records,
+    ),
+    lasting("gRPC calls that make no sense", grpc::nonsense),
+    lasting(
+        "gRPC calls of health and reflection that stay open",
+        grpc::endless_calls,
+    ),
+    lasting("gRPC messages in frames of one byte", grpc::frames_of_a_byte),
     kafka(
         "Kafka connections that send nothing, half a length, a length or half a request",
         kafka::half_requests,
@@ -131,23 +153,23 @@ const BEHAVIOURS: &[Behaviour] = &[
         "Kafka refusals of thousands of batches and records that nobody reads",
         kafka::unread_refusals,
     ),
-    kafka_lasting(
+    lasting(
         "Kafka batches of one record by hundreds of thousands, with and without answers",
         kafka::tiny_batches,
     ),
-    kafka_lasting(
+    lasting(
         "Kafka batches as large as they may be, and compressed ones that become so or larger",
         kafka::bombs,
     ),
-    kafka_lasting(
+    lasting(
         "Kafka batches to brokers that never answer, from clients that wait for ever",
         kafka::patient_batches,
     ),
-    kafka_lasting(
+    lasting(
         "Kafka producers by tens of thousands, whose sequences are in no order",
         kafka::many_producers,
     ),
-    kafka_lasting("Kafka requests that name topics without end", kafka::many_topics),
+    lasting("Kafka requests that name topics without end", kafka::many_topics),
 ];
 
 fn is_long() -> bool {

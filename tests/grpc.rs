@@ -1,5 +1,6 @@
-//! gRPC by tonic's client: what is taken, what is told, and what is not taken. Clients of other languages are in [`clients`].
+//! gRPC by tonic's client: what is taken, what is told, and what is not taken.
 
+mod services;
 mod streams;
 
 use std::time::Duration;

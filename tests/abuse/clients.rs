@@ -1,5 +1,4 @@
 //! What each kind of client does, over and over until its time is up.
-
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,7 +73,7 @@ impl Target {
         TcpStream::connect(self.http).await.ok()
     }
 
-    async fn http2(&self, window: u32) -> Option<SendRequest<Bytes>> {
+    pub(super) async fn http2(&self, window: u32) -> Option<SendRequest<Bytes>> {
         let (sender, connection) = client::Builder::new()
             .initial_window_size(window)
             .handshake(self.tcp().await?)
@@ -86,7 +85,7 @@ impl Target {
 }
 
 /// Keeps `held` open and does nothing, until the clients are stopped.
-async fn rest<T>(held: T) -> Option<()> {
+pub(super) async fn rest<T>(held: T) -> Option<()> {
     let () = std::future::pending().await;
     drop(held);
     None

@@ -27,7 +27,7 @@ pub struct Limits {
     /// How long a client may take no byte of a reply that waits for it, ms. After that, its connection ends (with
     /// HTTP/2, its request). Default 30 000.
     pub write_timeout_ms: u64,
-    /// Most requests at once, over all connections; one more gets 503 at once. Default: twice `max_connections`.
+    /// Most requests at once, over all connections; one more gets 503 at once. Half of them may be streams. Default: twice `max_connections`.
     pub max_requests: Option<usize>,
     /// All memory that requests take at once, from bodies and queued records to replies, bytes. Default 64 MiB.
     pub max_buffered_bytes: usize,
@@ -91,6 +91,11 @@ impl Limits {
     /// `idle_timeout_ms` as a duration.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// How many of the requests at once may be streams: half, so that streams never have all places.
+    pub fn streams(&self) -> usize {
+        (self.requests() / 2).max(1)
     }
 
     /// `max_requests`, or its default.

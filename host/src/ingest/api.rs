@@ -10,7 +10,7 @@ use hyper::{
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     body,
@@ -81,6 +81,8 @@ pub struct Api {
     instance: HeaderValue,
     /// One permit for each request that may be under way at once.
     requests: Arc<Semaphore>,
+    /// One permit for each of them that may be a stream.
+    streams: Arc<Semaphore>,
 }
 
 impl Api {
@@ -97,6 +99,7 @@ impl Api {
             pipeline,
             numbered: Numbered::new((&limits).into(), limits.max_wait(), metrics),
             requests: Arc::new(Semaphore::new(limits.requests().min(Semaphore::MAX_PERMITS))),
+            streams: Arc::new(Semaphore::new(limits.streams().min(Semaphore::MAX_PERMITS))),
             limits,
             apis,
             services: Services::new(readiness),
@@ -131,7 +134,7 @@ impl Api {
             Ok(()) => match surface {
                 Surface::Grpc(method) => self.call(method, &head, body, from, permit).await,
                 Surface::Stream(topic) => match self.stream(&head, topic, &from).await {
-                    Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
+                    Ok((stream, place)) => Ok(stream.begin(body, from.in_request, (permit, place))),
                     Err(error) => Err((error, Some(body))),
                 },
                 Surface::Records => match self.produce(&head, &mut body, from.owner).await {
@@ -194,7 +197,12 @@ impl Api {
     }
 
     /// Opens a stream, after every check that is possible before its first record.
-    async fn stream(&self, head: &Parts, topic: &str, from: &Connection) -> Result<Stream, IngestError> {
+    async fn stream(
+        &self,
+        head: &Parts,
+        topic: &str,
+        from: &Connection,
+    ) -> Result<(Stream, OwnedSemaphorePermit), IngestError> {
         if head.method != Method::POST {
             return Err(IngestError::MethodNotAllowed("POST"));
         }
@@ -210,12 +218,23 @@ impl Api {
         }
         let topic = self.topic(topic).await?;
         stream::check_format(&head.headers)?;
-        Ok(Stream {
+        let stream = Stream {
             pipeline: Arc::clone(&self.pipeline),
             limits: self.limits.clone(),
             trace: wants_trace(&head.headers),
             drain: from.drain.clone(),
             framing: Framing::Lines(topic),
+        };
+        Ok((stream, self.place_for_stream()?))
+    }
+
+    /// A place among the streams. They may stay for as long as their clients like, so they never have all places.
+    pub(super) fn place_for_stream(&self) -> Result<OwnedSemaphorePermit, IngestError> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            IngestError::Busy(format!(
+                "{} streams are open, and half of limits.max_requests is kept for other requests; end one, or retry later",
+                self.limits.streams()
+            ))
         })
     }
 

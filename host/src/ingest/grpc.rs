@@ -42,7 +42,7 @@ impl Api {
                 Err(error) => Err((error, Some(body))),
             },
             Method::Stream => match self.grpc_stream(head, &from) {
-                Ok(stream) => Ok(stream.begin(body, from.in_request, permit)),
+                Ok((stream, place)) => Ok(stream.begin(body, from.in_request, (permit, place))),
                 Err(error) => Err((error, Some(body))),
             },
             Method::Health | Method::Reflection | Method::ReflectionAlpha => {

@@ -52,6 +52,9 @@ use crate::{base::metrics::GaugeGuard, config::Limits, pipeline::Pipeline};
 /// Pieces of the reply between the writer and the connection.
 const PIECES: usize = 16;
 
+/// The places of a stream: among all requests, and among the streams.
+pub(crate) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 /// Everything that a stream needs.
 pub(crate) struct Stream {
     pub(crate) pipeline: Arc<Pipeline>,
@@ -64,13 +67,13 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Begins the stream. The head of the reply goes out at once.
-    pub(super) fn begin(self, body: Incoming, in_request: InRequest, permit: OwnedSemaphorePermit) -> Response<Reply> {
+    pub(super) fn begin(self, body: Incoming, in_request: InRequest, permits: Permits) -> Response<Reply> {
         let form = Form::of(&self.framing);
         let mut response = Response::new(Reply::Stream(Body {
             pieces: self.run(body),
             trailers: form.trailers(),
             _in_request: in_request,
-            _permit: permit,
+            _permits: permits,
         }));
         form.dress(response.headers_mut());
         response

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::call;
 use crate::ingest::{
@@ -14,13 +15,17 @@ use crate::ingest::{
 
 impl Api {
     /// Opens a stream, after every check that is possible before its first message.
-    pub(super) fn grpc_stream(&self, head: &Parts, from: &Connection) -> Result<Stream, IngestError> {
+    pub(super) fn grpc_stream(
+        &self,
+        head: &Parts,
+        from: &Connection,
+    ) -> Result<(Stream, OwnedSemaphorePermit), IngestError> {
         if numbering::of(&head.headers, from.owner)?.is_some() {
             return Err(IngestError::BadHeader(
                 "the metadata of a stream has a number; its requests have numbers of their own".to_owned(),
             ));
         }
-        Ok(Stream {
+        let stream = Stream {
             pipeline: Arc::clone(&self.pipeline),
             limits: self.limits.clone(),
             trace: wants_trace(&head.headers),
@@ -31,6 +36,7 @@ impl Api {
                 owner: from.owner,
                 numbered: Arc::clone(&self.numbered),
             }),
-        })
+        };
+        Ok((stream, self.place_for_stream()?))
     }
 }

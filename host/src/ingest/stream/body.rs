@@ -15,8 +15,8 @@ pub(in crate::ingest) struct Body {
     pub(in crate::ingest) trailers: Option<HeaderMap>,
     /// Keeps the connection in a request, and the process alive, until this is dropped.
     pub(super) _in_request: InRequest,
-    /// The stream's permit among the requests that may be under way at once.
-    pub(super) _permit: OwnedSemaphorePermit,
+    /// The stream's permits among the requests that may be under way at once, and among the streams.
+    pub(super) _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 impl Body {
