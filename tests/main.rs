@@ -13,6 +13,7 @@ mod admin;
 mod apis;
 mod bad_input;
 mod batches;
+mod cloud_events;
 mod command_line;
 mod configuration;
 mod configuration_tools;

@@ -59,7 +59,7 @@ pub fn octets(data: &[u8]) {
 }
 
 fn content_type(headers: &HeaderMap) {
-    match Format::of(headers) {
+    match Format::of(headers, false) {
         Ok(_) => {
             let given = headers
                 .get("content-type")

@@ -3,6 +3,7 @@
 //! A body that cannot be read at all is an [`IngestError`]. One record that cannot be read is only that record's
 //! refusal.
 
+mod cloud_events;
 mod context;
 mod json;
 pub(crate) mod memory;
@@ -16,7 +17,7 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-pub use self::{context::Context, memory::Memory};
+pub use self::{cloud_events::Mode, context::Context, memory::Memory};
 pub(super) use self::{
     context::{no_memory, too_many},
     memory::NoMemory,
@@ -42,11 +43,14 @@ pub enum Format {
     Octet,
     /// Records as bytes, with their lengths before them.
     Packed,
+    /// One CloudEvent or several.
+    CloudEvents(Mode),
 }
 
 impl Format {
-    /// Reads the format from the request's headers; 415 for any other.
-    pub fn of(headers: &HeaderMap) -> Result<Self, IngestError> {
+    /// Reads the format from the request's headers; 415 for any other. Without `cloud_events`, the headers of an event
+    /// mean nothing, and the content types of events are a 404.
+    pub fn of(headers: &HeaderMap, cloud_events: bool) -> Result<Self, IngestError> {
         if let Some(encoding) = headers.get(CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
@@ -57,12 +61,15 @@ impl Format {
         let given = headers
             .get(CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or_default());
-        let Some(given) = given else {
+        let essence = given.map(|given| given.split(';').next().unwrap_or_default().trim());
+        if let Some(mode) = Mode::of(essence, headers, cloud_events)? {
+            return Ok(Self::CloudEvents(mode));
+        }
+        let Some(essence) = essence else {
             return Err(IngestError::MissingContentType(format!(
                 "there is no Content-Type; send {ACCEPTED}"
             )));
         };
-        let essence = given.split(';').next().unwrap_or_default().trim();
         let known = [
             ("application/json", Self::Json),
             ("application/x-ndjson", Self::Ndjson),
@@ -83,7 +90,13 @@ impl Format {
 
     /// Makes records of a body.
     pub fn parse(self, body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -> Result<Vec<Parsed>, IngestError> {
-        if body.iter().all(u8::is_ascii_whitespace) && (body.is_empty() || self != Self::Octet) {
+        let is_empty = match self {
+            // An event may be without data.
+            Self::CloudEvents(Mode::Binary) => false,
+            Self::Octet => body.is_empty(),
+            _ => body.iter().all(u8::is_ascii_whitespace),
+        };
+        if is_empty {
             return Err(IngestError::EmptyBody(
                 "the body is empty; a record without a value is {\"key\":…,\"value\":null} as application/json"
                     .to_owned(),
@@ -94,6 +107,7 @@ impl Format {
             Self::Ndjson => json::lines(body, context),
             Self::Octet => octet::record(body, headers, context),
             Self::Packed => packed::records(body, context),
+            Self::CloudEvents(mode) => cloud_events::records(mode, body, headers, context),
         }
     }
 }

@@ -108,7 +108,7 @@ impl Api {
 
     /// Reads the body and makes records of it.
     async fn read(&self, head: &Parts, body: &mut Incoming, topic: Option<Arc<str>>) -> Result<Request, IngestError> {
-        let format = Format::of(&head.headers)?;
+        let format = Format::of(&head.headers, true)?;
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
         let context = Context {
             topic,

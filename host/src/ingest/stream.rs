@@ -141,10 +141,12 @@ async fn write(
 
 /// Only one format can be cut into records while it comes.
 pub(super) fn check_format(headers: &HeaderMap) -> Result<(), IngestError> {
-    match Format::of(headers)? {
+    match Format::of(headers, true)? {
         Format::Ndjson => Ok(()),
-        Format::Json | Format::Octet | Format::Packed => Err(IngestError::UnsupportedContentType(
-            "a stream takes application/x-ndjson only: one record a line".to_owned(),
-        )),
+        Format::Json | Format::Octet | Format::Packed | Format::CloudEvents(_) => {
+            Err(IngestError::UnsupportedContentType(
+                "a stream takes application/x-ndjson only: one record a line".to_owned(),
+            ))
+        }
     }
 }

@@ -127,6 +127,31 @@ fn is_batch(body: &[u8]) -> bool {
         .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"records\""))
 }
 
+/// Reads an array, and makes a record of the text of each of its elements.
+pub(super) fn array(
+    body: &[u8],
+    context: &Context<'_>,
+    make: impl Fn(&RawValue) -> Parsed,
+) -> Result<Vec<Parsed>, IngestError> {
+    let over = Cell::new(false);
+    let mut de = serde_json::Deserializer::from_slice(body);
+    let bound = Bound {
+        context,
+        over: &over,
+        make,
+        of: PhantomData,
+    };
+    match bound
+        .deserialize(&mut de)
+        .and_then(|records| de.end().map(|()| records))
+    {
+        Ok(records) => some(records),
+        Err(_) if over.get() => Err(too_many(context.limits)),
+        Err(_) if context.memory.is_over() => Err(no_memory()),
+        Err(error) => Err(IngestError::json(&error)),
+    }
+}
+
 /// Reads each record as a `T`, and makes a record of it at once.
 fn read<'a, T: Deserialize<'a>>(
     body: &'a [u8],

@@ -12,8 +12,10 @@ use crate::{
     pipeline::Parsed,
 };
 
-const KEY: &str = "pointsman-key";
-const PARTITION: &str = "pointsman-partition";
+/// The record's key.
+pub(super) const KEY: &str = "pointsman-key";
+/// The record's partition.
+pub(super) const PARTITION: &str = "pointsman-partition";
 const HEADER_PREFIX: &str = "pointsman-header-";
 
 /// The one record of such a request.
@@ -23,13 +25,7 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
             "an application/octet-stream body names no topic; send it to /v1/topics/{topic}/records".to_owned(),
         ));
     };
-    let partition = match one(headers, PARTITION)? {
-        None => None,
-        Some(value) => Some(number(value).ok_or_else(|| {
-            IngestError::BadHeader("Pointsman-Partition is not a partition; expected a number such as 3".to_owned())
-        })?),
-    };
-    let key = one(headers, KEY)?.map(Bytes::copy_from_slice);
+    let Place { key, partition } = Place::of(headers)?;
     let headers = headers
         .iter()
         .filter_map(|(name, value)| {
@@ -54,6 +50,28 @@ pub(super) fn record(body: &Bytes, headers: &HeaderMap, context: &Context<'_>) -
     });
     context.memory.take_record(&parsed).map_err(|_| no_memory())?;
     Ok(vec![parsed])
+}
+
+/// What a request's headers say of the one record in its body.
+pub(super) struct Place {
+    pub(super) key: Option<Bytes>,
+    pub(super) partition: Option<u32>,
+}
+
+impl Place {
+    /// Reads the headers; 400 for what is not a partition, and for a header that is there twice.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, IngestError> {
+        let partition = match one(headers, PARTITION)? {
+            None => None,
+            Some(value) => Some(number(value).ok_or_else(|| {
+                IngestError::BadHeader("Pointsman-Partition is not a partition; expected a number such as 3".to_owned())
+            })?),
+        };
+        Ok(Self {
+            key: one(headers, KEY)?.map(Bytes::copy_from_slice),
+            partition,
+        })
+    }
 }
 
 /// Rust's own parser would also take a sign.

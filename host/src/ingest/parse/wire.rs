@@ -71,7 +71,7 @@ const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A string; without escapes it stays a slice of the body.
 #[derive(Debug)]
-struct Text<'a>(Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 /// Headers as a list: names may repeat, and their order counts.
 #[derive(Debug)]
@@ -96,7 +96,12 @@ impl Wire<'_> {
         let value = match (self.value, self.value_base64) {
             (Some(_), Some(_)) => return Err(malformed("both value and value_base64 are given; keep one of them")),
             (Some(json), None) => {
-                check_depth(json.get(), context.limits.json_depth)?;
+                let limit = context.limits.json_depth;
+                if is_too_deep(json.get(), limit) {
+                    return Err(malformed(format!(
+                        "value is nested deeper than limits.json_depth ({limit}); flatten it, or send it as value_base64"
+                    )));
+                }
                 Some(body.slice_ref(json.get().as_bytes()))
             }
             (None, Some(text)) => Some(text.decode("value_base64", context)?),
@@ -172,12 +177,12 @@ pub(in crate::ingest) fn malformed(message: impl Into<Cow<'static, str>>) -> Rec
     RecordError::new(Code::MalformedRecord, message)
 }
 
-/// Bounds the depth of a value for the sake of its consumers. This process skips values without recursion, so depth
-/// costs it nothing.
-fn check_depth(json: &str, limit: usize) -> Result<(), RecordError> {
+/// Whether a value is nested too deep for its consumers. This process skips values without recursion, so depth costs it
+/// nothing.
+pub(super) fn is_too_deep(json: &str, limit: usize) -> bool {
     // Each level takes two bytes, so most values are too short to be too deep.
     if json.len() < 2 * (limit + 1) {
-        return Ok(());
+        return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json.bytes() {
@@ -188,20 +193,19 @@ fn check_depth(json: &str, limit: usize) -> Result<(), RecordError> {
             b'[' | b'{' if !in_string => {
                 depth += 1;
                 if depth > limit {
-                    return Err(malformed(format!(
-                        "value is nested deeper than limits.json_depth ({limit}); flatten it, or send it as value_base64"
-                    )));
+                    return true;
                 }
             }
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    Ok(())
+    false
 }
 
 impl Text<'_> {
-    fn bytes(self, body: &Bytes, context: &Context<'_>) -> Bytes {
+    /// Its bytes: a slice of `body`, unless it had escapes.
+    pub(super) fn bytes(self, body: &Bytes, context: &Context<'_>) -> Bytes {
         match self.0 {
             Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
             Cow::Owned(text) => {

@@ -161,7 +161,7 @@ fn read(request: &[u8]) -> Vec<(String, String)> {
         memory: Memory::unbounded(),
     };
     let body = Bytes::copy_from_slice(&request[end..]);
-    let parsed = Format::of(&headers)
+    let parsed = Format::of(&headers, false)
         .expect("known")
         .parse(&body, &headers, &context)
         .expect("readable");
