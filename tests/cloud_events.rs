@@ -1,5 +1,7 @@
 //! CloudEvents over both sockets, in the three modes of their HTTP binding, as they stand in Kafka afterwards.
 
+mod clients;
+
 use pointsman_routing::murmur2::partition_for_key;
 
 use crate::support::{
