@@ -5,6 +5,7 @@
 //! tests and fuzzing.
 
 pub(crate) mod batch_encoder;
+mod cloud_events;
 mod headers;
 mod json;
 pub(crate) mod kafka_batch;
@@ -22,6 +23,7 @@ mod sequence;
 mod table;
 
 pub use self::{
+    cloud_events::cloud_events,
     json::{json, ndjson},
     kafka_batch::kafka_batch,
     numbering::numbering,
@@ -37,7 +39,8 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// All targets. A target's name is also that of its corpus folder, and of its program in `tests/fuzz/targets`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("cloud_events", cloud_events),
     ("json", json),
     ("kafka_batch", kafka_batch),
     ("ndjson", ndjson),

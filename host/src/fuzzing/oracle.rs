@@ -89,7 +89,7 @@ pub(super) fn record(text: &str, topic: Option<&str>, depth: usize) -> Option<Re
     })
 }
 
-fn typed<T: DeserializeOwned>(text: &str) -> Option<T> {
+pub(super) fn typed<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
@@ -143,7 +143,7 @@ fn header((name, value): (String, &RawValue)) -> Option<Header> {
 }
 
 /// Decodes a JSON string of base64 (standard alphabet, padded), bit by bit.
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let text: String = typed(text)?;
     let digits = text.trim_end_matches('=');
@@ -165,7 +165,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// How deep arrays and objects are nested in a JSON text.
-fn nesting(json: &str) -> usize {
+pub(super) fn nesting(json: &str) -> usize {
     let bytes = json.as_bytes();
     let (mut at, mut open, mut deepest) = (0, 0_usize, 0);
     while at < bytes.len() {

@@ -171,10 +171,10 @@ impl<'a> Members<'a> {
         match known {
             Some(known) if self.named.add(known) => {}
             Some(_) => return Err(twice(name)),
+            None if self.extensions.len() == MAX_HEADERS => {
+                return Err(E::custom(format!("an event has at most {MAX_HEADERS} extensions")));
+            }
             None => check_name(name).map_err(E::custom)?,
-        }
-        if self.extensions.len() == MAX_HEADERS {
-            return Err(E::custom(format!("an event has at most {MAX_HEADERS} extensions")));
         }
         Ok(known)
     }
