@@ -1,4 +1,5 @@
-//! Reading a body alone: bytes in, records out and dropped, by content type, and Kafka's record batches. `cargo bench -p pointsman --bench parse`.
+//! Reading a body alone: bytes in, records out and dropped, by content type, and Kafka's record batches. What has one record in a
+//! request is read as often as the others have records. `cargo bench -p pointsman --bench parse`.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -14,7 +15,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hyper::HeaderMap;
+use hyper::{HeaderMap, header::HeaderName};
 use packed::{Record, pack};
 use pointsman::{
     config::Limits,
@@ -61,6 +62,45 @@ fn bodies(value_bytes: usize) -> [(&'static str, Format, Vec<u8>); 4] {
             Format::Packed,
             pack(keys.iter().map(with_headers)),
         ),
+    ]
+}
+
+/// Requests with one record in them: their headers. Those with attributes of an event have as many headers of Kafka as an event.
+fn singles() -> [(&'static str, HeaderMap); 3] {
+    const ATTRIBUTES: [(&str, &str); 6] = [
+        ("specversion", "1.0"),
+        ("id", "5c9e2a0e-7d0b-4f5e-9a44-3f0d4f3a7c11"),
+        ("source", "/shop/orders"),
+        ("type", "com.example.order.placed"),
+        ("time", "2026-01-31T23:59:59.123Z"),
+        ("partitionkey", "customer-0000001"),
+    ];
+    let request = |content_type: &str, key: Option<&str>, prefix: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        let mut add = |name: String, value: &str| {
+            headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+        };
+        add("host".to_owned(), "localhost");
+        add("content-type".to_owned(), content_type);
+        add("content-length".to_owned(), "1024");
+        if let Some(key) = key {
+            add("pointsman-key".to_owned(), key);
+        }
+        for (name, value) in ATTRIBUTES {
+            if let Some(prefix) = prefix {
+                add(format!("{prefix}{name}"), value);
+            }
+        }
+        headers
+    };
+    let (octets, key) = ("application/octet-stream", Some("customer-0000001"));
+    [
+        ("octet-stream", request(octets, key, None)),
+        (
+            "octet-stream, six headers",
+            request(octets, key, Some("pointsman-header-ce_")),
+        ),
+        ("CloudEvents, binary", request("application/json", None, Some("ce-"))),
     ]
 }
 
@@ -112,6 +152,18 @@ fn parse(criterion: &mut Criterion) {
             let body = Bytes::from(body);
             group.bench_function(name, |bencher| {
                 bencher.iter(|| format.parse(&body, &headers, &context).unwrap().len());
+            });
+        }
+        let value = Bytes::from("x".repeat(value_bytes));
+        for (name, headers) in singles() {
+            let one = || {
+                Format::of(&headers, true)
+                    .unwrap()
+                    .parse(&value, &headers, &context)
+                    .unwrap()
+            };
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| (0..RECORDS).map(|_| one().len()).sum::<usize>());
             });
         }
         for (name, body) in batches(value_bytes) {

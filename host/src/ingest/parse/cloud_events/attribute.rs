@@ -100,8 +100,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 
 /// Checks the value of an attribute whose type is a string, or that stands as text in a header.
 pub(super) fn check_text(known: Option<Known>, name: &str, text: &str) -> Result<(), String> {
-    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte);
-    if !text.bytes().all(is_plain)
+    if !is_plain(text.as_bytes())
         && let Some(char) = text.chars().find(|char| !is_allowed(*char))
     {
         return Err(format!(
@@ -112,9 +111,10 @@ pub(super) fn check_text(known: Option<Known>, name: &str, text: &str) -> Result
     match known {
         // An extension may be empty.
         None | Some(Known::Data | Known::DataBase64) => Ok(()),
-        Some(_) if text.is_empty() => Err(format!(
-            "{name} is empty, and an event has a value there or no {name} at all"
-        )),
+        Some(Known::Id | Known::Source | Known::SpecVersion | Known::Type) if text.is_empty() => {
+            Err(format!("{name} is empty, and every event needs one"))
+        }
+        Some(_) if text.is_empty() => Err(format!("{name} is empty; leave it out, or give it a value")),
         Some(Known::SpecVersion) if text != VERSION => Err(format!(
             "specversion is {:?}; send the event as version \"{VERSION}\" of CloudEvents",
             shown(text)
@@ -125,6 +125,11 @@ pub(super) fn check_text(known: Option<Known>, name: &str, text: &str) -> Result
         )),
         Some(_) => Ok(()),
     }
+}
+
+/// Whether these are printable ASCII characters. Without an early end, the compiler looks at many bytes at once.
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte))
 }
 
 /// Whether the type String has this character: neither a control character nor one of Unicode's noncharacters.

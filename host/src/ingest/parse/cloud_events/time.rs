@@ -3,17 +3,16 @@
 
 /// Whether this is a time, by the grammar of RFC 3339 (5.6) and its ranges (5.7).
 pub(super) fn is_timestamp(text: &str) -> bool {
-    let parts = (|| {
-        let bytes = text.as_bytes();
-        let (date, rest) = bytes.split_first_chunk::<10>()?;
-        let (separator, rest) = rest.split_first()?;
-        let (time, rest) = rest.split_first_chunk::<8>()?;
-        Some((date, separator, time, rest))
-    })();
-    let Some((date, separator, time, rest)) = parts else {
-        return false;
-    };
-    is_date(date) && separator.eq_ignore_ascii_case(&b'T') && is_time(time) && is_offset(without_fraction(rest))
+    checked(text.as_bytes()).unwrap_or(false)
+}
+
+/// None if it is too short.
+fn checked(text: &[u8]) -> Option<bool> {
+    let (date, rest) = text.split_first_chunk()?;
+    let (separator, rest) = rest.split_first()?;
+    let (time, rest) = rest.split_first_chunk()?;
+    let is_offset = is_offset(without_fraction(rest));
+    Some(is_date(date) && separator.eq_ignore_ascii_case(&b'T') && is_time(time) && is_offset)
 }
 
 fn is_date(&[y0, y1, y2, y3, dash, m0, m1, other_dash, d0, d1]: &[u8; 10]) -> bool {
