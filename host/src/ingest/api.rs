@@ -164,7 +164,7 @@ impl Api {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
-        match self.apis.have(surface.api()) {
+        match surface.is_on(head, &self.apis) {
             true => Ok(()),
             false => Err(surface.is_off()),
         }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     admission::Reservation,
+    config::ListenApi,
     ordering::{
         numbered::{Begun, NotBegun},
         sequence::{Number, Owner},
@@ -108,7 +109,7 @@ impl Api {
 
     /// Reads the body and makes records of it.
     async fn read(&self, head: &Parts, body: &mut Incoming, topic: Option<Arc<str>>) -> Result<Request, IngestError> {
-        let format = Format::of(&head.headers, true)?;
+        let format = Format::of(&head.headers, self.apis.have(ListenApi::CloudEvents))?;
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
         let context = Context {
             topic,

@@ -9,9 +9,10 @@ use super::{
         status,
     },
     outgoing::Reply,
+    parse::Format,
     target,
 };
-use crate::config::ListenApi;
+use crate::config::{Apis, ListenApi};
 
 /// A protocol, and what of it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,13 @@ impl<'h> Surface<'h> {
             Some(topic) => Self::Stream(topic),
             None => Self::Records,
         }
+    }
+
+    /// Whether the configuration has this protocol spoken.
+    pub(super) fn is_on(self, head: &Parts, apis: &Apis) -> bool {
+        // Events have the path of the sidecar's own protocol.
+        let is_event = || matches!(Format::of(&head.headers, true), Ok(Format::CloudEvents(_)));
+        apis.have(self.api()) || (self == Self::Records && apis.have(ListenApi::CloudEvents) && is_event())
     }
 
     /// What `listen.apis` must have.
