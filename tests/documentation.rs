@@ -40,6 +40,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "pointsman schema check",
         "it asks a registry; schemas::tools tests these commands with one",
     ),
+    (
+        "docs/grpc.md",
+        "grpcurl",
+        "it needs a program that few have; grpc::clients tests calls and reflection",
+    ),
     ("docs/write-a-plugin.md", "curl", "it asks the sidecar of `plugin dev`"),
     (
         "docs/write-a-plugin.md",

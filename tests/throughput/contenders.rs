@@ -91,6 +91,41 @@ const LOADS: &[Load] = &[
         arguments: &["--format", "octet", "--connections", "1"],
     },
     Load {
+        name: "plugin, gRPC, unix, 8 x 500",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Text,
+        arguments: &["--format", "grpc"],
+    },
+    Load {
+        name: "plugin, gRPC, unix, 64 x 1",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Text,
+        arguments: &["--format", "grpc", "--connections", "64", "--batch", "1"],
+    },
+    Load {
+        name: "plugin, gRPC stream, unix, 8 x 100",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Text,
+        arguments: &["--format", "grpc-stream", "--batch", "100"],
+    },
+    Load {
+        name: "plugin, octet-stream, unix, 64 x 1",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Text,
+        arguments: &["--format", "octet", "--connections", "64"],
+    },
+    Load {
+        name: "plugin, CloudEvents, unix, 64 x 1",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Text,
+        arguments: &["--format", "cloud-event", "--connections", "64"],
+    },
+    Load {
         name: "plugin, packed, unix, 8 x 500, objects",
         over: Over::Unix,
         topic: "plugin",
@@ -132,6 +167,68 @@ const LOADS: &[Load] = &[
         values: Values::Objects,
         arguments: &["--format", "stream", "--batch", "100"],
     },
+    Load {
+        name: "plugin, gRPC, unix, 8 x 500, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "grpc"],
+    },
+    Load {
+        name: "plugin, gRPC, unix, 64 x 1, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "grpc", "--connections", "64", "--batch", "1"],
+    },
+    Load {
+        name: "plugin, gRPC stream, unix, 8 x 100, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "grpc-stream", "--batch", "100"],
+    },
+    Load {
+        name: "plugin, octet-stream, unix, 64 x 1, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "octet", "--connections", "64"],
+    },
+    Load {
+        name: "plugin, CloudEvents, unix, 64 x 1, objects",
+        over: Over::Unix,
+        topic: "plugin",
+        values: Values::Objects,
+        arguments: &["--format", "cloud-event", "--connections", "64"],
+    },
+];
+
+/// Contenders of other protocols, and those that they are compared with.
+pub(crate) const COMPARED: &[(&str, &str)] = &[
+    ("plugin, gRPC, unix, 8 x 500", "plugin, packed, unix, 8 x 500"),
+    (
+        "plugin, gRPC, unix, 8 x 500, objects",
+        "plugin, packed, unix, 8 x 500, objects",
+    ),
+    ("plugin, gRPC, unix, 64 x 1", "plugin, JSON, unix, 64 x 1"),
+    (
+        "plugin, gRPC, unix, 64 x 1, objects",
+        "plugin, JSON, unix, 64 x 1, objects",
+    ),
+    ("plugin, gRPC stream, unix, 8 x 100", "plugin, stream, unix, 8 x 100"),
+    (
+        "plugin, gRPC stream, unix, 8 x 100, objects",
+        "plugin, stream, unix, 8 x 100, objects",
+    ),
+    (
+        "plugin, CloudEvents, unix, 64 x 1",
+        "plugin, octet-stream, unix, 64 x 1",
+    ),
+    (
+        "plugin, CloudEvents, unix, 64 x 1, objects",
+        "plugin, octet-stream, unix, 64 x 1, objects",
+    ),
 ];
 
 /// The turns of the peer.

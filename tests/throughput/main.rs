@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     apart::{Apart, Settings},
-    contenders::{Contender, contenders},
+    contenders::{COMPARED, Contender, contenders},
     given::{Given, spread},
     peer::Peer,
     support::{
@@ -148,7 +148,30 @@ fn measure(broker: &str, lines: &mut fs::File, bench: &Bench) {
     eprintln!();
     println!("\n{broker}");
     report(broker, &contenders, &given, lines);
+    compare(broker, &contenders, &given, lines);
     println!("resident when idle: {:.1} MiB, with one plugin", mib(idle));
+}
+
+/// Compares other protocols with those that are nearest to them.
+fn compare(broker: &str, contenders: &[Contender], given: &[Vec<Given>], lines: &mut fs::File) {
+    println!("\n{:<52} {:>10} {:>9}", "compared", "records/s", "CPU s/M");
+    let of = |name: &str| {
+        let place = contenders.iter().position(|contender| contender.name == name);
+        &given[place.expect("a contender")]
+    };
+    for (name, with) in COMPARED {
+        let ratio = |figure: fn(&Given) -> f64| {
+            let turns = of(name).iter().zip(of(with));
+            spread(turns.map(|(turn, with)| figure(turn) / figure(with)))[1]
+        };
+        let (records, cpu) = (
+            ratio(|given| given.records_per_second),
+            ratio(|given| given.cpu_seconds_per_million),
+        );
+        println!("{name:<52} {records:>10.2} {cpu:>9.2}  of {with}");
+        let line = json!({"broker": broker, "name": name, "of": with, "records_per_second": records, "cpu": cpu});
+        writeln!(lines, "{line}").unwrap();
+    }
 }
 
 fn mib(bytes: u64) -> f64 {

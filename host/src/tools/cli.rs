@@ -334,7 +334,7 @@ pub struct Load {
 
 /// How `pointsman load` sends records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum LoadFormat {
     /// A JSON document a request.
     Json,
@@ -346,6 +346,12 @@ pub enum LoadFormat {
     Packed,
     /// A stream.
     Stream,
+    /// Calls of gRPC's Produce.
+    Grpc,
+    /// A stream of gRPC.
+    GrpcStream,
+    /// A CloudEvent a request, its attributes as headers.
+    CloudEvent,
 }
 
 /// What the values are that `pointsman load` sends.

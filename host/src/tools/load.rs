@@ -1,12 +1,13 @@
 //! `pointsman load`: sends records to a sidecar and measures what comes back.
 //!
 //! Each [`connection`] sends requests whose bytes were made beforehand ([`request`]) of made-up records ([`values`]), so
-//! that the generator takes little CPU time from the sidecar; [`stream`] does the same over `/stream`. Without a rate, each connection keeps a
+//! that the generator takes little CPU time from the sidecar; [`stream`] does the same over `/stream`, [`grpc`] over gRPC. Without a rate, each connection keeps a
 //! fixed number of requests under way and waits for answers (a closed loop: it measures throughput). With a rate, each
 //! request has a time when it is due, and its latency counts from that time, not from when it could be sent. So the
 //! latency includes the wait that a slow answer causes for later requests (no coordinated omission).
 
 mod connection;
+mod grpc;
 mod plan;
 mod process;
 mod report;
@@ -83,10 +84,9 @@ pub fn run(options: &Load) -> anyhow::Result<Report> {
 
 async fn measure(options: &Load) -> anyhow::Result<Report> {
     let options = &Load {
-        batch: if options.format == LoadFormat::Octet {
-            1
-        } else {
-            options.batch
+        batch: match options.format {
+            LoadFormat::Octet | LoadFormat::CloudEvent => 1,
+            _ => options.batch,
         },
         values: Some(values_of(options)?),
         ..options.clone()
@@ -96,6 +96,7 @@ async fn measure(options: &Load) -> anyhow::Result<Report> {
     let made: Vec<Vec<Bytes>> = (0..options.connections)
         .map(|number| match options.format {
             LoadFormat::Stream => request::pieces(options, number),
+            LoadFormat::Grpc | LoadFormat::GrpcStream => grpc::messages(options, number),
             _ => request::of(options, number),
         })
         .collect();
@@ -141,6 +142,7 @@ async fn send(options: &Load, target: &Target, made: &[Vec<Bytes>], duration: Du
             let socket = target.connect().await?;
             match options.format {
                 LoadFormat::Stream => stream::drive(socket, &options, number, made, plan).await,
+                LoadFormat::Grpc | LoadFormat::GrpcStream => grpc::drive(socket, &options, made, plan).await,
                 _ => connection::drive(socket, &made, options.batch, plan).await,
             }
         });

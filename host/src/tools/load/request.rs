@@ -17,7 +17,7 @@ const DIFFERENT: usize = 256;
 const ROOM: usize = 16 << 20;
 const TEXT_BYTES: usize = 100;
 /// The header with the tenant.
-const TENANT: &str = "tenant-id";
+pub(super) const TENANT: &str = "tenant-id";
 
 /// Whole HTTP/1.1 requests of this connection, to be sent in turn: to one topic after the other that it sends to, and so
 /// again with other records.
@@ -39,7 +39,7 @@ pub(super) fn pieces(options: &Load, connection: usize) -> Vec<Bytes> {
 }
 
 /// As many rounds as there is room for. One is enough if all would be the same.
-fn rounds(options: &Load, make: impl Fn(usize) -> Vec<Bytes>) -> Vec<Bytes> {
+pub(super) fn rounds(options: &Load, make: impl Fn(usize) -> Vec<Bytes>) -> Vec<Bytes> {
     let mut all = make(0);
     if options.values == Some(LoadValues::Objects) || options.tenants.is_some() {
         let bytes: usize = all.iter().map(Bytes::len).sum();
@@ -67,12 +67,24 @@ fn one(options: &Load, connection: usize, number: usize, round: usize) -> Bytes 
     if options.format == LoadFormat::Octet {
         let _ = write!(head, "pointsman-key: {}\r\n", values::key(connection, round));
     }
+    if options.format == LoadFormat::CloudEvent {
+        let key = values::key(connection, round);
+        let _ = write!(
+            head,
+            "ce-specversion: 1.0\r\nce-id: {connection}-{round}\r\nce-source: /load\r\nce-type: made-up\r\nce-partitionkey: {key}\r\n"
+        );
+    }
     if options.format == LoadFormat::Packed {
         let _ = write!(head, "accept: {content_type}\r\n");
     }
-    if let (LoadFormat::Octet, Some(tenants)) = (options.format, options.tenants) {
+    if let (LoadFormat::Octet | LoadFormat::CloudEvent, Some(tenants)) = (options.format, options.tenants) {
         let tenant = values::tenant(connection, round, tenants);
-        let _ = write!(head, "pointsman-header-{TENANT}: {tenant}\r\n");
+        let name = match options.format {
+            // Names of attributes have no hyphen.
+            LoadFormat::CloudEvent => "ce-tenantid",
+            _ => "pointsman-header-tenant-id",
+        };
+        let _ = write!(head, "{name}: {tenant}\r\n");
     }
     if let Some(token) = &options.token {
         let _ = write!(head, "authorization: Bearer {token}\r\n");
@@ -91,14 +103,18 @@ fn body(options: &Load, connection: usize, round: usize) -> (&'static str, Vec<u
         LoadFormat::Ndjson | LoadFormat::Stream => {
             ("application/x-ndjson", lines(options, connection, round).into_bytes())
         }
-        LoadFormat::Octet => {
-            let value = records(options, connection, round)
-                .map(|record| record.value)
-                .collect::<String>();
-            ("application/octet-stream", value.into_bytes())
-        }
+        LoadFormat::Octet => ("application/octet-stream", value(options, connection, round)),
+        LoadFormat::CloudEvent => ("application/json", value(options, connection, round)),
+        // These are not made of HTTP/1.1 requests: see `super::grpc`.
+        LoadFormat::Grpc | LoadFormat::GrpcStream => ("application/grpc", Vec::new()),
         LoadFormat::Packed => (PACKED, packed(options, connection, round)),
     }
+}
+
+/// The value of the one record.
+fn value(options: &Load, connection: usize, round: usize) -> Vec<u8> {
+    let values = records(options, connection, round).map(|record| record.value);
+    values.collect::<String>().into_bytes()
 }
 
 /// A body in the layout of docs/packed-records.md: key, value, and the tenant as a header.
@@ -132,10 +148,10 @@ fn lines(options: &Load, connection: usize, round: usize) -> String {
 }
 
 /// A record as it is to be stored.
-struct Record {
-    key: String,
-    value: String,
-    tenant: Option<String>,
+pub(super) struct Record {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) tenant: Option<String>,
 }
 
 impl Record {
@@ -149,7 +165,7 @@ impl Record {
 }
 
 /// The records of a request or a piece.
-fn records(options: &Load, connection: usize, round: usize) -> impl Iterator<Item = Record> {
+pub(super) fn records(options: &Load, connection: usize, round: usize) -> impl Iterator<Item = Record> {
     let first = round * options.batch;
     (first..first + options.batch).map(move |index| Record {
         key: values::key(connection, index),
@@ -166,7 +182,9 @@ fn records(options: &Load, connection: usize, round: usize) -> impl Iterator<Ite
 fn text(options: &Load) -> String {
     let bytes = options.value_bytes.unwrap_or(TEXT_BYTES).max(2);
     match options.format {
-        LoadFormat::Octet | LoadFormat::Packed => "x".repeat(bytes),
+        LoadFormat::Octet | LoadFormat::Packed | LoadFormat::CloudEvent | LoadFormat::Grpc | LoadFormat::GrpcStream => {
+            "x".repeat(bytes)
+        }
         // With its quotes it is as long as the values of other formats.
         LoadFormat::Json | LoadFormat::Ndjson | LoadFormat::Stream => format!("\"{}\"", "x".repeat(bytes - 2)),
     }

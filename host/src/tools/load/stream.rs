@@ -24,7 +24,7 @@ use super::{
 use crate::tools::cli::Load;
 
 /// How many pieces of the body may wait between the sender and the connection.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 
 /// A request's body that is sent piece by piece.
 pub(crate) struct Body(pub(crate) mpsc::Receiver<Bytes>);
@@ -54,11 +54,8 @@ pub(super) async fn drive(
     let (mut client, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let connection = tokio::spawn(connection);
     let (pieces, body) = mpsc::channel(PIECES);
-    let under_way = Arc::new(UnderWay {
-        room: Semaphore::new(plan.in_flight.unwrap_or(Semaphore::MAX_PERMITS)),
-        due: Mutex::default(),
-    });
-    let sending = tokio::spawn(send(made, options.batch, plan, pieces, Arc::clone(&under_way)));
+    let under_way = Arc::new(UnderWay::new(plan));
+    let sending = tokio::spawn(send_pieces(made, options.batch, plan, pieces, Arc::clone(&under_way)));
     let mut request = Request::post(format!(
         "/v1/topics/{}/stream",
         request::topic(options, number % options.topics)
@@ -85,7 +82,7 @@ pub(super) async fn drive(
         lines.drain(..=end);
     }
     // There will be no more outcomes that give the sender room.
-    under_way.room.close();
+    under_way.close();
     sending.await??;
     drop(client);
     connection.await??;
@@ -94,14 +91,44 @@ pub(super) async fn drive(
 }
 
 /// What the sending and the reading half of a stream share.
-struct UnderWay {
+pub(super) struct UnderWay {
     /// Permits for more pieces.
     room: Semaphore,
     /// For each piece how many outcomes are missing, and when it was due.
     due: Mutex<VecDeque<(usize, Instant)>>,
 }
 
-async fn send(
+impl UnderWay {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self {
+            room: Semaphore::new(plan.in_flight.unwrap_or(Semaphore::MAX_PERMITS)),
+            due: Mutex::default(),
+        }
+    }
+
+    /// One more outcome was told. Returns when its piece was due.
+    pub(super) fn told(&self) -> anyhow::Result<Instant> {
+        let mut due = self.due.lock().ok().context("no panic")?;
+        let Some((left, since)) = due.front_mut() else {
+            bail!("the sidecar told more outcomes than there were records");
+        };
+        *left -= 1;
+        let (is_last, since) = (*left == 0, *since);
+        if is_last {
+            due.pop_front();
+            self.room.add_permits(1);
+        }
+        Ok(since)
+    }
+
+    /// There will be no more outcomes.
+    pub(super) fn close(&self) {
+        self.room.close();
+    }
+}
+
+/// Sends pieces of `batch` records until the plan ends.
+pub(super) async fn send_pieces(
     made: Vec<Bytes>,
     batch: usize,
     plan: Plan,
@@ -129,17 +156,7 @@ async fn send(
 fn take(line: &[u8], under_way: &UnderWay, seen: &mut Observed) -> anyhow::Result<()> {
     const ACKED: &[u8] = b"\"outcome\":\"acked\"";
     if line.starts_with(b"{\"index\"") {
-        let mut due = under_way.due.lock().ok().context("no panic")?;
-        let Some((left, since)) = due.front_mut() else {
-            bail!("the sidecar told more outcomes than there were records");
-        };
-        *left -= 1;
-        let (is_last, since) = (*left == 0, *since);
-        if is_last {
-            due.pop_front();
-            under_way.room.add_permits(1);
-        }
-        drop(due);
+        let since = under_way.told()?;
         if line.windows(ACKED.len()).any(|window| window == ACKED) {
             seen.records += 1;
             seen.latency(since.elapsed());

@@ -124,11 +124,12 @@ fn every_topic_is_sent_to_by_some_connection() {
     }
 }
 
-const FORMATS: [(LoadFormat, usize); 4] = [
+const FORMATS: [(LoadFormat, usize); 5] = [
     (LoadFormat::Json, 3),
     (LoadFormat::Ndjson, 3),
     (LoadFormat::Octet, 1),
     (LoadFormat::Packed, 3),
+    (LoadFormat::CloudEvent, 1),
 ];
 
 /// The keys and values that the sidecar finds in a request.
@@ -161,7 +162,7 @@ fn read(request: &[u8]) -> Vec<(String, String)> {
         memory: Memory::unbounded(),
     };
     let body = Bytes::copy_from_slice(&request[end..]);
-    let parsed = Format::of(&headers, false)
+    let parsed = Format::of(&headers, true)
         .expect("known")
         .parse(&body, &headers, &context)
         .expect("readable");
