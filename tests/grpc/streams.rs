@@ -139,8 +139,8 @@ fn compressed_messages_of_a_stream_are_read_too() {
 fn a_drain_ends_a_stream_with_all_outcomes_of_what_was_taken() {
     let mut sidecar = Builder::embedded().start();
     let mut client = Client::unix(&sidecar);
-    let (sender, messages) = tokio::sync::mpsc::unbounded_channel::<v1::StreamRequest>();
-    sender.send(message(vec![record("a", "1"); 3])).unwrap();
+    let (sender, messages) = tokio::sync::mpsc::channel::<v1::StreamRequest>(1);
+    sender.try_send(message(vec![record("a", "1"); 3])).unwrap();
     let messages = tokio_stream::StreamExt::map(Received(messages), |message| message);
     let mut answers = client.stream(STREAM, messages).unwrap();
     let first: Option<v1::StreamResponse> = answers.next().unwrap();
@@ -152,7 +152,7 @@ fn a_drain_ends_a_stream_with_all_outcomes_of_what_was_taken() {
     assert!(sidecar.ended().success());
 }
 
-struct Received<T>(tokio::sync::mpsc::UnboundedReceiver<T>);
+struct Received<T>(tokio::sync::mpsc::Receiver<T>);
 
 impl<T> tokio_stream::Stream for Received<T> {
     type Item = T;
