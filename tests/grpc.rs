@@ -279,3 +279,16 @@ fn outcomes_reach_a_caller_before_its_deadline_though_the_brokers_are_silent() {
         (Code::Unavailable, "kafka_unavailable")
     );
 }
+
+#[test]
+fn grpc_by_http_1_is_told_what_is_missing() {
+    let sidecar = Builder::embedded().start();
+    let reply = sidecar
+        .unix()
+        .post(PRODUCE, &[("content-type", "application/grpc")], b"\0\0\0\0\0");
+    assert_eq!(
+        (reply.status, reply.problem().as_str()),
+        (415, "unsupported_content_type")
+    );
+    assert!(reply.text().contains("HTTP/2"), "{}", reply.text());
+}

@@ -9,6 +9,7 @@ mod cloud_events;
 mod headers;
 mod json;
 pub(crate) mod kafka_batch;
+mod message;
 mod numbering;
 mod octets;
 mod oracle;
@@ -26,6 +27,7 @@ pub use self::{
     cloud_events::cloud_events,
     json::{json, ndjson},
     kafka_batch::kafka_batch,
+    message::message,
     numbering::numbering,
     octets::octets,
     packed::packed,
@@ -39,10 +41,11 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// All targets. A target's name is also that of its corpus folder, and of its program in `tests/fuzz/targets`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("cloud_events", cloud_events),
     ("json", json),
     ("kafka_batch", kafka_batch),
+    ("message", message),
     ("ndjson", ndjson),
     ("numbering", numbering),
     ("octets", octets),

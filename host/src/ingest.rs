@@ -16,7 +16,7 @@ pub(crate) mod incoming;
 pub mod kafka;
 mod life;
 pub mod listen;
-mod messages;
+pub(crate) mod messages;
 pub(crate) mod numbering;
 pub(crate) mod origin;
 mod outgoing;

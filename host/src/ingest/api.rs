@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::{
     body,
     error::IngestError,
-    grpc::{Readiness, services::Services},
+    grpc::{Readiness, call, services::Services},
     incoming::Incoming,
     numbering,
     outgoing::{CountedAs, Reply},
@@ -164,6 +164,7 @@ impl Api {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
+        call::check_version(head)?;
         match surface.is_on(head, &self.apis) {
             true => Ok(()),
             false => Err(surface.is_off()),

@@ -5,7 +5,7 @@
 //! what it holds could be counted ([`crate::admission`]).
 
 pub(super) mod compressed;
-pub(super) mod frame;
+pub(crate) mod frame;
 pub(super) mod outcome;
-pub(super) mod record;
-pub(super) mod weight;
+pub(crate) mod record;
+pub(crate) mod weight;

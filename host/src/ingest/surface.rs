@@ -1,6 +1,6 @@
 //! By which protocol a request comes, as its head says.
 
-use hyper::{Response, http::request::Parts};
+use hyper::{Response, Version, http::request::Parts};
 
 use super::{
     error::IngestError,
@@ -27,7 +27,7 @@ pub(super) enum Surface<'h> {
 
 impl<'h> Surface<'h> {
     pub(super) fn of(head: &'h Parts) -> Self {
-        if call::is_grpc(&head.headers) {
+        if head.version == Version::HTTP_2 && call::is_grpc(&head.headers) {
             return Self::Grpc(Method::of(head.uri.path()));
         }
         match target::stream_topic(head.uri.path()) {

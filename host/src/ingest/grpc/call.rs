@@ -52,6 +52,17 @@ impl Method {
     }
 }
 
+/// gRPC over a version of HTTP that has no trailers; its client could not read a status either.
+pub(in crate::ingest) fn check_version(head: &Parts) -> Result<(), IngestError> {
+    if head.version != Version::HTTP_2 && is_grpc(&head.headers) {
+        return Err(IngestError::UnsupportedContentType(
+            "gRPC needs HTTP/2, and this request came by an older version; use a gRPC client without TLS (plaintext)"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Whether these headers are those of gRPC. A browser's gRPC-Web is something else.
 pub(in crate::ingest) fn is_grpc(headers: &HeaderMap) -> bool {
     let given = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
@@ -63,12 +74,6 @@ pub(in crate::ingest) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Checks what every call must have.
 pub(in crate::ingest) fn check(head: &Parts) -> Result<(), IngestError> {
-    if head.version != Version::HTTP_2 {
-        return Err(IngestError::UnsupportedContentType(
-            "gRPC needs HTTP/2, and this request came by an older version; use a gRPC client without TLS (plaintext)"
-                .to_owned(),
-        ));
-    }
     if head.method != HttpMethod::POST {
         return Err(IngestError::MethodNotAllowed("POST"));
     }

@@ -10,10 +10,10 @@ pub(in crate::ingest) const HEAD: usize = 5;
 
 /// What stands before a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ingest) struct Head {
-    pub(in crate::ingest) is_compressed: bool,
+pub(crate) struct Head {
+    pub(crate) is_compressed: bool,
     /// Bytes of the message.
-    pub(in crate::ingest) length: usize,
+    pub(crate) length: usize,
 }
 
 impl Head {
@@ -48,7 +48,7 @@ fn too_large(length: usize, limits: &Limits) -> IngestError {
 }
 
 /// The one message of a body, and its head.
-pub(in crate::ingest) fn only(body: &Bytes, limits: &Limits) -> Result<(Head, Bytes), IngestError> {
+pub(crate) fn only(body: &Bytes, limits: &Limits) -> Result<(Head, Bytes), IngestError> {
     let Some(head) = Head::of(body, limits)? else {
         return Err(IngestError::EmptyBody(
             "the call has no message; send one request".to_owned(),

@@ -43,7 +43,7 @@ pub(in crate::ingest) const REQUEST: Shape = Shape(&[
 ]);
 
 /// Weighs a request. 413 where it has more records than it may.
-pub(in crate::ingest) fn weigh(message: &[u8], limits: &Limits) -> Result<Weight, IngestError> {
+pub(crate) fn weigh(message: &[u8], limits: &Limits) -> Result<Weight, IngestError> {
     let weight = Weight::of(message, &REQUEST)?;
     match weight.items > limits.max_records {
         true => Err(too_many(limits)),
@@ -52,12 +52,12 @@ pub(in crate::ingest) fn weigh(message: &[u8], limits: &Limits) -> Result<Weight
 }
 
 /// Decodes a message for which there is room.
-pub(in crate::ingest) fn decode<M: Message + Default>(message: Bytes) -> Result<M, IngestError> {
+pub(crate) fn decode<M: Message + Default>(message: Bytes) -> Result<M, IngestError> {
     M::decode(message).map_err(|error| invalid(&error))
 }
 
 /// Makes records, and counts what they take in `memory`.
-pub(in crate::ingest) fn records(given: Vec<v1::Record>, topic: Option<&Arc<str>>, memory: &Memory) -> Vec<Parsed> {
+pub(crate) fn records(given: Vec<v1::Record>, topic: Option<&Arc<str>>, memory: &Memory) -> Vec<Parsed> {
     let mut topics = Topics {
         default: topic,
         last: None,
@@ -144,6 +144,82 @@ impl Topics<'_> {
                 Ok(()) => Ok(Arc::clone(self.last.insert(Arc::from(given)))),
                 Err(problem) => Err(RecordError::new(Code::InvalidTopic, problem)),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+    use crate::fuzzing;
+
+    fn bytes() -> impl Strategy<Value = Bytes> {
+        vec(any::<u8>(), 0..12).prop_map(Bytes::from)
+    }
+
+    fn header() -> impl Strategy<Value = v1::Header> {
+        ("[a-z\\x00é]{0,20}", option::of(bytes())).prop_map(|(name, value)| v1::Header { name, value })
+    }
+
+    fn record() -> impl Strategy<Value = v1::Record> {
+        let parts = (
+            "[a-z]{0,3}",
+            option::of(bytes()),
+            option::of(bytes()),
+            vec(header(), 0..5),
+        );
+        (parts, option::of(0..9_u32), option::of(-2..9_i64)).prop_map(
+            |((topic, key, value, headers), partition, timestamp)| v1::Record {
+                topic,
+                key,
+                value,
+                headers,
+                partition,
+                timestamp,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_has_what_its_message_has(records in vec(record(), 0..20)) {
+            let memory = Memory::unbounded();
+            let parsed = super::records(records.clone(), None, &memory);
+            prop_assert_eq!(parsed.len(), records.len());
+            for (given, parsed) in records.iter().zip(parsed) {
+                let is_good = given.timestamp.is_none_or(|time| time > 0)
+                    && !given.topic.is_empty()
+                    && !given.headers.iter().any(|header| header.name.contains('\0'));
+                prop_assert_eq!(parsed.is_ok(), is_good);
+                let Ok(parsed) = parsed else { continue };
+                prop_assert_eq!(&*parsed.topic, given.topic.as_str());
+                prop_assert_eq!((&parsed.key, &parsed.value), (&given.key, &given.value));
+                prop_assert_eq!((parsed.partition, parsed.timestamp), (given.partition, given.timestamp));
+                let headers = parsed.headers.iter().map(|header| (&*header.name, &header.value));
+                prop_assert!(headers.eq(given.headers.iter().map(|header| (&*header.name, &header.value))));
+            }
+        }
+
+        #[test]
+        fn whatever_a_message_has_it_takes_no_more_than_it_was_weighed_to_take(
+            records in vec(record(), 0..20),
+            changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let request = v1::ProduceRequest { topic: "t".to_owned(), records, ..Default::default() };
+            let mut bytes = request.encode_to_vec();
+            fuzzing::message(&bytes);
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                fuzzing::message(&bytes);
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_message_harm_nobody(bytes in vec(any::<u8>(), 0..300)) {
+            fuzzing::message(&bytes);
         }
     }
 }

@@ -22,11 +22,11 @@ pub(in crate::ingest) enum Field {
 
 /// What a message will take.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ingest) struct Weight {
+pub(crate) struct Weight {
     /// Bytes beyond the message.
-    pub(in crate::ingest) bytes: usize,
+    pub(crate) bytes: usize,
     /// How many [counted](Field::Counted) fields there are.
-    pub(in crate::ingest) items: usize,
+    pub(crate) items: usize,
 }
 
 impl Weight {
