@@ -4,11 +4,12 @@
 //! [`workers`] serves each [`connection`], by [`http2`] or hyper. [`api`] handles a request: it reads the path
 //! ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands the records to the
 //! [pipeline](crate::pipeline) and replies ([`reply`]). A request with a number ([`numbering`]) goes through
-//! [`crate::ordering::numbered`]. A request that is not taken is an [`error`](mod@error), which becomes a [`problem`].
+//! [`crate::ordering::numbered`]. Events for [`dapr`]'s API become records the same way. A request that is not taken is an [`error`](mod@error), which becomes a [`problem`].
 
 pub mod api;
 mod body;
 mod connection;
+mod dapr;
 pub mod error;
 pub mod grpc;
 mod http2;

@@ -1,4 +1,4 @@
-//! Bearer tokens.
+//! Tokens that clients show.
 
 use subtle::ConstantTimeEq as _;
 
@@ -7,7 +7,12 @@ pub(crate) fn is_bearer(header: &[u8], token: &str) -> bool {
     let Some((scheme, given)) = header.split_at_checked(7) else {
         return false;
     };
-    scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(given.ct_eq(token.as_bytes()))
+    scheme.eq_ignore_ascii_case(b"bearer ") && is_token(given, token)
+}
+
+/// Whether this is the token. The time does not depend on where the two differ.
+pub(crate) fn is_token(given: &[u8], token: &str) -> bool {
+    bool::from(given.ct_eq(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -27,6 +32,7 @@ mod tests {
             b"Bearer ",
         ] {
             assert!(!is_bearer(wrong, "secret"), "{wrong:?}");
+            assert_eq!(is_token(wrong, "secret"), wrong == b"secret", "{wrong:?}");
         }
     }
 }

@@ -38,6 +38,8 @@ use crate::{
 
 const INSTANCE: HeaderName = HeaderName::from_static("pointsman-instance");
 const EMBEDDED: HeaderName = HeaderName::from_static("pointsman-embedded");
+/// Where Dapr's clients have the token.
+const DAPR_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
 const TRACE: &str = "pointsman-trace";
 
 /// What a request needs to know of its connection.
@@ -130,29 +132,36 @@ impl Api {
         };
         let surface = Surface::of(&head);
         let answered = match self.admit(&head, surface, &from) {
-            Err(error) => Err((error, Some(body))),
+            Err(error) => Err((surface.refusal(&error), Some(body))),
             Ok(()) => match surface {
-                Surface::Grpc(method) => self.call(method, &head, body, from, permit).await,
+                Surface::Grpc(method) => {
+                    let called = self.call(method, &head, body, from, permit).await;
+                    called.map_err(|(error, body)| (surface.refusal(&error), body))
+                }
                 Surface::Stream(topic) => match self.stream(&head, topic, &from).await {
                     Ok((stream, place)) => Ok(stream.begin(body, from.in_request, (permit, place))),
-                    Err(error) => Err((error, Some(body))),
+                    Err(error) => Err((surface.refusal(&error), Some(body))),
                 },
                 Surface::Records => match self.produce(&head, &mut body, from.owner).await {
                     Ok(response) => Ok(response.map(Reply::Whole)),
-                    Err(error) => Err((error, Some(body))),
+                    Err(error) => Err((surface.refusal(&error), Some(body))),
+                },
+                Surface::Dapr(asked) => match self.dapr(asked, &head, &mut body, from.owner).await {
+                    Ok(response) => Ok(response.map(Reply::Whole)),
+                    Err(refusal) => Err((refusal.response().map(Reply::Whole), Some(body))),
                 },
             },
         };
         let response = match answered {
             Ok(response) => response,
-            Err((error, body)) => {
+            Err((refusal, body)) => {
                 // A client that waits for 100 Continue has sent nothing yet, and reading would ask it to send.
                 if let Some(mut body) = body
                     && !head.headers.contains_key(EXPECT)
                 {
                     body::discard(&mut body, &self.limits).await;
                 }
-                surface.refusal(&error)
+                refusal
             }
         };
         self.told(response, begun)
@@ -160,7 +169,7 @@ impl Api {
 
     /// What is checked of every request, by whatever protocol it comes.
     fn admit(&self, head: &Parts, surface: Surface<'_>, from: &Connection) -> Result<(), IngestError> {
-        if from.owner.is_tcp() {
+        if from.owner.is_tcp() && !surface.is_open() {
             self.authorize(&head.headers)?;
         }
         self.check_header_size(head)?;
@@ -254,9 +263,11 @@ impl Api {
         let Some(token) = &self.token else {
             return Ok(origin::check(headers)?);
         };
-        match headers.get(AUTHORIZATION) {
-            Some(given) if token::is_bearer(given.as_bytes(), token) => Ok(()),
-            _ => Err(IngestError::Unauthorized(
+        let is_bearer = |given: &HeaderValue| token::is_bearer(given.as_bytes(), token);
+        let is_token = |given: &HeaderValue| token::is_token(given.as_bytes(), token);
+        match headers.get(AUTHORIZATION).is_some_and(is_bearer) || headers.get(DAPR_TOKEN).is_some_and(is_token) {
+            true => Ok(()),
+            false => Err(IngestError::Unauthorized(
                 "the bearer token is missing or wrong; send Authorization: Bearer <the text of listen.token_file>"
                     .to_owned(),
             )),

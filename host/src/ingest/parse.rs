@@ -112,6 +112,11 @@ impl Format {
     }
 }
 
+/// Whether a value is nested deeper than `limits.json_depth` allows.
+pub(super) fn is_too_deep(json: &str, limit: usize) -> bool {
+    wire::is_too_deep(json, limit)
+}
+
 /// Makes records of lines, one R on each, for a caller that has counted the lines already.
 pub(super) fn lines(lines: &Bytes, context: &Context<'_>) -> Option<Vec<Parsed>> {
     json::all_lines(lines, context)

@@ -1,5 +1,6 @@
 //! From a whole body to records, within the memory that is free.
 
+use bytes::Bytes;
 use hyper::HeaderMap;
 
 use super::{
@@ -24,9 +25,23 @@ pub(super) async fn of(
     whole: Whole,
     format: Format,
     headers: &HeaderMap,
-    mut context: Context<'_>,
+    context: Context<'_>,
     pipeline: &Pipeline,
 ) -> Result<(Vec<Parsed>, Reservation), IngestError> {
+    by(whole, context, pipeline, |bytes, context| {
+        format.parse(bytes, headers, context)
+    })
+    .await
+}
+
+/// Like [`of`], where `parse` makes something of the body. It is called again with more memory if it went over what
+/// `context` allows.
+pub(super) async fn by<T, E: From<IngestError>>(
+    whole: Whole,
+    mut context: Context<'_>,
+    pipeline: &Pipeline,
+    parse: impl Fn(&Bytes, &Context<'_>) -> Result<T, E>,
+) -> Result<(T, Reservation), E> {
     let Whole { bytes, mut room } = whole;
     let held = room.bytes();
     let most = pipeline.admission.most_for_request().saturating_sub(held);
@@ -36,23 +51,23 @@ pub(super) async fn of(
         // This is read again after the wait for the turn, since it may have changed.
         let may = pipeline.admission.free().min(most).max(reserved);
         context.memory = Memory::of(may);
-        let parsed = format.parse(&bytes, headers, &context);
+        let parsed = parse(&bytes, &context);
         let used = context.memory.used();
         if context.memory.is_over() {
             if may >= most {
-                return Err(parsed.err().unwrap_or_else(parse::no_memory));
+                return Err(parsed.err().unwrap_or_else(|| parse::no_memory().into()));
             }
         } else {
-            let records = parsed?;
+            let parsed = parsed?;
             if room.settle(held + used) {
                 turn.end().await;
-                return Ok((records, room));
+                return Ok((parsed, room));
             }
-            drop(records);
+            drop(parsed);
         }
         drop(turn);
         let least = (bytes.len() * MUCH).min(LEAST_MEMORY).max(used);
         reserved = may.saturating_mul(4).max(least).min(most);
-        room.grow(held + reserved).await?;
+        room.grow(held + reserved).await.map_err(IngestError::from)?;
     }
 }

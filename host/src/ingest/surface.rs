@@ -1,8 +1,9 @@
 //! By which protocol a request comes, as its head says.
 
-use hyper::{Response, Version, http::request::Parts};
+use hyper::{Response, http::request::Parts};
 
 use super::{
+    dapr::{self, Asked},
     error::IngestError,
     grpc::{
         call::{self, Method},
@@ -23,17 +24,20 @@ pub(super) enum Surface<'h> {
     Stream(&'h str),
     /// A call of gRPC.
     Grpc(Method),
+    /// Dapr's.
+    Dapr(Asked<'h>),
 }
 
 impl<'h> Surface<'h> {
     pub(super) fn of(head: &'h Parts) -> Self {
-        if head.version == Version::HTTP_2 && call::is_grpc(&head.headers) {
-            return Self::Grpc(Method::of(head.uri.path()));
+        let path = head.uri.path();
+        if call::is_grpc(&head.headers) {
+            return Self::Grpc(Method::of(path));
         }
-        match target::stream_topic(head.uri.path()) {
-            Some(topic) => Self::Stream(topic),
-            None => Self::Records,
+        if let Some(topic) = target::stream_topic(path) {
+            return Self::Stream(topic);
         }
+        Asked::of(path).map_or(Self::Records, Self::Dapr)
     }
 
     /// Whether the configuration has this protocol spoken.
@@ -48,7 +52,13 @@ impl<'h> Surface<'h> {
         match self {
             Self::Records | Self::Stream(_) => ListenApi::Native,
             Self::Grpc(_) => ListenApi::Grpc,
+            Self::Dapr(_) => ListenApi::Dapr,
         }
+    }
+
+    /// Whether anybody may ask, also without the token. It says nothing that a connection does not say.
+    pub(super) fn is_open(self) -> bool {
+        self == Self::Dapr(Asked::Health)
     }
 
     /// 404: the protocol is not spoken here.
@@ -65,6 +75,7 @@ impl<'h> Surface<'h> {
             // A caller takes this status for a method that is not there.
             Self::Grpc(_) if !matches!(error, IngestError::NotFound(_)) => status::refusal(error),
             Self::Records | Self::Stream(_) | Self::Grpc(_) => error.problem().document().map(Reply::Whole),
+            Self::Dapr(_) => dapr::Refusal::response_to(error).map(Reply::Whole),
         }
     }
 }
