@@ -16,7 +16,7 @@ run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
 test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' tests, then all others (real Kafka included)
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper python node valgrind kafka-clients-python kafka-clients-node registry registry-readers
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper python node valgrind kafka-clients-python kafka-clients-node dapr-sdk-python dapr-sdk-node registry registry-readers
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)

@@ -203,6 +203,10 @@ fn of_a_bulk_each_event_that_is_not_written_is_named_and_the_others_are_written(
         )
     };
     assert_eq!(failed.len(), 2, "{told}");
+    assert!(
+        failed.iter().all(|failed| failed["entryID"] == failed["entryId"]),
+        "{told}"
+    );
     assert_eq!(of(0).0, "no \"number\"");
     assert!(of(0).1.starts_with("malformed_record: "), "{told}");
     assert_eq!(of(1).0, "no partition");

@@ -46,10 +46,13 @@ pub(super) fn to_bulk(mut outcomes: Outcomes, ids: &[Bytes]) -> Response<Bytes> 
     is_json(response)
 }
 
+/// The id stands there by both names: Dapr has the first, and its SDK for JavaScript looks for the second.
 // Writing to a Vec cannot fail.
 fn write_failed(body: &mut Vec<u8>, id: &str, error: &str) {
-    body.extend_from_slice(b"{\"entryId\":");
-    let _ = serde_json::to_writer(&mut *body, id);
+    for name in ["{\"entryId\":", ",\"entryID\":"] {
+        body.extend_from_slice(name.as_bytes());
+        let _ = serde_json::to_writer(&mut *body, id);
+    }
     body.extend_from_slice(b",\"error\":");
     let _ = serde_json::to_writer(&mut *body, error);
     body.push(b'}');

@@ -113,9 +113,9 @@ impl Reading<'_> {
     fn id(&mut self, id: Option<Text<'_>>, index: usize) -> Result<Bytes, Refusal> {
         let id = id.filter(|Text(id)| !id.is_empty());
         let id = id.ok_or_else(|| Refusal::bad_events(&format!("event {index} has no entryId")))?;
-        // In the reply, each of its characters may need an escape.
+        // In the reply it stands twice, and each of its characters may need an escape.
         let memory = &self.context.memory;
-        memory.take(ID_BYTES + 2 * id.0.len()).map_err(out_of_memory)?;
+        memory.take(ID_BYTES + 4 * id.0.len()).map_err(out_of_memory)?;
         let id = self.bytes(id)?;
         match self.seen.insert(id.clone()) {
             true => Ok(id),
