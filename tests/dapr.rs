@@ -1,5 +1,8 @@
 //! Dapr's publish API: what its applications send, and what then stands in the topic.
 
+mod grpc;
+mod sdks;
+
 use serde_json::{Value, json};
 
 use crate::support::{

@@ -45,6 +45,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "grpcurl",
         "it needs a program that few have; grpc::clients tests calls and reflection",
     ),
+    (
+        "docs/dapr.md",
+        "curl",
+        "it needs apis = [\"dapr\"], which is off by default; dapr tests it",
+    ),
     ("docs/write-a-plugin.md", "curl", "it asks the sidecar of `plugin dev`"),
     (
         "docs/write-a-plugin.md",

@@ -150,6 +150,10 @@ impl Api {
                     Ok(response) => Ok(response.map(Reply::Whole)),
                     Err(refusal) => Err((refusal.response().map(Reply::Whole), Some(body))),
                 },
+                Surface::DaprCall(called) => match self.dapr_call(called, &head, &mut body, from.owner).await {
+                    Ok(response) => Ok(response),
+                    Err(refusal) => Err((refusal.status(), Some(body))),
+                },
             },
         };
         let response = match answered {

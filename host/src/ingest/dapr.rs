@@ -1,6 +1,6 @@
 //! Dapr's publish API, so that its applications and its SDKs publish here.
 //!
-//! [`asked`] says what a path asks for, and [`handle`] does it. An [`event`] becomes a record in one place, however it
+//! [`asked`] says what a path asks for; [`handle`] does it, or [`call`] if it came over gRPC. An [`event`] becomes a record in one place, however it
 //! came: its [`metadata`] says how, and it is wrapped as an [`envelope`] or is a CloudEvent already ([`given`](mod@given)). A
 //! [`bulk`] has many of them. What is not taken, or not written, is a [`refusal`], as Dapr's clients know it. Dapr's
 //! other APIs are [`absent`].
@@ -14,6 +14,7 @@ mod absent;
 mod answer;
 mod asked;
 mod bulk;
+mod call;
 mod envelope;
 mod event;
 mod given;
@@ -23,4 +24,7 @@ mod out;
 mod refusal;
 mod ttl;
 
-pub(super) use self::{asked::Asked, refusal::Refusal};
+pub(super) use self::{
+    asked::{Asked, Called},
+    refusal::Refusal,
+};

@@ -3,7 +3,7 @@
 use hyper::{Response, http::request::Parts};
 
 use super::{
-    dapr::{self, Asked},
+    dapr::{self, Asked, Called},
     error::IngestError,
     grpc::{
         call::{self, Method},
@@ -26,13 +26,15 @@ pub(super) enum Surface<'h> {
     Grpc(Method),
     /// Dapr's.
     Dapr(Asked<'h>),
+    /// A call of Dapr's service.
+    DaprCall(Called),
 }
 
 impl<'h> Surface<'h> {
     pub(super) fn of(head: &'h Parts) -> Self {
         let path = head.uri.path();
         if call::is_grpc(&head.headers) {
-            return Self::Grpc(Method::of(path));
+            return Called::of(path).map_or_else(|| Self::Grpc(Method::of(path)), Self::DaprCall);
         }
         if let Some(topic) = target::stream_topic(path) {
             return Self::Stream(topic);
@@ -52,7 +54,7 @@ impl<'h> Surface<'h> {
         match self {
             Self::Records | Self::Stream(_) => ListenApi::Native,
             Self::Grpc(_) => ListenApi::Grpc,
-            Self::Dapr(_) => ListenApi::Dapr,
+            Self::Dapr(_) | Self::DaprCall(_) => ListenApi::Dapr,
         }
     }
 
@@ -76,6 +78,7 @@ impl<'h> Surface<'h> {
             Self::Grpc(_) if !matches!(error, IngestError::NotFound(_)) => status::refusal(error),
             Self::Records | Self::Stream(_) | Self::Grpc(_) => error.problem().document().map(Reply::Whole),
             Self::Dapr(_) => dapr::Refusal::response_to(error).map(Reply::Whole),
+            Self::DaprCall(_) => dapr::Refusal::status_to(error),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What this sidecar says of itself to clients of Dapr.
 
 use bytes::Bytes;
+use pointsman_proto::dapr as runtime;
 use serde::Serialize;
 
 /// The version that is told.
-pub(super) const VERSION: &str = concat!("pointsman-", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("pointsman-", env!("CARGO_PKG_VERSION"));
 /// The one component. Requests may call it by any name.
-pub(super) const COMPONENT: Component = Component {
+const COMPONENT: Component = Component {
     name: "pubsub",
     kind: "pubsub.kafka",
     version: "v1",
@@ -15,12 +16,12 @@ pub(super) const COMPONENT: Component = Component {
 
 /// A component as `GET /v1.0/metadata` tells it.
 #[derive(Debug, Serialize)]
-pub(super) struct Component {
-    pub(super) name: &'static str,
+struct Component {
+    name: &'static str,
     #[serde(rename = "type")]
-    pub(super) kind: &'static str,
-    pub(super) version: &'static str,
-    pub(super) capabilities: [&'static str; 1],
+    kind: &'static str,
+    version: &'static str,
+    capabilities: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -50,4 +51,20 @@ pub(super) fn document(app: Option<&str>) -> Bytes {
         },
     };
     serde_json::to_vec(&about).unwrap_or_default().into()
+}
+
+/// The same as a message.
+pub(super) fn message(app: Option<&str>) -> runtime::GetMetadataResponse {
+    let component = runtime::RegisteredComponents {
+        name: COMPONENT.name.to_owned(),
+        r#type: COMPONENT.kind.to_owned(),
+        version: COMPONENT.version.to_owned(),
+        capabilities: COMPONENT.capabilities.map(str::to_owned).to_vec(),
+    };
+    runtime::GetMetadataResponse {
+        id: app.unwrap_or_default().to_owned(),
+        registered_components: vec![component],
+        extended_metadata: [("daprRuntimeVersion".to_owned(), VERSION.to_owned())].into(),
+        runtime_version: VERSION.to_owned(),
+    }
 }

@@ -2,8 +2,12 @@
 
 use hyper::StatusCode;
 
-use super::refusal::Refusal;
+use super::refusal::{DaprCode, Refusal};
 use crate::base::text::said;
+
+/// Dapr's code over gRPC for what has none.
+const GENERIC: &str = "ERROR";
+const ONLY: &str = "of Dapr's APIs, this sidecar has only publish";
 
 /// The answer to a path behind its version, such as `state/store/key`.
 pub(super) fn refusal(path: &str) -> Refusal {
@@ -54,9 +58,15 @@ pub(super) fn refusal(path: &str) -> Refusal {
         ),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);
+    Refusal::new(status, DaprCode(code, GENERIC), format!("{message}; {ONLY}"))
+}
+
+/// The answer to a call of a method that is not here.
+pub(super) fn method() -> Refusal {
+    let code = DaprCode("ERR_API_UNIMPLEMENTED", GENERIC);
     Refusal::new(
-        status,
+        StatusCode::NOT_IMPLEMENTED,
         code,
-        format!("{message}; of Dapr's APIs, this sidecar has only publish"),
+        format!("this method is not here; {ONLY}"),
     )
 }

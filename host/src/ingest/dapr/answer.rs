@@ -39,7 +39,7 @@ pub(super) fn to_bulk(mut outcomes: Outcomes, ids: &[Bytes]) -> Response<Bytes> 
         return written();
     }
     body.extend_from_slice(b"],\"errorCode\":\"");
-    body.extend_from_slice(PUBLISH_MESSAGE.as_bytes());
+    body.extend_from_slice(PUBLISH_MESSAGE.0.as_bytes());
     body.extend_from_slice(b"\"}");
     let mut response = Response::new(counted(body, outcomes.take_held()));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

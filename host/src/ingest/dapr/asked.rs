@@ -17,6 +17,28 @@ pub(in crate::ingest) enum Asked<'h> {
     Else(&'h str),
 }
 
+/// What a call of Dapr's service over gRPC asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ingest) enum Called {
+    Publish,
+    /// By either of its names.
+    Bulk,
+    Metadata,
+    Else,
+}
+
+impl Called {
+    /// None for a path of another service.
+    pub(in crate::ingest) fn of(path: &str) -> Option<Self> {
+        Some(match path.strip_prefix("/dapr.proto.runtime.v1.Dapr/")? {
+            "PublishEvent" => Self::Publish,
+            "BulkPublishEvent" | "BulkPublishEventAlpha1" => Self::Bulk,
+            "GetMetadata" => Self::Metadata,
+            _ => Self::Else,
+        })
+    }
+}
+
 /// Where events are to go. Both names are as in the path: with its escapes, and perhaps empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ingest) struct Target<'h> {
@@ -58,13 +80,17 @@ impl<'h> Target<'h> {
     pub(super) fn names(self) -> Result<(String, String), Refusal> {
         let name = |escaped| unescaped(escaped).ok_or_else(Refusal::bad_escape);
         let (pubsub, topic) = (name(self.pubsub)?, name(self.topic)?);
-        if pubsub.is_empty() {
-            return Err(Refusal::no_pubsub());
-        }
-        match topic.is_empty() {
-            true => Err(Refusal::no_topic(&pubsub)),
-            false => Ok((pubsub, topic)),
-        }
+        check_names(&pubsub, &topic)?;
+        Ok((pubsub, topic))
+    }
+}
+
+/// Neither name may be empty.
+pub(super) fn check_names(pubsub: &str, topic: &str) -> Result<(), Refusal> {
+    match (pubsub, topic) {
+        ("", _) => Err(Refusal::no_pubsub()),
+        (_, "") => Err(Refusal::no_topic(pubsub)),
+        _ => Ok(()),
     }
 }
 

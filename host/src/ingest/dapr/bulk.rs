@@ -101,7 +101,7 @@ impl Reading<'_> {
             index,
             data: self.data(entry.event, &content_type, index)?,
             content_type: &content_type,
-            metadata,
+            metadata: &metadata,
         };
         let record = self.publication.record(&event, self.context)?;
         self.entries.records.push(record);
@@ -111,17 +111,14 @@ impl Reading<'_> {
 
     /// The id, which no other event has.
     fn id(&mut self, id: Option<Text<'_>>, index: usize) -> Result<Bytes, Refusal> {
-        let id = id.filter(|Text(id)| !id.is_empty());
-        let id = id.ok_or_else(|| Refusal::bad_events(&format!("event {index} has no entryId")))?;
+        let id = id.filter(|Text(id)| !id.is_empty()).ok_or_else(|| no_id(index))?;
         // In the reply it stands twice, and each of its characters may need an escape.
         let memory = &self.context.memory;
         memory.take(ID_BYTES + 4 * id.0.len()).map_err(out_of_memory)?;
         let id = self.bytes(id)?;
         match self.seen.insert(id.clone()) {
             true => Ok(id),
-            false => Err(Refusal::bad_events(&format!(
-                "event {index} has the entryId of an earlier one"
-            ))),
+            false => Err(same_id(index)),
         }
     }
 
@@ -169,6 +166,16 @@ impl Reading<'_> {
             }
         })
     }
+}
+
+/// This event of a bulk has no id.
+pub(super) fn no_id(index: usize) -> Refusal {
+    Refusal::bad_events(&format!("event {index} has no entryId"))
+}
+
+/// This event of a bulk has the id of another one.
+pub(super) fn same_id(index: usize) -> Refusal {
+    Refusal::bad_events(&format!("event {index} has the entryId of an earlier one"))
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Reading<'_> {

@@ -75,7 +75,7 @@ pub(super) struct Event<'e> {
     /// Empty: there is none.
     pub(super) content_type: &'e str,
     /// Its own metadata.
-    pub(super) metadata: Metadata<'e>,
+    pub(super) metadata: &'e Metadata<'e>,
 }
 
 /// Why an event is not a record.
@@ -123,7 +123,7 @@ impl Publication<'_> {
 
     fn read(&self, event: &Event<'_>, context: &Context<'_>) -> Result<Record, NoRecord> {
         let metadata = Merged {
-            own: &event.metadata,
+            own: event.metadata,
             shared: &self.metadata,
         };
         Ok(Record {

@@ -21,9 +21,10 @@ use super::{
     refusal::{Refusal, is_json},
 };
 use crate::{
+    admission::Reservation,
     ingest::{
         api::Api,
-        body,
+        body::{self, Whole},
         error::IngestError,
         incoming::Incoming,
         numbering,
@@ -61,7 +62,7 @@ impl Api {
             Asked::Bulk(target) => self.publish_bulk(target, head, body, owner).await,
             Asked::Metadata => {
                 check_method(head, &[Method::GET], "GET")?;
-                Ok(is_json(Response::new(about::document(text(&head.headers, &APP_ID)))))
+                Ok(is_json(Response::new(about::document(app_of(&head.headers)))))
             }
             Asked::Health => {
                 check_method(head, &[Method::GET], "GET")?;
@@ -83,13 +84,14 @@ impl Api {
             wishes,
             publication,
         } = self.head(target, head, owner).await?;
+        let metadata = Metadata::default();
         let content_type = text(&head.headers, &CONTENT_TYPE).unwrap_or_default();
         let records = self.events(body, |data, context| {
             let event = Event {
                 index: 0,
                 data: data.clone(),
                 content_type,
-                metadata: Metadata::default(),
+                metadata: &metadata,
             };
             Ok(vec![publication.record(&event, context)?])
         });
@@ -132,13 +134,12 @@ impl Api {
         let number = numbering::of(&head.headers, owner)?;
         let metadata = Metadata::of_query(head.uri.query())?;
         let is_raw = metadata.is_raw()?;
-        let wishes = self.wishes(self.timeout(&head.headers)?);
-        let of = |name| text(&head.headers, name);
+        let wishes = self.dapr_wishes(self.timeout(&head.headers)?);
         let publication = Publication {
             pubsub,
             topic: self.topic(&topic).await?,
-            app: of(&APP_ID),
-            trace: TraceContext::of(of(&TRACE_PARENT), of(&TRACE_STATE)),
+            app: app_of(&head.headers),
+            trace: trace_of(&head.headers),
             is_raw,
             metadata,
             now: Now::now(),
@@ -152,7 +153,7 @@ impl Api {
     }
 
     /// Dapr's clients are told only once every event has its outcome.
-    fn wishes(&self, timeout: Duration) -> Wishes {
+    pub(super) fn dapr_wishes(&self, timeout: Duration) -> Wishes {
         Wishes {
             ack: AckMode::Waited,
             trace: false,
@@ -165,14 +166,23 @@ impl Api {
         &self,
         body: &mut Incoming,
         parse: impl Fn(&Bytes, &Context<'_>) -> Result<T, Refusal>,
-    ) -> Result<(T, crate::admission::Reservation), Refusal> {
+    ) -> Result<(T, Reservation), Refusal> {
         let whole = body::read(body, &self.limits, &self.pipeline.admission).await?;
+        self.made(whole, parse).await
+    }
+
+    /// Makes something of what has come, within the memory that is free.
+    pub(super) async fn made<T>(
+        &self,
+        whole: Whole,
+        make: impl Fn(&Bytes, &Context<'_>) -> Result<T, Refusal>,
+    ) -> Result<(T, Reservation), Refusal> {
         let context = Context {
             topic: None,
             limits: &self.limits,
             memory: Memory::unbounded(),
         };
-        records::by(whole, context, &self.pipeline, parse).await
+        records::by(whole, context, &self.pipeline, make).await
     }
 }
 
@@ -181,6 +191,16 @@ fn check_method(head: &Parts, allowed: &[Method], named: &'static str) -> Result
         true => Ok(()),
         false => Err(IngestError::MethodNotAllowed(named).into()),
     }
+}
+
+/// Where a request belongs.
+pub(super) fn trace_of(headers: &HeaderMap) -> TraceContext<'_> {
+    TraceContext::of(text(headers, &TRACE_PARENT), text(headers, &TRACE_STATE))
+}
+
+/// The application, if the request names it.
+pub(super) fn app_of(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &APP_ID)
 }
 
 /// A header, if it is text.

@@ -1,6 +1,10 @@
 //! Metadata: names with values, of a request and of each of its events.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -40,6 +44,16 @@ impl<'a> Metadata<'a> {
             all.0.entry(Cow::Owned(name)).or_insert_with(|| Bytes::from(value));
         }
         Ok(all)
+    }
+
+    /// What a message has.
+    pub(super) fn of_message(pairs: HashMap<String, String>) -> Metadata<'static> {
+        let pairs = pairs.into_iter();
+        Metadata(
+            pairs
+                .map(|(name, value)| (Cow::Owned(name), Bytes::from(value)))
+                .collect(),
+        )
     }
 
     /// Adds a pair; of names that are there twice, the last stays.

@@ -1,37 +1,46 @@
 //! What was not taken or not written, as clients of Dapr are told it: `{"errorCode":…,"message":…}`. [`Refusal::of_record`] and
 //! the constructors are the one place that says which code of Dapr's a thing has.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde::Serialize;
+use tonic::Status;
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     base::{
         outcome::{Code, RecordError},
         text::{WHOLE_BYTES, said, shortened},
     },
-    ingest::error::IngestError,
+    ingest::{error::IngestError, grpc::status, outgoing::Reply},
 };
 
+/// A code of Dapr's, as it is told over HTTP and, where Dapr has one, over gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DaprCode(pub(super) &'static str, pub(super) &'static str);
+
 /// Dapr's code for an event that was not published.
-pub(super) const PUBLISH_MESSAGE: &str = "ERR_PUBSUB_PUBLISH_MESSAGE";
-const FORBIDDEN: &str = "ERR_PUBSUB_FORBIDDEN";
-const PUBSUB_EMPTY: &str = "ERR_PUBSUB_EMPTY";
-const TOPIC_EMPTY: &str = "ERR_TOPIC_NAME_EMPTY";
-const BAD_METADATA: &str = "ERR_PUBSUB_REQUEST_METADATA";
-const BAD_CLOUD_EVENT: &str = "ERR_PUBSUB_CLOUD_EVENTS_SER";
-const BAD_EVENTS: &str = "ERR_PUBSUB_EVENTS_SER";
+pub(super) const PUBLISH_MESSAGE: DaprCode = DaprCode("ERR_PUBSUB_PUBLISH_MESSAGE", "DAPR_PUBSUB_PUBLISH_MESSAGE");
+const FORBIDDEN: DaprCode = DaprCode("ERR_PUBSUB_FORBIDDEN", "DAPR_PUBSUB_FORBIDDEN");
+const PUBSUB_EMPTY: DaprCode = DaprCode("ERR_PUBSUB_EMPTY", "DAPR_PUBSUB_NAME_EMPTY");
+const TOPIC_EMPTY: DaprCode = DaprCode("ERR_TOPIC_NAME_EMPTY", "DAPR_PUBSUB_TOPIC_NAME_EMPTY");
+const BAD_METADATA: DaprCode = DaprCode("ERR_PUBSUB_REQUEST_METADATA", "DAPR_PUBSUB_METADATA_DESERIALIZATION");
+const BAD_CLOUD_EVENT: DaprCode = DaprCode("ERR_PUBSUB_CLOUD_EVENTS_SER", "DAPR_PUBSUB_CLOUD_EVENT_CREATION");
+const BAD_EVENTS: DaprCode = DaprCode("ERR_PUBSUB_EVENTS_SER", "DAPR_PUBSUB_MARSHAL_EVENTS");
 /// Dapr's code for what has none.
-const GENERIC: &str = "ERROR";
+const GENERIC: DaprCode = DaprCode("ERROR", "ERROR");
+/// The domain of Dapr's codes in `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "dapr.io";
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug)]
 pub(in crate::ingest) struct Refusal {
-    /// One of Dapr's codes.
-    pub(super) code: &'static str,
+    pub(super) code: DaprCode,
     pub(super) why: Why,
 }
 
@@ -52,7 +61,7 @@ struct Document<'a> {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: DaprCode, message: impl Into<String>) -> Self {
         Self {
             code,
             why: Why::Told(status, shortened(message.into(), WHOLE_BYTES)),
@@ -109,6 +118,35 @@ impl Refusal {
         told(error, GENERIC)
     }
 
+    /// What is refused of every call, whatever it asks for.
+    pub(in crate::ingest) fn status_to(error: &IngestError) -> Response<Reply> {
+        match error {
+            // The whole service is off.
+            IngestError::NotFound(message) => {
+                Self::new(StatusCode::NOT_IMPLEMENTED, GENERIC, message.as_str()).status()
+            }
+            error => status::refusal(error),
+        }
+    }
+
+    /// The answer to a caller by gRPC.
+    pub(in crate::ingest) fn status(&self) -> Response<Reply> {
+        let (status, message) = match &self.why {
+            Why::Told(status, message) => (*status, message),
+            // What all protocols share is told as to callers of this sidecar's own service.
+            Why::NotTaken(error) => return status::refusal(error),
+        };
+        let code = match status {
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => tonic::Code::InvalidArgument,
+            StatusCode::FORBIDDEN => tonic::Code::PermissionDenied,
+            StatusCode::NOT_IMPLEMENTED => tonic::Code::Unimplemented,
+            _ if self.code == BAD_CLOUD_EVENT => tonic::Code::InvalidArgument,
+            _ => tonic::Code::Internal,
+        };
+        let details = ErrorDetails::with_error_info(self.code.1, DOMAIN, HashMap::new());
+        status::told(&Status::with_error_details(code, message, details), status)
+    }
+
     /// The response to the client.
     pub(in crate::ingest) fn response(&self) -> Response<Bytes> {
         match &self.why {
@@ -140,14 +178,14 @@ pub(super) fn message_of(error: &RecordError) -> String {
 }
 
 /// The sidecar's own answer, with its status and headers, and a body as Dapr's clients know it.
-fn told(error: &IngestError, code: &str) -> Response<Bytes> {
+fn told(error: &IngestError, code: DaprCode) -> Response<Bytes> {
     let problem = error.problem();
     is_json(problem.document().map(|_| document(code, problem.detail())))
 }
 
-fn document(code: &str, message: &str) -> Bytes {
+fn document(code: DaprCode, message: &str) -> Bytes {
     let document = Document {
-        error_code: code,
+        error_code: code.0,
         message,
     };
     serde_json::to_vec(&document).unwrap_or_default().into()
@@ -184,9 +222,12 @@ mod tests {
                 Refusal::from(IngestError::Topic(error(code))),
             ] {
                 let (given, body) = told_of(&refusal);
-                assert_eq!((given, body["errorCode"].as_str()), (status, Some(told)), "{code:?}");
+                assert_eq!((given, body["errorCode"].as_str()), (status, Some(told.0)), "{code:?}");
                 let message = body["message"].as_str().expect("a message");
                 assert_eq!(message, format!("{}: the message", code.as_str()));
+                let by_grpc = refusal.status();
+                let expected = if status == 403 { "7" } else { "13" };
+                assert_eq!(by_grpc.headers()["grpc-status"], expected, "{code:?}");
             }
         }
     }
@@ -197,7 +238,7 @@ mod tests {
         assert_eq!(busy.status(), 503);
         assert_eq!(busy.headers()["retry-after"], "1");
         let body: serde_json::Value = serde_json::from_slice(busy.body()).expect("JSON");
-        assert_eq!(body["errorCode"], PUBLISH_MESSAGE);
+        assert_eq!(body["errorCode"], PUBLISH_MESSAGE.0);
         assert_eq!(body["message"], "no room; nothing was taken");
     }
 

@@ -87,7 +87,7 @@ impl Api {
     }
 
     /// How long the outcomes of this call are waited for.
-    fn grpc_timeout(&self, head: &Parts) -> Result<Duration, IngestError> {
+    pub(in crate::ingest) fn grpc_timeout(&self, head: &Parts) -> Result<Duration, IngestError> {
         match call::timeout(&head.headers)? {
             Some(timeout) => Ok(timeout),
             None => self.timeout(&head.headers),

@@ -57,16 +57,20 @@ pub(in crate::ingest) fn dress(headers: &mut HeaderMap) {
 
 /// An answer that has nothing but a status.
 pub(in crate::ingest) fn refusal(error: &IngestError) -> Response<Reply> {
-    let problem = error.problem();
+    told(&of(error), error.problem().status())
+}
+
+/// An answer that has nothing but this status. `counted` is the status that it would have over HTTP.
+pub(in crate::ingest) fn told(status: &Status, counted: StatusCode) -> Response<Reply> {
     let mut headers = HeaderMap::new();
-    if of(error).add_header(&mut headers).is_err() {
+    if status.add_header(&mut headers).is_err() {
         // A status whose text makes no header; ours are escaped, so this is only for the type.
         headers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("13"))]);
     }
     dress(&mut headers);
     let mut response = Response::new(Reply::Whole(Bytes::new()));
     *response.headers_mut() = headers;
-    response.extensions_mut().insert(CountedAs(problem.status()));
+    response.extensions_mut().insert(CountedAs(counted));
     response
 }
 

@@ -93,7 +93,7 @@ fn a_bulk_that_cannot_be_read_is_refused_as_a_whole() {
         "1",
     ] {
         let refusal = read("", &format!("[{good},{bad}]")).expect_err(bad);
-        assert_eq!(refusal.code, "ERR_PUBSUB_EVENTS_SER", "{bad}");
+        assert_eq!(refusal.code.0, "ERR_PUBSUB_EVENTS_SER", "{bad}");
         assert_eq!(refusal.response().status(), 400, "{bad}");
     }
     for bad in ["", "{}", "null", "[", "[] []"] {
@@ -102,7 +102,7 @@ fn a_bulk_that_cannot_be_read_is_refused_as_a_whole() {
     assert!(read("", "[]").expect("no event").records.is_empty());
     let no_event = r#"[{"entryId":"2","event":[],"contentType":"application/cloudevents+json"}]"#;
     assert_eq!(
-        read("", no_event).expect_err("no event").code,
+        read("", no_event).expect_err("no event").code.0,
         "ERR_PUBSUB_CLOUD_EVENTS_SER"
     );
 }
