@@ -107,7 +107,7 @@ pub(super) fn unescaped(text: &str) -> Option<String> {
                 let (digits, after) = rest.split_first_chunk::<2>()?;
                 rest = after;
                 let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                digit(digits[0])? << 4 | digit(digits[1])?
+                (digit(digits[0])? << 4) | digit(digits[1])?
             }
             &other => other,
         });

@@ -37,8 +37,9 @@ use crate::{
     pipeline::Parsed,
 };
 
-/// What a pair of metadata takes, decoded in a table that grows, and then in one that is sorted.
-const PAIR: usize = 2 * size_of::<(String, String)>() + 2 * size_of::<(Cow<'static, str>, Bytes)>();
+/// What a pair of metadata takes beside its texts: decoded in a table that grows, then in one that is sorted. No text takes
+/// less than the smallest piece that the allocator gives, and a value that is shared takes one more.
+const PAIR: usize = 4 * size_of::<(String, String)>() + 2 * size_of::<(Cow<'static, str>, Bytes)>() + 96;
 /// What an event of a bulk takes, decoded in a list that grows, then as an event, and its id in a set.
 const EVENT: usize = 2 * size_of::<runtime::BulkPublishRequestEntry>() + size_of::<Given>() + 64;
 
@@ -268,4 +269,57 @@ fn answer(message: &impl Message, outcomes: Option<&mut Outcomes>, counted_as: S
     frame::end(&mut body, 0);
     let held = outcomes.and_then(Outcomes::take_held);
     status::answered(counted(body, held), counted_as)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{config::Limits, ingest::parse::Memory};
+
+    /// What is read of a message, and the memory that was counted for it.
+    fn read(message: &[u8], most: usize, read: fn(&Bytes, &Context<'_>) -> Result<GivenAll, Refusal>) -> (bool, usize) {
+        let limits = Limits::default();
+        let context = Context {
+            topic: None,
+            limits: &limits,
+            memory: Memory::of(most),
+        };
+        let read = read(&Bytes::copy_from_slice(message), &context);
+        (read.is_ok(), context.memory.used())
+    }
+
+    #[test]
+    fn a_message_of_many_small_parts_is_not_decoded_before_there_is_memory_for_them() {
+        let metadata = (0..1_000).map(|number: u32| (number.to_string(), String::new()));
+        let one = runtime::PublishEventRequest {
+            metadata: metadata.collect(),
+            ..Default::default()
+        };
+        let entries = (0..1_000).map(|number: u32| runtime::BulkPublishRequestEntry {
+            entry_id: number.to_string(),
+            ..Default::default()
+        });
+        let bulk = runtime::BulkPublishRequest {
+            entries: entries.collect(),
+            ..Default::default()
+        };
+        let (one, bulk) = (one.encode_to_vec(), bulk.encode_to_vec());
+        let one = |most| read(&one, most, GivenAll::of_one);
+        let bulk = |most| read(&bulk, most, GivenAll::of_bulk);
+        let (is_read, of_one) = one(usize::MAX);
+        assert!(is_read && of_one >= 1_000 * PAIR, "{of_one}");
+        let (is_read, of_bulk) = bulk(usize::MAX);
+        assert!(is_read && of_bulk >= 1_000 * EVENT, "{of_bulk}");
+        assert!(!one(of_one - 1).0 && !bulk(of_bulk - 1).0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(message in vec(any::<u8>(), 0..200)) {
+            read(&message, usize::MAX, GivenAll::of_one);
+            read(&message, usize::MAX, GivenAll::of_bulk);
+        }
+    }
 }

@@ -213,8 +213,8 @@ impl Publication<'_> {
     /// A UUID of random bits (version 4). The hasher's keys are random, so its hashes are.
     fn id(&self, index: usize) -> String {
         let half = |which: u8| u128::from(self.ids.hash_one((index, which)));
-        let bits = half(0) << 64 | half(1);
-        let bits = bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+        let bits = (half(0) << 64) | half(1);
+        let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
         let digits = format!("{bits:032x}");
         let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
         parts.join("-")

@@ -50,7 +50,7 @@ pub(super) enum Why {
     /// Found out here: a status, and what to tell.
     Told(StatusCode, String),
     /// Found out by what all protocols share.
-    NotTaken(IngestError),
+    NotTaken(Box<IngestError>),
 }
 
 #[derive(Serialize)]
@@ -166,7 +166,7 @@ impl From<IngestError> for Refusal {
             IngestError::Topic(error) => Self::of_record(&error),
             error => Self {
                 code: PUBLISH_MESSAGE,
-                why: Why::NotTaken(error),
+                why: Why::NotTaken(Box::new(error)),
             },
         }
     }

@@ -147,7 +147,7 @@ proptest! {
     #[test]
     fn what_is_read_keeps_the_order_of_its_ids(count in 0..40_usize, bad in any::<u64>()) {
         let entry = |id: usize| {
-            let partition = if bad >> id & 1 == 1 { "x" } else { "1" };
+            let partition = if (bad >> id) & 1 == 1 { "x" } else { "1" };
             format!(r#"{{"entryId":"{id}","event":"{id}","contentType":"text/plain","metadata":{{"partitionNumber":"{partition}"}}}}"#)
         };
         let entries: Vec<_> = (0..count).map(entry).collect();
@@ -156,7 +156,7 @@ proptest! {
         for (index, (record, id)) in read.records.iter().zip(&read.ids).enumerate() {
             let number = index.to_string();
             prop_assert_eq!(id, &number);
-            prop_assert_eq!(record.is_err(), bad >> index & 1 == 1);
+            prop_assert_eq!(record.is_err(), (bad >> index) & 1 == 1);
             if let Ok(record) = record {
                 prop_assert_eq!(record.value.as_deref(), Some(number.as_bytes()));
             }
