@@ -1,6 +1,6 @@
 //! By which protocol a request comes, as its head says.
 
-use hyper::{Response, http::request::Parts};
+use hyper::{Response, Version, http::request::Parts};
 
 use super::{
     dapr::{self, Asked, Called},
@@ -33,7 +33,7 @@ pub(super) enum Surface<'h> {
 impl<'h> Surface<'h> {
     pub(super) fn of(head: &'h Parts) -> Self {
         let path = head.uri.path();
-        if call::is_grpc(&head.headers) {
+        if head.version == Version::HTTP_2 && call::is_grpc(&head.headers) {
             return Called::of(path).map_or_else(|| Self::Grpc(Method::of(path)), Self::DaprCall);
         }
         if let Some(topic) = target::stream_topic(path) {
