@@ -132,6 +132,11 @@ fn codes() -> BTreeSet<String> {
 #[test]
 fn every_code_of_a_problem_is_documented_and_no_other() {
     let mut codes = codes();
+    for only_grpc in ["invalid_message", "unknown_method"] {
+        assert!(codes.remove(only_grpc), "{only_grpc}");
+        let page = std::fs::read_to_string(root().join("docs/error-codes.md")).unwrap();
+        assert!(page.contains(only_grpc), "{only_grpc}");
+    }
     // Codes of records that a whole request may have, too: see `IngestError::Topic`.
     for shared in [
         "invalid_topic",
