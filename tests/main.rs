@@ -17,6 +17,7 @@ mod cloud_events;
 mod command_line;
 mod configuration;
 mod configuration_tools;
+mod confluent_v2;
 mod dapr;
 mod documentation;
 mod drain;

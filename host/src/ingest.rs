@@ -8,6 +8,7 @@
 
 pub mod api;
 mod body;
+mod confluent;
 mod connection;
 mod dapr;
 pub mod error;

@@ -142,6 +142,10 @@ impl Api {
                     Ok((stream, place)) => Ok(stream.begin(body, from.in_request, (permit, place))),
                     Err(error) => Err((surface.refusal(&error), Some(body))),
                 },
+                Surface::ConfluentV2 => match Box::pin(self.produce_v2(&head, &mut body, from.owner)).await {
+                    Ok(response) => Ok(response.map(Reply::Whole)),
+                    Err(error) => Err((error, Some(body))),
+                },
                 Surface::Records => match self.produce(&head, &mut body, from.owner).await {
                     Ok(response) => Ok(response.map(Reply::Whole)),
                     Err(error) => Err((surface.refusal(&error), Some(body))),

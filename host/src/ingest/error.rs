@@ -94,7 +94,7 @@ pub enum IngestError {
         /// The byte of the error, from 0.
         offset: usize,
     },
-    /// A message of gRPC cannot be read.
+    /// A message of gRPC, or the body of a call of Confluent's API, is not what it has to be.
     #[error("{0}")]
     InvalidMessage(String),
     /// No such method is there.

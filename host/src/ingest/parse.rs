@@ -20,8 +20,9 @@ use hyper::{
 pub use self::{cloud_events::Mode, context::Context, memory::Memory};
 pub(super) use self::{
     context::{no_memory, too_many},
+    json::Bound,
     memory::NoMemory,
-    wire::{MAX_HEADERS, malformed, timestamp},
+    wire::{MAX_HEADERS, Text, Whole, is_too_deep, malformed, timestamp, topic},
 };
 use super::error::IngestError;
 use crate::pipeline::Parsed;
@@ -51,17 +52,7 @@ impl Format {
     /// Reads the format from the request's headers; 415 for any other. Without `cloud_events`, the headers of an event
     /// mean nothing, and the content types of events are a 404.
     pub fn of(headers: &HeaderMap, cloud_events: bool) -> Result<Self, IngestError> {
-        if let Some(encoding) = headers.get(CONTENT_ENCODING)
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            return Err(IngestError::UnsupportedContentEncoding(
-                "Content-Encoding is not supported; send the body as it is".to_owned(),
-            ));
-        }
-        let given = headers
-            .get(CONTENT_TYPE)
-            .map(|value| value.to_str().unwrap_or_default());
-        let essence = given.map(|given| given.split(';').next().unwrap_or_default().trim());
+        let essence = content_type(headers)?;
         if let Some(mode) = Mode::of(essence, headers, cloud_events)? {
             return Ok(Self::CloudEvents(mode));
         }
@@ -115,6 +106,21 @@ impl Format {
 /// Whether a value is nested deeper than `limits.json_depth` allows.
 pub(super) fn is_too_deep(json: &str, limit: usize) -> bool {
     wire::is_too_deep(json, limit)
+}
+
+/// The content type without its parameters; 415 for a body that is compressed.
+pub(super) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, IngestError> {
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(IngestError::UnsupportedContentEncoding(
+            "Content-Encoding is not supported; send the body as it is".to_owned(),
+        ));
+    }
+    let given = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or_default());
+    Ok(given.map(|given| given.split(';').next().unwrap_or_default().trim()))
 }
 
 /// Makes records of lines, one R on each, for a caller that has counted the lines already.

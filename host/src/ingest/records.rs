@@ -1,12 +1,11 @@
 //! From a whole body to records, within the memory that is free.
 
 use bytes::Bytes;
-use hyper::HeaderMap;
 
 use super::{
     body::Whole,
     error::IngestError,
-    parse::{self, Context, Format, Memory},
+    parse::{self, Context, Memory},
 };
 use crate::{
     admission::Reservation,
@@ -19,24 +18,10 @@ const LARGE_BODY: usize = 16 << 10;
 const MUCH: usize = 200;
 const LEAST_MEMORY: usize = 1 << 20;
 
-/// Makes records of a body, and holds room for them, for their slots and for their part of the reply. The first attempt
-/// uses the memory that is free now; if that is not enough, it waits for more. Sets the memory of `context`.
-pub(super) async fn of(
-    whole: Whole,
-    format: Format,
-    headers: &HeaderMap,
-    context: Context<'_>,
-    pipeline: &Pipeline,
-) -> Result<(Vec<Parsed>, Reservation), IngestError> {
-    by(whole, context, pipeline, |bytes, context| {
-        format.parse(bytes, headers, context)
-    })
-    .await
-}
-
-/// Like [`of`], where `parse` makes something of the body. It is called again with more memory if it went over what
-/// `context` allows.
-pub(super) async fn by<T, E: From<IngestError>>(
+/// Makes records, or what `parse` makes, of a body, and holds room for them, for their slots and for their part of the reply.
+/// The first attempt uses the memory that is free now; if that is not enough, it waits for more, and `parse` is called
+/// again. Sets the memory of `context`.
+pub(super) async fn of<T, E: From<IngestError>>(
     whole: Whole,
     mut context: Context<'_>,
     pipeline: &Pipeline,

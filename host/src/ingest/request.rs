@@ -116,7 +116,8 @@ impl Api {
             limits: &self.limits,
             memory: Memory::unbounded(),
         };
-        let (records, room) = records::of(whole, format, &head.headers, context, &self.pipeline).await?;
+        let parse = |body: &Bytes, context: &Context<'_>| format.parse(body, &head.headers, context);
+        let (records, room) = records::of(whole, context, &self.pipeline, parse).await?;
         Ok(Request { records, room })
     }
 

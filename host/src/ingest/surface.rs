@@ -3,6 +3,7 @@
 use hyper::{Response, Version, http::request::Parts};
 
 use super::{
+    confluent::{refusal, target::is_below_topics},
     dapr::{self, Asked, Called},
     error::IngestError,
     grpc::{
@@ -22,6 +23,8 @@ pub(super) enum Surface<'h> {
     Records,
     /// The sidecar's own: a stream to this topic, which is not checked.
     Stream(&'h str),
+    /// A call of Confluent's REST API, version 2.
+    ConfluentV2,
     /// A call of gRPC.
     Grpc(Method),
     /// Dapr's.
@@ -39,6 +42,9 @@ impl<'h> Surface<'h> {
         if let Some(topic) = target::stream_topic(path) {
             return Self::Stream(topic);
         }
+        if is_below_topics(path) {
+            return Self::ConfluentV2;
+        }
         Asked::of(path).map_or(Self::Records, Self::Dapr)
     }
 
@@ -53,6 +59,7 @@ impl<'h> Surface<'h> {
     pub(super) fn api(self) -> ListenApi {
         match self {
             Self::Records | Self::Stream(_) => ListenApi::Native,
+            Self::ConfluentV2 => ListenApi::ConfluentV2,
             Self::Grpc(_) => ListenApi::Grpc,
             Self::Dapr(_) | Self::DaprCall(_) => ListenApi::Dapr,
         }
@@ -76,6 +83,7 @@ impl<'h> Surface<'h> {
         match self {
             // A caller takes this status for a method that is not there.
             Self::Grpc(_) if !matches!(error, IngestError::NotFound(_)) => status::refusal(error),
+            Self::ConfluentV2 => refusal::of(error).map(Reply::Whole),
             Self::Records | Self::Stream(_) | Self::Grpc(_) => error.problem().document().map(Reply::Whole),
             Self::Dapr(_) => dapr::Refusal::response_to(error).map(Reply::Whole),
             Self::DaprCall(_) => dapr::Refusal::status_to(error),

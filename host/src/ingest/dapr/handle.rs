@@ -182,7 +182,7 @@ impl Api {
             limits: &self.limits,
             memory: Memory::unbounded(),
         };
-        records::by(whole, context, &self.pipeline, make).await
+        records::of(whole, context, &self.pipeline, make).await
     }
 }
 

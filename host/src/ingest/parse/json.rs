@@ -135,13 +135,7 @@ pub(super) fn array(
 ) -> Result<Vec<Parsed>, IngestError> {
     let over = Cell::new(false);
     let mut de = serde_json::Deserializer::from_slice(body);
-    let bound = Bound {
-        context,
-        over: &over,
-        make,
-        of: PhantomData,
-    };
-    match bound
+    match Bound::new(context, &over, make)
         .deserialize(&mut de)
         .and_then(|records| de.end().map(|()| records))
     {
@@ -160,12 +154,7 @@ fn read<'a, T: Deserialize<'a>>(
     make: impl Fn(T) -> Parsed,
 ) -> Result<Vec<Parsed>, serde_json::Error> {
     let mut de = serde_json::Deserializer::from_slice(body);
-    let bound = Bound {
-        context,
-        over,
-        make,
-        of: PhantomData,
-    };
+    let bound = Bound::new(context, over, make);
     let records = BatchSeed { bound }.deserialize(&mut de)?;
     de.end()?;
     Ok(records)
@@ -177,11 +166,24 @@ struct BatchSeed<'s, T, F> {
     bound: Bound<'s, T, F>,
 }
 
-struct Bound<'s, T, F> {
+/// Reads an array with a bound on its length and on the memory of the records.
+pub(in crate::ingest) struct Bound<'s, T, F> {
     context: &'s Context<'s>,
     over: &'s Cell<bool>,
     make: F,
     of: PhantomData<T>,
+}
+
+impl<'s, T, F: Fn(T) -> Parsed> Bound<'s, T, F> {
+    /// Each element is read as a `T`, of which `make` makes a record. `over` becomes true where there are too many.
+    pub(in crate::ingest) fn new(context: &'s Context<'s>, over: &'s Cell<bool>, make: F) -> Self {
+        Self {
+            context,
+            over,
+            make,
+            of: PhantomData,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -64,14 +64,14 @@ pub(super) struct Wire<'a> {
 
 /// A whole number in any notation: in JSON and in many clients, `3.0` and `3` are the same.
 #[derive(Debug)]
-struct Whole<T>(T);
+pub(in crate::ingest) struct Whole<T>(pub(in crate::ingest) T);
 
 /// Up to here, each whole number has a floating-point number of its own.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A string; without escapes it stays a slice of the body.
 #[derive(Debug)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(in crate::ingest) struct Text<'a>(pub(super) Cow<'a, str>);
 
 /// Headers as a list: names may repeat, and their order counts.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub(in crate::ingest) fn timestamp(milliseconds: u64) -> Result<i64, RecordError
 }
 
 /// The topic of the path, or the one that the record names.
-pub(super) fn topic(given: Option<&str>, context: &Context<'_>) -> Result<Arc<str>, RecordError> {
+pub(in crate::ingest) fn topic(given: Option<&str>, context: &Context<'_>) -> Result<Arc<str>, RecordError> {
     match (&context.topic, given) {
         (Some(path), None) => Ok(Arc::clone(path)),
         (Some(path), Some(given)) if *given == **path => Ok(Arc::clone(path)),
@@ -179,7 +179,7 @@ pub(in crate::ingest) fn malformed(message: impl Into<Cow<'static, str>>) -> Rec
 
 /// Whether a value is nested too deep for its consumers. This process skips values without recursion, so depth costs it
 /// nothing.
-pub(super) fn is_too_deep(json: &str, limit: usize) -> bool {
+pub(in crate::ingest) fn is_too_deep(json: &str, limit: usize) -> bool {
     // Each level takes two bytes, so most values are too short to be too deep.
     if json.len() < 2 * (limit + 1) {
         return false;
@@ -215,7 +215,8 @@ impl Text<'_> {
         }
     }
 
-    fn decode(&self, field: &str, context: &Context<'_>) -> Result<Bytes, RecordError> {
+    /// The bytes that it is base64 of. `field` is its name for people.
+    pub(in crate::ingest) fn decode(&self, field: &str, context: &Context<'_>) -> Result<Bytes, RecordError> {
         context.memory.take_copied(self.0.len());
         base64_simd::STANDARD
             .decode_to_vec(self.0.as_bytes())
