@@ -4,7 +4,10 @@
 //! [`workers`] serves each [`connection`], by [`http2`] or hyper. [`api`] handles a request: it reads the path
 //! ([`target`]), reads the body within its bounds ([`body`]), parses it ([`parse`]), hands the records to the
 //! [pipeline](crate::pipeline) and replies ([`reply`]). A request with a number ([`numbering`]) goes through
-//! [`crate::ordering::numbered`]. Events for [`dapr`]'s API become records the same way. A request that is not taken is an [`error`](mod@error), which becomes a [`problem`].
+//! [`crate::ordering::numbered`]. A request that is not taken is an [`error`](mod@error), which becomes a [`problem`].
+//!
+//! [`surface`] says by its head which protocol a request is of. [`grpc`], [`dapr`] and [`confluent`] read its requests and write
+//! its answers in forms of their own; between the two, their records go the same way.
 
 pub mod api;
 mod body;
