@@ -16,14 +16,15 @@ run: ## Build, start the sidecar with a broker inside, say what to try
 	@.ci/serve
 
 test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' tests, then all others (real Kafka included)
-	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper python node valgrind kafka-clients-python kafka-clients-node dapr-sdk-python dapr-sdk-node registry registry-readers
+	@.ci/need cc make curl openssl rust wasm-target jdk kafka redis zookeeper python node valgrind kafka-clients-python kafka-clients-node
+	@.ci/need grpc-clients-python grpc-clients-node grpc-clients-java dapr-sdk-python dapr-sdk-node registry registry-readers
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@POINTSMAN=target/debug/pointsman $(STEP) "manifests with the sidecar" examples/kubernetes/check --manifests
 	@$(STEP) "plugins" $(PLUGIN_BUILD)
 	@POINTSMAN=target/debug/pointsman $(STEP) "openapi document" tests/openapi/run
 	@examples/write-a-plugin/build rust c js
-	@if .ci/need go; then examples/write-a-plugin/build go && $(STEP) "plugins in Go" tests/go/run; \
-		else echo "WITHOUT Go: the plugins in Go are neither built nor tested" >&2; fi
+	@if .ci/need go; then .ci/need grpc-clients-go && examples/write-a-plugin/build go && $(STEP) "plugins in Go" tests/go/run; \
+		else echo "WITHOUT Go: the plugins in Go are neither built nor tested, and gRPC is not tested with Go" >&2; fi
 	@$(STEP) "tests of the plugins" cargo test --locked --all-features --no-run --manifest-path plugins/Cargo.toml
 	@$(STEP) "tests of the sidecar" cargo test --locked --workspace --no-run
 	@$(STEP) "tests under valgrind" tests/valgrind/run
@@ -31,9 +32,9 @@ test: ## Everything: the examples in Rust, C, JavaScript and Go, the plugins' te
 	cargo test --locked --workspace -- --skip abuse::
 	cargo test --locked -p pointsman --test integration -- --test-threads=1 abuse::
 
-clients: ## Let each Kafka client of many languages produce (CI has a few of them)
+clients: ## Let each Kafka client of many languages produce, and tools of gRPC ask (CI has a few of them)
 	@.ci/need cc make curl openssl rust wasm-target jdk kafka kcat python node kafka-clients-python kafka-clients-node
-	@.ci/need go kafka-clients-go || echo "WITHOUT Go: its clients do not take part" >&2
+	@.ci/need go kafka-clients-go grpcurl || echo "WITHOUT Go: its clients do not take part" >&2
 	@$(STEP) "sidecar" cargo build --locked -p pointsman
 	@$(STEP) "tests of the sidecar" cargo test --locked -p pointsman --test integration --no-run
 	cargo test -q --locked -p pointsman --test integration -- --nocapture --include-ignored every_client

@@ -1,5 +1,6 @@
 //! gRPC by tonic's client: what is taken, what is told, and what is not taken.
 
+mod clients;
 mod services;
 mod streams;
 

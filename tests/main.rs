@@ -59,6 +59,7 @@ mod support {
     pub(crate) mod kafka_client;
     pub(crate) mod kafka_proxy;
     pub(crate) mod kafka_wire;
+    pub(crate) mod known_records;
     pub(crate) mod numbered;
     pub(crate) mod plugin_folder;
     pub(crate) mod proxy;

@@ -1,4 +1,5 @@
-//! Kafka's own clients as producers: the programs in tests/clients, whose README has the arguments, the records and the report.
+//! Real clients as producers, Kafka's own and those of gRPC: the programs in tests/clients, whose READMEs have the arguments, the
+//! records and the reports.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
@@ -11,18 +12,37 @@ use super::sidecar::root;
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Starts a client that sends to this address.
+    /// Starts one of Kafka's clients, which sends to this address.
     pub(crate) fn start(client: &str, address: SocketAddr, topic: &str, arguments: &[&str]) -> Self {
-        let child = Command::new(root().join("tests/clients/run"))
-            .arg(client)
-            .arg(format!("bootstrap={address}"))
-            .arg(format!("topic={topic}"))
+        Self::spawn(
+            "tests/clients/run",
+            client,
+            &format!("bootstrap={address}"),
+            topic,
+            arguments,
+        )
+    }
+
+    /// Starts a client of gRPC, which sends to this target: `host:port` or `unix:/path`.
+    pub(crate) fn grpc(client: &str, target: &str, topic: &str, arguments: &[&str]) -> Self {
+        Self::spawn(
+            "tests/clients/grpc/run",
+            client,
+            &format!("target={target}"),
+            topic,
+            arguments,
+        )
+    }
+
+    fn spawn(program: &str, client: &str, to: &str, topic: &str, arguments: &[&str]) -> Self {
+        let child = Command::new(root().join(program))
+            .args([client, to, &format!("topic={topic}")])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("tests/clients/run");
+            .expect("a program of tests/clients");
         Self(child)
     }
 
@@ -62,14 +82,5 @@ pub(crate) fn installed(what: &[&str]) -> Result<(), String> {
     match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
-
-/// The key of record `n`.
-pub(crate) fn key(n: usize) -> Option<String> {
-    match n {
-        _ if n % 50 == 49 => None,
-        _ if n % 51 == 50 => Some(String::new()),
-        _ => Some(format!("k{}", n % 97)),
     }
 }

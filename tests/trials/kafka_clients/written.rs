@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64_simd::STANDARD;
 use serde_json::Value;
 
-use crate::support::{kafka::Kafka, kafka_client::key};
+use crate::support::{kafka::Kafka, known_records::key};
 
 /// Between these times a sidecar was killed; microseconds since 1970.
 #[derive(Debug)]
