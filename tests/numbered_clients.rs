@@ -1,6 +1,8 @@
 //! The reference clients keep their order, and lose and repeat nothing, although connections are cut and the sidecar is
 //! restarted.
 
+mod grpc;
+
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::ops::Range;
@@ -93,12 +95,13 @@ impl Stream for Rust {
     }
 }
 
-struct Python {
+/// A program that sends the lines of its standard input.
+struct Program {
     child: Child,
     pushed: usize,
 }
 
-impl Drop for Python {
+impl Drop for Program {
     /// Else the client would try for ever to send its records.
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -119,18 +122,24 @@ pub(crate) fn python() -> Command {
     python
 }
 
-impl Python {
-    fn new(socket: &Path, packed: bool) -> Self {
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Self {
+            child: child.expect("a client"),
+            pushed: 0,
+        }
+    }
+
+    fn python(socket: &Path, packed: bool) -> Self {
         let mut python = python();
         python.arg(root().join(PYTHON)).arg("--socket").arg(socket);
         python.args(["--topic", "t", "--client", "python", "--batch", &BATCH.to_string()]);
-        python.args(packed.then_some("--packed"));
-        let child = python.spawn().expect("start Python");
-        Self { child, pushed: 0 }
+        Self::start(python.args(packed.then_some("--packed")))
     }
 }
 
-impl Stream for Python {
+impl Stream for Program {
     fn push(&mut self, numbers: Range<u64>) {
         self.pushed += numbers.clone().count();
         let lines: String = numbers.map(|number| format!("{number}\n")).collect();
@@ -225,12 +234,12 @@ fn the_rust_client_keeps_its_order_with_packed_records() {
 
 #[test]
 fn the_python_client_keeps_its_order_over_cut_connections_and_a_restart() {
-    survives(|socket| Box::new(Python::new(socket, false)));
+    survives(|socket| Box::new(Program::python(socket, false)));
 }
 
 #[test]
 fn the_python_client_keeps_its_order_with_packed_records() {
-    survives(|socket| Box::new(Python::new(socket, true)));
+    survives(|socket| Box::new(Program::python(socket, true)));
 }
 
 #[tokio::test]
