@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, Request, Response,
     header::{AUTHORIZATION, EXPECT, HeaderName, HeaderValue},
@@ -125,7 +126,7 @@ impl Api {
     /// Replies to any request.
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
             let refusal = Surface::of(&head).refusal(&self.too_many());
             return self.told(refusal, begun);
@@ -133,32 +134,7 @@ impl Api {
         let surface = Surface::of(&head);
         let answered = match self.admit(&head, surface, &from) {
             Err(error) => Err((surface.refusal(&error), Some(body))),
-            Ok(()) => match surface {
-                Surface::Grpc(method) => {
-                    let called = self.call(method, &head, body, from, permit).await;
-                    called.map_err(|(error, body)| (surface.refusal(&error), body))
-                }
-                Surface::Stream(topic) => match self.stream(&head, topic, &from).await {
-                    Ok((stream, place)) => Ok(stream.begin(body, from.in_request, (permit, place))),
-                    Err(error) => Err((surface.refusal(&error), Some(body))),
-                },
-                Surface::ConfluentV2 => match Box::pin(self.produce_v2(&head, &mut body, from.owner)).await {
-                    Ok(response) => Ok(response.map(Reply::Whole)),
-                    Err(error) => Err((error, Some(body))),
-                },
-                Surface::Records => match self.produce(&head, &mut body, from.owner).await {
-                    Ok(response) => Ok(response.map(Reply::Whole)),
-                    Err(error) => Err((surface.refusal(&error), Some(body))),
-                },
-                Surface::Dapr(asked) => match self.dapr(asked, &head, &mut body, from.owner).await {
-                    Ok(response) => Ok(response.map(Reply::Whole)),
-                    Err(refusal) => Err((refusal.response().map(Reply::Whole), Some(body))),
-                },
-                Surface::DaprCall(called) => match self.dapr_call(called, &head, &mut body, from.owner).await {
-                    Ok(response) => Ok(response),
-                    Err(refusal) => Err((refusal.status(), Some(body))),
-                },
-            },
+            Ok(()) => self.answer(surface, &head, body, (from, permit)).await,
         };
         let response = match answered {
             Ok(response) => response,
@@ -173,6 +149,46 @@ impl Api {
             }
         };
         self.told(response, begun)
+    }
+
+    /// Answers a request by its protocol. The error is an answer, too: to a request that was not taken, whose body may not have
+    /// been read.
+    async fn answer(
+        &self,
+        surface: Surface<'_>,
+        head: &Parts,
+        mut body: Incoming,
+        (from, permit): (Connection, OwnedSemaphorePermit),
+    ) -> Result<Response<Reply>, (Response<Reply>, Option<Incoming>)> {
+        let owner = from.owner;
+        let refused = |error: IngestError| surface.refusal(&error);
+        let answered = match surface {
+            Surface::Grpc(method) => {
+                let called = self.call(method, head, body, from, permit).await;
+                return called.map_err(|(error, body)| (refused(error), body));
+            }
+            Surface::Stream(topic) => match self.stream(head, topic, &from).await {
+                Ok((stream, place)) => return Ok(stream.begin(body, from.in_request, (permit, place))),
+                Err(error) => Err(refused(error)),
+            },
+            Surface::Records => {
+                let produced = self.produce(head, &mut body, owner).await;
+                produced.map(whole).map_err(refused)
+            }
+            Surface::ConfluentV2 => {
+                let produced = Box::pin(self.produce_v2(head, &mut body, owner)).await;
+                produced.map(whole).map_err(refused)
+            }
+            Surface::Dapr(asked) => {
+                let published = Box::pin(self.dapr(asked, head, &mut body, owner)).await;
+                published.map(whole).map_err(|refusal| whole(refusal.response()))
+            }
+            Surface::DaprCall(called) => {
+                let published = Box::pin(self.dapr_call(called, head, &mut body, owner)).await;
+                published.map_err(|refusal| refusal.status())
+            }
+        };
+        answered.map_err(|refusal| (refusal, Some(body)))
     }
 
     /// What is checked of every request, by whatever protocol it comes.
@@ -298,6 +314,10 @@ impl Api {
             self.limits.max_header_bytes
         )))
     }
+}
+
+fn whole(response: Response<Bytes>) -> Response<Reply> {
+    response.map(Reply::Whole)
 }
 
 /// A random name: no two processes have the same one.

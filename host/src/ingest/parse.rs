@@ -103,11 +103,6 @@ impl Format {
     }
 }
 
-/// Whether a value is nested deeper than `limits.json_depth` allows.
-pub(super) fn is_too_deep(json: &str, limit: usize) -> bool {
-    wire::is_too_deep(json, limit)
-}
-
 /// The content type without its parameters; 415 for a body that is compressed.
 pub(super) fn content_type(headers: &HeaderMap) -> Result<Option<&str>, IngestError> {
     if let Some(encoding) = headers.get(CONTENT_ENCODING)

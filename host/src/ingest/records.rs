@@ -7,10 +7,7 @@ use super::{
     error::IngestError,
     parse::{self, Context, Memory},
 };
-use crate::{
-    admission::Reservation,
-    pipeline::{Parsed, Pipeline},
-};
+use crate::{admission::Reservation, pipeline::Pipeline};
 
 /// A body larger than this takes so long to read that it waits for a turn of long work.
 const LARGE_BODY: usize = 16 << 10;
