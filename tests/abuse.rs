@@ -8,6 +8,7 @@
 
 mod cage;
 mod clients;
+mod events;
 mod framing;
 mod grpc;
 mod honest;
@@ -141,6 +142,8 @@ const BEHAVIOURS: &[Behaviour] = &[
         grpc::endless_calls,
     ),
     lasting("gRPC messages in frames of one byte", grpc::frames_of_a_byte),
+    lasting("bulks of events of a few bytes, by three protocols", events::tiny_bulks),
+    lasting("Dapr's events that grow when they are wrapped", events::growing_data),
     kafka(
         "Kafka connections that send nothing, half a length, a length or half a request",
         kafka::half_requests,
@@ -216,7 +219,9 @@ struct Played {
 fn play(behaviour: &Behaviour, control: &Honest) -> Played {
     let brokers = brokers(behaviour.has_tenants);
     let tenants = behaviour.has_tenants.then(tenants);
-    let mut builder = Builder::kafka(&brokers.bootstrap_servers()).listen("kafka = \"127.0.0.1:0\"");
+    let mut builder = Builder::kafka(&brokers.bootstrap_servers())
+        .listen("kafka = \"127.0.0.1:0\"")
+        .listen("apis = [\"native\", \"grpc\", \"cloudevents\", \"dapr\", \"confluent-v2\"]");
     if let Some(tenants) = &tenants {
         builder = builder
             .route("tenants", "tenant", "config = { tenant = \"header:tenant-id\" }")

@@ -102,7 +102,7 @@ fn head(path: &str, kind: &str, length: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\n{length}\r\n\r\n")
 }
 
-fn sized(path: &str, kind: &str, length: usize) -> String {
+pub(super) fn sized(path: &str, kind: &str, length: usize) -> String {
     head(path, kind, &format!("content-length: {length}"))
 }
 
