@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -56,18 +57,20 @@ public final class Main {
 
     /** A connection to host:port, or unix:PATH. */
     private static ManagedChannel connect(String target) {
-        if (!target.startsWith("unix:")) {
-            return NettyChannelBuilder.forTarget(target).usePlaintext().build();
+        NettyChannelBuilder channel;
+        if (target.startsWith("unix:")) {
+            channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(target.substring("unix:".length())))
+                    .eventLoopGroup(new EpollEventLoopGroup(1))
+                    .channelType(EpollDomainSocketChannel.class, DomainSocketAddress.class)
+                    // Else the socket's path would be the authority, which is no host.
+                    .overrideAuthority("localhost")
+                    // Else the library warns that this kind of socket has no such option.
+                    .withOption(ChannelOption.SO_KEEPALIVE, null);
+        } else {
+            channel = NettyChannelBuilder.forTarget(target);
         }
-        // Without overrideAuthority the socket's path would be the authority, which is no host.
-        return NettyChannelBuilder.forAddress(new DomainSocketAddress(target.substring("unix:".length())))
-                .eventLoopGroup(new EpollEventLoopGroup(1))
-                .channelType(EpollDomainSocketChannel.class, DomainSocketAddress.class)
-                .overrideAuthority("localhost")
-                // Else the library warns that this kind of socket has no such option.
-                .withOption(ChannelOption.SO_KEEPALIVE, null)
-                .usePlaintext()
-                .build();
+        // A connection whose other end is gone without a word is found out.
+        return channel.keepAliveTime(30, TimeUnit.SECONDS).keepAliveTimeout(10, TimeUnit.SECONDS).usePlaintext().build();
     }
 
     private static void sendLines(NumberedClient client, String topic, int batch) throws Exception {
