@@ -69,7 +69,7 @@ impl Target {
         runtime.shutdown_background();
     }
 
-    async fn tcp(&self) -> Option<TcpStream> {
+    pub(super) async fn tcp(&self) -> Option<TcpStream> {
         TcpStream::connect(self.http).await.ok()
     }
 
