@@ -135,7 +135,7 @@ impl Api {
             trace,
             is_raw,
             metadata,
-            now: Now::now(),
+            now: Now::by_the_clock(),
             ids: RandomState::new(),
         };
         let whole = Whole { bytes: message, room };

@@ -87,7 +87,7 @@ enum NoRecord {
 }
 
 impl Now {
-    pub(super) fn now() -> Self {
+    pub(super) fn by_the_clock() -> Self {
         let ms = now_ms();
         Self { ms, text: rfc3339(ms) }
     }

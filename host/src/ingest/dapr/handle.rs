@@ -142,7 +142,7 @@ impl Api {
             trace: trace_of(&head.headers),
             is_raw,
             metadata,
-            now: Now::now(),
+            now: Now::by_the_clock(),
             ids: RandomState::new(),
         };
         Ok(Head {

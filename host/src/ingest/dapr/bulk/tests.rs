@@ -23,7 +23,7 @@ fn read_within(query: &str, body: &str, limits: &Limits, most: usize) -> (Result
         trace: TraceContext::default(),
         is_raw: metadata.is_raw().expect("a boolean"),
         metadata,
-        now: Now::now(),
+        now: Now::by_the_clock(),
         ids: RandomState::new(),
     };
     let context = Context {
