@@ -162,6 +162,26 @@ fn a_partition_key_decides_as_the_key_of_any_record_does() {
 }
 
 #[test]
+fn a_numbered_request_is_written_once_and_is_refused_where_a_repeat_could_not_be_told_from_another_event() {
+    let sidecar = start();
+    let number = [JSON, ("pointsman-client", "shop"), ("pointsman-sequence", "1")];
+    let path = "/v1.0/publish/kafka/numbered";
+    let reply = sidecar.tcp().post(path, &number, b"1");
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.text().contains("rawPayload"), "{}", reply.text());
+    for _ in 0..2 {
+        let reply = sidecar
+            .tcp()
+            .post(&format!("{path}?metadata.rawPayload=true"), &number, b"1");
+        assert_eq!(reply.status, 204, "{}", reply.text());
+    }
+    assert_eq!(
+        sidecar.metric("pointsman_records_total{outcome=\"acked\",topic=\"numbered\"}"),
+        1.0
+    );
+}
+
+#[test]
 fn a_bulk_keeps_its_order_in_both_spellings_of_its_ids() {
     let sidecar = start();
     for (topic, path, id) in [

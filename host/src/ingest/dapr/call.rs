@@ -12,7 +12,7 @@ use super::{
     asked::{Called, check_names},
     bulk::{no_id, same_id},
     event::{Event, Now, Publication, TraceContext, out_of_memory},
-    handle::{app_of, trace_of},
+    handle::{app_of, check_number, trace_of},
     metadata::Metadata,
     refusal::{Refusal, message_of},
 };
@@ -122,6 +122,7 @@ impl Api {
         } = given;
         check_names(&pubsub, &topic)?;
         let is_raw = metadata.is_raw()?;
+        check_number(number.as_ref(), is_raw)?;
         if is_raw && called == Called::Publish {
             add_trace(&mut metadata, trace);
         }

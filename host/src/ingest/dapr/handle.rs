@@ -134,6 +134,7 @@ impl Api {
         let number = numbering::of(&head.headers, owner)?;
         let metadata = Metadata::of_query(head.uri.query())?;
         let is_raw = metadata.is_raw()?;
+        check_number(number.as_ref(), is_raw)?;
         let wishes = self.dapr_wishes(self.timeout(&head.headers)?);
         let publication = Publication {
             pubsub,
@@ -183,6 +184,19 @@ impl Api {
             memory: Memory::unbounded(),
         };
         records::of(whole, context, &self.pipeline, make).await
+    }
+}
+
+/// An event that is wrapped gets another id and time each time, so a repeat could not be told from another event.
+pub(super) fn check_number(number: Option<&Number>, is_raw: bool) -> Result<(), Refusal> {
+    match number {
+        Some(_) if !is_raw => Err(IngestError::BadHeader(
+            "a request with a number may publish raw events only, since others get a new id each time; add \
+             metadata.rawPayload=true, or omit Pointsman-Sequence"
+                .to_owned(),
+        )
+        .into()),
+        _ => Ok(()),
     }
 }
 
