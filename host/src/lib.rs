@@ -44,6 +44,9 @@
 //! Two: [`produce::Producer`], where records go, and `pointsman_stores::Store`, where the routing table lives. The real side
 //! of the first is librdkafka; both have a test side in memory.
 
+// The way of a request is one future in another, from its connection to its outcomes, and the compiler looks through all of them.
+#![recursion_limit = "256"]
+
 pub mod admission;
 pub mod base;
 pub mod config;

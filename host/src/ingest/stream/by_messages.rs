@@ -88,10 +88,10 @@ impl Stream {
             let message = rest.slice(HEAD..HEAD + head.length);
             rest = rest.slice(HEAD + head.length..);
             let weighed = self.weighed(head, message, gathered, (taken, window)).await?;
-            self.add(weighed, gathered, taken).await?;
-            if gathered.records.len() >= TOGETHER.min(self.limits.max_records) {
+            if gathered.records.len() + weighed.weight.items > TOGETHER.min(self.limits.max_records) {
                 self.hand_over_gathered(gathered, taken).await?;
             }
+            self.add(weighed, gathered, taken).await?;
         }
         Ok(())
     }
@@ -140,7 +140,11 @@ impl Stream {
             if bytes > self.pipeline.admission.most_for_request() {
                 return Err(no_memory().into());
             }
-            self.wait_for(&mut held, bytes).await?;
+            if !held.settle(bytes) {
+                // What is gathered holds memory: many such streams could wait for one another.
+                self.hand_over_gathered(gathered, taken).await?;
+                self.wait_for(&mut held, bytes).await?;
+            }
             return Ok(Weighed {
                 message,
                 weight,
