@@ -169,6 +169,20 @@ fn fire_and_forget_tells_only_what_was_refused() {
     assert_eq!(kinds(&answer.outcomes), [Kind::Rejected]);
     assert_eq!(answer.outcomes[0].index, 1);
     assert_eq!(read(sidecar.embedded.as_deref().unwrap(), "orders", 2).len(), 2);
+    // Where nothing is left, the call counts as one that was refused, as over HTTP.
+    let refused = v1::ProduceRequest {
+        ack: v1::Ack::None.into(),
+        ..request(
+            "orders",
+            vec![v1::Record {
+                timestamp: Some(0),
+                ..record("k", "v")
+            }],
+        )
+    };
+    assert_eq!(client.produce(refused).unwrap().accepted, 0);
+    let count = |status: u16| sidecar.metric(&format!("pointsman_requests_total{{status=\"{status}\"}}"));
+    assert_eq!((count(202), count(422)), (1.0, 1.0));
 }
 
 #[test]

@@ -127,11 +127,10 @@ impl Api {
     pub(super) async fn handle(&self, request: Request<Incoming>, from: Connection) -> Response<Reply> {
         let begun = Instant::now();
         let (head, body) = request.into_parts();
-        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
-            let refusal = Surface::of(&head).refusal(&self.too_many());
-            return self.told(refusal, begun);
-        };
         let surface = Surface::of(&head);
+        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+            return self.told(surface.refusal(&self.too_many()), begun);
+        };
         let answered = match self.admit(&head, surface, &from) {
             Err(error) => Err((surface.refusal(&error), Some(body))),
             Ok(()) => self.answer(surface, &head, body, (from, permit)).await,

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{admission::Reservation, pipeline::Pipeline};
 
-/// A body larger than this takes so long to read that it waits for a turn of long work.
-const LARGE_BODY: usize = 16 << 10;
+/// A body, or a message, larger than this takes so long to read that it waits for a turn of long work.
+pub(super) const LARGE_BODY: usize = 16 << 10;
 /// A body that needs more memory than is free waits for at least this many times its length, up to [`LEAST_MEMORY`].
 const MUCH: usize = 200;
 const LEAST_MEMORY: usize = 1 << 20;

@@ -4,7 +4,7 @@ mod outcomes;
 mod packed;
 mod told;
 
-use std::io::Write as _;
+use std::{borrow::Borrow, io::Write as _};
 
 use bytes::Bytes;
 use hyper::{
@@ -87,15 +87,8 @@ fn json_body<'o>(generation: u32, outcomes: impl Iterator<Item = Told<'o>>) -> V
 /// The reply to `ack=none`: the records that were refused or failed so far. The others are under way.
 pub(super) fn accepted(mut outcomes: Outcomes, form: Form) -> Response<Bytes> {
     let refused = outcomes.refused();
-    let mut kinds = [0; 4];
-    for told in &refused {
-        kinds[told.outcome.kind() as usize] += 1;
-    }
     let accepted = outcomes.len() - refused.len();
-    let status = match accepted {
-        0 => status(kinds, outcomes.len()),
-        _ => StatusCode::ACCEPTED,
-    };
+    let status = status_accepted(&refused, outcomes.len());
     let body = match form {
         Form::Json => json_accepted(accepted, &refused),
         Form::Packed => packed::body(outcomes.generation(), accepted, refused.into_iter()),
@@ -118,11 +111,23 @@ fn json_accepted(accepted: usize, refused: &[Told<'_>]) -> Vec<u8> {
 
 /// The status of a reply with all these outcomes.
 pub(super) fn status_of(outcomes: &Outcomes) -> StatusCode {
-    let mut kinds = [0; 4];
-    for told in outcomes.all() {
-        kinds[told.outcome.kind() as usize] += 1;
+    status(counted_by_kind(outcomes.all()), outcomes.len())
+}
+
+/// The status of a reply to `ack=none`, where these of so many records were refused.
+pub(super) fn status_accepted(refused: &[Told<'_>], all: usize) -> StatusCode {
+    match all - refused.len() {
+        0 => status(counted_by_kind(refused), all),
+        _ => StatusCode::ACCEPTED,
     }
-    status(kinds, outcomes.len())
+}
+
+fn counted_by_kind<'o, T: Borrow<Told<'o>>>(told: impl IntoIterator<Item = T>) -> [usize; 4] {
+    let mut kinds = [0; 4];
+    for told in told {
+        kinds[told.borrow().outcome.kind() as usize] += 1;
+    }
+    kinds
 }
 
 /// If all outcomes are of one kind, the kind has a status of its own; a mixture is 207.

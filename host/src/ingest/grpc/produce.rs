@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::{Response, StatusCode, http::request::Parts};
+use hyper::{Response, http::request::Parts};
 use pointsman_proto::v1;
 
 use super::{call, status};
@@ -21,15 +21,13 @@ use crate::{
         numbering,
         outgoing::{Reply, counted},
         parse::Memory,
+        records::LARGE_BODY,
         reply,
         request::{Request, Wishes, check_ack},
     },
     ordering::sequence::{Number, Owner},
     produce::batch::AckMode,
 };
-
-/// A message larger than this takes so long to decode that it waits for a turn of long work.
-const LARGE: usize = 16 << 10;
 
 impl Api {
     /// Takes the whole call, or nothing of it.
@@ -79,7 +77,11 @@ impl Api {
         let answer = self.write(outcomes, |mut outcomes| {
             let (message, counted_as) = match wishes.ack {
                 AckMode::Waited | AckMode::Streamed => (outcome::all(&outcomes), reply::status_of(&outcomes)),
-                AckMode::Unwaited => (outcome::accepted(&outcomes), StatusCode::ACCEPTED),
+                AckMode::Unwaited => {
+                    let refused = outcomes.refused();
+                    let status = reply::status_accepted(&refused, outcomes.len());
+                    (outcome::accepted(&outcomes, &refused), status)
+                }
             };
             status::answered(counted(message, outcomes.take_held()), counted_as)
         });
@@ -123,7 +125,7 @@ impl Api {
             ));
         }
         self.make_room(room, weight.bytes).await?;
-        let turn = self.pipeline.long_work.permit(message.len() > LARGE).await;
+        let turn = self.pipeline.long_work.permit(message.len() > LARGE_BODY).await;
         let decoded = record::decode(message.clone());
         turn.end().await;
         decoded
@@ -149,7 +151,7 @@ impl Api {
             "" => None,
             topic => Some(self.topic(topic).await?),
         };
-        let turn = self.pipeline.long_work.permit(message > LARGE).await;
+        let turn = self.pipeline.long_work.permit(message > LARGE_BODY).await;
         let memory = Memory::unbounded();
         let records = record::records(given, topic.as_ref(), &memory);
         turn.end().await;

@@ -1,6 +1,6 @@
 //! Whether the process is ready, as `/ready` of the admin listener has it.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// Asks whether the process is ready.
 #[derive(Clone)]
@@ -15,11 +15,5 @@ impl Readiness {
     /// The answer now.
     pub(super) fn is_ready(&self) -> bool {
         (self.0)()
-    }
-}
-
-impl fmt::Debug for Readiness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Readiness").field(&self.is_ready()).finish()
     }
 }

@@ -34,12 +34,11 @@ pub(in crate::ingest) fn all(outcomes: &Outcomes) -> Vec<u8> {
 }
 
 /// The answer to `ACK_NONE`: how many were queued, and what was refused.
-pub(in crate::ingest) fn accepted(outcomes: &Outcomes) -> Vec<u8> {
-    let refused = outcomes.refused();
+pub(in crate::ingest) fn accepted(outcomes: &Outcomes, refused: &[Told<'_>]) -> Vec<u8> {
     let mut body = Vec::with_capacity(frame::HEAD + 16 + 2 * ACKED * refused.len());
     frame::begin(&mut body);
     number(&mut body, GENERATION, outcomes.generation().into());
-    for told in &refused {
+    for told in refused {
         outcome(&mut body, told.index as u64, told);
     }
     number(&mut body, ACCEPTED, (outcomes.len() - refused.len()) as u64);

@@ -29,7 +29,7 @@ const RECORD: usize = 2 * size_of::<v1::Record>() + RECORD_BYTES;
 const TEXT: Shape = Shape(&[(1, Field::Copied)]);
 
 /// What `ProduceRequest` and `StreamRequest` take. Both have a topic as field 1, records as 2 and a number as 3 or 4.
-pub(in crate::ingest) const REQUEST: Shape = Shape(&[
+const REQUEST: Shape = Shape(&[
     (1, Field::Copied),
     (
         2,

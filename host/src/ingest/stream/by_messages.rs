@@ -32,6 +32,7 @@ use crate::{
         },
         numbering,
         parse::{Memory, no_memory},
+        records::LARGE_BODY,
         reply::{Outcomes, most_bytes},
     },
     ordering::numbered::Begun,
@@ -40,8 +41,6 @@ use crate::{
 
 /// Records that are handed over together, as far as messages have that few.
 const TOGETHER: usize = WINDOW / 2;
-/// A message larger than this takes so long to decode that it waits for a turn of long work.
-const LARGE: usize = 16 << 10;
 
 /// Records that are handed over together, and what they hold.
 struct Gathered {
@@ -173,7 +172,7 @@ impl Stream {
             mut held,
             room,
         } = weighed;
-        let turn = self.pipeline.long_work.permit(message.len() > LARGE).await;
+        let turn = self.pipeline.long_work.permit(message.len() > LARGE_BODY).await;
         let v1::StreamRequest {
             topic,
             records,
